@@ -1,0 +1,46 @@
+# Two commands, nothing to do before either: `make demo` and `make test`.
+PYTHON ?= python3
+BIN := .venv/bin
+DEMO := demo
+
+.PHONY: demo test lint schema reference clean
+
+demo: .venv/installed
+	mkdir -p $(DEMO)
+	$(BIN)/meancache-plan calibrate -o $(DEMO)/meancache.profile.safetensors
+	$(BIN)/meancache-plan solve $(DEMO)/meancache.profile.safetensors --budget 10,16 \
+	    -o $(DEMO)/schedule.json
+	$(BIN)/meancache-plan show $(DEMO)/schedule.json --budget 10 \
+	    --profile $(DEMO)/meancache.profile.safetensors --plot $(DEMO)/deviation.png
+	$(BIN)/meancache-plan generate --schedule $(DEMO)/schedule.json --budget 10 \
+	    --prompt "a red apple" --compare -o $(DEMO)/apple.png
+	$(BIN)/meancache-plan evaluate --schedule $(DEMO)/schedule.json --limit 32 --record \
+	    --json $(DEMO)/evaluation.json --plot $(DEMO)/quality.png --sheet $(DEMO)/samples.png
+	@echo "Pictures to look at: $(DEMO)/samples.png $(DEMO)/apple.png" \
+	    "$(DEMO)/quality.png $(DEMO)/deviation.png"
+
+test: lint
+	$(BIN)/python -m pytest
+
+lint: .venv/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+schema: .venv/installed
+	$(BIN)/python -m meancache_plan.artifact > schedules/schema.json
+
+# Trains the reference pipeline again: hours on 2 cores; needs npm. Not part of demo or test.
+reference: .venv/installed
+	$(BIN)/python calibration/reference/training/train.py --out calibration/reference
+
+clean:
+	rm -rf .venv $(DEMO) .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+
+.venv/installed: pyproject.toml runtime/pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed: make PYTHON=python3.11")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt \
+	    -e ./runtime -e '.[test]'
+	touch $@

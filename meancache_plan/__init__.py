@@ -1,0 +1,31 @@
+"""Compile cache schedules for flow-matching models: calibrate, solve, replay, prove.
+
+The compiler behind the ``meancache-plan`` command, as a library:
+
+Example:
+    >>> import torch
+    >>> from meancache_plan import profile_flow, solve
+    >>> grid = [1 - i / 10 for i in range(11)]
+    >>> profile = profile_flow(lambda z, sigma: z * sigma, torch.randn(2, 4), grid)
+    >>> solve(profile, budgets=[4]).plans[0].budget
+    4
+"""
+
+from meancache_plan.artifact import Schedule, load_schedule, save_schedule
+from meancache_plan.calibrate import calibrate, profile_flow
+from meancache_plan.profile import Profile, load_profile, merge_profiles, save_profile
+from meancache_plan.solver import solve
+
+__all__ = [
+    "Profile",
+    "Schedule",
+    "calibrate",
+    "load_profile",
+    "load_schedule",
+    "merge_profiles",
+    "profile_flow",
+    "save_profile",
+    "save_schedule",
+    "solve",
+]
+__version__ = "0.1.0"

@@ -1,0 +1,235 @@
+"""Diffusers pipelines: load, identify, record a full run, generate a sample."""
+
+import time
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import diffusers
+import numpy as np
+import numpy.typing as npt
+import torch
+from accelerate import PartialState
+from diffusers import DiffusionPipeline
+from meancache_runtime import identity
+from meancache_runtime.intercept import Interception
+from torch import Tensor
+
+from meancache_plan import catalog
+from meancache_plan.artifact import Generation, ModelIdentity
+from meancache_plan.errors import InputError
+from meancache_plan.recipe import Recipe
+from meancache_plan.record import Tape, Trajectory
+
+Offload = Literal["none", "model", "sequential"]
+Frames = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One generated sample.
+
+    Attributes:
+        latents: What the last step reached, as the pipeline holds it, float32, on the CPU.
+        frames: Pictures [F, height, width, 3], float32 in 0 … 1; F = 1 for an image.
+        seconds: Wall time of the pipeline's whole call.
+    """
+
+    latents: Tensor
+    frames: Frames
+    seconds: float
+
+
+class Pipeline:
+    """A diffusers pipeline together with the recipe that its samples are made by."""
+
+    def __init__(self, pipe: Any, recipe: Recipe, model_id: str) -> None:
+        self.pipe = pipe
+        self.recipe = recipe
+        self._id = model_id
+        self._arguments = _call_arguments(recipe)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the denoiser runs."""
+        return torch.device(self.pipe._execution_device)
+
+    def identity(self) -> ModelIdentity:
+        """What a schedule for this model says to recognise it."""
+        return ModelIdentity(
+            id=self._id,
+            revision=self.recipe.revision,
+            fingerprint=identity.fingerprint(self.pipe),
+            pipeline=type(self.pipe).__name__,
+            scheduler=type(self.pipe.scheduler).__name__,
+            adapters=_active_adapters(self.pipe),
+        )
+
+    def generation(self) -> Generation:
+        """How samples are made, for the artifact."""
+        recipe = self.recipe
+        guidance = {} if recipe.guidance is None else {recipe.guidance_argument: recipe.guidance}
+        return Generation(
+            height=recipe.height,
+            width=recipe.width,
+            frames=recipe.frames,
+            guidance=guidance,
+            dtype=recipe.dtype,
+        )
+
+    def call_arguments(self) -> dict[str, Any]:
+        """Every argument that the recipe passes to the pipeline's call."""
+        return dict(sorted(self._arguments.items()))
+
+    def versions(self) -> dict[str, str]:
+        """Versions of the libraries that decide a sample's bits."""
+        return {"diffusers": diffusers.__version__, "torch": torch.__version__}
+
+    def scheduler_config(self) -> dict[str, Any]:
+        """The scheduler's public configuration."""
+        config = dict(self.pipe.scheduler.config)
+        return {k: v for k, v in sorted(config.items()) if not k.startswith("_")}
+
+    def record(self, prompt: str, seed: int) -> tuple[Trajectory, float]:
+        """Run all steps; return the trajectory and the mean seconds of a step.
+
+        Raises:
+            UnsupportedSchedulerError: The scheduler takes no plain Euler steps.
+            InputError: The pipeline refuses the recipe's arguments.
+        """
+        identity.check_euler(self.pipe.scheduler)
+        scheduler = self.pipe.scheduler
+        tape: Tape | None = None
+        times: list[float] = []
+
+        def tap(model_output: Tensor, timestep: Any, sample: Tensor, *a: Any, **k: Any) -> Any:
+            nonlocal tape
+            if tape is None:
+                tape = Tape([float(sigma) for sigma in scheduler.sigmas], sample)
+            result = scheduler.step(model_output, timestep, sample, *a, **k)
+            tape.append(model_output, result[0])
+            if len(times) == 0 or scheduler.step_index == len(tape.sigmas) - 1:
+                self._synchronize()
+                times.append(time.perf_counter())
+            return result
+
+        interception = Interception(self.pipe, {"scheduler": {"step": tap}}, nullcontext)
+        try:
+            self._call(prompt, seed, output_type="latent")
+        finally:
+            interception.remove()
+        if tape is None:
+            raise InputError(f"{type(self.pipe).__name__} made no scheduler step: nothing to record")
+        trajectory = tape.trajectory()
+        return trajectory, (times[-1] - times[0]) / max(len(trajectory.sigmas) - 2, 1)
+
+    def generate(self, prompt: str, seed: int, *, steps: int | None = None) -> Sample:
+        """Make one sample, with the pipeline as it is now (attached or not).
+
+        Args:
+            prompt: The text.
+            seed: Seed of the initial noise.
+            steps: Another number of steps than the recipe's.
+        """
+        last: list[Tensor] = []
+
+        def keep(_pipe: Any, _step: int, _t: Any, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+            last[:] = [tensors["latents"]]
+            return tensors
+
+        self._synchronize()
+        begin = time.perf_counter()
+        result = self._call(
+            prompt, seed, steps=steps, output_type="np", callback_on_step_end=keep
+        )
+        self._synchronize()
+        seconds = time.perf_counter() - begin
+        pictures = result.images if hasattr(result, "images") else result.frames[0]
+        frames = np.clip(np.asarray(pictures, dtype=np.float32), 0.0, 1.0)
+        return Sample(last[0].detach().float().cpu(), frames, seconds)
+
+    def _call(self, prompt: str, seed: int, *, steps: int | None = None, **extra: Any) -> Any:
+        """Call the pipeline with the recipe's arguments; the noise is drawn on the CPU."""
+        generator = torch.Generator("cpu").manual_seed(seed)
+        steps = steps or self.recipe.steps
+        try:
+            with torch.no_grad():
+                return self.pipe(
+                    prompt=prompt,
+                    num_inference_steps=steps,
+                    generator=generator,
+                    **self._arguments,
+                    **extra,
+                )
+        except TypeError as error:
+            if "unexpected keyword argument" not in str(error):
+                raise
+            raise InputError(
+                f"{type(self.pipe).__name__} takes no such argument ({error}): change the "
+                "recipe's guidance_argument, negative_prompt, size or [call]"
+            ) from error
+
+    def _synchronize(self) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
+
+def load(
+    model: str, recipe: Recipe, *, device: str | None = None, offload: Offload = "none"
+) -> Pipeline:
+    """Load a pipeline from a directory, a hub id, or ``"reference"``.
+
+    Raises:
+        InputError: There is no such pipeline, or the device does not exist.
+    """
+    source = str(catalog.reference_pipeline()) if model == catalog.REFERENCE else model
+    try:
+        pipe: Any = DiffusionPipeline.from_pretrained(
+            source, torch_dtype=getattr(torch, recipe.dtype), revision=recipe.revision
+        )
+    except (OSError, ValueError, AttributeError, ImportError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise InputError(
+            f"{model}: cannot be loaded as a diffusers pipeline ({reason}); give a directory with "
+            "a model_index.json, a hub id, or nothing for the reference pipeline"
+        ) from error
+    pipe.set_progress_bar_config(disable=True)
+    _place(pipe, device, offload)
+    return Pipeline(pipe, recipe, Path(source).name if Path(source).is_dir() else model)
+
+
+def _place(pipe: Any, device: str | None, offload: Offload) -> None:
+    try:
+        if offload == "model":
+            pipe.enable_model_cpu_offload(device=device)
+        elif offload == "sequential":
+            pipe.enable_sequential_cpu_offload(device=device)
+        else:
+            pipe.to(device or PartialState().device)
+    except (RuntimeError, ValueError, AssertionError) as error:
+        raise InputError(
+            f"--device {device}: not usable here ({str(error).splitlines()[0]})"
+        ) from error
+
+
+def _call_arguments(recipe: Recipe) -> dict[str, Any]:
+    """The pipeline's keyword arguments that a recipe fixes; what it leaves open is not passed."""
+    arguments = {
+        "height": recipe.height,
+        "width": recipe.width,
+        "num_frames": recipe.frames,
+        recipe.guidance_argument: recipe.guidance,
+        "negative_prompt": recipe.negative_prompt,
+    }
+    return {k: v for k, v in arguments.items() if v is not None} | dict(recipe.call)
+
+
+def _active_adapters(pipe: Any) -> tuple[str, ...]:
+    """Names of the LoRA adapters in use."""
+    if not getattr(pipe, "peft_config", None) and not hasattr(pipe, "get_active_adapters"):
+        return ()
+    try:
+        return tuple(sorted(pipe.get_active_adapters()))
+    except (ValueError, AttributeError):  # diffusers: no PEFT backend, so no adapter either
+        return ()

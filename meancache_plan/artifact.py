@@ -1,0 +1,271 @@
+"""The schedule artifact as the compiler writes it: pydantic models and canonical bytes.
+
+``schedules/README.md`` is the specification, ``schedules/schema.json`` is generated from these
+models (``python -m meancache_plan.artifact > schedules/schema.json``), and
+``meancache_runtime.schedule`` is the independent reader that ships with releases.
+"""
+
+import json
+import sys
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from meancache_plan.files import write_atomically
+from meancache_plan.wording import first_reason
+from meancache_runtime import schedule as runtime
+from meancache_runtime import strict_json
+from meancache_runtime.errors import ScheduleError
+
+Text = Annotated[str, Field(min_length=1, max_length=strict_json.MAX_TEXT)]
+Step = Annotated[int, Field(ge=0, lt=runtime.MAX_STEPS)]
+Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
+Real = Annotated[float, Field(ge=-1e6, le=1e6)]
+Pixels = Annotated[int, Field(ge=1, le=1_000_000)]
+
+
+class _Strict(BaseModel):
+    """Unknown keys, implicit conversions and non-finite numbers are refused."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class ModelIdentity(_Strict):
+    """The model that a schedule is for, and how to recognise it."""
+
+    id: Text
+    revision: Text | None
+    fingerprint: Text | None
+    pipeline: Text | None
+    scheduler: Text | None
+    adapters: Annotated[tuple[Text, ...], Field(max_length=strict_json.MAX_ITEMS)]
+
+
+class Grid(_Strict):
+    """Noise levels σ₀ … σ_T; None fits any grid of ``steps`` steps."""
+
+    steps: Annotated[int, Field(ge=1, le=runtime.MAX_STEPS)]
+    sigmas: (
+        Annotated[
+            tuple[Annotated[float, Field(ge=0, le=1)], ...],
+            Field(max_length=runtime.MAX_STEPS + 1),
+        ]
+        | None
+    )
+    tolerance: Annotated[float, Field(ge=0, le=1)]
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.sigmas is None:
+            return self
+        if len(self.sigmas) != self.steps + 1:
+            raise ValueError(
+                f"sigmas: {len(self.sigmas)} values; {self.steps} steps need {self.steps + 1}"
+            )
+        pairs = list(pairwise(self.sigmas))
+        if not (all(a > b for a, b in pairs) or all(a < b for a, b in pairs)):
+            raise ValueError("sigmas: must be strictly monotone")
+        return self
+
+
+class Generation(_Strict):
+    """How the calibration samples were made."""
+
+    height: Pixels | None
+    width: Pixels | None
+    frames: Pixels | None
+    guidance: Annotated[dict[Text, Real], Field(max_length=strict_json.MAX_ITEMS)]
+    dtype: Text
+
+
+class HoldInterval(_Strict):
+    """û = v_t."""
+
+    predictor: Literal["hold"] = "hold"
+
+
+class JvpInterval(_Strict):
+    """The paper's predictor over the last ``window`` steps (K)."""
+
+    predictor: Literal["jvp"] = "jvp"
+    window: Annotated[int, Field(ge=1, le=runtime.MAX_STEPS)]
+
+
+class AdamsInterval(_Strict):
+    """Grid Adams–Bashforth over the last ``order`` knots, each term scaled by its gain."""
+
+    predictor: Literal["adams"] = "adams"
+    order: Annotated[int, Field(ge=2, le=runtime.MAX_ORDER)]
+    gains: Annotated[tuple[Real, ...], Field(max_length=runtime.MAX_ORDER)]
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if len(self.gains) != self.order:
+            raise ValueError(
+                f"gains: {len(self.gains)} weights; order {self.order} needs {self.order}"
+            )
+        return self
+
+
+Interval = Annotated[HoldInterval | JvpInterval | AdamsInterval, Field(discriminator="predictor")]
+
+
+class Measured(_Strict):
+    """Quality measured by replaying the plan on held-out prompts."""
+
+    psnr_latent: Real
+    psnr: Real
+    ssim: Real
+    speedup: Real
+    samples: Count
+    prompts: Text
+
+
+class Plan(_Strict):
+    """Knots and one predictor an interval, for one budget."""
+
+    budget: Annotated[int, Field(ge=1, le=runtime.MAX_STEPS)]
+    knots: Annotated[tuple[Step, ...], Field(min_length=1, max_length=runtime.MAX_STEPS)]
+    intervals: Annotated[tuple[Interval, ...], Field(max_length=runtime.MAX_STEPS)]
+    cost: Annotated[float, Field(ge=0, le=runtime.MAX_COST)] | None = None
+    measured: Measured | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        knots = self.knots
+        if knots[0] != 0:
+            raise ValueError(f"knots: the first knot must be 0, not {knots[0]}")
+        if any(a >= b for a, b in pairwise(knots)):
+            raise ValueError("knots: must be strictly ascending")
+        if len(knots) > self.budget:
+            raise ValueError(f"knots: {len(knots)} knots exceed the budget {self.budget}")
+        if len(self.intervals) != len(knots):
+            raise ValueError(
+                f"intervals: {len(self.intervals)} intervals for {len(knots)} knots"
+            )
+        for i, (start, interval) in enumerate(zip(knots, self.intervals, strict=True)):
+            _check_history(interval, f"intervals[{i}]", start, known=i + 1)
+        return self
+
+
+def _check_history(interval: Interval, where: str, start: int, known: int) -> None:
+    """Refuse a predictor that needs velocities from before the first step."""
+    if isinstance(interval, JvpInterval) and interval.window > start:
+        raise ValueError(f"{where}.window: reaches {interval.window} steps back from step {start}")
+    if isinstance(interval, AdamsInterval) and interval.order > known:
+        raise ValueError(
+            f"{where}.order: order {interval.order} needs {interval.order} knots, {known} are known"
+        )
+
+
+class Provenance(_Strict):
+    """Where the plans come from: enough to make them again from the same profile."""
+
+    tool: Text
+    planner: Text
+    predictors: Annotated[tuple[Text, ...], Field(max_length=strict_json.MAX_ITEMS)]
+    metric: Text
+    gamma: Annotated[float, Field(ge=0, le=1e6)]
+    max_edge: Annotated[int, Field(ge=1, le=runtime.MAX_STEPS)]
+    profile: Text
+    samples: Count
+
+
+class Schedule(_Strict):
+    """A model, a grid, and one plan a budget: what is shipped beside a model's weights."""
+
+    format: Literal["meancache-schedule"] = runtime.FORMAT
+    version: Literal[1] = runtime.VERSION
+    model: ModelIdentity | None
+    grid: Grid
+    generation: Generation | None
+    plans: Annotated[tuple[Plan, ...], Field(min_length=1, max_length=runtime.MAX_PLANS)]
+    provenance: Provenance | None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        budgets = [plan.budget for plan in self.plans]
+        if any(a >= b for a, b in pairwise(budgets)):
+            raise ValueError("plans: budgets must be strictly ascending")
+        for i, plan in enumerate(self.plans):
+            if plan.budget > self.grid.steps:
+                raise ValueError(
+                    f"plans[{i}].budget: {plan.budget} is out of range: 1 to {self.grid.steps}"
+                )
+            if plan.knots[-1] >= self.grid.steps:
+                raise ValueError(
+                    f"plans[{i}].knots: {plan.knots[-1]} is out of range: "
+                    f"0 to {self.grid.steps - 1}"
+                )
+        return self
+
+    def replayable(self) -> runtime.Schedule:
+        """The same schedule as the runtime reads it."""
+        return runtime.parse_schedule(to_bytes(self))
+
+
+def to_bytes(schedule: Schedule) -> bytes:
+    """Canonical bytes: UTF-8 JSON, keys sorted, no white space, one newline at the end."""
+    text = json.dumps(
+        schedule.model_dump(mode="json"),
+        sort_keys=True,
+        ensure_ascii=False,
+        allow_nan=False,
+        separators=(",", ":"),
+    )
+    return text.encode() + b"\n"
+
+
+def from_bytes(data: bytes) -> Schedule:
+    """Validate a schedule file's bytes.
+
+    Raises:
+        ScheduleError: They are not a valid schedule; the message names the place and the reason.
+    """
+    # Refuses what pydantic lets pass: duplicate keys, lone surrogates, version true, …
+    runtime.check_header(strict_json.decode(data))
+    try:
+        schedule = Schedule.model_validate_json(data)
+    except ValidationError as error:
+        raise ScheduleError(first_reason(error, "schedule")) from error
+    parts: list[tuple[str, _Strict]] = [("schedule", schedule)]
+    parts += [(f"plans[{i}]", plan) for i, plan in enumerate(schedule.plans)]
+    for where, part in parts:  # defaults are for those who build a schedule, not for files
+        for key in type(part).model_fields.keys() - part.model_fields_set:
+            raise ScheduleError(f'{where}: "{key}" is missing')
+    return schedule
+
+
+def save_schedule(schedule: Schedule, path: Path) -> None:
+    """Write canonical bytes to ``path`` at once: never a half-written file."""
+    write_atomically(path, to_bytes(schedule))
+
+
+def load_schedule(path: Path) -> Schedule:
+    """Read a schedule file. Raises ScheduleError with the path, the place and the reason."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ScheduleError(
+            f"{path}: cannot be read ({error.strerror}); make one with `meancache-plan solve`"
+        ) from error
+    try:
+        return from_bytes(data)
+    except ScheduleError as error:
+        raise ScheduleError(f"{path}: {error}") from error
+
+
+def json_schema() -> bytes:
+    """The JSON Schema of the artifact, as checked in at ``schedules/schema.json``."""
+    schema = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        # As written: a file has every key.
+        **Schedule.model_json_schema(mode="serialization"),
+    }
+    return json.dumps(schema, indent=2, sort_keys=True).encode() + b"\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.buffer.write(json_schema())

@@ -1,0 +1,296 @@
+"""The ``meancache-plan`` command: parse, call one function, print."""
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from meancache_plan import catalog
+from meancache_plan.errors import InputError, MeanCacheError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    help="Compile cache schedules for flow-matching pipelines: calibrate, solve, replay, prove.",
+)
+
+Model = Annotated[
+    str, typer.Argument(help="A diffusers pipeline: directory, hub id, or 'reference'.")
+]
+RecipeName = Annotated[str | None, typer.Option("--recipe", help="Recipe name or TOML file.")]
+Prompts = Annotated[str | None, typer.Option(help="Text file, one prompt a line; or a list's name.")]
+Seeds = Annotated[str | None, typer.Option(help="Seeds: 0-4, or 1,5,9.")]
+Device = Annotated[str | None, typer.Option(help="Such as cuda:1 or cpu; by default the best.")]
+Offload = Annotated[str, typer.Option(help="none, model or sequential: trade time for memory.")]
+ScheduleFile = Annotated[Path, typer.Option("--schedule", "-s", help="The schedule to replay.")]
+Guidance = Annotated[float | None, typer.Option(help="Guidance, in the recipe's argument.")]
+DTypeName = Annotated[str | None, typer.Option("--dtype", help="float32, bfloat16 or float16.")]
+Pixels = Annotated[int | None, typer.Option(help="Pixels (--frames: frames of a video).")]
+
+
+@app.command()
+def calibrate(
+    model: Model = catalog.REFERENCE,
+    recipe: RecipeName = None,
+    prompts: Prompts = None,
+    seeds: Seeds = None,
+    steps: Annotated[int | None, typer.Option(help="Sampler steps T.")] = None,
+    height: Pixels = None,
+    width: Pixels = None,
+    frames: Pixels = None,
+    guidance: Guidance = None,
+    device: Device = None,
+    dtype: DTypeName = None,
+    offload: Offload = "none",
+    shard: Annotated[str, typer.Option(help="Part i/n of the samples, for job arrays.")] = "1/1",
+    max_edge: Annotated[int | None, typer.Option(help="Longest interval measured; T.")] = None,
+    output: Annotated[Path, typer.Option("-o", "--output")] = Path(
+        "meancache.profile.safetensors"
+    ),
+) -> None:
+    """Measure full-step runs of a pipeline into a profile.
+
+    Interrupted at any moment, the same command goes on where it stopped.
+
+    Example: `meancache-plan calibrate black-forest-labs/FLUX.1-dev -o flux.profile.safetensors`
+    """
+    from meancache_plan.calibrate import Shard, calibrate
+    from meancache_plan.recipe import parse_numbers, read_prompts
+
+    part = Shard.parse(shard)
+    options = {"steps": steps, "height": height, "width": width, "frames": frames}
+    options |= {"guidance": guidance, "dtype": dtype, "prompts": prompts, "seeds": seeds}
+    source = _load(model, recipe, options, device, offload)
+    with _progress("calibrating") as progress:
+        profile = calibrate(
+            source,
+            read_prompts(source.recipe.prompts),
+            parse_numbers(source.recipe.seeds, "--seeds"),
+            output,
+            shard=part,
+            max_edge=max_edge,
+            progress=progress,
+        )
+    _say(f"{output}: {profile.samples} samples, {profile.steps} steps, {profile.fingerprint[:19]}…")
+
+
+@app.command()
+def merge(
+    profiles: Annotated[list[Path], typer.Argument(help="The shards' profiles.")],
+    output: Annotated[Path, typer.Option("-o", "--output")] = Path(
+        "meancache.profile.safetensors"
+    ),
+) -> None:
+    """Join the profiles of a calibration's shards.
+
+    Example: `meancache-plan merge part1.safetensors part2.safetensors -o all.safetensors`
+    """
+    from meancache_plan.profile import load_profile, merge_profiles, save_profile
+
+    merged = merge_profiles([load_profile(path) for path in profiles])
+    save_profile(merged, output)
+    missing = merged.settings.samples_total - merged.samples
+    note = f"; {missing} of {merged.settings.samples_total} samples are missing" if missing else ""
+    _say(f"{output}: {merged.samples} samples of {len(profiles)} profiles{note}")
+
+
+@app.command()
+def solve(
+    profile: Annotated[Path, typer.Argument(help="What calibrate wrote.")] = Path(
+        "meancache.profile.safetensors"
+    ),
+    budget: Annotated[str, typer.Option(help="Denoiser refreshes: 16, or 8,10,13, or 8-25.")] = "",
+    planner: Annotated[str, typer.Option(help="How knots are chosen.")] = "pssp",
+    predictors: Annotated[str, typer.Option(help="hold, jvp, adams: a list.")] = "hold,jvp",
+    metric: Annotated[str, typer.Option(help="Cost of an edge: l1, rms or displacement.")] = "l1",
+    gamma: Annotated[float, typer.Option(help="Peak suppression γ of Σ cost^γ.")] = 4.0,
+    max_edge: Annotated[int | None, typer.Option(help="Longest interval, in steps.")] = None,
+    output: Annotated[Path, typer.Option("-o", "--output")] = Path("schedule.json"),
+) -> None:
+    """Compile the best schedule for one or more budgets; needs no GPU.
+
+    Example: `meancache-plan solve --budget 16`
+    """
+    from meancache_plan import artifact, report
+    from meancache_plan.profile import load_profile
+    from meancache_plan.recipe import parse_numbers
+    from meancache_plan.solver import solve
+
+    schedule = solve(
+        load_profile(profile),
+        parse_numbers(budget, "--budget"),
+        planner=planner,
+        predictors=tuple(predictors.split(",")),
+        metric=metric,
+        gamma=gamma,
+        max_edge=max_edge,
+    )
+    artifact.save_schedule(schedule, output)
+    _console().print(report.show_schedule(schedule))
+    _say(f"wrote {output}")
+
+
+@app.command()
+def evaluate(
+    model: Model = catalog.REFERENCE,
+    schedule: ScheduleFile = Path("schedule.json"),
+    recipe: RecipeName = None,
+    prompts: Prompts = None,
+    seeds: Seeds = None,
+    budget: Annotated[str | None, typer.Option(help="Budgets to evaluate; all by default.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Use the first N prompts.")] = None,
+    device: Device = None,
+    offload: Offload = "none",
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw quality against calls.")] = None,
+    sheet: Annotated[Path | None, typer.Option(help="Write sample pictures.")] = None,
+    record: Annotated[bool, typer.Option("--record", help="Note it in the schedule.")] = False,
+) -> None:
+    """Replay a schedule on held-out prompts beside what one would use instead.
+
+    Example: `meancache-plan evaluate --schedule schedule.json --json figures.json`
+    """
+    from meancache_plan import artifact, evaluate, pictures, report
+    from meancache_plan.recipe import parse_numbers, read_prompts
+
+    plan = artifact.load_schedule(schedule)
+    budgets = None if budget is None else parse_numbers(budget, "--budget")
+    options = {"heldout_prompts": prompts, "heldout_seeds": seeds}
+    source = _load(model, recipe, options, device, offload, plan)
+    with _progress("evaluating") as progress:
+        result = evaluate.evaluate(
+            source,
+            plan,
+            read_prompts(source.recipe.heldout_prompts)[:limit],
+            parse_numbers(source.recipe.heldout_seeds, "--seeds"),
+            budgets=budgets,
+            progress=progress,
+        )
+    _console().print(report.evaluation_table(result))
+    pictures.write_evaluation(result, json_file, plot, sheet)
+    if record:
+        artifact.save_schedule(evaluate.with_measured(plan, result), schedule)
+
+
+@app.command()
+def generate(
+    model: Model = catalog.REFERENCE,
+    prompt: Annotated[str, typer.Option("--prompt", "-p", help="What to show.")] = "",
+    schedule: ScheduleFile = Path("schedule.json"),
+    budget: Annotated[int | None, typer.Option(help="Which plan; the largest.")] = None,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    recipe: RecipeName = None,
+    device: Device = None,
+    offload: Offload = "none",
+    compare: Annotated[bool, typer.Option("--compare", help="Full and cached, labelled.")] = False,
+    output: Annotated[Path, typer.Option("-o", "--output")] = Path("out.png"),
+) -> None:
+    """Generate one sample with a schedule.
+
+    Example: `meancache-plan generate --prompt "a red apple" --compare -o out.png`
+    """
+    from meancache_plan import artifact, evaluate, pictures
+
+    if not prompt:
+        raise InputError('--prompt is missing: say what to show, such as --prompt "a red apple"')
+    pictures.check_output(output)
+    plan = artifact.load_schedule(schedule)
+    chosen = budget or plan.plans[-1].budget
+    source = _load(model, recipe, {}, device, offload, plan)
+    cached, stats = evaluate.replay(source, plan.replayable(), chosen, prompt, seed)
+    if compare:
+        full = source.generate(prompt, seed)
+        pictures.side_by_side(full, cached, chosen, output)
+    else:
+        pictures.save_frames(cached.frames, output)
+    _say(f"{output}: {stats.denoiser_calls} denoiser calls, {stats.cached_steps} cached steps")
+
+
+@app.command()
+def show(
+    file: Annotated[Path, typer.Argument(help="A profile or a schedule.")],
+    plot: Annotated[Path | None, typer.Option(help="Draw it into this PNG.")] = None,
+    profile: Annotated[
+        Path | None, typer.Option(help="Draw a schedule's plan over this profile's deviations.")
+    ] = None,
+    budget: Annotated[int | None, typer.Option(help="Which plan to draw.")] = None,
+) -> None:
+    """Print a profile or a schedule as a person wants it.
+
+    Example: `meancache-plan show schedule.json --profile meancache.profile.safetensors --plot a.png`
+    """
+    from meancache_plan import report
+
+    view = report.show(file, plot=plot, profile=profile, budget=budget)
+    _console().print(view)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line: bad input ends with one message and exit code 2."""
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
+    try:
+        app(arguments)
+    except MeanCacheError as error:
+        Console(stderr=True, highlight=False, soft_wrap=True).print(
+            f"meancache-plan: {error}", markup=False
+        )
+        sys.exit(2)
+
+
+def _load(
+    model: str,
+    recipe_name: str | None,
+    options: dict[str, Any],
+    device: str | None,
+    offload: str,
+    schedule: Any = None,
+) -> Any:
+    """Load a pipeline by its recipe, the given options, and the schedule's own settings."""
+    from meancache_plan.recipe import find_recipe, follow, override
+
+    recipe = override(find_recipe(model, recipe_name), **options)
+    if schedule is not None:
+        recipe = follow(recipe, schedule)
+    from meancache_plan.adapters.diffusers import load
+
+    return load(model, recipe, device=device, offload=offload)
+
+
+@contextmanager
+def _progress(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar with the time left, on standard error."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _console() -> Console:
+    return Console(highlight=False)
+
+
+def _say(text: str) -> None:
+    _console().print(text, markup=False, soft_wrap=True)

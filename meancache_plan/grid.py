@@ -1,0 +1,64 @@
+"""The sampler's grid of noise levels, and what can be counted on it.
+
+A grid is ``sigmas`` σ₀ … σ_T; step i goes σᵢ → σᵢ₊₁; an edge t→s covers the steps t … s−1.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+
+from meancache_plan.errors import GridError, InputError
+from meancache_runtime.schedule import MAX_STEPS
+
+
+def check_sigmas(sigmas: Sequence[float]) -> tuple[float, ...]:
+    """Return the grid as a tuple of floats.
+
+    Args:
+        sigmas: T + 1 noise levels in 0 … 1, strictly monotone, T ≥ 1 (dimensionless).
+
+    Raises:
+        GridError: They are too few or too many, not finite, out of range or not monotone.
+
+    Example:
+        >>> check_sigmas([1.0, 0.5, 0.0])
+        (1.0, 0.5, 0.0)
+    """
+    grid = tuple(float(sigma) for sigma in sigmas)
+    if not 2 <= len(grid) <= MAX_STEPS + 1:
+        raise GridError(f"a grid has 2 to {MAX_STEPS + 1} noise levels (T + 1), not {len(grid)}")
+    for i, sigma in enumerate(grid):
+        if not (math.isfinite(sigma) and 0.0 <= sigma <= 1.0):
+            raise GridError(f"sigmas[{i}] is {sigma}; noise levels lie in 0 to 1")
+    falls = grid[0] > grid[1]
+    for i, (a, b) in enumerate(pairwise(grid)):
+        if a == b or (a > b) != falls:
+            raise GridError(f"sigmas[{i}] = {a} and sigmas[{i + 1}] = {b}: not strictly monotone")
+    return grid
+
+
+def edges(steps: int, max_edge: int) -> Iterator[tuple[int, int]]:
+    """Yield every edge (t, s) with 0 ≤ t < s ≤ ``steps`` and s − t ≤ ``max_edge``; t, then s.
+
+    Example:
+        >>> list(edges(3, 2))
+        [(0, 1), (0, 2), (1, 2), (1, 3), (2, 3)]
+    """
+    for start in range(steps):
+        for end in range(start + 1, min(start + max_edge, steps) + 1):
+            yield start, end
+
+
+def uniform_knots(steps: int, budget: int) -> tuple[int, ...]:
+    """Return ``budget`` knots from 0, whose intervals differ in length by at most one step.
+
+    Raises:
+        InputError: ``budget`` is not in 1 … ``steps``.
+
+    Example:
+        >>> uniform_knots(10, 4)
+        (0, 2, 5, 7)
+    """
+    if not 1 <= budget <= steps:
+        raise InputError(f"budget {budget} is out of range: choose 1 to {steps}, the steps")
+    return tuple(i * steps // budget for i in range(budget))

@@ -1,0 +1,177 @@
+"""How close a cached sample comes to the full trajectory's, in figures that need no network."""
+
+import importlib
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import flip_evaluator
+import numpy as np
+import numpy.typing as npt
+import torch
+from scipy import stats
+from torch import Tensor
+from torchmetrics.functional.image import structural_similarity_index_measure
+
+from meancache_plan.errors import InputError
+
+Frames = npt.NDArray[np.float32]
+"""Pictures [F, height, width, 3], 0 … 1; F = 1 for an image."""
+
+PictureMetric = Callable[[Frames, Frames], float]
+"""``metric(full, other)``: one figure of a sample; a video's is the mean over its frames."""
+
+CEILING = 120.0
+"""PSNR of identical samples, and of any that differ by less, in dB: infinity is not JSON."""
+
+LATENT_RANGE = 4.0
+"""The value range for the PSNR of latents, in standard deviations of the full ones."""
+
+_SSIM_WINDOW = 11
+_RESAMPLES = 9999
+
+
+def mean_square(full: Tensor, other: Tensor) -> float:
+    """Mean squared difference in float64, of tensors of one shape.
+
+    Raises:
+        InputError: The shapes differ.
+    """
+    if full.shape != other.shape:
+        raise InputError(
+            f"latents of shape {list(other.shape)} cannot be compared with {list(full.shape)}: "
+            "make both at one size"
+        )
+    return float((full.double() - other.double()).square().mean())
+
+
+def psnr(error: float, value_range: float) -> float:
+    """Peak signal-to-noise ratio, 10·log₁₀(range² / mean squared error), in dB.
+
+    Args:
+        error: Mean squared error, ≥ 0.
+        value_range: The signal's range, > 0.
+
+    Returns:
+        At most :data:`CEILING`.
+
+    Raises:
+        InputError: An argument is out of range or not finite.
+
+    Example:
+        >>> psnr(0.01, 1.0)
+        20.0
+    """
+    if not (0.0 <= error < math.inf and 0.0 < value_range < math.inf):
+        raise InputError(f"no PSNR from the error {error} and the range {value_range}")
+    least = value_range**2 * 10 ** (-CEILING / 10)
+    return CEILING if error <= least else 10 * math.log10(value_range**2 / error)
+
+
+def latent_range(samples: Sequence[tuple[float, float]]) -> float:
+    """Value range of latents: four standard deviations of all samples' elements, pooled.
+
+    Args:
+        samples: Each full sample's :func:`moments`; all have one number of elements.
+    """
+    mean, square = np.mean(np.array(samples), axis=0)
+    return LATENT_RANGE * math.sqrt(max(square - mean**2, 0.0))
+
+
+def moments(latents: Tensor) -> tuple[float, float]:
+    """Mean and mean square of one sample's latents, in float64."""
+    wide = latents.double()
+    return float(wide.mean()), float(wide.square().mean())
+
+
+def picture_psnr(full: Frames, other: Frames) -> float:
+    """PSNR of pictures in dB, range 1; a video's error is averaged before the logarithm."""
+    _check(full, other)
+    return psnr(float(np.mean((full.astype(np.float64) - other) ** 2)), 1.0)
+
+
+def ssim(full: Frames, other: Frames) -> float:
+    """Structural similarity, Gaussian window of 11 pixels, range 1; 1 is identical.
+
+    Raises:
+        InputError: The sizes differ, or a side is shorter than the window.
+    """
+    _check(full, other)
+    if min(full.shape[1:3]) < _SSIM_WINDOW:
+        raise InputError(f"SSIM needs pictures of {_SSIM_WINDOW} × {_SSIM_WINDOW} pixels or more")
+    pairs = zip(_channels_first(full), _channels_first(other), strict=True)
+    figures = [structural_similarity_index_measure(b, a, data_range=1.0) for a, b in pairs]
+    return float(torch.as_tensor(figures).mean())
+
+
+def flip(full: Frames, other: Frames) -> float:
+    """Mean FLIP error (LDR, sRGB, 67 pixels a degree), 0 … 1; 0 is identical.
+
+    NVIDIA's model of what an observer notices when flipping between two pictures.
+    """
+    _check(full, other)
+    pairs = zip(np.ascontiguousarray(full), np.ascontiguousarray(other), strict=True)
+    errors = [flip_evaluator.evaluate(a, b, "LDR", applyMagma=False)[1] for a, b in pairs]
+    return float(np.mean(errors))
+
+
+def load_lpips() -> PictureMetric:
+    """LPIPS (AlexNet), ≥ 0; 0 is identical. Needs the ``lpips`` extra and downloaded weights.
+
+    Raises:
+        InputError: One of these is missing; the message says how to get it.
+    """
+    try:
+        network: Any = importlib.import_module("lpips").LPIPS(net="alex", verbose=False).eval()
+    except (ImportError, OSError, RuntimeError) as error:
+        reason = str(error) or type(error).__name__
+        raise InputError(
+            f"LPIPS is not available ({reason}): it needs `pip install 'meancache-plan[lpips]'` "
+            "and, once, a network connection to download AlexNet's weights"
+        ) from error
+
+    def lpips(full: Frames, other: Frames) -> float:
+        _check(full, other)
+        pairs = zip(_channels_first(full), _channels_first(other), strict=True)
+        with torch.no_grad():
+            figures = [network(a.float(), b.float(), normalize=True).item() for a, b in pairs]
+        return float(np.mean(figures))
+
+    return lpips
+
+
+def bootstrap_interval(values: Sequence[float]) -> tuple[float, float]:
+    """95 % interval of the mean by the bias-corrected and accelerated bootstrap, seed fixed.
+
+    Args:
+        values: Independent figures, at least one.
+
+    Returns:
+        (low, high); both are the mean where there is nothing to resample: one value, or equal ones.
+
+    Raises:
+        InputError: There is no value.
+    """
+    data = np.asarray(values, dtype=np.float64)
+    if data.size == 0:
+        raise InputError("no values: an interval needs at least one sample")
+    mean = float(data.mean())
+    if np.ptp(data) <= 1e-12 * max(abs(mean), 1.0):
+        return mean, mean
+    found: Any = stats.bootstrap(
+        (data,), np.mean, n_resamples=_RESAMPLES, rng=np.random.default_rng(0)
+    )
+    return float(found.confidence_interval.low), float(found.confidence_interval.high)
+
+
+def _check(full: Frames, other: Frames) -> None:
+    if full.shape != other.shape or full.ndim != 4 or full.shape[-1] != 3:
+        raise InputError(
+            f"frames of shape {list(other.shape)} cannot be compared with {list(full.shape)}: "
+            "both must be [F, height, width, 3]"
+        )
+
+
+def _channels_first(frames: Frames) -> list[Tensor]:
+    """Each frame as [1, 3, height, width], float64."""
+    return [torch.from_numpy(frame).double().permute(2, 0, 1)[None] for frame in frames]

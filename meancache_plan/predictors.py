@@ -1,0 +1,116 @@
+"""The predictors that a planner may choose between, scored on a full trajectory.
+
+Each offers one parallel edge t→s for every window K that it can use at t. The formulas stand in
+:mod:`meancache_runtime.binding`; here, every step's own velocity is known, as in calibration.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meancache_plan.deviation import dense, own_velocities
+from meancache_plan.errors import InputError
+from meancache_runtime.binding import LinearForm, adams, average, jvp
+from meancache_runtime.schedule import Adams, Hold, Jvp
+from meancache_runtime.schedule import Predictor as ReplayPredictor
+
+
+class Candidate(NamedTuple):
+    """An edge start→end with one predictor; ``window`` K is 0 for a predictor without one."""
+
+    start: int
+    end: int
+    predictor: str
+    window: int
+
+
+@dataclass(frozen=True, slots=True)
+class Predictor:
+    """A rule for û(t→s).
+
+    Attributes:
+        windowed: Whether it looks K ≥ 1 steps back.
+        form: (sigmas, t, s, K) → û as a linear form of the trajectory's own velocities.
+        replay: K → the predictor as a schedule names it.
+    """
+
+    windowed: bool
+    form: Callable[[Sequence[float], int, int, int], LinearForm]
+    replay: Callable[[int], ReplayPredictor]
+
+    def windows(self, start: int, max_window: int) -> range:
+        """Return the windows K on offer at knot ``start``: only 0 without windows."""
+        return range(1, min(start, max_window) + 1) if self.windowed else range(1)
+
+
+def _hold(sigmas: Sequence[float], start: int, end: int, window: int) -> LinearForm:
+    return {start: 1.0}
+
+
+def _jvp(sigmas: Sequence[float], start: int, end: int, window: int) -> LinearForm:
+    own = own_velocities(len(sigmas) - 1)
+    return jvp(sigmas, start, end, window, own, own)
+
+
+def _adams2(sigmas: Sequence[float], start: int, end: int, window: int) -> LinearForm:
+    return adams(sigmas, (start - window, start), end, (1.0, 1.0))
+
+
+PREDICTORS: dict[str, Predictor] = {
+    "hold": Predictor(False, _hold, lambda _: Hold()),
+    "jvp": Predictor(True, _jvp, Jvp),
+    "adams": Predictor(True, _adams2, lambda _: Adams((1.0, 1.0))),
+}
+"""By name. ``adams`` is scored as if the previous knot were at t − K; replay takes the real one."""
+
+
+def find_predictors(names: Sequence[str]) -> tuple[str, ...]:
+    """Return ``names`` as a tuple, each known and named once.
+
+    Raises:
+        InputError: A name is unknown or repeated, or there is none.
+    """
+    known = ", ".join(PREDICTORS)
+    for name in names:
+        if name not in PREDICTORS:
+            raise InputError(f"unknown predictor {name!r}: choose from {known}")
+    if not names or len(set(names)) < len(names):
+        raise InputError(f"predictors {list(names)}: name at least one of {known}, each once")
+    return tuple(names)
+
+
+def candidates(
+    edges: Iterable[tuple[int, int]], predictors: Sequence[str], max_window: int
+) -> list[Candidate]:
+    """Return every edge with every predictor and K on offer, in the order given; K ascends.
+
+    An edge of one step needs no prediction, and at step 0 there is no past: both have only
+    ``hold``, whether named or not.
+    """
+    return [
+        Candidate(start, end, name, window)
+        for start, end in edges
+        for name in (("hold",) if start == 0 or end == start + 1 else predictors)
+        for window in PREDICTORS[name].windows(start, max_window)
+    ]
+
+
+def residuals(sigmas: Sequence[float], chosen: Sequence[Candidate]) -> NDArray[np.float64]:
+    """Return u(t→s) − û(t→s) of each candidate as weights of the velocities, float64 [n, T].
+
+    The weights of a row sum to 0, and a candidate of one step has a row of zeros.
+    """
+    steps = len(sigmas) - 1
+    own = own_velocities(steps)
+    means = {
+        (start, end): average(sigmas, start, end, own)
+        for start, end in dict.fromkeys((c.start, c.end) for c in chosen)
+    }
+    rows = dense([means[c.start, c.end] for c in chosen], steps)
+    rows -= dense(
+        [PREDICTORS[c.predictor].form(sigmas, c.start, c.end, c.window) for c in chosen], steps
+    )
+    return rows

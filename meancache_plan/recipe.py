@@ -1,0 +1,154 @@
+"""Recipes: how one model's samples are made, as TOML files in ``calibration/models/``."""
+
+import hashlib
+import re
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from meancache_plan import catalog
+from meancache_plan.artifact import Schedule
+from meancache_plan.errors import InputError
+
+DType = Literal["float32", "bfloat16", "float16"]
+Positive = Annotated[int, Field(ge=1)]
+Seeds = Annotated[str, Field(pattern=r"^\d+(-\d+)?(,\d+(-\d+)?)*$")]
+
+
+class Recipe(BaseModel):
+    """What fixes a model's samples; every command line option overrides its field.
+
+    ``guidance_argument`` names the pipeline argument that ``guidance`` goes to, and ``call``
+    holds further arguments of the pipeline's call. ``steps_options`` lists other step counts
+    that the model is commonly used with.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    model: str | None = None
+    revision: str | None = None
+    steps: Annotated[int, Field(ge=2, le=1000)] = 50
+    steps_options: tuple[Positive, ...] = ()
+    height: Positive | None = None
+    width: Positive | None = None
+    frames: Positive | None = None
+    guidance_argument: str = "guidance_scale"
+    guidance: float | None = None
+    negative_prompt: str | None = None
+    call: dict[str, str | int | float | bool] = {}
+    dtype: DType = "bfloat16"
+    prompts: str = "images"
+    heldout_prompts: str = "images-heldout"
+    seeds: Seeds = "0-4"
+    heldout_seeds: Seeds = "1000"
+
+    @model_validator(mode="after")
+    def _keep_apart(self) -> Self:
+        """Refuse to measure on what the schedule was fitted on."""
+        shared = set(read_prompts(self.prompts)) & set(read_prompts(self.heldout_prompts))
+        if shared:
+            raise ValueError(
+                f"prompts and heldout_prompts share {sorted(shared)[0]!r}: keep them disjoint"
+            )
+        return self
+
+
+def find_recipe(model: str, name: str | None) -> Recipe:
+    """The recipe of this name or file; without one, the bundled recipe for ``model``.
+
+    A model that no recipe knows gets the defaults: 50 steps, its pipeline's own size and guidance.
+
+    Raises:
+        InputError: The recipe does not exist or is not valid.
+    """
+    files = catalog.recipe_files()
+    if name is not None:
+        file = files.get(name, Path(name))
+        if not file.is_file():
+            raise InputError(f"{name}: no such recipe; give a TOML file, or one of: {', '.join(files)}")
+        return load_recipe(file)
+    for recipe in map(load_recipe, files.values()):
+        if recipe.model == model:
+            return recipe
+    return Recipe(model=model)
+
+
+def load_recipe(file: Path) -> Recipe:
+    """Read a recipe. Raises InputError with the file, the field and the reason."""
+    try:
+        return Recipe.model_validate(tomllib.loads(file.read_text(encoding="utf-8")))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InputError(f"{file}: not a readable TOML file ({error})") from error
+    except ValidationError as error:
+        raise InputError(f"{file}: {_reason(error)}") from error
+
+
+def override(recipe: Recipe, **options: Any) -> Recipe:
+    """A copy of the recipe with every option that is not None put in its field's place."""
+    given = {key: value for key, value in options.items() if value is not None}
+    try:
+        return Recipe.model_validate({**recipe.model_dump(), **given})
+    except ValidationError as error:
+        raise InputError(_reason(error)) from error
+
+
+def follow(recipe: Recipe, schedule: Schedule) -> Recipe:
+    """The recipe with the steps, size, guidance and dtype that a schedule was made for."""
+    options: dict[str, Any] = {"steps": schedule.grid.steps}
+    if schedule.generation is not None:
+        options |= schedule.generation.model_dump(exclude={"guidance"})
+        for argument, value in schedule.generation.guidance.items():
+            options |= {"guidance_argument": argument, "guidance": value}
+    return override(recipe, **options)
+
+
+def _reason(error: ValidationError) -> str:
+    first = error.errors(include_url=False)[0]
+    where = ".".join(str(part) for part in first["loc"])
+    return f"{where or 'recipe'}: {first['msg'].removeprefix('Value error, ')}"
+
+
+def read_prompts(name: str) -> tuple[str, ...]:
+    """Prompts of a bundled list or a text file: one a line; blank lines and # lines are skipped.
+
+    Raises:
+        InputError: The file is missing, is not UTF-8 text, holds none, or repeats one.
+    """
+    file = catalog.prompt_file(name)
+    try:
+        lines = [line.strip() for line in file.read_text(encoding="utf-8").splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{file}: not readable as UTF-8 text ({error})") from error
+    prompts = tuple(line for line in lines if line and not line.startswith("#"))
+    if not prompts:
+        raise InputError(f"{file}: holds no prompt; write one a line")
+    for i, prompt in enumerate(prompts):
+        if prompt in prompts[:i]:
+            raise InputError(f"{file}: holds {prompt!r} twice")
+    return prompts
+
+
+def parse_numbers(text: str, what: str) -> tuple[int, ...]:
+    """``"8,10,13"`` or ``"8-25"`` or a mix, as ascending distinct integers.
+
+    Raises:
+        InputError: Not of this form, or a range that runs backwards or is absurdly long.
+    """
+    numbers: set[int] = set()
+    for part in text.replace(" ", "").split(","):
+        found = re.fullmatch(r"(\d{1,9})(?:-(\d{1,9}))?", part)
+        if found is None:
+            raise InputError(f"{what} {text!r}: give a number, a list (8,10,13) or a range (8-25)")
+        first, last = int(found[1]), int(found[2] or found[1])
+        if not first <= last <= first + 100_000:
+            raise InputError(f"{what} {text!r}: the range {part} runs backwards or is too long")
+        numbers.update(range(first, last + 1))
+    return tuple(sorted(numbers))
+
+
+def digest(values: Sequence[object]) -> str:
+    """``sha256:…`` of a list of values, one a line."""
+    return "sha256:" + hashlib.sha256("\n".join(map(str, values)).encode()).hexdigest()

@@ -1,0 +1,297 @@
+"""Profiles, schedules and evaluations as a person wants them, in a terminal of 80 columns."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from rich import box
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from meancache_plan.artifact import Generation, ModelIdentity, Plan, Schedule, load_schedule
+from meancache_plan.charts import plot_profile, plot_schedule
+from meancache_plan.errors import InputError
+from meancache_plan.evaluation import HIGHER_IS_BETTER, Evaluation, Row
+from meancache_plan.landscape import by_length, hold_surfaces, spread
+from meancache_plan.profile import Profile, load_profile
+
+STYLES = {"hold": "blue", "jvp": "yellow", "adams": "green"}
+"""The colour of each predictor's knots."""
+
+LENGTHS = (2, 3, 4, 6, 8, 12, 16, 24)
+"""Lengths of the edges in a profile's heat map."""
+
+
+def show(
+    file: Path, *, plot: Path | None = None, profile: Path | None = None, budget: int | None = None
+) -> RenderableType:
+    """View a profile or schedule file, and draw it into ``plot``.
+
+    Args:
+        file: What ``calibrate`` or ``solve`` wrote.
+        plot: PNG file for the picture; none by default.
+        profile: Draw a plan of the schedule over this profile's deviations.
+        budget: Which plan to draw there; the largest by default.
+
+    Raises:
+        InputError: The file cannot be read, or the options do not fit it.
+        ProfileError: The profile is not valid.
+        ScheduleError: The schedule is not valid.
+        BudgetError: The schedule has no plan for ``budget``.
+    """
+    if not _is_json(file):
+        measured = load_profile(file)
+        if plot is not None:
+            plot_profile(measured, plot)
+        return show_profile(measured)
+    schedule = load_schedule(file)
+    if plot is not None and profile is not None:
+        budgets = [plan.budget for plan in schedule.plans]
+        chosen = schedule.replayable().plan(budget or budgets[-1]).budget
+        plot_profile(load_profile(profile), plot, plan=schedule.plans[budgets.index(chosen)])
+    elif plot is not None:
+        plot_schedule(schedule, plot)
+    return show_schedule(schedule)
+
+
+def _is_json(file: Path) -> bool:
+    try:
+        with file.open("rb") as stream:
+            return stream.read(1) == b"{"
+    except OSError as error:
+        raise InputError(
+            f"{file}: cannot be read ({error.strerror}); give a profile or a schedule"
+        ) from error
+
+
+def evaluation_table(evaluation: Evaluation) -> RenderableType:
+    """One line a method and budget; beneath each mean its 95 % interval."""
+    with_lpips = any(row.lpips is not None for row in evaluation.rows)
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    table.add_column("method", no_wrap=True)
+    for heading in ("B", "calls", "latent\nPSNR", "\nworst", "picture\nPSNR", "\nworst", "SSIM"):
+        table.add_column(heading, justify="right", vertical="top", no_wrap=True)
+    for heading in ("FLIP", *(["LPIPS"] if with_lpips else []), "s", "speed-\nup"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    best = _best(evaluation.rows)
+    before = evaluation.rows[0].budget
+    for row in evaluation.rows:
+        if row.budget != before or (row.method == "plan" and before == evaluation.steps):
+            table.add_section()
+        before = row.budget
+        table.add_row(*_cells(row, best, with_lpips))
+    samples = evaluation.prompts * len(evaluation.seeds)
+    caption = (
+        f"{samples} samples ({evaluation.prompts} prompts × {len(evaluation.seeds)} seeds) against "
+        f"all {evaluation.steps} steps. PSNR in dB, beneath it the 95 % interval of its mean; "
+        f"120 dB: identical. s: seconds a sample, on {evaluation.device}."
+    )
+    return Group(table, Text(_plain(caption), style="dim"))
+
+
+def _best(rows: Sequence[Row]) -> set[tuple[str, int, str]]:
+    """(figure, budget, method) of the best mean of each figure at each budget."""
+    found: set[tuple[str, int, str]] = set()
+    for budget in {row.budget for row in rows if row.method != "full"}:
+        group = [row for row in rows if row.budget == budget and row.method != "full"]
+        for name, higher in HIGHER_IS_BETTER.items():
+            values = {row.method: getattr(row, name) for row in group}
+            if None not in values.values():
+                top = max(values.values()) if higher else min(values.values())
+                found |= {(name, budget, method) for method, v in values.items() if v == top}
+    return found
+
+
+def _cells(row: Row, best: set[tuple[str, int, str]], with_lpips: bool) -> list[Text]:
+    full = row.method == "full"
+
+    def mean(name: str, digits: int) -> Text:
+        value: float | None = getattr(row, name)
+        style = "bold" if (name, row.budget, row.method) in best else ""
+        return Text("–" if full or value is None else f"{value:.{digits}f}", style=style)
+
+    def decibels(name: str) -> list[Text]:
+        if full:
+            return [Text("–"), Text("–")]
+        low, high = getattr(row, f"{name}_interval")
+        interval = Text(f"\n{low:.1f}–{high:.1f}", style="dim")
+        return [mean(name, 1).append_text(interval), Text(f"{getattr(row, f'{name}_worst'):.1f}")]
+
+    method = Text(row.method, style="bold" if row.method == "plan" else "")
+    figures = [*decibels("psnr_latent"), *decibels("psnr"), mean("ssim", 3), mean("flip", 3)]
+    if with_lpips:
+        figures.append(mean("lpips", 3))
+    times = [Text(f"{row.seconds:.2f}"), Text(f"{row.speedup:.2f}×")]
+    return [method, Text(str(row.budget)), Text(str(row.calls)), *figures, *times]
+
+
+def show_profile(profile: Profile) -> RenderableType:
+    """What was measured, and where on the grid reuse of a velocity goes wrong."""
+    settings = profile.settings
+    generation = Generation(
+        height=settings.height,
+        width=settings.width,
+        frames=settings.frames,
+        guidance=settings.guidance,
+        dtype=settings.dtype,
+    )
+    versions = ", ".join(f"{name} {version}" for name, version in settings.versions.items())
+    facts = {
+        "profile": profile.fingerprint,
+        **_model_facts(settings.model),
+        "grid": _grid_fact(profile.sigmas),
+        "samples": f"{profile.samples} of {settings.samples_total}, {_generation(generation)}",
+        "latents": " × ".join(map(str, settings.latent_shape)),
+        "measured": f"edges up to {settings.max_edge} steps, K up to {settings.max_window}",
+        "seconds": f"{profile.seconds_per_step:.3g} a step",
+        "made with": versions or "–",
+    }
+    found = spread(profile)
+    if found is not None:
+        facts["prompts"] = (
+            f"differ by ±{found.relative:.0%}; the most deviating, number "
+            f"{found.prompt_index + 1}, is at {found.largest:.2f}× the mean"
+        )
+    return Group(_facts(facts), Text(), _heat_map(profile))
+
+
+def _heat_map(profile: Profile) -> RenderableType:
+    """Deviation of ``hold`` for a few lengths of edge, by the step that it starts at."""
+    surface = hold_surfaces(profile).mean(axis=0)
+    lengths = [n for n in LENGTHS if n <= min(profile.index.max_edge, profile.steps)]
+    if not lengths:
+        return Text("no edge of two steps was measured", style="dim")
+    rows = [by_length(surface, length) for length in lengths]
+    highest = float(np.nanmax(rows))
+    table = Table.grid(padding=(0, 1, 0, 0))
+    for length, row in zip(lengths, rows, strict=True):
+        table.add_row(Text(f"{length} steps", justify="right"), Sparkline(tuple(row), highest))
+    title = f"deviation of hold, mean|u − v|, by the knot's step; a full block is {highest:.3g}"
+    return Group(Text(title, style="bold"), table)
+
+
+def show_schedule(schedule: Schedule) -> RenderableType:
+    """What a schedule is for, where it comes from, and a timeline of each plan."""
+    made = schedule.provenance
+    facts = {
+        **_model_facts(schedule.model),
+        "grid": f"{_grid_fact(schedule.grid.sigmas, schedule.grid.steps)}, "
+        f"tolerance {schedule.grid.tolerance:g}",
+        "generation": _generation(schedule.generation) if schedule.generation else "any",
+    }
+    if made is not None:
+        facts["planned by"] = (
+            f"{made.tool}: {made.planner} over {', '.join(made.predictors)}; metric {made.metric}, "
+            f"γ = {made.gamma:g}, edges up to {made.max_edge} steps"
+        )
+        facts["profile"] = f"{made.profile} ({made.samples} samples)"
+    plans = [_plan_view(plan, schedule.grid.steps) for plan in schedule.plans]
+    return Group(_facts(facts), *plans)
+
+
+def _plan_view(plan: Plan, steps: int) -> RenderableType:
+    kinds = [interval.predictor for interval in plan.intervals]
+    refreshes = len(plan.knots)
+    head = Text(f"budget {plan.budget}", style="bold")
+    head.append(f"  {refreshes} of {steps} steps run the denoiser, ", style="not bold")
+    head.append(f"{steps / refreshes:.2f}× in theory: ", style="not bold")
+    for i, (kind, count) in enumerate(Counter(kinds).items()):
+        head.append(", " if i else "", style="not bold").append(f"{count} {kind}", STYLES[kind])
+    lines: list[RenderableType] = [head, Timeline(steps, dict(zip(plan.knots, kinds, strict=True)))]
+    notes = [] if plan.cost is None else [f"predicted cost {plan.cost:.4g}"]
+    if plan.measured is not None:
+        seen = plan.measured
+        notes.append(
+            f"measured on {seen.samples} samples: latents {seen.psnr_latent:.1f} dB, "
+            f"pictures {seen.psnr:.1f} dB, SSIM {seen.ssim:.3f}, {seen.speedup:.2f}× faster"
+        )
+    lines += [Text("; ".join(notes), style="dim")] if notes else []
+    return Padding(Group(*lines), (1, 0, 0, 0))
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """T cells: a filled block where the denoiser runs, a light one where it is cached."""
+
+    steps: int
+    predictors: dict[int, str]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Draw, in lines of equal length that are whole tens where they fit."""
+        knot, cached = ("#", ".") if options.ascii_only else ("█", "░")
+        width = options.max_width
+        across = min(self.steps, width - width % 10 if width >= 10 else width)
+        for first in range(0, self.steps, across):
+            line = Text(no_wrap=True, end="\n")
+            for step in range(first, min(first + across, self.steps)):
+                kind = self.predictors.get(step)
+                line.append(cached if kind is None else knot, STYLES[kind] if kind else "dim")
+            yield line
+
+
+@dataclass(frozen=True, slots=True)
+class Sparkline:
+    """Values 0 … ``highest`` as blocks of eight heights; NaN is blank, a long row is thinned."""
+
+    values: tuple[float, ...]
+    highest: float
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Draw in one line; each cell is the largest of the values that share it."""
+        levels = ".:-=+*#%" if options.ascii_only else "▁▂▃▄▅▆▇█"
+        cells = min(len(self.values), options.max_width)
+        line = Text(no_wrap=True)
+        for part in np.array_split(np.array(self.values), cells):
+            line.append(self._cell(part, levels))
+        yield line
+
+    def _cell(self, part: npt.NDArray[np.float64], levels: str) -> str:
+        if np.isnan(part).all():
+            return " "
+        share = float(np.nanmax(part)) / (self.highest or 1.0)
+        return levels[min(int(share * len(levels)), len(levels) - 1)]
+
+
+def _facts(facts: dict[str, str]) -> Table:
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in facts.items():
+        table.add_row(Text(name), Text(_plain(value)))
+    return table
+
+
+def _model_facts(model: ModelIdentity | None) -> dict[str, str]:
+    if model is None:
+        return {"model": "any"}
+    classes = ", ".join(name for name in (model.pipeline, model.scheduler) if name)
+    parts = [model.id, f"revision {model.revision}" if model.revision else "", classes]
+    facts = {"model": "; ".join(part for part in parts if part)}
+    if model.fingerprint:
+        facts["denoiser"] = model.fingerprint
+    if model.adapters:
+        facts["adapters"] = ", ".join(model.adapters)
+    return facts
+
+
+def _grid_fact(sigmas: Sequence[float] | None, steps: int = 0) -> str:
+    if sigmas is None:
+        return f"any of {steps} steps"
+    return f"{len(sigmas) - 1} steps, σ {sigmas[0]:.4g} → {sigmas[-1]:.4g}"
+
+
+def _generation(made: Generation) -> str:
+    size = "its own size" if made.height is None else f"{made.width} × {made.height} pixels"
+    frames = [] if made.frames is None else [f"{made.frames} frames"]
+    guidance = [f"{name} {value:g}" for name, value in made.guidance.items()]
+    return ", ".join([size, *frames, made.dtype, *guidance])
+
+
+def _plain(text: str) -> str:
+    """Without control characters: a file's texts cannot steer the terminal."""
+    return "".join(c if c.isprintable() else "�" for c in text)

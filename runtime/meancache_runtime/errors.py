@@ -1,0 +1,53 @@
+"""Everything that the runtime refuses, by name. Each message says what is wrong and what to do."""
+
+
+class MeanCacheError(Exception):
+    """Base of every error that meancache-runtime and meancache-plan raise on purpose."""
+
+
+class ScheduleError(MeanCacheError, ValueError):
+    """The file or bytes are not a valid schedule (see ``schedules/README.md``)."""
+
+
+class BudgetError(MeanCacheError, ValueError):
+    """The schedule has no plan for the budget that was asked for."""
+
+
+class AttachError(MeanCacheError, RuntimeError):
+    """The runtime cannot sit in this pipeline."""
+
+
+class AlreadyAttachedError(AttachError):
+    """The pipeline already follows a schedule."""
+
+
+class UnsupportedPipelineError(AttachError):
+    """The pipeline has no denoiser or scheduler that the runtime knows how to reach."""
+
+
+class UnsupportedSchedulerError(AttachError):
+    """The pipeline's scheduler does not take plain Euler steps along a flow."""
+
+
+class ReplacedComponentError(AttachError):
+    """The denoiser or the scheduler was replaced while a schedule was attached."""
+
+
+class MismatchError(MeanCacheError, ValueError):
+    """The schedule was made for something else than what it is used on."""
+
+
+class ModelMismatchError(MismatchError):
+    """The schedule was compiled for another model."""
+
+
+class StepCountError(MismatchError):
+    """The run has another number of steps than the schedule, or starts in mid-grid."""
+
+
+class GridMismatchError(MismatchError):
+    """The run's noise levels are farther from the schedule's than it allows."""
+
+
+class ReplayError(MeanCacheError, RuntimeError):
+    """The host of the step machine called it out of order."""

@@ -1,0 +1,117 @@
+"""Recognise a pipeline: what a schedule was compiled for, and whether it fits."""
+
+import hashlib
+import inspect
+import json
+import os
+from typing import Any
+
+from .errors import ModelMismatchError, UnsupportedPipelineError, UnsupportedSchedulerError
+from .schedule import Model
+
+DENOISERS = ("transformer", "transformer_2", "unet")
+"""Names of the components that diffusers pipelines call once or more a sampler step."""
+
+EULER = "FlowMatchEulerDiscreteScheduler"
+
+
+def denoisers(pipe: Any) -> dict[str, Any]:
+    """The pipeline's denoisers by component name.
+
+    Raises:
+        UnsupportedPipelineError: There is none, or no scheduler.
+    """
+    found = {name: getattr(pipe, name, None) for name in DENOISERS}
+    found = {name: module for name, module in found.items() if module is not None}
+    if not found or getattr(pipe, "scheduler", None) is None:
+        raise UnsupportedPipelineError(
+            f"{type(pipe).__name__} has no scheduler or none of {', '.join(DENOISERS)}: give a "
+            "diffusers pipeline, or use meancache_runtime.integrate with your own loop"
+        )
+    return found
+
+
+def check_euler(scheduler: Any) -> None:
+    """Refuse a scheduler whose step is not ``z + (σ_next − σ)·velocity``.
+
+    Raises:
+        UnsupportedSchedulerError: It is of another class, or samples stochastically.
+    """
+    cls = scheduler.__class__
+    euler = next((base for base in cls.__mro__ if base.__name__ == EULER), None)
+    if euler is None or cls.step is not getattr(euler, "step", None):
+        raise UnsupportedSchedulerError(
+            f"{cls.__name__} does not take plain Euler steps along a flow: use "
+            f"pipe.scheduler = {EULER}.from_config(pipe.scheduler.config)"
+        )
+    if getattr(scheduler.config, "stochastic_sampling", False):
+        raise UnsupportedSchedulerError(
+            "the scheduler has stochastic_sampling=True: fresh noise in every step cannot be "
+            f"cached; use {EULER}.from_config(pipe.scheduler.config, stochastic_sampling=False)"
+        )
+
+
+def fingerprint(pipe: Any) -> str:
+    """``sha256:…`` of the denoisers' classes and configurations, as schedules/README.md says.
+
+    Only settings that differ from their class's defaults count, so that it survives saving,
+    loading, compiling, LoRA and new library versions; weights and precision do not enter.
+    """
+    description = {
+        name: [_uncompiled(module).__class__.__name__, _settings(_uncompiled(module))]
+        for name, module in denoisers(pipe).items()
+    }
+    text = json.dumps(description, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+
+
+def _uncompiled(module: Any) -> Any:
+    """The module that ``torch.compile(module)`` wraps."""
+    return getattr(module, "_orig_mod", module)
+
+
+def _settings(module: Any) -> dict[str, Any]:
+    """A module's public configuration without the values that are its class's defaults."""
+    parameters = inspect.signature(module.__class__.__init__).parameters
+    defaults = {name: _plain(p.default) for name, p in parameters.items()}
+    return {
+        key: value
+        for key, value in _plain(dict(getattr(module, "config", {}))).items()
+        if not key.startswith("_")
+        and key != "quantization_config"
+        and not (key in defaults and defaults[key] == value)
+    }
+
+
+def _plain(value: Any) -> Any:
+    """As JSON would give it back: tuples are lists, and what JSON has not is its text."""
+    return json.loads(json.dumps(value, default=str))
+
+
+def hub_id(pipe: Any) -> str | None:
+    """The hub id (``owner/name``) that a pipeline was loaded from, if it was."""
+    name = getattr(pipe, "name_or_path", None)
+    if not isinstance(name, str) or name.count("/") != 1 or os.path.exists(name):
+        return None
+    return None if name.startswith((".", "/", "~")) else name
+
+
+def check_model(pipe: Any, model: Model) -> None:
+    """Refuse a pipeline that is not the one that the schedule was compiled for.
+
+    Raises:
+        ModelMismatchError: Another denoiser configuration, or another hub id.
+    """
+    here = hub_id(pipe)
+    if model.fingerprint is not None and fingerprint(pipe) != model.fingerprint:
+        raise ModelMismatchError(
+            f"the schedule was compiled for {model.id} ({model.pipeline}); this "
+            f"{type(pipe).__name__} has another denoiser: load that model, or run "
+            "`meancache-plan calibrate` and `solve` for this one"
+        )
+    if here is not None and model.id.count("/") == 1 and here != model.id:
+        raise ModelMismatchError(
+            f"the schedule was compiled for {model.id}, this pipeline is {here}: use that "
+            "model's schedule, or run `meancache-plan calibrate` and `solve` for this one; to "
+            "try it all the same, attach dataclasses.replace(schedule, model=None)"
+        )

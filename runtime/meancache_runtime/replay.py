@@ -1,0 +1,191 @@
+"""The step machine that follows a bound plan, and a host for it without diffusers."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from .binding import BoundInterval, BoundPlan, bind
+from .errors import GridMismatchError, ReplayError, StepCountError
+from .schedule import Schedule
+
+
+@dataclass(slots=True)
+class ReplayStats:
+    """What the latest run did.
+
+    ``refreshes`` counts steps at which the denoiser ran, ``cached_steps`` those at which it did
+    not, ``denoiser_calls`` its forward calls (twice the refreshes with a two-call CFG).
+    """
+
+    refreshes: int = 0
+    cached_steps: int = 0
+    denoiser_calls: int = 0
+
+
+class Replay:
+    """A plan's step machine: ask :attr:`due`, then :meth:`advance`, once a sampler step.
+
+    Fresh velocities are kept in float32 (or wider), and only while a later interval needs them.
+
+    Example:
+        >>> import torch
+        >>> from meancache_runtime.binding import BoundInterval, BoundPlan
+        >>> plan = BoundPlan((1.0, 0.5, 0.0), (BoundInterval(0, 2, {0: 1.0}),))
+        >>> machine = Replay(plan)
+        >>> machine.due
+        True
+        >>> machine.advance(torch.ones(1)), machine.due, machine.advance(torch.zeros(1))
+        (tensor([1.]), False, tensor([1.]))
+    """
+
+    def __init__(self, plan: BoundPlan) -> None:
+        self.plan = plan
+        self._interval_at = {interval.start: interval for interval in plan.intervals}
+        self._last_use = {
+            step: interval.start for interval in plan.intervals for step in interval.form
+        }
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the run: back to step 0, no tensor kept."""
+        self.step = 0
+        self._fresh: dict[int, Tensor] = {}
+        self._answer: Tensor | None = None
+
+    @property
+    def due(self) -> bool:
+        """Whether the denoiser must run at this step."""
+        return self.step in self._interval_at
+
+    @property
+    def done(self) -> bool:
+        """Whether the last step has been taken."""
+        return self.step == self.plan.steps
+
+    def advance(self, velocity: Tensor) -> Tensor:
+        """Take one sampler step: return the velocity to hand to the sampler.
+
+        Args:
+            velocity: At a knot the guided velocity, any shape and floating dtype; at a cached
+                step its values are ignored.
+
+        Returns:
+            û of the current interval, with the dtype and shape of the knot's velocity. Do not
+            change it in place.
+
+        Raises:
+            ReplayError: All steps have been taken; call :meth:`reset` first.
+        """
+        if self.done:
+            raise ReplayError(f"all {self.plan.steps} steps are taken; reset() before a new run")
+        interval = self._interval_at.get(self.step)
+        if interval is not None:
+            self._answer = self._refresh(interval, velocity)
+        self.step += 1
+        answer = self._answer
+        assert answer is not None  # step 0 is a knot: every plan's first interval starts there
+        if self.done:
+            self._fresh, self._answer = {}, None
+        return answer
+
+    def _refresh(self, interval: BoundInterval, velocity: Tensor) -> Tensor:
+        """Log a fresh velocity, form û, and drop what no later interval needs."""
+        start = interval.start
+        if self._last_use.get(start, -1) > start or not interval.is_plain:
+            wide = torch.promote_types(velocity.dtype, torch.float32)
+            self._fresh[start] = velocity.to(wide, copy=True)
+        if not interval.is_plain:
+            answer = self._combination(interval, velocity).to(velocity.dtype)
+        elif interval.end - start > 1:
+            answer = velocity.clone()  # the host may reuse its tensor while this one still serves
+        else:
+            answer = velocity
+        for step in [step for step in self._fresh if self._last_use.get(step, -1) <= start]:
+            del self._fresh[step]
+        return answer
+
+    def _combination(self, interval: BoundInterval, like: Tensor) -> Tensor:
+        """``Σ weight · fresh velocity``, in the precision of the log."""
+        total: Tensor | None = None
+        for step, weight in interval.form.items():
+            fresh = self._fresh[step]
+            total = fresh * weight if total is None else total.add_(fresh, alpha=weight)
+        return torch.zeros_like(like) if total is None else total
+
+
+def integrate(
+    velocity: Callable[[Tensor, float], Tensor],
+    noise: Tensor,
+    schedule: Schedule,
+    *,
+    budget: int,
+    sigmas: Sequence[float] | None = None,
+) -> Tensor:
+    """Follow a schedule's plan through Euler steps with any velocity function.
+
+    Args:
+        velocity: ``velocity(latents, sigma) -> velocity`` of the same shape as ``latents``.
+        noise: Latents at σ₀, any shape, floating dtype.
+        schedule: What :func:`meancache_runtime.load_schedule` returns.
+        budget: One of ``schedule.budgets``; ``velocity`` is called once a knot.
+        sigmas: The noise levels to run on, length T + 1; the schedule's own by default.
+
+    Returns:
+        Latents at σ_T.
+
+    Raises:
+        BudgetError: The schedule has no plan for this budget.
+        StepCountError: ``sigmas`` has another number of steps than the schedule.
+        GridMismatchError: ``sigmas`` is farther off than the schedule allows, or is missing
+            although the schedule does not state a grid.
+    """
+    plan = schedule.plan(budget)
+    if sigmas is None:
+        if schedule.grid.sigmas is None:
+            raise GridMismatchError("the schedule states no grid: pass sigmas=…, from σ₀ to σ_T")
+        sigmas = schedule.grid.sigmas
+    sigmas = tuple(float(sigma) for sigma in sigmas)
+    check_grid(schedule, sigmas)
+    machine = Replay(bind(plan, sigmas))
+    latents, fresh = noise, noise
+    for sigma, following in pairwise(sigmas):
+        if machine.due:
+            fresh = velocity(latents, sigma)
+        latents = latents + (following - sigma) * machine.advance(fresh)
+    return latents
+
+
+def check_grid(schedule: Schedule, sigmas: Sequence[float]) -> None:
+    """Refuse a run on another grid than the schedule's.
+
+    Raises:
+        StepCountError: Another number of steps.
+        GridMismatchError: σ is not strictly monotone, or somewhere farther off than the
+            schedule's tolerance.
+    """
+    grid = schedule.grid
+    if len(sigmas) - 1 != grid.steps:
+        raise StepCountError(
+            f"this run has {len(sigmas) - 1} steps, the schedule was made for {grid.steps}: "
+            f"pass num_inference_steps={grid.steps}, or compile a schedule for "
+            f"{len(sigmas) - 1} steps"
+        )
+    pairs = list(pairwise(sigmas))
+    if not (all(a > b for a, b in pairs) or all(a < b for a, b in pairs)):
+        raise GridMismatchError(
+            "this run's noise levels are not strictly monotone: pass sigmas that are, or none"
+        )
+    if grid.sigmas is None:
+        return
+    there = enumerate(zip(sigmas, grid.sigmas, strict=True))
+    off, step = max((abs(a - b), i) for i, (a, b) in there)
+    if off > grid.tolerance:
+        raise GridMismatchError(
+            f"this run's σ at step {step} is {sigmas[step]:.4f}, the schedule's is "
+            f"{grid.sigmas[step]:.4f}, {off:.4f} apart where {grid.tolerance:.4f} is allowed: "
+            "use the size and the scheduler settings (shift) that the schedule was made for, "
+            "or calibrate at these"
+        )

@@ -1,0 +1,307 @@
+"""The schedule artifact: plain data, and a strict reader (standard library only).
+
+The format is specified in ``schedules/README.md``. Reading never executes, imports or downloads
+anything; whatever the specification does not allow is refused with a message of its own.
+"""
+
+import os
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from .errors import BudgetError, ScheduleError
+from .strict_json import (
+    MAX_BYTES,
+    MAX_ITEMS,
+    decode,
+    optional,
+    quote,
+    read_integer,
+    read_list,
+    read_number,
+    read_object,
+    read_text,
+)
+
+FORMAT = "meancache-schedule"
+VERSION = 1
+MAX_STEPS = 1000
+MAX_PLANS = 1000
+MAX_ORDER = 4
+MAX_COST = 1e300
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """û = v_t: the knot's velocity, unchanged."""
+
+
+@dataclass(frozen=True, slots=True)
+class Jvp:
+    """The paper's predictor over the last ``window`` steps (K)."""
+
+    window: int
+
+
+@dataclass(frozen=True, slots=True)
+class Adams:
+    """Adams–Bashforth over the last ``len(gains)`` knots, each term scaled by its gain."""
+
+    gains: tuple[float, ...]
+
+
+Predictor = Hold | Jvp | Adams
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Knots (steps at which the denoiser runs) and one predictor an interval."""
+
+    budget: int
+    knots: tuple[int, ...]
+    intervals: tuple[Predictor, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """The model that a schedule was compiled for."""
+
+    id: str
+    revision: str | None
+    fingerprint: str | None
+    pipeline: str | None
+    scheduler: str | None
+    adapters: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """The sampler's noise levels: σ₀ … σ_T, or None for any grid of ``steps`` steps."""
+
+    steps: int
+    sigmas: tuple[float, ...] | None
+    tolerance: float
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """A model, a grid, and one plan a budget. ``model`` None fits any model."""
+
+    model: Model | None
+    grid: Grid
+    plans: tuple[Plan, ...]
+
+    @property
+    def budgets(self) -> tuple[int, ...]:
+        """The budgets that there is a plan for, ascending."""
+        return tuple(plan.budget for plan in self.plans)
+
+    def plan(self, budget: int) -> Plan:
+        """Return the plan for exactly this budget.
+
+        Raises:
+            BudgetError: There is none; the message lists those that there are.
+        """
+        for plan in self.plans:
+            if plan.budget == budget:
+                return plan
+        raise BudgetError(
+            f"the schedule has no plan for budget {budget}; it has {_listing(self.budgets)}. "
+            f"Choose one of these, or solve again with --budget {budget}"
+        )
+
+
+def load_schedule(path: str | os.PathLike[str]) -> Schedule:
+    """Read and validate a schedule file.
+
+    Args:
+        path: A schedule's JSON file.
+
+    Raises:
+        ScheduleError: The file cannot be read or is not a valid schedule.
+
+    Example:
+        >>> schedule = load_schedule("schedule.json")  # doctest: +SKIP
+        >>> schedule.budgets  # doctest: +SKIP
+        (10, 16)
+    """
+    file = Path(path)
+    try:
+        with file.open("rb") as stream:
+            data = stream.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise ScheduleError(
+            f"{file}: cannot be read ({error.strerror}); give the path of a schedule's JSON file"
+        ) from error
+    try:
+        return parse_schedule(data)
+    except ScheduleError as error:
+        raise ScheduleError(f"{file}: {error}") from error
+
+
+def parse_schedule(data: bytes) -> Schedule:
+    """Validate the bytes of a schedule file. Raises ScheduleError; see :func:`load_schedule`."""
+    return _schedule(decode(data))
+
+
+def check_header(value: Any) -> dict[str, Any]:
+    """Refuse what is no schedule, or one of another version of the format.
+
+    Raises:
+        ScheduleError: ``format`` or ``version`` is not the one that this reader knows.
+    """
+    if not isinstance(value, dict) or value.get("format") != FORMAT:
+        raise ScheduleError(f'not a schedule: must be an object whose "format" is "{FORMAT}"')
+    version = value.get("version")
+    if type(version) is not int or version != VERSION:
+        raise ScheduleError(
+            f"version {quote(version)} is unknown: this reader knows version {VERSION}; "
+            "upgrade meancache-runtime or compile the schedule again"
+        )
+    return value
+
+
+def _schedule(value: Any) -> Schedule:
+    keys = ("format", "version", "model", "grid", "generation", "plans", "provenance")
+    top = read_object(check_header(value), "schedule", keys)
+    grid = _grid(top["grid"])
+    _annotations(top)
+    entries = read_list(top["plans"], "plans", MAX_PLANS, least=1)
+    plans = tuple(_plan(p, f"plans[{i}]", grid.steps) for i, p in enumerate(entries))
+    budgets = [plan.budget for plan in plans]
+    if any(a >= b for a, b in pairwise(budgets)):
+        raise ScheduleError("plans: budgets must be strictly ascending")
+    return Schedule(optional(top["model"], "model", _model), grid, plans)
+
+
+def _model(value: Any, where: str) -> Model:
+    keys = ("id", "revision", "fingerprint", "pipeline", "scheduler", "adapters")
+    got = read_object(value, where, keys)
+    adapters = read_list(got["adapters"], f"{where}.adapters", MAX_ITEMS)
+    return Model(
+        id=read_text(got["id"], f"{where}.id"),
+        revision=optional(got["revision"], f"{where}.revision", read_text),
+        fingerprint=optional(got["fingerprint"], f"{where}.fingerprint", read_text),
+        pipeline=optional(got["pipeline"], f"{where}.pipeline", read_text),
+        scheduler=optional(got["scheduler"], f"{where}.scheduler", read_text),
+        adapters=tuple(read_text(a, f"{where}.adapters[{i}]") for i, a in enumerate(adapters)),
+    )
+
+
+def _grid(value: Any) -> Grid:
+    got = read_object(value, "grid", ("steps", "sigmas", "tolerance"))
+    steps = read_integer(got["steps"], "grid.steps", 1, MAX_STEPS)
+    tolerance = read_number(got["tolerance"], "grid.tolerance", 0.0, 1.0)
+    if got["sigmas"] is None:
+        return Grid(steps, None, tolerance)
+    entries = read_list(got["sigmas"], "grid.sigmas", MAX_STEPS + 1)
+    sigmas = tuple(read_number(x, f"grid.sigmas[{i}]", 0.0, 1.0) for i, x in enumerate(entries))
+    if len(sigmas) != steps + 1:
+        raise ScheduleError(f"grid.sigmas: {len(sigmas)} values; {steps} steps need {steps + 1}")
+    pairs = list(pairwise(sigmas))
+    if not (all(a > b for a, b in pairs) or all(a < b for a, b in pairs)):
+        raise ScheduleError("grid.sigmas: must be strictly monotone")
+    return Grid(steps, sigmas, tolerance)
+
+
+def _plan(value: Any, where: str, steps: int) -> Plan:
+    got = read_object(value, where, ("budget", "knots", "intervals", "cost", "measured"))
+    budget = read_integer(got["budget"], f"{where}.budget", 1, steps)
+    optional(got["cost"], f"{where}.cost", lambda v, w: read_number(v, w, 0.0, MAX_COST))
+    optional(got["measured"], f"{where}.measured", _measured)
+    entries = read_list(got["knots"], f"{where}.knots", MAX_STEPS, least=1)
+    knots = tuple(
+        read_integer(k, f"{where}.knots[{i}]", 0, steps - 1) for i, k in enumerate(entries)
+    )
+    if knots[0] != 0:
+        raise ScheduleError(f"{where}.knots: the first knot must be 0, not {knots[0]}")
+    if any(a >= b for a, b in pairwise(knots)):
+        raise ScheduleError(f"{where}.knots: must be strictly ascending")
+    if len(knots) > budget:
+        raise ScheduleError(f"{where}.knots: {len(knots)} knots exceed the budget {budget}")
+    intervals = read_list(got["intervals"], f"{where}.intervals", MAX_STEPS)
+    if len(intervals) != len(knots):
+        raise ScheduleError(
+            f"{where}.intervals: {len(intervals)} intervals for {len(knots)} knots"
+        )
+    predictors = tuple(
+        _predictor(p, f"{where}.intervals[{i}]", i + 1, knots[i]) for i, p in enumerate(intervals)
+    )
+    return Plan(budget, knots, predictors)
+
+
+def _predictor(value: Any, where: str, known: int, start: int) -> Predictor:
+    name = value.get("predictor") if isinstance(value, dict) else None
+    match name:
+        case "hold":
+            read_object(value, where, ("predictor",))
+            return Hold()
+        case "jvp":
+            got = read_object(value, where, ("predictor", "window"))
+            window = read_integer(got["window"], f"{where}.window", 1, MAX_STEPS)
+            if window > start:
+                raise ScheduleError(
+                    f"{where}.window: reaches {window} steps back from step {start}"
+                )
+            return Jvp(window)
+        case "adams":
+            return _adams(value, where, known)
+        case _:
+            raise ScheduleError(f"{where}.predictor: unknown predictor {quote(name)}")
+
+
+def _adams(value: Any, where: str, known: int) -> Adams:
+    got = read_object(value, where, ("predictor", "order", "gains"))
+    order = read_integer(got["order"], f"{where}.order", 2, MAX_ORDER)
+    if order > known:
+        raise ScheduleError(f"{where}.order: order {order} needs {order} knots, {known} are known")
+    entries = read_list(got["gains"], f"{where}.gains", MAX_ORDER)
+    if len(entries) != order:
+        raise ScheduleError(f"{where}.gains: {len(entries)} weights; order {order} needs {order}")
+    gains = (read_number(g, f"{where}.gains[{i}]", -1e6, 1e6) for i, g in enumerate(entries))
+    return Adams(tuple(gains))
+
+
+def _annotations(top: dict[str, Any]) -> None:
+    """Validate what replay does not use: how samples were made, and where plans come from."""
+    optional(top["generation"], "generation", _generation)
+    optional(top["provenance"], "provenance", _provenance)
+
+
+def _generation(value: Any, where: str) -> None:
+    got = read_object(value, where, ("height", "width", "frames", "guidance", "dtype"))
+    for key in ("height", "width", "frames"):
+        optional(got[key], f"{where}.{key}", lambda v, w: read_integer(v, w, 1, 1_000_000))
+    guidance = got["guidance"]
+    if not isinstance(guidance, dict) or len(guidance) > MAX_ITEMS:
+        raise ScheduleError(f"{where}.guidance: must be an object of at most {MAX_ITEMS} numbers")
+    for key, number in guidance.items():
+        read_text(key, f"{where}.guidance key")
+        read_number(number, f"{where}.guidance.{quote(key)}", -1e6, 1e6)
+    read_text(got["dtype"], f"{where}.dtype")
+
+
+def _provenance(value: Any, where: str) -> None:
+    keys = ("tool", "planner", "predictors", "metric", "gamma", "max_edge", "profile", "samples")
+    got = read_object(value, where, keys)
+    for key in ("tool", "planner", "metric", "profile"):
+        read_text(got[key], f"{where}.{key}")
+    for i, name in enumerate(read_list(got["predictors"], f"{where}.predictors", MAX_ITEMS)):
+        read_text(name, f"{where}.predictors[{i}]")
+    read_number(got["gamma"], f"{where}.gamma", 0.0, 1e6)
+    read_integer(got["max_edge"], f"{where}.max_edge", 1, MAX_STEPS)
+    read_integer(got["samples"], f"{where}.samples", 1, 1_000_000_000)
+
+
+def _measured(value: Any, where: str) -> None:
+    keys = ("psnr_latent", "psnr", "ssim", "speedup", "samples", "prompts")
+    got = read_object(value, where, keys)
+    for key in ("psnr_latent", "psnr", "ssim", "speedup"):
+        read_number(got[key], f"{where}.{key}", -1e6, 1e6)
+    read_integer(got["samples"], f"{where}.samples", 1, 1_000_000_000)
+    read_text(got["prompts"], f"{where}.prompts")
+
+
+def _listing(numbers: tuple[int, ...]) -> str:
+    return ", ".join(map(str, numbers))
