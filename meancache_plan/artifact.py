@@ -1,12 +1,11 @@
 """The schedule artifact as the compiler writes it: pydantic models and canonical bytes.
 
 ``schedules/README.md`` is the specification, ``schedules/schema.json`` is generated from these
-models (``python -m meancache_plan.artifact > schedules/schema.json``), and
-``meancache_runtime.schedule`` is the independent reader that ships with releases.
+models by :mod:`meancache_plan.schema`, and ``meancache_runtime.schedule`` is the independent
+reader that ships with releases.
 """
 
 import json
-import sys
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -29,7 +28,13 @@ Pixels = Annotated[int, Field(ge=1, le=1_000_000)]
 class _Strict(BaseModel):
     """Unknown keys, implicit conversions and non-finite numbers are refused."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        frozen=True,
+        allow_inf_nan=False,
+        json_schema_serialization_defaults_required=True,
+    )
 
 
 class ModelIdentity(_Strict):
@@ -40,7 +45,7 @@ class ModelIdentity(_Strict):
     fingerprint: Text | None
     pipeline: Text | None
     scheduler: Text | None
-    adapters: Annotated[tuple[Text, ...], Field(max_length=strict_json.MAX_ITEMS)]
+    adapters: Annotated[tuple[Text, ...], Field(fail_fast=True, max_length=strict_json.MAX_ITEMS)]
 
 
 class Grid(_Strict):
@@ -50,7 +55,7 @@ class Grid(_Strict):
     sigmas: (
         Annotated[
             tuple[Annotated[float, Field(ge=0, le=1)], ...],
-            Field(max_length=runtime.MAX_STEPS + 1),
+            Field(fail_fast=True, max_length=runtime.MAX_STEPS + 1),
         ]
         | None
     )
@@ -98,7 +103,7 @@ class AdamsInterval(_Strict):
 
     predictor: Literal["adams"] = "adams"
     order: Annotated[int, Field(ge=2, le=runtime.MAX_ORDER)]
-    gains: Annotated[tuple[Real, ...], Field(max_length=runtime.MAX_ORDER)]
+    gains: Annotated[tuple[Real, ...], Field(fail_fast=True, max_length=runtime.MAX_ORDER)]
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -127,8 +132,10 @@ class Plan(_Strict):
     """Knots and one predictor an interval, for one budget."""
 
     budget: Annotated[int, Field(ge=1, le=runtime.MAX_STEPS)]
-    knots: Annotated[tuple[Step, ...], Field(min_length=1, max_length=runtime.MAX_STEPS)]
-    intervals: Annotated[tuple[Interval, ...], Field(max_length=runtime.MAX_STEPS)]
+    knots: Annotated[
+        tuple[Step, ...], Field(fail_fast=True, min_length=1, max_length=runtime.MAX_STEPS)
+    ]
+    intervals: Annotated[tuple[Interval, ...], Field(fail_fast=True, max_length=runtime.MAX_STEPS)]
     cost: Annotated[float, Field(ge=0, le=runtime.MAX_COST)] | None = None
     measured: Measured | None = None
 
@@ -165,7 +172,7 @@ class Provenance(_Strict):
 
     tool: Text
     planner: Text
-    predictors: Annotated[tuple[Text, ...], Field(max_length=strict_json.MAX_ITEMS)]
+    predictors: Annotated[tuple[Text, ...], Field(fail_fast=True, max_length=strict_json.MAX_ITEMS)]
     metric: Text
     gamma: Annotated[float, Field(ge=0, le=1e6)]
     max_edge: Annotated[int, Field(ge=1, le=runtime.MAX_STEPS)]
@@ -181,7 +188,9 @@ class Schedule(_Strict):
     model: ModelIdentity | None
     grid: Grid
     generation: Generation | None
-    plans: Annotated[tuple[Plan, ...], Field(min_length=1, max_length=runtime.MAX_PLANS)]
+    plans: Annotated[
+        tuple[Plan, ...], Field(fail_fast=True, min_length=1, max_length=runtime.MAX_PLANS)
+    ]
     provenance: Provenance | None
 
     @model_validator(mode="after")
@@ -245,27 +254,8 @@ def save_schedule(schedule: Schedule, path: Path) -> None:
 
 def load_schedule(path: Path) -> Schedule:
     """Read a schedule file. Raises ScheduleError with the path, the place and the reason."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise ScheduleError(
-            f"{path}: cannot be read ({error.strerror}); make one with `meancache-plan solve`"
-        ) from error
+    data = strict_json.read_file(path)
     try:
         return from_bytes(data)
     except ScheduleError as error:
         raise ScheduleError(f"{path}: {error}") from error
-
-
-def json_schema() -> bytes:
-    """The JSON Schema of the artifact, as checked in at ``schedules/schema.json``."""
-    schema = {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        # As written: a file has every key.
-        **Schedule.model_json_schema(mode="serialization"),
-    }
-    return json.dumps(schema, indent=2, sort_keys=True).encode() + b"\n"
-
-
-if __name__ == "__main__":
-    sys.stdout.buffer.write(json_schema())

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib import rcParams
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LogNorm
@@ -16,10 +15,12 @@ from matplotlib.patches import Patch, Rectangle
 
 from meancache_plan.artifact import Plan, Schedule
 from meancache_plan.errors import InputError
-from meancache_plan.evaluation import Evaluation, Method, Row
+from meancache_plan.evaluation import CEILING, Evaluation, Method, Row
 from meancache_plan.files import write_atomically
 from meancache_plan.landscape import hold_surfaces
+from meancache_plan.pictures import check_output
 from meancache_plan.profile import Profile
+from meancache_plan.terminal import plain
 
 COLOURS = {"hold": "#4477aa", "jvp": "#ee9922", "adams": "#228855"}
 """Predictors, told apart by colour-blind people too."""
@@ -43,19 +44,23 @@ def plot_profile(profile: Profile, path: Path, *, plan: Plan | None = None) -> N
     """
     steps = profile.steps
     if plan is not None and plan.knots[-1] >= steps:
-        raise InputError(f"the plan has knots past the profile's {steps} steps: use its own profile")
+        raise InputError(f"the plan has more steps than the profile's {steps}: use its own profile")
     surface = hold_surfaces(profile).mean(axis=0).T  # row s, column t
     surface[surface <= 0] = np.nan  # edges of one step are exact
-    figure, axes = _figure(8.0, 7.0)
+    figure, axes = _figure(7.6, 7.0)
     largest = float(np.nanmax(surface, initial=1e-12))
     scale = LogNorm(max(float(np.nanmin(surface, initial=largest)), largest * 1e-3), largest)
     image = axes.imshow(
-        surface, origin="lower", norm=scale, cmap="viridis", extent=(-0.5, steps - 0.5, -0.5, steps + 0.5)
+        surface,
+        origin="lower",
+        norm=scale,
+        cmap="viridis",
+        extent=(-0.5, steps - 0.5, -0.5, steps + 0.5),
     )
-    figure.colorbar(image, ax=axes, label="deviation  mean|u(t→s) − v_t|", shrink=0.85)
+    figure.colorbar(image, ax=axes, label=r"deviation  mean $|u(t{\to}s) - v_t|$", shrink=0.85)
     axes.set(xlabel="knot t (step where the denoiser runs)", ylabel="end s of the interval t→s")
     _sigma_axis(axes, profile.sigmas)
-    title = f"Deviation of reusing v_t until s, mean of {profile.samples} samples"
+    title = rf"Deviation of reusing $v_t$ until s, mean of {profile.samples} samples"
     if plan is not None:
         title += f"\nsteps: the plan for budget {plan.budget}; dots: its intervals"
         _draw_intervals(axes, plan, steps)
@@ -98,8 +103,9 @@ def plot_schedule(schedule: Schedule, path: Path) -> None:
         _sigma_axis(axes, schedule.grid.sigmas)
     used = [interval.predictor for plan in plans for interval in plan.intervals]
     _legend_predictors(axes, used, "upper left", anchor=(1.01, 1.0))
-    name = "any model" if schedule.model is None else schedule.model.id
-    axes.set_title(f"{name}: where the denoiser runs, and how it is predicted", fontsize=11)
+    name = "any model" if schedule.model is None else plain(schedule.model.id)
+    title = f"{name}: where the denoiser runs, and what predicts the steps after it"
+    axes.set_title(title, fontsize=11, parse_math=False)
     _save(figure, path)
 
 
@@ -122,22 +128,24 @@ def plot_evaluation(evaluation: Evaluation, path: Path) -> None:
     for axes, (name, label) in zip(grid.flat, panels.items(), strict=True):
         _draw_figure(axes, evaluation.rows, name)
         axes.set(xlabel="denoiser calls a sample", ylabel=label)
+        axes.ticklabel_format(axis="y", useOffset=False)
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
     handles, labels = grid.flat[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
     samples = evaluation.prompts * len(evaluation.seeds)
     figure.suptitle(
-        f"{evaluation.model.id}: {samples} held-out samples against all {evaluation.steps} steps\n"
+        f"{plain(evaluation.model.id)}: {samples} samples against all {evaluation.steps} steps\n"
         "filled: mean with its 95 % interval; hollow: worst sample",
         fontsize=11,
+        parse_math=False,
     )
     _save(figure, path)
 
 
 def _draw_figure(axes: Axes, rows: Sequence[Row], name: str) -> None:
     """One figure of merit; methods stand side by side at each number of calls."""
-    plain = [row for row in rows if row.method != "full" and row.flip > 0.0]
+    plain = [row for row in rows if row.method != "full" and row.psnr_latent < CEILING]
     apart = 0.012 * (max((row.calls for row in plain), default=1) + 2)
     for place, (method, (colour, marker)) in enumerate(METHODS.items()):
         mine = sorted((r for r in plain if r.method == method), key=lambda row: row.calls)
@@ -150,7 +158,9 @@ def _draw_figure(axes: Axes, rows: Sequence[Row], name: str) -> None:
             linewidth=1.2, capsize=3, label=method,
         )  # fmt: skip
         axes.plot(x, worst, marker, color=colour, markersize=4, fillstyle="none", alpha=0.7)
-    axes.set_xticks(sorted({row.calls for row in plain}))
+    calls = sorted({row.calls for row in plain})
+    if len(calls) <= 10:
+        axes.set_xticks(calls)
 
 
 def _figure(width: float, height: float) -> tuple[Figure, Axes]:
@@ -168,7 +178,7 @@ def _sigma_axis(axes: Axes, sigmas: Sequence[float]) -> None:
 
 
 def _legend_predictors(
-    axes: Axes, used: Sequence[str], place: str, anchor: tuple[float, float] | None = None
+    axes: Axes, used: Sequence[str], place: Any, anchor: tuple[float, float] | None = None
 ) -> None:
     handles = [Patch(color=colour, label=name) for name, colour in COLOURS.items() if name in used]
     axes.legend(handles=handles, title="predictor", loc=place, bbox_to_anchor=anchor)

@@ -85,7 +85,7 @@ def gram(velocities: Tensor) -> NDArray[np.float64]:
     Args:
         velocities: [T, ...], any floating dtype and device.
     """
-    flat = velocities.flatten(1)
+    flat = velocities.detach().flatten(1)
     exact = torch.device("cpu") if flat.device.type == "mps" else flat.device
     total = torch.zeros(len(flat), len(flat), dtype=torch.float64, device=exact)
     for part in _parts(flat, row_bytes=8 * len(flat)):
@@ -105,7 +105,7 @@ def l1(velocities: Tensor, sigmas: Sequence[float], index: EdgeIndex) -> NDArray
         sigmas: The grid, T + 1 values.
         index: Which triples, in which order.
     """
-    flat = velocities.flatten(1)
+    flat = velocities.detach().flatten(1)
     dtype = torch.promote_types(flat.dtype, torch.float32)
     knots: list[Tensor] = []
     for knot in _slopes(tuple(sigmas), index):

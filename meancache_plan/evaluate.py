@@ -17,6 +17,7 @@ from meancache_plan.contenders import Contender, contenders
 from meancache_plan.errors import InputError
 from meancache_plan.evaluation import HIGHER_IS_BETTER, Evaluation, PerSample, Row, Shot
 from meancache_plan.recipe import digest
+from meancache_plan.version import __version__
 from meancache_runtime import ReplayStats, attach
 from meancache_runtime import Schedule as ReplaySchedule
 from meancache_runtime.identity import denoisers
@@ -79,7 +80,7 @@ def evaluate(
     """
     if not prompts or not seeds:
         raise InputError("nothing to evaluate on: give at least one prompt and one seed")
-    field = contenders(schedule, budgets)
+    entrants = contenders(schedule, budgets)
     judges: dict[str, metrics.PictureMetric] = {
         "psnr": metrics.picture_psnr,
         "ssim": metrics.ssim,
@@ -87,10 +88,10 @@ def evaluate(
     }
     if lpips:
         judges["lpips"] = metrics.load_lpips()
-    results = _Results({contender: [] for contender in field})
-    _warm_up(pipeline, field, prompts[0], seeds[0])
+    results = _Results({contender: [] for contender in entrants})
+    _warm_up(pipeline, entrants, prompts[0], seeds[0])
     jobs = [(prompt, seed) for prompt in prompts for seed in seeds]
-    done, total = 0, len(jobs) * len(field)
+    done, total = 0, len(jobs) * len(entrants)
     for prompt, seed in jobs:
         keep = prompt in prompts[:shots] and seed == seeds[0]
         for shot in _compete(pipeline, prompt, seed, results, judges):
@@ -142,11 +143,10 @@ def _counted(pipe: Any) -> Generator[list[str]]:
         interception.remove()
 
 
-def _warm_up(pipeline: Pipeline, field: list[Contender], prompt: str, seed: int) -> None:
+def _warm_up(pipeline: Pipeline, entrants: list[Contender], prompt: str, seed: int) -> None:
     """Let lazy initialisation, autotuning and compilation happen before anything is timed."""
     pipeline.generate(prompt, seed, steps=2)
-    if len(field) > 1:
-        _generate(pipeline, field[1], prompt, seed)
+    _generate(pipeline, entrants[1], prompt, seed)
 
 
 def _compete(
@@ -200,6 +200,7 @@ def _conclude(
         latent_range=value_range,
         device=_device(pipeline.device),
         versions={
+            "meancache-plan": __version__,
             **pipeline.versions(),
             "torchmetrics": importlib.metadata.version("torchmetrics"),
             "flip-evaluator": importlib.metadata.version("flip-evaluator"),

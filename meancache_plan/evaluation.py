@@ -12,6 +12,9 @@ from meancache_plan.artifact import ModelIdentity
 Method = Literal["full", "plan", "uniform-hold", "uniform-adams", "fewer-steps"]
 Bounds = tuple[float, float]
 
+CEILING = 120.0
+"""PSNR of identical samples, and of any that differ by less, in dB: infinity is not JSON."""
+
 HIGHER_IS_BETTER = {"psnr_latent": True, "psnr": True, "ssim": True, "flip": False, "lpips": False}
 """The quality figures of a row, and which end of them is good."""
 

@@ -14,15 +14,13 @@ from torch import Tensor
 from torchmetrics.functional.image import structural_similarity_index_measure
 
 from meancache_plan.errors import InputError
+from meancache_plan.evaluation import CEILING
 
 Frames = npt.NDArray[np.float32]
 """Pictures [F, height, width, 3], 0 … 1; F = 1 for an image."""
 
 PictureMetric = Callable[[Frames, Frames], float]
 """``metric(full, other)``: one figure of a sample; a video's is the mean over its frames."""
-
-CEILING = 120.0
-"""PSNR of identical samples, and of any that differ by less, in dB: infinity is not JSON."""
 
 LATENT_RANGE = 4.0
 """The value range for the PSNR of latents, in standard deviations of the full ones."""
@@ -53,7 +51,7 @@ def psnr(error: float, value_range: float) -> float:
         value_range: The signal's range, > 0.
 
     Returns:
-        At most :data:`CEILING`.
+        At most ``CEILING``, 120 dB.
 
     Raises:
         InputError: An argument is out of range or not finite.

@@ -6,34 +6,26 @@ JSON with the format's version and the settings. Equal profiles give equal bytes
 
 import hashlib
 import json
-import math
 import os
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, Self
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import safetensors
 import safetensors.numpy
 from numpy.typing import NDArray
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    JsonValue,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import Tensor
 
-from meancache_plan.artifact import ModelIdentity
-from meancache_plan.deviation import EdgeIndex, gram, l1, windows
+from meancache_plan.deviation import EdgeIndex, gram, l1
 from meancache_plan.errors import InputError, MergeError, ProfileError
 from meancache_plan.files import write_atomically
-from meancache_plan.grid import check_sigmas
+from meancache_plan.settings import ProfileSettings
 from meancache_plan.wording import first_reason
+from meancache_runtime import strict_json
+from meancache_runtime.errors import ScheduleError
 
 METADATA = "meancache-profile"
 """The only metadata entry of a profile file."""
@@ -50,71 +42,15 @@ TENSORS = {
 
 CODES = {"I64": np.dtype("int64"), "F64": np.dtype("float64"), "F32": np.dtype("float32")}
 
-Count = Annotated[int, Field(ge=1)]
 
+class _Header(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
-
-
-class ProfileSettings(_Strict):
-    """What a profile was measured on, and how. ``model`` None: a plain velocity function.
-
-    ``call`` holds the pipeline call's other arguments. ``max_edge`` and ``max_window`` bound the
-    (t, s, K) whose L1 deviations were measured. ``samples_total`` counts the samples of the whole
-    calibration, prompts x seeds.
-    """
-
-    model: ModelIdentity | None = None
-    scheduler_config: dict[str, JsonValue] | None = None
-    sigmas: tuple[float, ...]
-    guidance: dict[str, float] = {}
-    call: dict[str, JsonValue] = {}
-    height: Count | None = None
-    width: Count | None = None
-    frames: Count | None = None
-    dtype: str
-    latent_shape: Annotated[tuple[Count, ...], Field(min_length=1)]
-    max_edge: Count
-    max_window: Annotated[int, Field(ge=0)]
-    prompts_sha256: str | None = None
-    seeds_sha256: str | None = None
-    samples_total: Count
-    versions: dict[str, str]
-
-    @field_validator("sigmas")
-    @classmethod
-    def _check_sigmas(cls, sigmas: tuple[float, ...]) -> tuple[float, ...]:
-        return check_sigmas(sigmas)
-
-    @model_validator(mode="after")
-    def _check_max_edge(self) -> Self:
-        if self.max_edge > self.steps:
-            raise ValueError(f"max_edge: {self.max_edge} exceeds the {self.steps} steps")
-        return self
-
-    @property
-    def steps(self) -> int:
-        """Number of sampler steps T."""
-        return len(self.sigmas) - 1
-
-    @property
-    def numel(self) -> int:
-        """Elements N of one sample's latents."""
-        return math.prod(self.latent_shape)
-
-    @property
-    def index(self) -> EdgeIndex:
-        """The triples (t, s, K) whose L1 deviations are measured, in their order."""
-        return windows(self.steps, self.max_edge, self.max_window)
-
-
-class _Header(_Strict):
     version: Literal[1] = 1
     settings: ProfileSettings
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Profile:
     """Measurements of S samples.
 
@@ -185,7 +121,7 @@ class Profile:
     @property
     def samples(self) -> int:
         """Number of samples S."""
-        return len(self.sample_index)
+        return self.sample_index.size
 
     @property
     def missing(self) -> tuple[int, ...]:
@@ -257,7 +193,7 @@ def load_profile(path: str | os.PathLike[str]) -> Profile:
         raise ProfileError(f"{file}: no such file; make one with `meancache-plan calibrate`")
     try:
         return _read(file)
-    except ProfileError as error:
+    except (ProfileError, ScheduleError) as error:
         raise ProfileError(f"{file}: {error}; calibrate again") from error
     except ValidationError as error:
         reason = first_reason(error, "metadata")
@@ -277,6 +213,7 @@ def _read(file: Path) -> Profile:
             code = stored.get_slice(name).get_dtype()
             if CODES.get(code) != dtype:
                 raise ProfileError(f"{name}: has dtype {code}, must be {dtype}")
+        strict_json.decode(metadata[METADATA].encode())
         header = _Header.model_validate_json(metadata[METADATA])
         return Profile(header.settings, **{name: stored.get_tensor(name) for name in TENSORS})
 

@@ -2,26 +2,23 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from rich import box
-from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
-from rich.padding import Padding
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from meancache_plan.artifact import Generation, ModelIdentity, Plan, Schedule, load_schedule
-from meancache_plan.charts import plot_profile, plot_schedule
+from meancache_plan.charts import plot_evaluation, plot_profile, plot_schedule
 from meancache_plan.errors import InputError
-from meancache_plan.evaluation import HIGHER_IS_BETTER, Evaluation, Row
+from meancache_plan.evaluation import CEILING, HIGHER_IS_BETTER, Evaluation, Row
+from meancache_plan.files import write_atomically
 from meancache_plan.landscape import by_length, hold_surfaces, spread
+from meancache_plan.pictures import contact_sheet
 from meancache_plan.profile import Profile, load_profile
-
-STYLES = {"hold": "blue", "jvp": "yellow", "adams": "green"}
-"""The colour of each predictor's knots."""
+from meancache_plan.terminal import STYLES, Sparkline, Timeline, fact_list, plain
 
 LENGTHS = (2, 3, 4, 6, 8, 12, 16, 24)
 """Lengths of the edges in a profile's heat map."""
@@ -69,10 +66,30 @@ def _is_json(file: Path) -> bool:
         ) from error
 
 
+def write_evaluation(
+    evaluation: Evaluation,
+    *,
+    json_file: Path | None = None,
+    plot: Path | None = None,
+    sheet: Path | None = None,
+) -> None:
+    """Write the figures, a chart of them, and a sheet of the kept pictures, as far as asked for.
+
+    Raises:
+        InputError: A file cannot be written, or a sheet is asked for and no picture was kept.
+    """
+    if json_file is not None:
+        write_atomically(json_file, evaluation.to_json().encode())
+    if plot is not None:
+        plot_evaluation(evaluation, plot)
+    if sheet is not None:
+        contact_sheet(evaluation.shots, sheet)
+
+
 def evaluation_table(evaluation: Evaluation) -> RenderableType:
     """One line a method and budget; beneath each mean its 95 % interval."""
     with_lpips = any(row.lpips is not None for row in evaluation.rows)
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, padding=0, show_edge=False)
     table.add_column("method", no_wrap=True)
     for heading in ("B", "calls", "latent\nPSNR", "\nworst", "picture\nPSNR", "\nworst", "SSIM"):
         table.add_column(heading, justify="right", vertical="top", no_wrap=True)
@@ -87,11 +104,11 @@ def evaluation_table(evaluation: Evaluation) -> RenderableType:
         table.add_row(*_cells(row, best, with_lpips))
     samples = evaluation.prompts * len(evaluation.seeds)
     caption = (
-        f"{samples} samples ({evaluation.prompts} prompts × {len(evaluation.seeds)} seeds) against "
-        f"all {evaluation.steps} steps. PSNR in dB, beneath it the 95 % interval of its mean; "
-        f"120 dB: identical. s: seconds a sample, on {evaluation.device}."
+        f"{samples} samples (prompts × seeds: {evaluation.prompts} × {len(evaluation.seeds)}) "
+        f"against all {evaluation.steps} steps. B: budget. PSNR in dB, beneath it the 95 % "
+        f"interval of its mean. s: seconds a sample, on {evaluation.device}."
     )
-    return Group(table, Text(_plain(caption), style="dim"))
+    return Group(table, Text(plain(caption), style="dim"))
 
 
 def _best(rows: Sequence[Row]) -> set[tuple[str, int, str]]:
@@ -116,8 +133,8 @@ def _cells(row: Row, best: set[tuple[str, int, str]], with_lpips: bool) -> list[
         return Text("–" if full or value is None else f"{value:.{digits}f}", style=style)
 
     def decibels(name: str) -> list[Text]:
-        if full:
-            return [Text("–"), Text("–")]
+        if full or getattr(row, name) == CEILING:
+            return [Text("–" if full else "same")] * 2
         low, high = getattr(row, f"{name}_interval")
         interval = Text(f"\n{low:.1f}–{high:.1f}", style="dim")
         return [mean(name, 1).append_text(interval), Text(f"{getattr(row, f'{name}_worst'):.1f}")]
@@ -142,22 +159,23 @@ def show_profile(profile: Profile) -> RenderableType:
     )
     versions = ", ".join(f"{name} {version}" for name, version in settings.versions.items())
     facts = {
-        "profile": profile.fingerprint,
+        "profile": _short(profile.fingerprint),
         **_model_facts(settings.model),
         "grid": _grid_fact(profile.sigmas),
         "samples": f"{profile.samples} of {settings.samples_total}, {_generation(generation)}",
         "latents": " × ".join(map(str, settings.latent_shape)),
         "measured": f"edges up to {settings.max_edge} steps, K up to {settings.max_window}",
-        "seconds": f"{profile.seconds_per_step:.3g} a step",
         "made with": versions or "–",
     }
+    if profile.seconds_per_step > 0:
+        facts["seconds"] = f"{profile.seconds_per_step:.3g} a step"
     found = spread(profile)
     if found is not None:
         facts["prompts"] = (
             f"differ by ±{found.relative:.0%}; the most deviating, number "
             f"{found.prompt_index + 1}, is at {found.largest:.2f}× the mean"
         )
-    return Group(_facts(facts), Text(), _heat_map(profile))
+    return Group(fact_list(facts), Text(), _heat_map(profile))
 
 
 def _heat_map(profile: Profile) -> RenderableType:
@@ -167,12 +185,14 @@ def _heat_map(profile: Profile) -> RenderableType:
     if not lengths:
         return Text("no edge of two steps was measured", style="dim")
     rows = [by_length(surface, length) for length in lengths]
-    highest = float(np.nanmax(rows))
     table = Table.grid(padding=(0, 1, 0, 0))
     for length, row in zip(lengths, rows, strict=True):
-        table.add_row(Text(f"{length} steps", justify="right"), Sparkline(tuple(row), highest))
-    title = f"deviation of hold, mean|u − v|, by the knot's step; a full block is {highest:.3g}"
-    return Group(Text(title, style="bold"), table)
+        highest = float(np.nanmax(row))
+        label = Text(f"{length} steps", justify="right")
+        table.add_row(label, Sparkline(tuple(row), highest), Text(f"{highest:.3g}", style="dim"))
+    title = Text("deviation of hold, mean|u − v|, by the step of the knot", style="bold")
+    title.append("; right: a full block", style="not bold dim")
+    return Group(title, table)
 
 
 def show_schedule(schedule: Schedule) -> RenderableType:
@@ -189,81 +209,28 @@ def show_schedule(schedule: Schedule) -> RenderableType:
             f"{made.tool}: {made.planner} over {', '.join(made.predictors)}; metric {made.metric}, "
             f"γ = {made.gamma:g}, edges up to {made.max_edge} steps"
         )
-        facts["profile"] = f"{made.profile} ({made.samples} samples)"
+        facts["profile"] = f"{_short(made.profile)} ({made.samples} samples)"
     plans = [_plan_view(plan, schedule.grid.steps) for plan in schedule.plans]
-    return Group(_facts(facts), *plans)
+    return Group(fact_list(facts), *plans)
 
 
 def _plan_view(plan: Plan, steps: int) -> RenderableType:
     kinds = [interval.predictor for interval in plan.intervals]
-    refreshes = len(plan.knots)
-    head = Text(f"budget {plan.budget}", style="bold")
-    head.append(f"  {refreshes} of {steps} steps run the denoiser, ", style="not bold")
-    head.append(f"{steps / refreshes:.2f}× in theory: ", style="not bold")
+    refreshes, seen = len(plan.knots), plan.measured
+    head = Text.assemble(
+        (f"budget {plan.budget}", "bold"),
+        f"  {refreshes} refreshes in {steps} steps, {steps / refreshes:.2f}× in theory: ",
+    )
     for i, (kind, count) in enumerate(Counter(kinds).items()):
-        head.append(", " if i else "", style="not bold").append(f"{count} {kind}", STYLES[kind])
-    lines: list[RenderableType] = [head, Timeline(steps, dict(zip(plan.knots, kinds, strict=True)))]
+        head.append(", " if i else "").append(f"{count} {kind}", STYLES[kind])
+    timeline = Timeline(steps, dict(zip(plan.knots, kinds, strict=True)))
     notes = [] if plan.cost is None else [f"predicted cost {plan.cost:.4g}"]
-    if plan.measured is not None:
-        seen = plan.measured
+    if seen is not None:
         notes.append(
-            f"measured on {seen.samples} samples: latents {seen.psnr_latent:.1f} dB, "
-            f"pictures {seen.psnr:.1f} dB, SSIM {seen.ssim:.3f}, {seen.speedup:.2f}× faster"
+            f"measured on {seen.samples} samples: latents {seen.psnr_latent:.1f} dB, pictures "
+            f"{seen.psnr:.1f} dB, SSIM {seen.ssim:.3f}, {seen.speedup:.2f}×"
         )
-    lines += [Text("; ".join(notes), style="dim")] if notes else []
-    return Padding(Group(*lines), (1, 0, 0, 0))
-
-
-@dataclass(frozen=True, slots=True)
-class Timeline:
-    """T cells: a filled block where the denoiser runs, a light one where it is cached."""
-
-    steps: int
-    predictors: dict[int, str]
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Draw, in lines of equal length that are whole tens where they fit."""
-        knot, cached = ("#", ".") if options.ascii_only else ("█", "░")
-        width = options.max_width
-        across = min(self.steps, width - width % 10 if width >= 10 else width)
-        for first in range(0, self.steps, across):
-            line = Text(no_wrap=True, end="\n")
-            for step in range(first, min(first + across, self.steps)):
-                kind = self.predictors.get(step)
-                line.append(cached if kind is None else knot, STYLES[kind] if kind else "dim")
-            yield line
-
-
-@dataclass(frozen=True, slots=True)
-class Sparkline:
-    """Values 0 … ``highest`` as blocks of eight heights; NaN is blank, a long row is thinned."""
-
-    values: tuple[float, ...]
-    highest: float
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Draw in one line; each cell is the largest of the values that share it."""
-        levels = ".:-=+*#%" if options.ascii_only else "▁▂▃▄▅▆▇█"
-        cells = min(len(self.values), options.max_width)
-        line = Text(no_wrap=True)
-        for part in np.array_split(np.array(self.values), cells):
-            line.append(self._cell(part, levels))
-        yield line
-
-    def _cell(self, part: npt.NDArray[np.float64], levels: str) -> str:
-        if np.isnan(part).all():
-            return " "
-        share = float(np.nanmax(part)) / (self.highest or 1.0)
-        return levels[min(int(share * len(levels)), len(levels) - 1)]
-
-
-def _facts(facts: dict[str, str]) -> Table:
-    table = Table.grid(padding=(0, 2, 0, 0))
-    table.add_column(style="dim", no_wrap=True)
-    table.add_column(overflow="fold")
-    for name, value in facts.items():
-        table.add_row(Text(name), Text(_plain(value)))
-    return table
+    return Group(Text(), head, timeline, *(Text(note, style="dim") for note in notes))
 
 
 def _model_facts(model: ModelIdentity | None) -> dict[str, str]:
@@ -273,7 +240,7 @@ def _model_facts(model: ModelIdentity | None) -> dict[str, str]:
     parts = [model.id, f"revision {model.revision}" if model.revision else "", classes]
     facts = {"model": "; ".join(part for part in parts if part)}
     if model.fingerprint:
-        facts["denoiser"] = model.fingerprint
+        facts["denoiser"] = _short(model.fingerprint)
     if model.adapters:
         facts["adapters"] = ", ".join(model.adapters)
     return facts
@@ -286,12 +253,12 @@ def _grid_fact(sigmas: Sequence[float] | None, steps: int = 0) -> str:
 
 
 def _generation(made: Generation) -> str:
-    size = "its own size" if made.height is None else f"{made.width} × {made.height} pixels"
+    size = "default size" if made.height is None else f"{made.width} × {made.height} pixels"
     frames = [] if made.frames is None else [f"{made.frames} frames"]
     guidance = [f"{name} {value:g}" for name, value in made.guidance.items()]
     return ", ".join([size, *frames, made.dtype, *guidance])
 
 
-def _plain(text: str) -> str:
-    """Without control characters: a file's texts cannot steer the terminal."""
-    return "".join(c if c.isprintable() else "�" for c in text)
+def _short(sha256: str) -> str:
+    """Enough of a hash to tell it from others."""
+    return sha256 if len(sha256) <= 24 else sha256[:19] + "…"

@@ -22,10 +22,10 @@ _REASONS = {
     "less_than": "is out of range: less than {lt}",
     "too_short": "must have at least {min_length} entries",
     "too_long": "must have at most {max_length} entries",
-    "string_too_short": "must have at least {min_length} characters",
+    "string_too_short": "must not be empty",
     "string_too_long": "must have at most {max_length} characters",
-    "union_tag_invalid": "unknown predictor",
-    "union_tag_not_found": "predictor is missing",
+    "union_tag_invalid": "unknown predictor {tag}",
+    "union_tag_not_found": '"predictor" is missing',
     "literal_error": "is unknown: this reader knows {expected}",
 }
 
@@ -42,8 +42,9 @@ def first_reason(error: ValidationError, whole: str) -> str:
         elif not (isinstance(before, int) and part in ("hold", "jvp", "adams")):  # a union's tag
             where += f".{part}"
     template = _REASONS.get(kind)
+    words = {name: shorten(str(value)) for name, value in first.get("ctx", {}).items()}
     reason = (
-        template.format(key=shorten(str(key)), **first.get("ctx", {}))
+        template.format(key=shorten(str(key)), **words)
         if template
         else first["msg"].removeprefix("Value error, ")
     )
