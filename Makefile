@@ -25,11 +25,11 @@ test: lint
 lint: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/pyright
+	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
 
 schema: .venv/installed
-	$(BIN)/python -m meancache_plan.artifact > schedules/schema.json
+	$(BIN)/python -m meancache_plan.schema > schedules/schema.json
 
 # Trains the reference pipeline again: hours on 2 cores; needs npm. Not part of demo or test.
 reference: .venv/installed

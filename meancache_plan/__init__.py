@@ -15,10 +15,12 @@ from meancache_plan.artifact import Schedule, load_schedule, save_schedule
 from meancache_plan.calibrate import calibrate, profile_flow
 from meancache_plan.profile import Profile, load_profile, merge_profiles, save_profile
 from meancache_plan.solver import solve
+from meancache_plan.version import __version__
 
 __all__ = [
     "Profile",
     "Schedule",
+    "__version__",
     "calibrate",
     "load_profile",
     "load_schedule",
@@ -28,4 +30,3 @@ __all__ = [
     "save_schedule",
     "solve",
 ]
-__version__ = "0.1.0"

@@ -149,9 +149,7 @@ class Plan(_Strict):
         if len(knots) > self.budget:
             raise ValueError(f"knots: {len(knots)} knots exceed the budget {self.budget}")
         if len(self.intervals) != len(knots):
-            raise ValueError(
-                f"intervals: {len(self.intervals)} intervals for {len(knots)} knots"
-            )
+            raise ValueError(f"intervals: {len(self.intervals)} intervals for {len(knots)} knots")
         for i, (start, interval) in enumerate(zip(knots, self.intervals, strict=True)):
             _check_history(interval, f"intervals[{i}]", start, known=i + 1)
         return self

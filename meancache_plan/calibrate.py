@@ -15,6 +15,7 @@ from torch import Tensor
 from meancache_plan.artifact import Generation, ModelIdentity
 from meancache_plan.errors import InputError
 from meancache_plan.files import write_atomically
+from meancache_plan.grid import check_sigmas
 from meancache_plan.profile import (
     Profile,
     ProfileSettings,
@@ -23,7 +24,6 @@ from meancache_plan.profile import (
     measure,
     save_profile,
 )
-from meancache_plan.grid import check_sigmas
 from meancache_plan.recipe import digest
 from meancache_plan.record import Trajectory, Velocity, record_flow
 
@@ -37,18 +37,35 @@ Progress = Callable[[int, int], None]
 class Source(Protocol):
     """Whatever full-step trajectories can be recorded from."""
 
-    def identity(self) -> ModelIdentity: ...
-    def generation(self) -> Generation: ...
-    def scheduler_config(self) -> dict[str, Any]: ...
-    def call_arguments(self) -> dict[str, str | int | float | bool]: ...
-    def versions(self) -> dict[str, str]: ...
-    def record(self, prompt: str, seed: int) -> tuple[Trajectory, float]: ...
+    def identity(self) -> ModelIdentity:
+        """The model, as the artifact names it."""
+        ...
+
+    def generation(self) -> Generation:
+        """Size, guidance and dtype."""
+        ...
+
+    def scheduler_config(self) -> dict[str, Any]:
+        """The scheduler's configuration."""
+        ...
+
+    def call_arguments(self) -> dict[str, Any]:
+        """Every argument that a sample is made with, but for prompt and seed."""
+        ...
+
+    def versions(self) -> dict[str, str]:
+        """Versions of the libraries that decide a sample's bits."""
+        ...
+
+    def record(self, prompt: str, seed: int) -> tuple[Trajectory, float]:
+        """Run one sample: its trajectory, and the mean seconds of a step."""
+        ...
 
 
 class Job(NamedTuple):
     """One sample to record: its place in prompts × seeds (prompt-major), and what it is."""
 
-    index: int
+    number: int
     prompt_index: int
     prompt: str
     seed: int
@@ -98,12 +115,17 @@ def calibrate(
         progress: Told after every sample.
 
     Raises:
-        InputError: ``path`` or its partial results belong to another calibration.
+        InputError: ``path`` cannot be written, or it or its partial results belong to another
+            calibration.
     """
     part = shard or Shard()
     jobs = _jobs(prompts, seeds)[part.number - 1 :: part.count]
     if not jobs:
         raise InputError(f"this shard holds none of the {len(prompts) * len(seeds)} samples")
+    if max_edge is not None and max_edge < 1:
+        raise InputError(f"max_edge {max_edge}: edges have at least one step")
+    if not path.parent.is_dir():
+        raise InputError(f"{path}: the directory {path.parent} does not exist: make it first")
     request = _request(source, prompts, seeds) | {"max_edge": max_edge}
     store = _Store(path.with_name(path.name + ".partial"), request)
     if path.exists():
@@ -149,13 +171,13 @@ def profile_flow(velocity: Velocity, noise: Tensor, sigmas: Sequence[float]) -> 
         for sample in noise
     ]
     numbers = range(len(noise))
-    jobs = [Job(index=i, prompt_index=i, prompt="", seed=i) for i in numbers]
+    jobs = [Job(number=i, prompt_index=i, prompt="", seed=i) for i in numbers]
     return _profile(settings, jobs, measured, [0.0 for _ in numbers])
 
 
 def _jobs(prompts: Sequence[str], seeds: Sequence[int]) -> list[Job]:
     pairs = [(i, prompt, seed) for i, prompt in enumerate(prompts) for seed in seeds]
-    return [Job(index, *pair) for index, pair in enumerate(pairs)]
+    return [Job(number, *pair) for number, pair in enumerate(pairs)]
 
 
 def _record_missing(
@@ -214,14 +236,14 @@ class _Store:
         """Refuse a finished profile of another calibration."""
         settings = self._complete_like(profile.settings)
         self._check(settings, profile.settings)
-        if [job.index for job in jobs] != profile.sample_index.tolist():
+        if [job.number for job in jobs] != profile.sample_index.tolist():
             raise InputError(
                 f"{self.folder.with_suffix('')}: holds other samples of this calibration "
                 "(another shard?); choose another file with -o, or delete it"
             )
 
     def _file(self, job: Job) -> Path:
-        return self.folder / f"{job.index:06d}.safetensors"
+        return self.folder / f"{job.number:06d}.safetensors"
 
     def _read_settings(self) -> ProfileSettings | None:
         if not self._header.exists():
@@ -286,7 +308,7 @@ def _profile(
 ) -> Profile:
     return Profile(
         settings=settings,
-        sample_index=np.array([job.index for job in jobs], dtype=np.int64),
+        sample_index=np.array([job.number for job in jobs], dtype=np.int64),
         prompt_index=np.array([job.prompt_index for job in jobs], dtype=np.int64),
         seeds=np.array([job.seed for job in jobs], dtype=np.int64),
         grams=np.stack([sample.gram for sample in measured]),

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,6 +21,9 @@ from rich.progress import (
 from meancache_plan import catalog
 from meancache_plan.errors import InputError, MeanCacheError
 
+SHEET_ROWS = 6
+"""Prompts that a sheet of sample pictures shows."""
+
 app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -33,7 +36,7 @@ Model = Annotated[
     str, typer.Argument(help="A diffusers pipeline: directory, hub id, or 'reference'.")
 ]
 RecipeName = Annotated[str | None, typer.Option("--recipe", help="Recipe name or TOML file.")]
-Prompts = Annotated[str | None, typer.Option(help="Text file, one prompt a line; or a list's name.")]
+Prompts = Annotated[str | None, typer.Option(help="Text file, one prompt a line, or a list.")]
 Seeds = Annotated[str | None, typer.Option(help="Seeds: 0-4, or 1,5,9.")]
 Device = Annotated[str | None, typer.Option(help="Such as cuda:1 or cpu; by default the best.")]
 Offload = Annotated[str, typer.Option(help="none, model or sequential: trade time for memory.")]
@@ -59,9 +62,7 @@ def calibrate(
     offload: Offload = "none",
     shard: Annotated[str, typer.Option(help="Part i/n of the samples, for job arrays.")] = "1/1",
     max_edge: Annotated[int | None, typer.Option(help="Longest interval measured; T.")] = None,
-    output: Annotated[Path, typer.Option("-o", "--output")] = Path(
-        "meancache.profile.safetensors"
-    ),
+    output: Annotated[Path, typer.Option("-o", "--output")] = Path("meancache.profile.safetensors"),
 ) -> None:
     """Measure full-step runs of a pipeline into a profile.
 
@@ -92,9 +93,7 @@ def calibrate(
 @app.command()
 def merge(
     profiles: Annotated[list[Path], typer.Argument(help="The shards' profiles.")],
-    output: Annotated[Path, typer.Option("-o", "--output")] = Path(
-        "meancache.profile.safetensors"
-    ),
+    output: Annotated[Path, typer.Option("-o", "--output")] = Path("meancache.profile.safetensors"),
 ) -> None:
     """Join the profiles of a calibration's shards.
 
@@ -126,9 +125,10 @@ def solve(
 
     Example: `meancache-plan solve --budget 16`
     """
-    from meancache_plan import artifact, report
+    from meancache_plan.artifact import save_schedule
     from meancache_plan.profile import load_profile
     from meancache_plan.recipe import parse_numbers
+    from meancache_plan.report.views import show_schedule
     from meancache_plan.solver import solve
 
     schedule = solve(
@@ -140,8 +140,8 @@ def solve(
         gamma=gamma,
         max_edge=max_edge,
     )
-    artifact.save_schedule(schedule, output)
-    _console().print(report.show_schedule(schedule))
+    save_schedule(schedule, output)
+    _console().print(show_schedule(schedule))
     _say(f"wrote {output}")
 
 
@@ -159,32 +159,40 @@ def evaluate(
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures.")] = None,
     plot: Annotated[Path | None, typer.Option(help="Draw quality against calls.")] = None,
     sheet: Annotated[Path | None, typer.Option(help="Write sample pictures.")] = None,
+    lpips: Annotated[bool, typer.Option("--lpips", help="LPIPS too; needs its weights.")] = False,
     record: Annotated[bool, typer.Option("--record", help="Note it in the schedule.")] = False,
 ) -> None:
     """Replay a schedule on held-out prompts beside what one would use instead.
 
     Example: `meancache-plan evaluate --schedule schedule.json --json figures.json`
     """
-    from meancache_plan import artifact, evaluate, pictures, report
+    from meancache_plan.artifact import load_schedule, save_schedule
+    from meancache_plan.evaluate import judge
     from meancache_plan.recipe import parse_numbers, read_prompts
+    from meancache_plan.report.pictures import check_output
+    from meancache_plan.report.views import evaluation_table, write_evaluation
 
-    plan = artifact.load_schedule(schedule)
+    for picture in filter(None, (plot, sheet)):
+        check_output(picture)
+    plan = load_schedule(schedule)
     budgets = None if budget is None else parse_numbers(budget, "--budget")
     options = {"heldout_prompts": prompts, "heldout_seeds": seeds}
     source = _load(model, recipe, options, device, offload, plan)
     with _progress("evaluating") as progress:
-        result = evaluate.evaluate(
+        result = judge.evaluate(
             source,
             plan,
             read_prompts(source.recipe.heldout_prompts)[:limit],
             parse_numbers(source.recipe.heldout_seeds, "--seeds"),
             budgets=budgets,
+            lpips=lpips,
+            shots=SHEET_ROWS if sheet else 0,
             progress=progress,
         )
-    _console().print(report.evaluation_table(result))
-    pictures.write_evaluation(result, json_file, plot, sheet)
+    _console().print(evaluation_table(result))
+    write_evaluation(result, json_file=json_file, plot=plot, sheet=sheet)
     if record:
-        artifact.save_schedule(evaluate.with_measured(plan, result), schedule)
+        save_schedule(judge.with_measured(plan, result), schedule)
 
 
 @app.command()
@@ -204,18 +212,21 @@ def generate(
 
     Example: `meancache-plan generate --prompt "a red apple" --compare -o out.png`
     """
-    from meancache_plan import artifact, evaluate, pictures
+    from meancache_plan.artifact import load_schedule
+    from meancache_plan.evaluate.judge import replay
+    from meancache_plan.report import pictures
 
     if not prompt:
         raise InputError('--prompt is missing: say what to show, such as --prompt "a red apple"')
     pictures.check_output(output)
-    plan = artifact.load_schedule(schedule)
+    plan = load_schedule(schedule)
     chosen = budget or plan.plans[-1].budget
     source = _load(model, recipe, {}, device, offload, plan)
-    cached, stats = evaluate.replay(source, plan.replayable(), chosen, prompt, seed)
+    cached, stats = replay(source, plan.replayable(), chosen, prompt, seed)
     if compare:
         full = source.generate(prompt, seed)
-        pictures.side_by_side(full, cached, chosen, output)
+        labels = f"full, {plan.grid.steps} steps", f"plan, {stats.refreshes} refreshes"
+        pictures.side_by_side(full.frames, cached.frames, labels, output)
     else:
         pictures.save_frames(cached.frames, output)
     _say(f"{output}: {stats.denoiser_calls} denoiser calls, {stats.cached_steps} cached steps")
@@ -232,12 +243,11 @@ def show(
 ) -> None:
     """Print a profile or a schedule as a person wants it.
 
-    Example: `meancache-plan show schedule.json --profile meancache.profile.safetensors --plot a.png`
+    Example: `meancache-plan show schedule.json --plot timeline.png`
     """
-    from meancache_plan import report
+    from meancache_plan.report import views
 
-    view = report.show(file, plot=plot, profile=profile, budget=budget)
-    _console().print(view)
+    _console().print(views.show(file, plot=plot, profile=profile, budget=budget))
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -273,7 +283,7 @@ def _load(
 
 
 @contextmanager
-def _progress(what: str) -> Iterator[Callable[[int, int], None]]:
+def _progress(what: str) -> Generator[Callable[[int, int], None]]:
     """A progress bar with the time left, on standard error."""
     columns = (
         TextColumn("{task.description}"),

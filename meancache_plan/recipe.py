@@ -47,13 +47,18 @@ class Recipe(BaseModel):
 
     @model_validator(mode="after")
     def _keep_apart(self) -> Self:
-        """Refuse to measure on what the schedule was fitted on."""
-        shared = set(read_prompts(self.prompts)) & set(read_prompts(self.heldout_prompts))
-        if shared:
-            raise ValueError(
-                f"prompts and heldout_prompts share {sorted(shared)[0]!r}: keep them disjoint"
-            )
+        """Refuse to judge a schedule on what it was fitted on; case and spacing do not count."""
+        fitted = {_folded(prompt) for prompt in read_prompts(self.prompts)}
+        for prompt in read_prompts(self.heldout_prompts):
+            if _folded(prompt) in fitted:
+                raise ValueError(
+                    f"{prompt!r} is a calibration prompt and a held-out one: keep them disjoint"
+                )
         return self
+
+
+def _folded(prompt: str) -> str:
+    return " ".join(prompt.casefold().split())
 
 
 def find_recipe(model: str, name: str | None) -> Recipe:
@@ -68,7 +73,9 @@ def find_recipe(model: str, name: str | None) -> Recipe:
     if name is not None:
         file = files.get(name, Path(name))
         if not file.is_file():
-            raise InputError(f"{name}: no such recipe; give a TOML file, or one of: {', '.join(files)}")
+            raise InputError(
+                f"{name}: no such recipe; give a TOML file, or one of: {', '.join(files)}"
+            )
         return load_recipe(file)
     for recipe in map(load_recipe, files.values()):
         if recipe.model == model:

@@ -1,19 +1,18 @@
 """Diffusers pipelines: load, identify, record a full run, generate a sample."""
 
 import time
+import warnings
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import diffusers
 import numpy as np
 import numpy.typing as npt
 import torch
 from accelerate import PartialState
-from diffusers import DiffusionPipeline
-from meancache_runtime import identity
-from meancache_runtime.intercept import Interception
+from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 from torch import Tensor
 
 from meancache_plan import catalog
@@ -21,8 +20,12 @@ from meancache_plan.artifact import Generation, ModelIdentity
 from meancache_plan.errors import InputError
 from meancache_plan.recipe import Recipe
 from meancache_plan.record import Tape, Trajectory
+from meancache_runtime import identity
+from meancache_runtime.intercept import Interception
 
-Offload = Literal["none", "model", "sequential"]
+OFFLOADS = ("none", "model", "sequential")
+"""Which parts of a pipeline wait on the CPU: nothing, whole models, or single layers."""
+
 Frames = npt.NDArray[np.float32]
 
 
@@ -120,7 +123,9 @@ class Pipeline:
         finally:
             interception.remove()
         if tape is None:
-            raise InputError(f"{type(self.pipe).__name__} made no scheduler step: nothing to record")
+            raise InputError(
+                f"{type(self.pipe).__name__} made no scheduler step: nothing to record"
+            )
         trajectory = tape.trajectory()
         return trajectory, (times[-1] - times[0]) / max(len(trajectory.sigmas) - 2, 1)
 
@@ -140,9 +145,7 @@ class Pipeline:
 
         self._synchronize()
         begin = time.perf_counter()
-        result = self._call(
-            prompt, seed, steps=steps, output_type="np", callback_on_step_end=keep
-        )
+        result = self._call(prompt, seed, steps=steps, output_type="np", callback_on_step_end=keep)
         self._synchronize()
         seconds = time.perf_counter() - begin
         pictures = result.images if hasattr(result, "images") else result.frames[0]
@@ -176,18 +179,28 @@ class Pipeline:
 
 
 def load(
-    model: str, recipe: Recipe, *, device: str | None = None, offload: Offload = "none"
+    model: str, recipe: Recipe, *, device: str | None = None, offload: str = "none"
 ) -> Pipeline:
     """Load a pipeline from a directory, a hub id, or ``"reference"``.
+
+    Args:
+        model: What to load.
+        recipe: How its samples are made; its dtype is the weights'.
+        device: Such as ``"cuda:1"``; by default what accelerate finds best.
+        offload: ``"none"``, ``"model"`` or ``"sequential"`` CPU offload, as diffusers has them.
 
     Raises:
         InputError: There is no such pipeline, or the device does not exist.
     """
+    if offload not in OFFLOADS:
+        raise InputError(f"--offload {offload!r}: choose from {', '.join(OFFLOADS)}")
     source = str(catalog.reference_pipeline()) if model == catalog.REFERENCE else model
     try:
-        pipe: Any = DiffusionPipeline.from_pretrained(
-            source, torch_dtype=getattr(torch, recipe.dtype), revision=recipe.revision
-        )
+        with warnings.catch_warnings():  # newer versions call torch_dtype dtype; older know no other
+            warnings.simplefilter("ignore", FutureWarning)
+            pipe: Any = DiffusionPipeline.from_pretrained(
+                source, torch_dtype=getattr(torch, recipe.dtype), revision=recipe.revision
+            )
     except (OSError, ValueError, AttributeError, ImportError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise InputError(
@@ -199,7 +212,7 @@ def load(
     return Pipeline(pipe, recipe, Path(source).name if Path(source).is_dir() else model)
 
 
-def _place(pipe: Any, device: str | None, offload: Offload) -> None:
+def _place(pipe: Any, device: str | None, offload: str) -> None:
     try:
         if offload == "model":
             pipe.enable_model_cpu_offload(device=device)

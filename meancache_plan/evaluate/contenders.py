@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from meancache_plan.artifact import AdamsInterval, HoldInterval, Plan, Schedule
-from meancache_plan.evaluation import Method
+from meancache_plan.evaluate.result import Method
 from meancache_plan.grid import uniform_knots
 from meancache_runtime import Schedule as ReplaySchedule
 

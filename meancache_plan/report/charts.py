@@ -15,12 +15,12 @@ from matplotlib.patches import Patch, Rectangle
 
 from meancache_plan.artifact import Plan, Schedule
 from meancache_plan.errors import InputError
-from meancache_plan.evaluation import CEILING, Evaluation, Method, Row
+from meancache_plan.evaluate.result import CEILING, Evaluation, Method, Row
 from meancache_plan.files import write_atomically
-from meancache_plan.landscape import hold_surfaces
-from meancache_plan.pictures import check_output
 from meancache_plan.profile import Profile
-from meancache_plan.terminal import plain
+from meancache_plan.report.landscape import hold_surfaces
+from meancache_plan.report.pictures import check_output
+from meancache_plan.report.terminal import plain
 
 COLOURS = {"hold": "#4477aa", "jvp": "#ee9922", "adams": "#228855"}
 """Predictors, told apart by colour-blind people too."""

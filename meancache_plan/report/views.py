@@ -11,14 +11,14 @@ from rich.table import Table
 from rich.text import Text
 
 from meancache_plan.artifact import Generation, ModelIdentity, Plan, Schedule, load_schedule
-from meancache_plan.charts import plot_evaluation, plot_profile, plot_schedule
 from meancache_plan.errors import InputError
-from meancache_plan.evaluation import CEILING, HIGHER_IS_BETTER, Evaluation, Row
+from meancache_plan.evaluate.result import CEILING, HIGHER_IS_BETTER, Evaluation, Row
 from meancache_plan.files import write_atomically
-from meancache_plan.landscape import by_length, hold_surfaces, spread
-from meancache_plan.pictures import contact_sheet
 from meancache_plan.profile import Profile, load_profile
-from meancache_plan.terminal import STYLES, Sparkline, Timeline, fact_list, plain
+from meancache_plan.report.charts import plot_evaluation, plot_profile, plot_schedule
+from meancache_plan.report.landscape import by_length, hold_surfaces, spread
+from meancache_plan.report.pictures import contact_sheet
+from meancache_plan.report.terminal import STYLES, Sparkline, Timeline, fact_list, plain
 
 LENGTHS = (2, 3, 4, 6, 8, 12, 16, 24)
 """Lengths of the edges in a profile's heat map."""
@@ -41,15 +41,17 @@ def show(
         ScheduleError: The schedule is not valid.
         BudgetError: The schedule has no plan for ``budget``.
     """
+    if profile is not None and plot is None:
+        raise InputError("--profile draws a plan over its deviations: say where with --plot")
     if not _is_json(file):
         measured = load_profile(file)
         if plot is not None:
             plot_profile(measured, plot)
         return show_profile(measured)
     schedule = load_schedule(file)
+    budgets = [plan.budget for plan in schedule.plans]
+    chosen = schedule.replayable().plan(budget or budgets[-1]).budget
     if plot is not None and profile is not None:
-        budgets = [plan.budget for plan in schedule.plans]
-        chosen = schedule.replayable().plan(budget or budgets[-1]).budget
         plot_profile(load_profile(profile), plot, plan=schedule.plans[budgets.index(chosen)])
     elif plot is not None:
         plot_schedule(schedule, plot)

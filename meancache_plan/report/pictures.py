@@ -10,7 +10,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from meancache_plan.errors import InputError
-from meancache_plan.evaluation import Shot
+from meancache_plan.evaluate.result import Shot
 from meancache_plan.files import write_atomically
 
 Frames = npt.NDArray[np.float32]

@@ -10,12 +10,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from meancache_plan import metrics
 from meancache_plan.adapters.diffusers import Pipeline, Sample
 from meancache_plan.artifact import Measured, Plan, Schedule, to_bytes
-from meancache_plan.contenders import Contender, contenders
 from meancache_plan.errors import InputError
-from meancache_plan.evaluation import HIGHER_IS_BETTER, Evaluation, PerSample, Row, Shot
+from meancache_plan.evaluate import metrics
+from meancache_plan.evaluate.contenders import Contender, contenders
+from meancache_plan.evaluate.result import HIGHER_IS_BETTER, Evaluation, PerSample, Row, Shot
 from meancache_plan.recipe import digest
 from meancache_plan.version import __version__
 from meancache_runtime import ReplayStats, attach
@@ -66,10 +66,10 @@ def evaluate(
     Args:
         pipeline: The pipeline, not attached, with its settings.
         schedule: What to judge.
-        prompts: Held-out prompts; see :func:`check_heldout`.
+        prompts: Held-out prompts, none of which the schedule was fitted on.
         seeds: Seeds of the initial noise, each used with every prompt.
         budgets: Which of the schedule's plans; all by default.
-        lpips: Measure LPIPS too; see :func:`meancache_plan.metrics.load_lpips`.
+        lpips: Measure LPIPS too; see :func:`meancache_plan.evaluate.metrics.load_lpips`.
         shots: Keep the pictures of the first ``shots`` prompts (first seed) in the result.
         progress: Told after every generated sample.
 
@@ -279,17 +279,3 @@ def with_measured(schedule: Schedule, evaluation: Evaluation) -> Schedule:
         return plan.model_copy(update={"measured": measured})
 
     return schedule.model_copy(update={"plans": tuple(note(plan) for plan in schedule.plans)})
-
-
-def check_heldout(prompts: Sequence[str], calibration_prompts: Sequence[str]) -> None:
-    """Refuse to judge a schedule on what it was fitted on; case and spacing do not count.
-
-    Raises:
-        InputError: A prompt is among the calibration prompts.
-    """
-    seen = {" ".join(prompt.casefold().split()) for prompt in calibration_prompts}
-    for prompt in prompts:
-        if " ".join(prompt.casefold().split()) in seen:
-            raise InputError(
-                f"the prompt {prompt!r} was used for calibration: evaluate on held-out prompts only"
-            )

@@ -14,7 +14,7 @@ from torch import Tensor
 from torchmetrics.functional.image import structural_similarity_index_measure
 
 from meancache_plan.errors import InputError
-from meancache_plan.evaluation import CEILING
+from meancache_plan.evaluate.result import CEILING
 
 Frames = npt.NDArray[np.float32]
 """Pictures [F, height, width, 3], 0 … 1; F = 1 for an image."""

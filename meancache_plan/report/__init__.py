@@ -1,0 +1,1 @@
+"""Show profiles, schedules and evaluations: in the terminal, as charts and as pictures."""

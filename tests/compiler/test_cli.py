@@ -1,0 +1,270 @@
+"""Every command: what it prints and writes, and how it refuses bad input."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from diffusers import FluxPipeline
+from PIL import Image
+
+from meancache_plan import load_schedule, profile_flow, save_profile
+from meancache_plan.cli import app, main
+from tests.tiny import SIDE, TEXT_LENGTH
+
+STEPS = 8
+
+
+@pytest.fixture
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty current directory."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def profile(workplace: Path) -> Path:
+    """A profile of a closed-form flow under the default name."""
+    grid = np.linspace(1.0, 0.0, STEPS + 1).tolist()
+    noise = torch.randn(4, 16, generator=torch.Generator().manual_seed(0))
+    path = workplace / "meancache.profile.safetensors"
+    save_profile(profile_flow(lambda z, sigma: z.tanh() * (1 + sigma), noise, grid), path)
+    return path
+
+
+@pytest.fixture
+def model(workplace: Path, tiny_flux: FluxPipeline) -> Path:
+    """A tiny pipeline's directory, with a recipe and prompt lists beside it."""
+    tiny_flux.save_pretrained(workplace / "model")
+    (workplace / "fit.txt").write_text("a cat\na dog\n")
+    (workplace / "held.txt").write_text("an owl\na cow\n")
+    (workplace / "tiny.toml").write_text(
+        f'steps = {STEPS}\nheight = {SIDE}\nwidth = {SIDE}\ndtype = "float32"\nguidance = 1.0\n'
+        f"call = {{ max_sequence_length = {TEXT_LENGTH} }}\nseeds = '0'\nheldout_seeds = '9'\n"
+        'prompts = "fit.txt"\nheldout_prompts = "held.txt"\n'
+    )
+    return workplace / "model"
+
+
+def refuse(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """Run a command that must fail as bad input does; return its one message."""
+    with pytest.raises(SystemExit) as stop:
+        main(list(arguments))
+    streams = capsys.readouterr()
+    assert stop.value.code == 2
+    assert "Traceback" not in streams.err
+    assert streams.err.strip()
+    return re.sub(r"\s+", " ", streams.err)
+
+
+def run(*arguments: str) -> None:
+    """Run a command that must succeed."""
+    with pytest.raises(SystemExit) as stop:
+        main(list(arguments))
+    assert stop.value.code in (0, None)
+
+
+def test_solve_writes_a_schedule_from_the_default_profile(
+    profile: Path, workplace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run("solve", "--budget", "3,5-6")
+    assert [plan.budget for plan in load_schedule(workplace / "schedule.json").plans] == [3, 5, 6]
+    assert "schedule.json" in capsys.readouterr().out
+
+
+def test_solve_twice_writes_the_same_bytes(profile: Path, workplace: Path) -> None:
+    run("solve", "--budget", "4", "-o", "a.json")
+    run("solve", "--budget", "4", "-o", "b.json")
+    assert (workplace / "a.json").read_bytes() == (workplace / "b.json").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        ((), "--budget"),
+        (("--budget", "x"), "give a number"),
+        (("--budget", "9-3"), "backwards"),
+        (("--budget", "0"), "0"),
+        (("--budget", "99"), "99"),
+        (("--budget", "3", "--planner", "best"), "pssp"),
+        (("--budget", "3", "--predictors", "magic"), "magic"),
+        (("--budget", "3", "--metric", "l7"), "displacement"),
+        (("--budget", "3", "--gamma", "0"), "gamma"),
+        (("--budget", "3", "--gamma", "nan"), "gamma"),
+        (("--budget", "2", "--max-edge", "3"), "max"),
+        (("--budget", "3", "--predictors", "hold,adams", "--metric", "l1"), "rms"),
+        (("--budget", "3", "--no-such-option"), "no-such-option"),
+        (("--budget", "3", "-o", "missing/folder/s.json"), "missing"),
+    ],
+)
+def test_solve_refuses_bad_input(
+    profile: Path,
+    workplace: Path,
+    capsys: pytest.CaptureFixture[str],
+    arguments: tuple[str, ...],
+    reason: str,
+) -> None:
+    assert reason in refuse(capsys, "solve", *arguments)
+    assert not (workplace / "schedule.json").exists()
+
+
+def test_solve_refuses_what_is_no_profile(
+    workplace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "meancache.profile.safetensors" in refuse(capsys, "solve", "--budget", "3")
+    (workplace / "bad").write_bytes(b"not a profile")
+    assert "bad" in refuse(capsys, "solve", "bad", "--budget", "3")
+    assert "folder" in refuse(capsys, "solve", str(workplace / "folder"), "--budget", "3")
+
+
+def test_the_whole_path_on_a_tiny_pipeline(
+    model: Path, workplace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run("calibrate", "model", "--recipe", "tiny.toml")
+    run("solve", "--budget", "3,8")
+    options = ("model", "--recipe", "tiny.toml", "--schedule", "schedule.json")
+    run("evaluate", *options, "--json", "e.json", "--plot", "q.png", "--sheet", "s.png", "--record")
+    rows = json.loads((workplace / "e.json").read_text())["rows"]
+    assert {(row["method"], row["budget"]) for row in rows} >= {("plan", 3), ("plan", 8)}
+    assert load_schedule(workplace / "schedule.json").plans[0].measured is not None
+    run("generate", *options, "--budget", "3", "--prompt", "an owl", "-o", "one.png")
+    assert Image.open(workplace / "one.png").size == (SIDE, SIDE)
+    run("generate", *options, "--budget", "3", "--prompt", "an owl", "--compare", "-o", "two.png")
+    run("show", "schedule.json", "--plot", "t.png")
+    run("show", "meancache.profile.safetensors", "--plot", "d.png")
+    for name in ("q.png", "s.png", "two.png", "t.png", "d.png"):
+        assert Image.open(workplace / name).size > (SIDE, SIDE)
+
+
+def test_calibrate_options_override_the_recipe(model: Path, workplace: Path) -> None:
+    (workplace / "other.txt").write_text("a fish\n")
+    options = ("--steps", "5", "--seeds", "1-3", "--prompts", "other.txt", "--guidance", "2")
+    run("calibrate", "model", "--recipe", "tiny.toml", *options, "-o", "p")
+    from meancache_plan import load_profile
+
+    found = load_profile(workplace / "p")
+    assert (found.steps, found.samples, found.settings.guidance) == (5, 3, {"guidance_scale": 2.0})
+
+
+def test_shards_are_merged(model: Path, workplace: Path) -> None:
+    options = ("model", "--recipe", "tiny.toml")
+    run("calibrate", *options, "--shard", "1/2", "-o", "a")
+    run("calibrate", *options, "--shard", "2/2", "-o", "b")
+    run("merge", "a", "b", "-o", "all")
+    run("solve", "all", "--budget", "3")
+    assert (workplace / "schedule.json").exists()
+
+
+def test_merge_refuses_profiles_of_different_settings(
+    model: Path, workplace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ("model", "--recipe", "tiny.toml")
+    run("calibrate", *options, "--shard", "1/2", "-o", "a")
+    run("calibrate", *options, "--shard", "2/2", "--steps", "5", "-o", "b")
+    assert "sigmas" in refuse(capsys, "merge", "a", "b", "-o", "all")
+    assert "absent" in refuse(capsys, "merge", "a", "absent")
+    assert not (workplace / "all").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (("no/such/model",), "no/such/model"),
+        (("model", "--recipe", "no-such-recipe"), "no-such-recipe"),
+        (("model", "--prompts", "absent.txt"), "absent.txt"),
+        (("model", "--prompts", "empty.txt"), "no prompt"),
+        (("model", "--seeds", "1-"), "seeds"),
+        (("model", "--steps", "1"), "steps"),
+        (("model", "--dtype", "int8"), "dtype"),
+        (("model", "--device", "nowhere"), "nowhere"),
+        (("model", "--offload", "cloud"), "cloud"),
+        (("model", "--shard", "3/2"), "shard"),
+        (("model", "--height", "0"), "height"),
+        (("model", "--max-edge", "0"), "max_edge"),
+        (("model", "-o", "missing/p"), "missing"),
+        (("model", "--recipe", "bad.toml"), "colour"),
+        (("model", "--recipe", "argument.toml"), "no_such_argument"),
+    ],
+)
+def test_calibrate_refuses_bad_input(
+    model: Path,
+    workplace: Path,
+    capsys: pytest.CaptureFixture[str],
+    arguments: tuple[str, ...],
+    reason: str,
+) -> None:
+    (workplace / "empty.txt").write_text("# nothing\n\n")
+    (workplace / "bad.toml").write_text('colour = "red"\n')
+    recipe = (workplace / "tiny.toml").read_text()
+    (workplace / "argument.toml").write_text(recipe.replace("{ ", "{ no_such_argument = 1, "))
+    if "--recipe" not in arguments:
+        arguments = (*arguments, "--recipe", "tiny.toml")
+    assert reason in refuse(capsys, "calibrate", *arguments)
+    assert not (workplace / "meancache.profile.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (("evaluate", "model", "--schedule", "absent.json"), "absent.json"),
+        (("evaluate", "model", "--schedule", "bad.json"), "bad.json"),
+        (("evaluate", "model", "--budget", "5"), "5"),
+        (("evaluate", "model", "--prompts", "fit.txt"), "disjoint"),
+        (("generate", "model", "--prompt", "x", "--budget", "5"), "5"),
+        (("generate", "model"), "--prompt"),
+        (("generate", "model", "--prompt", "x", "-o", "out.xyz"), "xyz"),
+        (("generate", "model", "--prompt", "x", "-o", "missing/out.png"), "missing"),
+        (("show", "absent.json"), "absent.json"),
+        (("show", "bad.json"), "bad.json"),
+        (("show", "schedule.json", "--plot", "missing/a.png"), "missing"),
+        (("show", "schedule.json", "--budget", "5", "--plot", "a.png"), "5"),
+    ],
+)
+def test_replaying_commands_refuse_bad_input(
+    model: Path,
+    profile: Path,
+    workplace: Path,
+    capsys: pytest.CaptureFixture[str],
+    arguments: tuple[str, ...],
+    reason: str,
+) -> None:
+    run("solve", "--budget", "3")
+    (workplace / "bad.json").write_text('{"format": "meancache-schedule", "version": 99}')
+    if arguments[0] != "show":
+        arguments = (*arguments, "--recipe", "tiny.toml")
+    assert reason in refuse(capsys, *arguments)
+
+
+def test_a_schedule_of_another_model_is_refused(
+    model: Path, workplace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run("calibrate", "model", "--recipe", "tiny.toml")
+    run("solve", "--budget", "3")
+    text = (workplace / "schedule.json").read_text()
+    (workplace / "schedule.json").write_text(
+        re.sub(r"sha256:\w{8}", "sha256:00000000", text, count=1)
+    )
+    message = refuse(capsys, "evaluate", "model", "--recipe", "tiny.toml")
+    assert "another denoiser" in message
+
+
+def test_a_refusal_in_a_real_process_is_one_message_and_exit_code_2(workplace: Path) -> None:
+    command = [sys.executable, "-m", "meancache_plan", "solve", "--budget", "x"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith("meancache-plan: ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_every_command_has_help_with_an_example(capsys: pytest.CaptureFixture[str]) -> None:
+    for command in app.registered_commands:
+        assert command.callback is not None
+        run(command.callback.__name__, "--help")
+        assert "meancache-plan" in capsys.readouterr().out

@@ -1,0 +1,120 @@
+"""Recipes and prompt lists say how samples are made, and are refused by field when wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from meancache_plan import catalog
+from meancache_plan.artifact import Generation, Grid, HoldInterval, Plan, Schedule
+from meancache_plan.errors import InputError
+from meancache_plan.recipe import (
+    Recipe,
+    find_recipe,
+    follow,
+    load_recipe,
+    override,
+    parse_numbers,
+    read_prompts,
+)
+
+
+@pytest.mark.parametrize("name", ["reference", "flux.1-dev", "qwen-image", "hunyuan-video"])
+def test_every_bundled_recipe_is_valid_and_found_by_its_model(name: str) -> None:
+    recipe = load_recipe(catalog.recipe_files()[name])
+    assert recipe.model is not None
+    assert find_recipe(recipe.model, None) == find_recipe("anything", name) == recipe
+    assert recipe.steps == 50
+
+
+def test_the_default_set_is_fifty_prompts_by_five_seeds() -> None:
+    recipe = find_recipe("black-forest-labs/FLUX.1-dev", None)
+    assert len(read_prompts(recipe.prompts)) == 50
+    assert len(parse_numbers(recipe.seeds, "seeds")) == 5
+
+
+def test_an_unknown_model_gets_fifty_steps_and_its_own_defaults() -> None:
+    recipe = find_recipe("someone/something", None)
+    assert (recipe.steps, recipe.height, recipe.guidance) == (50, None, None)
+
+
+def test_prompts_may_not_serve_both_fitting_and_judging(tmp_path: Path) -> None:
+    (tmp_path / "fit.txt").write_text("a red apple\n")
+    (tmp_path / "held.txt").write_text("a fox\nA  red Apple\n")
+    with pytest.raises(InputError, match="disjoint"):
+        override(
+            Recipe(), prompts=str(tmp_path / "fit.txt"), heldout_prompts=str(tmp_path / "held.txt")
+        )
+
+
+def test_options_override_only_what_they_name() -> None:
+    recipe = find_recipe("reference", None)
+    assert override(recipe, steps=30, guidance=None) == recipe.model_copy(update={"steps": 30})
+
+
+def test_a_schedule_s_settings_are_followed() -> None:
+    generation = Generation(
+        height=32, width=64, frames=None, guidance={"true_cfg_scale": 7.0}, dtype="float16"
+    )
+    plan = Plan(budget=1, knots=(0,), intervals=(HoldInterval(),))
+    schedule = Schedule(
+        model=None,
+        grid=Grid(steps=12, sigmas=None, tolerance=0.0),
+        generation=generation,
+        plans=(plan,),
+        provenance=None,
+    )
+    recipe = follow(Recipe(height=8, guidance=1.0), schedule)
+    assert (recipe.steps, recipe.height, recipe.width, recipe.dtype) == (12, 32, 64, "float16")
+    assert (recipe.guidance_argument, recipe.guidance) == ("true_cfg_scale", 7.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "numbers"),
+    [("16", (16,)), ("8,10,13", (8, 10, 13)), ("8-11", (8, 9, 10, 11)), ("5, 3-4,3", (3, 4, 5))],
+)
+def test_numbers_are_a_value_a_list_or_a_range(text: str, numbers: tuple[int, ...]) -> None:
+    assert parse_numbers(text, "--budget") == numbers
+
+
+@pytest.mark.parametrize("text", ["", "x", "3-", "-3", "5-3", "1-999999999", "1,,2", "1.5"])
+def test_other_numbers_are_refused(text: str) -> None:
+    with pytest.raises(InputError, match="--budget"):
+        parse_numbers(text, "--budget")
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [(b"# only a comment\n", "no prompt"), (b"a\nb\na\n", "twice"), (b"\xff\xfe", "UTF-8")],
+)
+def test_bad_prompt_files_are_refused(tmp_path: Path, content: bytes, reason: str) -> None:
+    file = tmp_path / "prompts.txt"
+    file.write_bytes(content)
+    with pytest.raises(InputError, match=reason):
+        read_prompts(str(file))
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("steps = ", "TOML"),
+        ("steps = 'many'", "steps"),
+        ("steps = 100000", "steps"),
+        ("shape = 3", "shape"),
+        ("guidance = nan", "guidance"),
+        ("seeds = 'all'", "seeds"),
+        ("prompts = 'no-such-list'", "no-such-list"),
+    ],
+)
+def test_bad_recipes_are_refused_by_field(tmp_path: Path, content: str, reason: str) -> None:
+    file = tmp_path / "bad.toml"
+    file.write_text(content)
+    with pytest.raises(InputError, match=reason):
+        load_recipe(file)
+
+
+def test_the_reference_prompts_are_enough_and_disjoint() -> None:
+    recipe = find_recipe("reference", None)
+    assert len(read_prompts(recipe.prompts)) >= 64
+    assert len(read_prompts(recipe.heldout_prompts)) >= 64
