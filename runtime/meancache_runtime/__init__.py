@@ -8,13 +8,17 @@ Example:
 Hosts with a loop of their own use :func:`integrate` or the step machine :class:`Replay`.
 """
 
-from .attach import Attachment as Attachment
-from .attach import attach
-from .replay import Replay as Replay
-from .replay import ReplayStats as ReplayStats
-from .replay import integrate as integrate
-from .schedule import Schedule as Schedule
-from .schedule import load_schedule
+from .attach import Attachment, attach
+from .replay import Replay, ReplayStats, integrate
+from .schedule import Schedule, load_schedule
 
-__all__ = ["attach", "load_schedule"]
+__all__ = [
+    "Attachment",
+    "Replay",
+    "ReplayStats",
+    "Schedule",
+    "attach",
+    "integrate",
+    "load_schedule",
+]
 __version__ = "0.1.0"

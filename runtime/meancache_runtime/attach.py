@@ -95,6 +95,7 @@ class Attachment:
         if self._interception is not None:
             self._interception.remove()
             self._interception = None
+        self._owner = None  # what is left of a run goes on without us
         self._forget()
 
     def __enter__(self) -> Self:

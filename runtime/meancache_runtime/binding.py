@@ -66,9 +66,7 @@ def average(
     if all(form is applied[start] for form in applied[start:end]):
         return dict(applied[start])  # inside one interval of replay: exactly its û
     h = sigmas[end] - sigmas[start]
-    return combine(
-        [((sigmas[i + 1] - sigmas[i]) / h, applied[i]) for i in range(start, end)]
-    )
+    return combine([((sigmas[i + 1] - sigmas[i]) / h, applied[i]) for i in range(start, end)])
 
 
 def jvp(
@@ -102,9 +100,7 @@ def adams(
     """
     start = knots[-1]
     nodes = [sigmas[k] for k in reversed(knots[-len(gains) :])]
-    differences: list[Mapping[int, float]] = [
-        {k: 1.0} for k in reversed(knots[-len(gains) :])
-    ]
+    differences: list[Mapping[int, float]] = [{k: 1.0} for k in reversed(knots[-len(gains) :])]
     terms: list[tuple[float, Mapping[int, float]]] = [(gains[0], differences[0])]
     for j in range(1, len(gains)):
         differences = [
@@ -115,9 +111,7 @@ def adams(
     return combine(terms)
 
 
-def _mean_product(
-    sigmas: Sequence[float], start: int, end: int, nodes: Sequence[float]
-) -> float:
+def _mean_product(sigmas: Sequence[float], start: int, end: int, nodes: Sequence[float]) -> float:
     """Mean of ``Π (σ_k − node)`` over the steps k of start→end, weighted by σ_{k+1} − σ_k."""
     total = 0.0
     for k in range(start, end):
@@ -139,9 +133,7 @@ def bind(plan: Plan, sigmas: Sequence[float]) -> BoundPlan:
     instantaneous: list[LinearForm] = []
     intervals: list[BoundInterval] = []
     ends = (*plan.knots[1:], len(sigmas) - 1)
-    for n, (start, end, predictor) in enumerate(
-        zip(plan.knots, ends, plan.intervals, strict=True)
-    ):
+    for n, (start, end, predictor) in enumerate(zip(plan.knots, ends, plan.intervals, strict=True)):
         fresh: LinearForm = {start: 1.0}
         match predictor:
             case Hold():

@@ -7,16 +7,15 @@ anything; whatever the specification does not allow is refused with a message of
 import os
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 from .errors import BudgetError, ScheduleError
 from .strict_json import (
-    MAX_BYTES,
     MAX_ITEMS,
     decode,
     optional,
     quote,
+    read_file,
     read_integer,
     read_list,
     read_number,
@@ -106,8 +105,9 @@ class Schedule:
         for plan in self.plans:
             if plan.budget == budget:
                 return plan
+        known = ", ".join(map(str, self.budgets))
         raise BudgetError(
-            f"the schedule has no plan for budget {budget}; it has {_listing(self.budgets)}. "
+            f"the schedule has no plan for budget {budget}; it has {known}. "
             f"Choose one of these, or solve again with --budget {budget}"
         )
 
@@ -126,23 +126,16 @@ def load_schedule(path: str | os.PathLike[str]) -> Schedule:
         >>> schedule.budgets  # doctest: +SKIP
         (10, 16)
     """
-    file = Path(path)
-    try:
-        with file.open("rb") as stream:
-            data = stream.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise ScheduleError(
-            f"{file}: cannot be read ({error.strerror}); give the path of a schedule's JSON file"
-        ) from error
+    data = read_file(path)
     try:
         return parse_schedule(data)
     except ScheduleError as error:
-        raise ScheduleError(f"{file}: {error}") from error
+        raise ScheduleError(f"{path}: {error}") from error
 
 
 def parse_schedule(data: bytes) -> Schedule:
     """Validate the bytes of a schedule file. Raises ScheduleError; see :func:`load_schedule`."""
-    return _schedule(decode(data))
+    return _schedule(check_header(decode(data)))
 
 
 def check_header(value: Any) -> dict[str, Any]:
@@ -151,8 +144,12 @@ def check_header(value: Any) -> dict[str, Any]:
     Raises:
         ScheduleError: ``format`` or ``version`` is not the one that this reader knows.
     """
-    if not isinstance(value, dict) or value.get("format") != FORMAT:
-        raise ScheduleError(f'not a schedule: must be an object whose "format" is "{FORMAT}"')
+    if not isinstance(value, dict):
+        raise ScheduleError("not a schedule: must be an object")
+    if value.get("format") != FORMAT:
+        raise ScheduleError(
+            f'not a schedule: format {quote(value.get("format"))} must be "{FORMAT}"'
+        )
     version = value.get("version")
     if type(version) is not int or version != VERSION:
         raise ScheduleError(
@@ -164,7 +161,7 @@ def check_header(value: Any) -> dict[str, Any]:
 
 def _schedule(value: Any) -> Schedule:
     keys = ("format", "version", "model", "grid", "generation", "plans", "provenance")
-    top = read_object(check_header(value), "schedule", keys)
+    top = read_object(value, "schedule", keys)
     grid = _grid(top["grid"])
     _annotations(top)
     entries = read_list(top["plans"], "plans", MAX_PLANS, least=1)
@@ -222,9 +219,7 @@ def _plan(value: Any, where: str, steps: int) -> Plan:
         raise ScheduleError(f"{where}.knots: {len(knots)} knots exceed the budget {budget}")
     intervals = read_list(got["intervals"], f"{where}.intervals", MAX_STEPS)
     if len(intervals) != len(knots):
-        raise ScheduleError(
-            f"{where}.intervals: {len(intervals)} intervals for {len(knots)} knots"
-        )
+        raise ScheduleError(f"{where}.intervals: {len(intervals)} intervals for {len(knots)} knots")
     predictors = tuple(
         _predictor(p, f"{where}.intervals[{i}]", i + 1, knots[i]) for i, p in enumerate(intervals)
     )
@@ -232,8 +227,11 @@ def _plan(value: Any, where: str, steps: int) -> Plan:
 
 
 def _predictor(value: Any, where: str, known: int, start: int) -> Predictor:
-    name = value.get("predictor") if isinstance(value, dict) else None
-    match name:
+    if not isinstance(value, dict):
+        raise ScheduleError(f"{where}: must be an object")
+    if "predictor" not in value:
+        raise ScheduleError(f'{where}: "predictor" is missing')
+    match value["predictor"]:
         case "hold":
             read_object(value, where, ("predictor",))
             return Hold()
@@ -247,8 +245,8 @@ def _predictor(value: Any, where: str, known: int, start: int) -> Predictor:
             return Jvp(window)
         case "adams":
             return _adams(value, where, known)
-        case _:
-            raise ScheduleError(f"{where}.predictor: unknown predictor {quote(name)}")
+        case name:
+            raise ScheduleError(f"{where}: unknown predictor {quote(name)}")
 
 
 def _adams(value: Any, where: str, known: int) -> Adams:
@@ -274,8 +272,10 @@ def _generation(value: Any, where: str) -> None:
     for key in ("height", "width", "frames"):
         optional(got[key], f"{where}.{key}", lambda v, w: read_integer(v, w, 1, 1_000_000))
     guidance = got["guidance"]
-    if not isinstance(guidance, dict) or len(guidance) > MAX_ITEMS:
-        raise ScheduleError(f"{where}.guidance: must be an object of at most {MAX_ITEMS} numbers")
+    if not isinstance(guidance, dict):
+        raise ScheduleError(f"{where}.guidance: must be an object")
+    if len(guidance) > MAX_ITEMS:
+        raise ScheduleError(f"{where}.guidance: must have at most {MAX_ITEMS} entries")
     for key, number in guidance.items():
         read_text(key, f"{where}.guidance key")
         read_number(number, f"{where}.guidance.{quote(key)}", -1e6, 1e6)
@@ -301,7 +301,3 @@ def _measured(value: Any, where: str) -> None:
         read_number(got[key], f"{where}.{key}", -1e6, 1e6)
     read_integer(got["samples"], f"{where}.samples", 1, 1_000_000_000)
     read_text(got["prompts"], f"{where}.prompts")
-
-
-def _listing(numbers: tuple[int, ...]) -> str:
-    return ", ".join(map(str, numbers))

@@ -1,7 +1,8 @@
-"""Strict JSON: decoding, and typed access that names the place of whatever is wrong."""
+"""Strict JSON: reading, decoding, and typed access that names the place of whatever is wrong."""
 
 import json
 import math
+import os
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -13,6 +14,21 @@ MAX_ITEMS = 64
 MAX_DIGITS = 300
 
 T = TypeVar("T")
+
+
+def read_file(path: str | os.PathLike[str]) -> bytes:
+    """Read a file, of a schedule's greatest size at most. Raises ScheduleError."""
+    try:
+        with open(path, "rb") as stream:
+            data = stream.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise ScheduleError(
+            f"{path}: cannot be read ({error.strerror}); give the path of a schedule's JSON file, "
+            "as `meancache-plan solve` writes it"
+        ) from error
+    if len(data) > MAX_BYTES:
+        raise ScheduleError(f"{path}: larger than {MAX_BYTES} bytes: this is no schedule")
+    return data
 
 
 def decode(data: bytes) -> Any:
@@ -110,8 +126,10 @@ def read_text(value: Any, where: str) -> str:
     """The value as a string of 1 to :data:`MAX_TEXT` code points."""
     if not isinstance(value, str):
         raise ScheduleError(f"{where}: must be a string")
-    if not 1 <= len(value) <= MAX_TEXT:
-        raise ScheduleError(f"{where}: must have 1 to {MAX_TEXT} characters")
+    if not value:
+        raise ScheduleError(f"{where}: must not be empty")
+    if len(value) > MAX_TEXT:
+        raise ScheduleError(f"{where}: must have at most {MAX_TEXT} characters")
     return value
 
 

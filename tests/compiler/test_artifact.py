@@ -1,0 +1,257 @@
+"""The artifact: canonical bytes, and two readers that agree on what is a schedule."""
+
+from __future__ import annotations
+
+import copy
+import json
+import runpy
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+
+from meancache_plan import artifact
+from meancache_plan.artifact import from_bytes, load_schedule, save_schedule, to_bytes
+from meancache_plan.errors import InputError
+from meancache_runtime import load_schedule as load_at_runtime
+from meancache_runtime.errors import ScheduleError
+from meancache_runtime.schedule import Adams, Hold, Jvp, parse_schedule
+
+ROOT = Path(__file__).parents[2]
+CORPUS = ROOT / "tests" / "corpus"
+GOOD = sorted((CORPUS / "good").glob("*.json"))
+BAD = json.loads((CORPUS / "bad.json").read_text())
+VALID = json.loads((CORPUS / "good" / "every-field.json").read_text())
+READERS = [from_bytes, parse_schedule]
+
+
+def refusal(read: Any, data: bytes) -> str:
+    with pytest.raises(ScheduleError) as caught:
+        read(data)
+    return str(caught.value)
+
+
+def test_the_corpus_is_complete():
+    assert {path.name for path in (CORPUS / "bad").iterdir()} == set(BAD)
+    assert len(GOOD) >= 10
+
+
+@pytest.mark.parametrize("path", GOOD, ids=lambda path: path.stem)
+def test_both_readers_accept_good_files_and_read_the_same(path):
+    schedule = from_bytes(path.read_bytes())
+    assert parse_schedule(path.read_bytes()) == schedule.replayable()
+    assert from_bytes(to_bytes(schedule)) == schedule
+
+
+@pytest.mark.parametrize("read", READERS)
+@pytest.mark.parametrize("name", BAD)
+def test_both_readers_refuse_bad_files_and_say_why(name, read):
+    message = refusal(read, (CORPUS / "bad" / name).read_bytes())
+    assert BAD[name].lower() in message.lower()
+    assert len(message) < 300
+
+
+@pytest.mark.parametrize("read", READERS)
+def test_different_defects_have_different_messages(read):
+    """Files that share a message differ only in the value that stands in one place."""
+    by_message: dict[str, list[str]] = {}
+    for name in BAD:
+        message = refusal(read, (CORPUS / "bad" / name).read_bytes())
+        by_message.setdefault(message, []).append(name)
+    for names in by_message.values():
+        assert len({BAD[name] for name in names}) == 1, names
+
+
+def absurd(**changes: Any) -> bytes:
+    return json.dumps(VALID | changes).encode()
+
+
+HUGE = {
+    "a hundred thousand plans": absurd(plans=[None] * 100_000),
+    "thousands of good plans": absurd(plans=[VALID["plans"][0]] * 5_000),
+    "ten megabytes": absurd(model=VALID["model"] | {"id": "x" * 10_000_000}),
+    "a million knots": absurd(plans=[VALID["plans"][0] | {"knots": list(range(1_000_000))}]),
+    "a million sigmas": absurd(grid=VALID["grid"] | {"sigmas": [0.5] * 1_000_000}),
+    "a million adapters": absurd(model=VALID["model"] | {"adapters": ["a"] * 1_000_000}),
+}
+
+
+@pytest.mark.parametrize("read", READERS)
+@pytest.mark.parametrize("name", HUGE)
+def test_absurd_sizes_are_refused(name, read):
+    message = refusal(read, HUGE[name])
+    reasons = ("larger than", "entries", "out of range", "must be an object")
+    assert any(reason in message for reason in reasons)
+    assert len(message) < 300
+
+
+def test_canonical_bytes_are_golden():
+    schedule = artifact.Schedule(
+        model=None,
+        grid=artifact.Grid(steps=8, sigmas=None, tolerance=0.01),
+        generation=None,
+        plans=(
+            artifact.Plan(
+                budget=4,
+                knots=(0, 1, 3, 6),
+                intervals=(
+                    artifact.HoldInterval(),
+                    artifact.HoldInterval(),
+                    artifact.JvpInterval(window=3),
+                    artifact.AdamsInterval(order=2, gains=(1, 1e-7)),
+                ),
+                cost=1 / 3,
+                measured=None,
+            ),
+        ),
+        provenance=None,
+    )
+    assert to_bytes(schedule) == (
+        b'{"format":"meancache-schedule","generation":null,"grid":{"sigmas":null,"steps":8,'
+        b'"tolerance":0.01},"model":null,"plans":[{"budget":4,"cost":0.3333333333333333,'
+        b'"intervals":[{"predictor":"hold"},{"predictor":"hold"},{"predictor":"jvp","window":3},'
+        b'{"gains":[1.0,1e-07],"order":2,"predictor":"adams"}],"knots":[0,1,3,6],'
+        b'"measured":null}],"provenance":null,"version":1}\n'
+    )
+
+
+def test_every_spelling_of_a_schedule_has_the_same_canonical_bytes():
+    canonical = (CORPUS / "good" / "every-field.json").read_bytes()
+    spelt = (CORPUS / "good" / "white-space-and-other-key-order.json").read_bytes()
+    assert to_bytes(from_bytes(spelt)) == to_bytes(from_bytes(canonical)) == canonical
+    pair = (CORPUS / "good" / "escaped-surrogate-pair.json").read_bytes()
+    plain = (CORPUS / "good" / "unicode-and-control-characters.json").read_bytes()
+    assert to_bytes(from_bytes(pair)) == plain
+
+
+def test_the_runtime_reads_what_the_file_says():
+    schedule = load_at_runtime(CORPUS / "good" / "every-field.json")
+    assert schedule.budgets == (2, 4)
+    plan = schedule.plan(4)
+    assert plan.knots == (0, 1, 3, 6)
+    assert plan.intervals == (Hold(), Hold(), Jvp(3), Adams((1.0, 0.9, 0.5)))
+    assert schedule.grid.sigmas == tuple(VALID["grid"]["sigmas"])
+    assert schedule.model is not None
+    assert schedule.model.adapters == ("detail",)
+
+
+def test_saving_and_loading(tmp_path):
+    schedule = from_bytes((CORPUS / "good" / "every-field.json").read_bytes())
+    path = tmp_path / "schedule.json"
+    save_schedule(schedule, path)
+    save_schedule(schedule, path)
+    assert load_schedule(path) == schedule
+    assert load_at_runtime(str(path)) == schedule.replayable()
+    assert [p.name for p in tmp_path.iterdir()] == ["schedule.json"]
+    with pytest.raises(InputError, match="cannot be written"):
+        save_schedule(schedule, tmp_path / "missing" / "schedule.json")
+
+
+@pytest.mark.parametrize("load", [load_schedule, load_at_runtime])
+def test_files_that_cannot_be_read_or_are_bad_are_named(load, tmp_path):
+    with pytest.raises(ScheduleError, match=r"absent\.json: cannot be read \(No such file"):
+        load(tmp_path / "absent.json")
+    with pytest.raises(ScheduleError, match="cannot be read"):
+        load(tmp_path)
+    bad = tmp_path / "bad.json"
+    bad.write_text("{}")
+    with pytest.raises(ScheduleError, match=r"bad\.json: not a schedule"):
+        load(bad)
+    with pytest.raises(ScheduleError, match="/dev/zero: larger than"):
+        load(Path("/dev/zero"))
+
+
+def test_the_json_schema_is_current(capfdbinary):
+    runpy.run_module("meancache_plan.schema", run_name="__main__")
+    sys.stdout.flush()
+    assert capfdbinary.readouterr().out == (ROOT / "schedules" / "schema.json").read_bytes()
+
+
+def test_the_json_schema_accepts_good_files_and_refuses_unknown_and_missing_keys():
+    schema = json.loads((ROOT / "schedules" / "schema.json").read_text())
+    Draft202012Validator.check_schema(schema)
+    validator = Draft202012Validator(schema)
+    for path in GOOD:
+        assert validator.is_valid(json.loads(path.read_bytes())), path.name
+    for name in BAD:
+        if name.startswith(("unknown-key", "missing")):
+            value = json.loads((CORPUS / "bad" / name).read_bytes())
+            assert not validator.is_valid(value), name
+
+
+VALUES = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-2, 12),
+    st.sampled_from([10**6, 10**9, 10**30, -1, 0, 1000, 1001]),
+    st.floats(allow_nan=False, allow_infinity=True),
+    st.sampled_from([0.0, -0.0, 1.0, 0.5, 1e-320, 1e6, 1e300, 8.0]),
+    st.text(max_size=4),
+    st.sampled_from(["hold", "jvp", "adams", "x" * 1000, "x" * 1001, "\ud800", "\x00"]),
+    st.just([]),
+    st.just({}),
+    st.lists(st.integers(0, 8), max_size=5),
+    st.lists(st.floats(-2, 2), max_size=5),
+)
+KEYS = ["predictor", "window", "order", "gains", "knots", "budget", "steps", "x", "id"]
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Every place in a JSON value, as the keys and indices that lead there."""
+    found = [path] if path else []
+    if isinstance(value, dict | list):
+        for key, child in value.items() if isinstance(value, dict) else enumerate(value):
+            found += places(child, (*path, key))
+    return found
+
+
+@st.composite
+def mutations(draw: st.DrawFn) -> bytes:
+    value = copy.deepcopy(VALID)
+    for _ in range(draw(st.integers(1, 3))):
+        path = draw(st.sampled_from(places(value)))
+        parent: Any = value
+        for key in path[:-1]:
+            parent = parent[key]
+        kind = draw(st.sampled_from(["replace", "replace", "delete", "copy", "add"]))
+        if kind == "replace":
+            parent[path[-1]] = draw(VALUES)
+        elif kind == "delete":
+            del parent[path[-1]]
+        elif kind == "copy" and isinstance(parent, list):
+            parent.insert(path[-1], copy.deepcopy(parent[path[-1]]))
+        elif kind == "add" and isinstance(parent, dict):
+            parent[draw(st.sampled_from(KEYS))] = draw(VALUES)
+        if not places(value):
+            break
+    return json.dumps(value).replace("Infinity", "1e999").encode()
+
+
+def outcome(read: Any, data: bytes) -> bool:
+    try:
+        read(data)
+    except ScheduleError:
+        return False
+    return True
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@given(mutations())
+def test_both_readers_agree_on_mutated_schedules(data):
+    accepted = [outcome(read, data) for read in READERS]
+    assert accepted[0] == accepted[1]
+    if accepted[0]:
+        assert from_bytes(data).replayable() == parse_schedule(data)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.integers(0, 10**6), st.binary(min_size=0, max_size=3))
+def test_both_readers_agree_on_damaged_bytes(position, patch):
+    data = (CORPUS / "good" / "every-field.json").read_bytes()
+    at = position % len(data)
+    damaged = data[:at] + patch + data[at + 1 :]
+    assert outcome(from_bytes, damaged) == outcome(parse_schedule, damaged)

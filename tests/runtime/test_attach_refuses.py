@@ -1,0 +1,322 @@
+"""What attach and an attached pipeline refuse, by name and with the fix."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import pickle
+import threading
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from diffusers import (
+    DDIMScheduler,
+    FlowMatchEulerDiscreteScheduler,
+    FlowMatchHeunDiscreteScheduler,
+    FluxImg2ImgPipeline,
+)
+from PIL import Image
+
+from meancache_runtime import attach
+from meancache_runtime.errors import (
+    AlreadyAttachedError,
+    AttachError,
+    BudgetError,
+    GridMismatchError,
+    MeanCacheError,
+    ModelMismatchError,
+    ReplacedComponentError,
+    ReplayError,
+    StepCountError,
+    UnsupportedPipelineError,
+    UnsupportedSchedulerError,
+)
+from meancache_runtime.identity import fingerprint, hub_id
+from meancache_runtime.schedule import Hold, Model, Plan
+from tests.runtime import by_hand
+from tests.runtime.test_attach import PLAN, STEPS, run
+from tests.tiny import SIDE, call_options
+from tests.tiny import tiny_flux as build
+
+SIGMAS = by_hand.shifted(STEPS)
+SPECIFICATION = Path(__file__).parents[2] / "schedules" / "README.md"
+MODEL = Model("owner/model", None, None, "FluxPipeline", None, ())
+
+
+def test_a_schedule_of_several_budgets_asks_which(tiny_flux):
+    plans = (Plan(1, (0,), (Hold(),)), Plan(2, (0, 4), (Hold(), Hold())))
+    schedule = replace(PLAN, plans=plans)
+    with pytest.raises(BudgetError, match="one of 1, 2"):
+        attach(tiny_flux, schedule)
+    with pytest.raises(BudgetError, match="budget 3; it has 1, 2"):
+        attach(tiny_flux, schedule, budget=3)
+    with attach(tiny_flux, schedule, budget=2) as attachment:
+        run(tiny_flux)
+    assert attachment.stats.refreshes == 2
+
+
+def test_attaching_twice_is_refused_and_the_first_stays(tiny_flux):
+    attachment = attach(tiny_flux, PLAN)
+    expected = run(tiny_flux)
+    with pytest.raises(AlreadyAttachedError, match=r"detach\(\)"):
+        attach(tiny_flux, PLAN)
+    assert torch.equal(run(tiny_flux), expected)
+    attachment.detach()
+    attachment.detach()
+    with attach(tiny_flux, PLAN):
+        assert torch.equal(run(tiny_flux), expected)
+
+
+@pytest.mark.parametrize("steps", [STEPS - 1, STEPS + 1])
+def test_another_number_of_steps(tiny_flux, steps):
+    with attach(tiny_flux, PLAN):
+        with pytest.raises(StepCountError, match=f"num_inference_steps={STEPS}"):
+            run(tiny_flux, num_inference_steps=steps)
+        assert run(tiny_flux).isfinite().all()
+
+
+def test_a_grid_too_far_off(tiny_flux):
+    schedule = by_hand.schedule(STEPS, (0, 4), sigmas=SIGMAS, tolerance=0.01)
+    near = [1.0, *(s - 0.004 for s in SIGMAS[1:STEPS])]
+    tiny_flux.scheduler.set_shift(1.0)
+    with attach(tiny_flux, schedule) as attachment:
+        run(tiny_flux, sigmas=SIGMAS[:STEPS])
+        run(tiny_flux, sigmas=near)
+        with pytest.raises(GridMismatchError, match=r"shift.*calibrate"):
+            run(tiny_flux)
+        assert attachment.stats.denoiser_calls == 0
+        with pytest.raises(GridMismatchError, match="monotone"):
+            run(tiny_flux, sigmas=[1.0, 0.9, 0.9, *SIGMAS[3:STEPS]])
+
+
+def test_every_denoiser_call_is_refused_before_it_is_made(tiny_flux):
+    calls = []
+    tiny_flux.transformer.register_forward_hook(lambda *_: calls.append(1))
+    with attach(tiny_flux, PLAN), pytest.raises(StepCountError):
+        run(tiny_flux, num_inference_steps=3)
+    assert calls == []
+
+
+class Sideways(FlowMatchEulerDiscreteScheduler):
+    def step(self, *args: Any, **kwargs: Any) -> Any:
+        return super().step(*args, **kwargs)
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "hint"),
+    [
+        (DDIMScheduler(), "FlowMatchEulerDiscreteScheduler.from_config"),
+        (FlowMatchHeunDiscreteScheduler(), "FlowMatchEulerDiscreteScheduler.from_config"),
+        (Sideways(), "FlowMatchEulerDiscreteScheduler.from_config"),
+        (FlowMatchEulerDiscreteScheduler(stochastic_sampling=True), "stochastic_sampling=False"),
+    ],
+    ids=["ddim", "heun", "own step", "stochastic"],
+)
+def test_another_scheduler(tiny_flux, scheduler, hint):
+    tiny_flux.scheduler = scheduler
+    with pytest.raises(UnsupportedSchedulerError, match=hint):
+        attach(tiny_flux, PLAN)
+    assert tiny_flux.scheduler is scheduler
+
+
+def test_a_subclass_that_keeps_eulers_step_is_fine(tiny_flux):
+    tiny_flux.scheduler = type("Mine", (FlowMatchEulerDiscreteScheduler,), {})(shift=3.0)
+    with attach(tiny_flux, PLAN):
+        assert run(tiny_flux).isfinite().all()
+
+
+@pytest.mark.parametrize("name", ["transformer", "scheduler"])
+def test_a_component_swapped_while_attached(tiny_flux, name):
+    attachment = attach(tiny_flux, PLAN)
+    other = getattr(build(seed=1), name)
+    setattr(tiny_flux, name, other)
+    with pytest.raises(ReplacedComponentError, match=rf"pipe\.{name} was replaced.*detach"):
+        run(tiny_flux)
+    attachment.detach()
+    assert getattr(tiny_flux, name) is other
+    expected = run(tiny_flux)
+    with attach(tiny_flux, by_hand.schedule(STEPS, range(STEPS))):
+        assert torch.equal(run(tiny_flux), expected)
+
+
+def test_a_transformer_swapped_in_mid_run(tiny_flux):
+    other = build(seed=1).transformer
+
+    def swap(pipe, step, t, tensors):
+        pipe.transformer = other
+        return tensors
+
+    with attach(tiny_flux, PLAN), pytest.raises(ReplacedComponentError, match="during a run"):
+        run(tiny_flux, callback_on_step_end=swap)
+
+
+def test_a_run_from_mid_grid(tiny_flux):
+    pipe = FluxImg2ImgPipeline(**tiny_flux.components)
+    pipe.set_progress_bar_config(disable=True)
+    options = call_options(2 * STEPS) | {"image": Image.new("RGB", (SIDE, SIDE)), "strength": 0.5}
+    with attach(pipe, by_hand.schedule(2 * STEPS, (0, 3))):
+        with pytest.raises(StepCountError, match="starts at step 8"), torch.no_grad():
+            pipe("a cat", **options)
+        with torch.no_grad():
+            pipe("a cat", **options | {"strength": 1.0})
+
+
+def test_a_shared_scheduler_used_in_mid_run(tiny_flux):
+    other = build(seed=1)
+    other.scheduler = tiny_flux.scheduler
+
+    def disturb(pipe, step, t, tensors):
+        if step == 3:
+            run(other)
+            pipe.scheduler.set_timesteps(STEPS)
+            pipe.scheduler.set_begin_index(0)
+        return tensors
+
+    with attach(tiny_flux, PLAN), pytest.raises(StepCountError, match="no other pipeline"):
+        run(tiny_flux, callback_on_step_end=disturb)
+
+
+def test_another_models_schedule(tiny_flux):
+    own = replace(MODEL, fingerprint=fingerprint(tiny_flux))
+    with attach(tiny_flux, replace(PLAN, model=own)):
+        assert run(tiny_flux).isfinite().all()
+    other = replace(MODEL, fingerprint=fingerprint(build(guidance_embeds=True)))
+    with pytest.raises(ModelMismatchError, match=r"compiled for owner/model.*calibrate"):
+        attach(tiny_flux, replace(PLAN, model=other))
+
+
+def test_another_hub_ids_schedule(tiny_flux):
+    tiny_flux.register_to_config(_name_or_path="someone/else")
+    assert hub_id(tiny_flux) == "someone/else"
+    with pytest.raises(ModelMismatchError, match=r"owner/model, this pipeline is someone/else"):
+        attach(tiny_flux, replace(PLAN, model=MODEL))
+    with attach(tiny_flux, replace(PLAN, model=replace(MODEL, id="someone/else"))):
+        pass
+    with attach(tiny_flux, replace(PLAN, model=None)):
+        pass
+
+
+def test_the_fingerprint_survives_saving_compiling_and_precision(tiny_flux, tmp_path):
+    before = fingerprint(tiny_flux)
+    tiny_flux.transformer.save_pretrained(tmp_path)
+    tiny_flux.transformer = type(tiny_flux.transformer).from_pretrained(tmp_path)
+    tiny_flux.to(torch.bfloat16)
+    assert fingerprint(tiny_flux) == before
+    tiny_flux.transformer = torch.compile(tiny_flux.transformer, backend="eager")
+    assert fingerprint(tiny_flux) == before
+    assert fingerprint(build(guidance_embeds=True)) != before
+
+
+def test_the_fingerprint_is_the_specified_one(tiny_flux):
+    """The worked example of schedules/README.md."""
+    tiny_flux.transformer.register_to_config(quantization_config={"bits": 4})
+    text = (
+        '{"transformer":["FluxTransformer2DModel",{"attention_head_dim":8,"axes_dims_rope":[2,2,4],'
+        '"in_channels":16,"joint_attention_dim":16,"num_attention_heads":2,"num_layers":1,'
+        '"num_single_layers":2,"pooled_projection_dim":16}]}'
+    )
+    assert fingerprint(tiny_flux) == "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+    specification = SPECIFICATION.read_text()
+    assert text in specification
+    assert fingerprint(tiny_flux) in specification
+
+
+def test_what_is_no_pipeline():
+    with pytest.raises(UnsupportedPipelineError, match="integrate"):
+        attach(object(), PLAN)
+
+
+def test_components_that_are_no_plain_attributes(tiny_flux):
+    scheduler = tiny_flux.scheduler
+
+    class Odd:
+        transformer = object()
+
+    odd = Odd()
+    odd.scheduler = scheduler
+    with pytest.raises(UnsupportedPipelineError, match=r"Odd\.transformer.*integrate"):
+        attach(odd, PLAN)
+    assert odd.scheduler is scheduler
+    assert type(odd) is Odd
+
+
+def test_a_pipeline_that_keeps_its_denoiser_elsewhere(tiny_flux):
+    hidden = tiny_flux.transformer
+
+    class Elsewhere(type(tiny_flux)):
+        def __call__(self, steps: int) -> None:
+            self.scheduler.set_timesteps(steps)
+            self.scheduler.step(hidden, self.scheduler.timesteps[0], torch.zeros(1))
+
+    tiny_flux.__class__ = Elsewhere
+    with attach(tiny_flux, PLAN), pytest.raises(ReplacedComponentError, match="integrate"):
+        tiny_flux(STEPS)
+
+
+def test_per_token_timesteps(tiny_flux):
+    step = tiny_flux.scheduler.step
+
+    class PerToken(type(tiny_flux)):
+        def __call__(self) -> None:
+            self.scheduler.set_timesteps(STEPS)
+            z = torch.zeros(1, 16, 16)
+            self.transformer(z)
+            self.scheduler.step(z, self.scheduler.timesteps[0], z, per_token_timesteps=z[0])
+
+    tiny_flux.__class__ = PerToken
+    vars(tiny_flux)["transformer"] = lambda z: (z,)
+    with attach(tiny_flux, PLAN), pytest.raises(UnsupportedSchedulerError, match="per-token"):
+        tiny_flux()
+    assert tiny_flux.scheduler.step == step
+
+
+def test_copying_and_pickling_while_attached(tiny_flux):
+    with attach(tiny_flux, PLAN):
+        for make in (copy.copy, copy.deepcopy, pickle.dumps):
+            with pytest.raises(AttachError, match=r"detach\(\) before"):
+                make(tiny_flux)
+        scheduler = copy.deepcopy(tiny_flux.scheduler)
+    assert type(scheduler) is FlowMatchEulerDiscreteScheduler
+    assert torch.equal(run(copy.deepcopy(tiny_flux)), run(tiny_flux))
+
+
+def test_one_pipeline_serves_one_call_at_a_time(tiny_flux):
+    started, go_on = threading.Event(), threading.Event()
+    errors: list[BaseException] = []
+
+    def wait(pipe, step, t, tensors):
+        started.set()
+        go_on.wait(30)
+        return tensors
+
+    with attach(tiny_flux, PLAN):
+        expected = run(tiny_flux)
+        results: list[torch.Tensor] = []
+        thread = threading.Thread(
+            target=lambda: results.append(run(tiny_flux, callback_on_step_end=wait))
+        )
+        thread.start()
+        assert started.wait(30)
+        try:
+            run(tiny_flux)
+        except ReplayError as error:
+            errors.append(error)
+        go_on.set()
+        thread.join()
+        assert "a pipeline of its own" in str(errors[0])
+        assert torch.equal(results[0], expected)
+
+        def again(pipe, step, t, tensors):
+            run(pipe)
+
+        with pytest.raises(ReplayError, match="running already"):
+            run(tiny_flux, callback_on_step_end=again)
+        assert torch.equal(run(tiny_flux), expected)
+
+
+def test_every_error_is_a_meancache_error():
+    for error in (AttachError, BudgetError, GridMismatchError, ReplayError, StepCountError):
+        assert issubclass(error, MeanCacheError)

@@ -1,0 +1,54 @@
+"""The README's blocks run, in order, as a reader would run them in the checkout."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+INTERPRETERS = {"bash": ["bash", "-euo", "pipefail", "-c"], "python": [sys.executable, "-c"]}
+BY_MAKE = ("make demo", "make test")
+
+
+def blocks(file: Path) -> list[tuple[str, str]]:
+    """Every fenced block of a Markdown file: (language, text)."""
+    return re.findall(r"^```(\w*)\n(.*?)^```", file.read_text(encoding="utf-8"), re.M | re.S)
+
+
+def test_the_readme_names_the_two_commands() -> None:
+    bash = [text.strip() for language, text in blocks(ROOT / "README.md") if language == "bash"]
+    assert all(command in bash for command in BY_MAKE)
+
+
+@pytest.mark.parametrize("readme", ["README.md", "runtime/README.md"])
+def test_every_block_has_a_language_that_this_test_runs(readme: str) -> None:
+    assert {language for language, _ in blocks(ROOT / readme)} <= {*INTERPRETERS, "text"}
+
+
+def test_every_block_of_the_readmes_runs(tmp_path: Path) -> None:
+    """In a folder of its own with the checkout's data beside it; `make` has CI as its test."""
+    for name in ("calibration", "schedules"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    binaries = str(Path(sys.executable).parent)
+    environment = os.environ | {"PATH": binaries + os.pathsep + os.environ["PATH"]}
+    ran = 0
+    for readme in ("README.md", "runtime/README.md"):
+        for language, text in blocks(ROOT / readme):
+            if language not in INTERPRETERS or text.strip() in BY_MAKE:
+                continue
+            done = subprocess.run(
+                [*INTERPRETERS[language], text],
+                cwd=tmp_path,
+                env=environment,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert done.returncode == 0, f"{readme}:\n{text}\n{done.stdout}{done.stderr}"
+            ran += 1
+    assert ran >= 4
