@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO := demo
 
-.PHONY: demo test lint schema reference clean
+.PHONY: demo test lint schema schedules reference clean
 
 demo: .venv/installed
 	mkdir -p $(DEMO)
@@ -31,12 +31,21 @@ lint: .venv/installed
 schema: .venv/installed
 	$(BIN)/python -m meancache_plan.schema > schedules/schema.json
 
+# Compiles and judges the schedule that is shipped for the reference pipeline: minutes.
+schedules: .venv/installed
+	mkdir -p build schedules/reference
+	$(BIN)/meancache-plan calibrate -o build/reference.profile.safetensors
+	$(BIN)/meancache-plan solve build/reference.profile.safetensors --budget 8-25 \
+	    -o schedules/reference/50-steps.json
+	$(BIN)/meancache-plan evaluate --schedule schedules/reference/50-steps.json \
+	    --budget 8,10,13,16,20,25 --record --json build/reference.evaluation.json
+
 # Trains the reference pipeline again: hours on 2 cores; needs npm. Not part of demo or test.
 reference: .venv/installed
 	$(BIN)/python calibration/reference/training/train.py --out calibration/reference
 
 clean:
-	rm -rf .venv $(DEMO) .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv build $(DEMO) .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 
 .venv/installed: pyproject.toml runtime/pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed: make PYTHON=python3.11")'

@@ -115,13 +115,17 @@ def solve(
     ),
     budget: Annotated[str, typer.Option(help="Denoiser refreshes: 16, or 8,10,13, or 8-25.")] = "",
     planner: Annotated[str, typer.Option(help="How knots are chosen.")] = "pssp",
-    predictors: Annotated[str, typer.Option(help="hold, jvp, adams: a list.")] = "hold,jvp",
-    metric: Annotated[str, typer.Option(help="Cost of an edge: l1, rms or displacement.")] = "l1",
+    predictors: Annotated[str, typer.Option(help="hold, jvp, adams: a list.")] = "hold,adams",
+    metric: Annotated[
+        str, typer.Option(help="Cost of an edge: l1, rms, displacement.")
+    ] = "displacement",
     gamma: Annotated[float, typer.Option(help="Peak suppression γ of Σ cost^γ.")] = 4.0,
     max_edge: Annotated[int | None, typer.Option(help="Longest interval, in steps.")] = None,
     output: Annotated[Path, typer.Option("-o", "--output")] = Path("schedule.json"),
 ) -> None:
     """Compile the best schedule for one or more budgets; needs no GPU.
+
+    The paper's own method is `--predictors hold,jvp --metric l1`.
 
     Example: `meancache-plan solve --budget 16`
     """
@@ -277,9 +281,11 @@ def _load(
     recipe = override(find_recipe(model, recipe_name), **options)
     if schedule is not None:
         recipe = follow(recipe, schedule)
-    from meancache_plan.adapters.diffusers import load
+    with Console(stderr=True).status(f"loading {model}"):
+        from meancache_plan.adapters.diffusers import load, quieten
 
-    return load(model, recipe, device=device, offload=offload)
+        quieten()
+        return load(model, recipe, device=device, offload=offload)
 
 
 @contextmanager

@@ -140,12 +140,14 @@ def solve(
     budgets: Iterable[int],
     *,
     planner: str = "pssp",
-    predictors: Sequence[str] = ("hold", "jvp"),
-    metric: str = "l1",
+    predictors: Sequence[str] = ("hold", "adams"),
+    metric: str = "displacement",
     gamma: float = 4.0,
     max_edge: int | None = None,
 ) -> Schedule:
     """Plan every budget and return the schedule; deterministic, and needs no GPU.
+
+    The paper's own method is ``predictors=("hold", "jvp"), metric="l1"``.
 
     Args:
         profile: What calibration measured.

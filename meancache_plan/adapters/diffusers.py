@@ -11,6 +11,7 @@ import diffusers
 import numpy as np
 import numpy.typing as npt
 import torch
+import transformers
 from accelerate import PartialState
 from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 from torch import Tensor
@@ -196,7 +197,7 @@ def load(
         raise InputError(f"--offload {offload!r}: choose from {', '.join(OFFLOADS)}")
     source = str(catalog.reference_pipeline()) if model == catalog.REFERENCE else model
     try:
-        with warnings.catch_warnings():  # newer versions call torch_dtype dtype; older know no other
+        with warnings.catch_warnings():  # torch_dtype: the name that all versions know
             warnings.simplefilter("ignore", FutureWarning)
             pipe: Any = DiffusionPipeline.from_pretrained(
                 source, torch_dtype=getattr(torch, recipe.dtype), revision=recipe.revision
@@ -210,6 +211,12 @@ def load(
     pipe.set_progress_bar_config(disable=True)
     _place(pipe, device, offload)
     return Pipeline(pipe, recipe, Path(source).name if Path(source).is_dir() else model)
+
+
+def quieten() -> None:
+    """Let the libraries draw no progress bars of their own."""
+    diffusers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.disable_progress_bar()
 
 
 def _place(pipe: Any, device: str | None, offload: str) -> None:

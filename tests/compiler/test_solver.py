@@ -136,7 +136,7 @@ def test_pssp_equals_a_budget_expanded_dijkstra_on_a_mixtures_profile(
 def test_a_plan_costs_the_sum_of_its_edges_and_more_budget_never_costs_more(
     profile: Profile, metric: str
 ) -> None:
-    schedule = solve(profile, range(2, 21), metric=metric)
+    schedule = solve(profile, range(2, 21), predictors=["hold", "jvp"], metric=metric)
     graph = deviation_graph(profile, ["hold", "jvp"], metric, 4.0, 20)
     for plan in schedule.plans:
         weights = []
