@@ -9,8 +9,8 @@ from pathlib import Path
 from meancache_plan.errors import InputError
 
 _PACKAGE = Path(__file__).resolve().parent
-_CHECKOUT = _PACKAGE.parent
-_ROOT = _CHECKOUT if (_CHECKOUT / "calibration").is_dir() else _PACKAGE / "_bundled"
+_BUNDLED = _PACKAGE / "_bundled"
+_ROOT = _BUNDLED if _BUNDLED.is_dir() else _PACKAGE.parent
 
 REFERENCE = "reference"
 """The name that stands for the embedded reference pipeline, as a model and as a recipe."""

@@ -21,6 +21,9 @@ from rich.progress import (
 from meancache_plan import catalog
 from meancache_plan.errors import InputError, MeanCacheError
 
+PROFILE = "meancache.profile.safetensors"
+"""Where ``calibrate`` writes and ``solve`` reads, unless told otherwise."""
+
 SHEET_ROWS = 6
 """Prompts that a sheet of sample pictures shows."""
 
@@ -62,7 +65,9 @@ def calibrate(
     offload: Offload = "none",
     shard: Annotated[str, typer.Option(help="Part i/n of the samples, for job arrays.")] = "1/1",
     max_edge: Annotated[int | None, typer.Option(help="Longest interval measured; T.")] = None,
-    output: Annotated[Path, typer.Option("-o", "--output")] = Path("meancache.profile.safetensors"),
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help=f"{PROFILE}, or with its shard's number.")
+    ] = None,
 ) -> None:
     """Measure full-step runs of a pipeline into a profile.
 
@@ -74,6 +79,7 @@ def calibrate(
     from meancache_plan.recipe import parse_numbers, read_prompts
 
     part = Shard.parse(shard)
+    output = output or Path(part.suffixed(PROFILE))
     options = {"steps": steps, "height": height, "width": width, "frames": frames}
     options |= {"guidance": guidance, "dtype": dtype, "prompts": prompts, "seeds": seeds}
     source = _load(model, recipe, options, device, offload)
@@ -110,9 +116,7 @@ def merge(
 
 @app.command()
 def solve(
-    profile: Annotated[Path, typer.Argument(help="What calibrate wrote.")] = Path(
-        "meancache.profile.safetensors"
-    ),
+    profile: Annotated[Path, typer.Argument(help="What calibrate wrote.")] = Path(PROFILE),
     budget: Annotated[str, typer.Option(help="Denoiser refreshes: 16, or 8,10,13, or 8-25.")] = "",
     planner: Annotated[str, typer.Option(help="How knots are chosen.")] = "pssp",
     predictors: Annotated[str, typer.Option(help="hold, jvp, adams: a list.")] = "hold,adams",
@@ -224,7 +228,7 @@ def generate(
         raise InputError('--prompt is missing: say what to show, such as --prompt "a red apple"')
     pictures.check_output(output)
     plan = load_schedule(schedule)
-    chosen = budget or plan.plans[-1].budget
+    chosen = plan.plans[-1].budget if budget is None else budget
     source = _load(model, recipe, {}, device, offload, plan)
     cached, stats = replay(source, plan.replayable(), chosen, prompt, seed)
     if compare:

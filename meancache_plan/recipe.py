@@ -7,36 +7,37 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from meancache_plan import catalog
-from meancache_plan.artifact import Schedule
+from meancache_plan.artifact import Pixels, Real, Schedule, Text
 from meancache_plan.errors import InputError
 
 DType = Literal["float32", "bfloat16", "float16"]
-Positive = Annotated[int, Field(ge=1)]
 Seeds = Annotated[str, Field(pattern=r"^\d+(-\d+)?(,\d+(-\d+)?)*$")]
+
+
+OURS = {"prompt", "num_inference_steps", "generator", "output_type", "callback_on_step_end"}
+"""Arguments of a pipeline's call that no recipe may fix."""
 
 
 class Recipe(BaseModel):
     """What fixes a model's samples; every command line option overrides its field.
 
     ``guidance_argument`` names the pipeline argument that ``guidance`` goes to, and ``call``
-    holds further arguments of the pipeline's call. ``steps_options`` lists other step counts
-    that the model is commonly used with.
+    holds further arguments of the pipeline's call.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    model: str | None = None
-    revision: str | None = None
+    model: Text | None = None
+    revision: Text | None = None
     steps: Annotated[int, Field(ge=2, le=1000)] = 50
-    steps_options: tuple[Positive, ...] = ()
-    height: Positive | None = None
-    width: Positive | None = None
-    frames: Positive | None = None
-    guidance_argument: str = "guidance_scale"
-    guidance: float | None = None
+    height: Pixels | None = None
+    width: Pixels | None = None
+    frames: Pixels | None = None
+    guidance_argument: Text = "guidance_scale"
+    guidance: Real | None = None
     negative_prompt: str | None = None
     call: dict[str, str | int | float | bool] = {}
     dtype: DType = "bfloat16"
@@ -44,6 +45,14 @@ class Recipe(BaseModel):
     heldout_prompts: str = "images-heldout"
     seeds: Seeds = "0-4"
     heldout_seeds: Seeds = "1000"
+
+    @field_validator("call")
+    @classmethod
+    def _leave_ours(cls, call: dict[str, Any]) -> dict[str, Any]:
+        """Refuse arguments that every sample sets for itself."""
+        for name in OURS & call.keys():
+            raise ValueError(f"{name} is set for every sample: take it out of [call]")
+        return call
 
     @model_validator(mode="after")
     def _keep_apart(self) -> Self:

@@ -1,5 +1,7 @@
 """Diffusers pipelines: load, identify, record a full run, generate a sample."""
 
+import hashlib
+import re
 import time
 import warnings
 from contextlib import nullcontext
@@ -18,7 +20,7 @@ from torch import Tensor
 
 from meancache_plan import catalog
 from meancache_plan.artifact import Generation, ModelIdentity
-from meancache_plan.errors import InputError
+from meancache_plan.errors import InputError, MeanCacheError
 from meancache_plan.recipe import Recipe
 from meancache_plan.record import Tape, Trajectory
 from meancache_runtime import identity
@@ -48,10 +50,13 @@ class Sample:
 class Pipeline:
     """A diffusers pipeline together with the recipe that its samples are made by."""
 
-    def __init__(self, pipe: Any, recipe: Recipe, model_id: str) -> None:
+    def __init__(
+        self, pipe: Any, recipe: Recipe, model_id: str, revision: str | None = None
+    ) -> None:
         self.pipe = pipe
         self.recipe = recipe
         self._id = model_id
+        self._revision = revision
         self._arguments = _call_arguments(recipe)
 
     @property
@@ -63,7 +68,7 @@ class Pipeline:
         """What a schedule for this model says to recognise it."""
         return ModelIdentity(
             id=self._id,
-            revision=self.recipe.revision,
+            revision=self._revision,
             fingerprint=identity.fingerprint(self.pipe),
             pipeline=type(self.pipe).__name__,
             scheduler=type(self.pipe.scheduler).__name__,
@@ -88,7 +93,8 @@ class Pipeline:
 
     def versions(self) -> dict[str, str]:
         """Versions of the libraries that decide a sample's bits."""
-        return {"diffusers": diffusers.__version__, "torch": torch.__version__}
+        libraries = (diffusers, torch, transformers)
+        return {library.__name__: library.__version__ for library in libraries}
 
     def scheduler_config(self) -> dict[str, Any]:
         """The scheduler's public configuration."""
@@ -156,7 +162,7 @@ class Pipeline:
     def _call(self, prompt: str, seed: int, *, steps: int | None = None, **extra: Any) -> Any:
         """Call the pipeline with the recipe's arguments; the noise is drawn on the CPU."""
         generator = torch.Generator("cpu").manual_seed(seed)
-        steps = steps or self.recipe.steps
+        steps = self.recipe.steps if steps is None else steps
         try:
             with torch.no_grad():
                 return self.pipe(
@@ -166,12 +172,12 @@ class Pipeline:
                     **self._arguments,
                     **extra,
                 )
-        except TypeError as error:
-            if "unexpected keyword argument" not in str(error):
-                raise
+        except MeanCacheError:
+            raise
+        except (TypeError, ValueError) as error:
             raise InputError(
-                f"{type(self.pipe).__name__} takes no such argument ({error}): change the "
-                "recipe's guidance_argument, negative_prompt, size or [call]"
+                f"{type(self.pipe).__name__} refuses the recipe's arguments ({error}): change its "
+                "guidance_argument, negative_prompt, size or [call]"
             ) from error
 
     def _synchronize(self) -> None:
@@ -202,7 +208,7 @@ def load(
             pipe: Any = DiffusionPipeline.from_pretrained(
                 source, torch_dtype=getattr(torch, recipe.dtype), revision=recipe.revision
             )
-    except (OSError, ValueError, AttributeError, ImportError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, ImportError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise InputError(
             f"{model}: cannot be loaded as a diffusers pipeline ({reason}); give a directory with "
@@ -210,7 +216,9 @@ def load(
         ) from error
     pipe.set_progress_bar_config(disable=True)
     _place(pipe, device, offload)
-    return Pipeline(pipe, recipe, Path(source).name if Path(source).is_dir() else model)
+    if Path(source).is_dir():
+        return Pipeline(pipe, recipe, Path(source).resolve().name, _weights_revision(Path(source)))
+    return Pipeline(pipe, recipe, model, _hub_commit(pipe) or recipe.revision)
 
 
 def quieten() -> None:
@@ -229,7 +237,8 @@ def _place(pipe: Any, device: str | None, offload: str) -> None:
             pipe.to(device or PartialState().device)
     except (RuntimeError, ValueError, AssertionError) as error:
         raise InputError(
-            f"--device {device}: not usable here ({str(error).splitlines()[0]})"
+            f"--device {device or 'default'} with --offload {offload}: not usable here "
+            f"({str(error).splitlines()[0]})"
         ) from error
 
 
@@ -243,6 +252,32 @@ def _call_arguments(recipe: Recipe) -> dict[str, Any]:
         "negative_prompt": recipe.negative_prompt,
     }
     return {k: v for k, v in arguments.items() if v is not None} | dict(recipe.call)
+
+
+def _weights_revision(folder: Path) -> str:
+    """Tell trainings of a local model apart: SHA-256 over its weight files' names, sizes and ends.
+
+    Of each file the first and last MiB count: enough, as training changes every tensor.
+    """
+    total = hashlib.sha256()
+    for file in sorted(folder.rglob("*")):
+        if file.suffix in (".safetensors", ".bin"):
+            size = file.stat().st_size
+            with file.open("rb") as stream:
+                head = stream.read(1 << 20)
+                stream.seek(max(0, size - (1 << 20)))
+                tail = stream.read()
+            total.update(f"{file.relative_to(folder).as_posix()} {size}\n".encode() + head + tail)
+    return f"weights-sha256:{total.hexdigest()}"
+
+
+def _hub_commit(pipe: Any) -> str | None:
+    """The commit of the hub snapshot that a pipeline's denoiser was loaded from."""
+    for module in identity.denoisers(pipe).values():
+        found = re.search(r"snapshots[/\\]([0-9a-f]{40})", str(module.config.get("_name_or_path")))
+        if found is not None:
+            return found[1]
+    return None
 
 
 def _active_adapters(pipe: Any) -> tuple[str, ...]:

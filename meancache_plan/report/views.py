@@ -50,7 +50,8 @@ def show(
         return show_profile(measured)
     schedule = load_schedule(file)
     budgets = [plan.budget for plan in schedule.plans]
-    chosen = schedule.replayable().plan(budget or budgets[-1]).budget
+    wanted = budgets[-1] if budget is None else budget
+    chosen = schedule.replayable().plan(wanted).budget
     if plot is not None and profile is not None:
         plot_profile(load_profile(profile), plot, plan=schedule.plans[budgets.index(chosen)])
     elif plot is not None:
@@ -61,7 +62,7 @@ def show(
 def _is_json(file: Path) -> bool:
     try:
         with file.open("rb") as stream:
-            return stream.read(1) == b"{"
+            return stream.read(4096).lstrip()[:1] == b"{"
     except OSError as error:
         raise InputError(
             f"{file}: cannot be read ({error.strerror}); give a profile or a schedule"

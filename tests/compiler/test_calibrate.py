@@ -19,7 +19,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from meancache_plan import load_profile, merge_profiles, profile_flow, save_profile, solve
-from meancache_plan.adapters.diffusers import Pipeline
+from meancache_plan.adapters.diffusers import Pipeline, load
 from meancache_plan.calibrate import Shard, calibrate
 from meancache_plan.deviation import windows
 from meancache_plan.errors import InputError
@@ -48,9 +48,15 @@ class Source(Pipeline):
 
 
 def source(pipe: FluxPipeline, **options: Any) -> Source:
-    recipe = {"steps": 6, "height": SIDE, "width": SIDE, "dtype": "float32", "guidance": 1.0}
-    call = {"max_sequence_length": TEXT_LENGTH}
-    return Source(pipe, Recipe(model="tiny", call=call, **(recipe | options)), "tiny")
+    recipe: dict[str, Any] = {
+        "steps": 6,
+        "height": SIDE,
+        "width": SIDE,
+        "dtype": "float32",
+        "guidance": 1.0,
+    }
+    recipe |= {"call": {"max_sequence_length": TEXT_LENGTH}}
+    return Source(pipe, Recipe.model_validate({"model": "tiny", **recipe, **options}), "tiny")
 
 
 def test_recorded_latents_and_velocities_are_those_of_the_plain_run(
@@ -113,7 +119,7 @@ def test_a_killed_command_goes_on_where_it_stopped(tiny_flux: FluxPipeline, tmp_
         f'prompts = "{tmp_path}/prompts.txt"\ncall = {{ max_sequence_length = {TEXT_LENGTH} }}\n'
     )
     command = [sys.executable, "-m", "meancache_plan", "calibrate", str(tmp_path / "model")]
-    command += ["--recipe", str(tmp_path / "tiny.toml"), "--seeds", "0-199", "-o", "a.profile"]
+    command += ["--recipe", str(tmp_path / "tiny.toml"), "--seeds", "0-39", "-o", "a.profile"]
     running = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL)
     partial = tmp_path / "a.profile.partial"
     while len(list(partial.glob("*.safetensors"))) < 2 and running.poll() is None:
@@ -121,12 +127,13 @@ def test_a_killed_command_goes_on_where_it_stopped(tiny_flux: FluxPipeline, tmp_
     running.send_signal(signal.SIGKILL)
     running.wait()
     kept = len(list(partial.glob("[0-9]*.safetensors")))
-    assert 2 <= kept < 600, "the command was not killed in mid-run"
+    assert 2 <= kept < 120, "the command was not killed in mid-run"
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
     resumed = load_profile(tmp_path / "a.profile")
     recipe = Recipe(steps=6, height=SIDE, width=SIDE, dtype="float32", call=call_length())
-    plain = Pipeline(tiny_flux, recipe, "model")
-    whole = calibrate(plain, PROMPTS, range(200), tmp_path / "b.profile")
+    whole = calibrate(
+        load(str(tmp_path / "model"), recipe), PROMPTS, range(40), tmp_path / "b.profile"
+    )
     assert resumed.fingerprint == whole.fingerprint
 
 
@@ -171,6 +178,66 @@ def test_a_finished_profile_is_kept_and_never_overwritten_by_another(
         calibrate(source(tiny_flux, guidance=2.0), PROMPTS, SEEDS, tmp_path / "p")
 
 
+def test_samples_without_their_settings_are_not_trusted(
+    tiny_flux: FluxPipeline, tmp_path: Path
+) -> None:
+    first = source(tiny_flux)
+    first.stop_after = 2
+    with pytest.raises(KeyboardInterrupt):
+        calibrate(first, PROMPTS, SEEDS, tmp_path / "p")
+    (tmp_path / "p.partial" / "settings.json").unlink()
+    again = source(tiny_flux)
+    calibrate(again, PROMPTS, SEEDS, tmp_path / "p")
+    assert again.recorded == 6
+
+
+def test_a_run_killed_after_its_profile_was_written_leaves_no_samples_behind(
+    tiny_flux: FluxPipeline, tmp_path: Path
+) -> None:
+    first = source(tiny_flux)
+    first.stop_after = 2
+    with pytest.raises(KeyboardInterrupt):
+        calibrate(first, PROMPTS, SEEDS, tmp_path / "p")
+    calibrate(source(tiny_flux), PROMPTS, SEEDS, tmp_path / "whole")
+    (tmp_path / "whole").rename(tmp_path / "p")
+    calibrate(source(tiny_flux), PROMPTS, SEEDS, tmp_path / "p")
+    assert not (tmp_path / "p.partial").exists()
+
+
+def test_a_profile_that_appeared_meanwhile_is_not_overwritten(
+    tiny_flux: FluxPipeline, tmp_path: Path
+) -> None:
+    def appear(done: int, total: int) -> None:
+        if done == total:
+            (tmp_path / "p").write_bytes(b"somebody else's")
+
+    with pytest.raises(InputError, match="somebody else"):
+        calibrate(source(tiny_flux), PROMPTS, SEEDS, tmp_path / "p", progress=appear)
+    assert (tmp_path / "p").read_bytes() == b"somebody else's"
+
+
+def test_another_training_of_the_same_model_is_another_model(
+    tiny_flux: FluxPipeline, tmp_path: Path
+) -> None:
+    recipe = Recipe(steps=4, height=SIDE, width=SIDE, dtype="float32", call=call_length())
+    tiny_flux.save_pretrained(tmp_path / "model")
+    before = load(str(tmp_path / "model"), recipe)
+    calibrate(before, PROMPTS, SEEDS, tmp_path / "p")
+    with torch.no_grad():
+        tiny_flux.transformer.proj_out.bias += 1
+    tiny_flux.save_pretrained(tmp_path / "model")
+    after = load(str(tmp_path / "model"), recipe)
+    assert before.identity().fingerprint == after.identity().fingerprint
+    with pytest.raises(InputError, match="model is"):
+        calibrate(after, PROMPTS, SEEDS, tmp_path / "p")
+
+
+def test_a_refused_run_leaves_nothing_behind(tiny_flux: FluxPipeline, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="refuses the recipe's arguments"):
+        calibrate(source(tiny_flux, height=SIDE + 1, call={"x": 1}), PROMPTS, SEEDS, tmp_path / "p")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_scheduler_that_takes_no_euler_steps_is_refused(tiny_flux: FluxPipeline) -> None:
     tiny_flux.scheduler = FlowMatchHeunDiscreteScheduler()
     with pytest.raises(UnsupportedSchedulerError, match="Heun"):
@@ -189,6 +256,11 @@ def test_an_unfinished_run_is_no_trajectory() -> None:
     tape.append(torch.ones(4), torch.ones(4))
     with pytest.raises(InputError, match="1 of 2 steps"):
         tape.trajectory()
+
+
+def test_every_shard_has_a_file_name_of_its_own() -> None:
+    assert Shard(1, 1).suffixed("a.b.safetensors") == "a.b.safetensors"
+    assert Shard(2, 8).suffixed("a.b.safetensors") == "a.b.2-of-8.safetensors"
 
 
 @pytest.mark.parametrize("text", ["0/2", "3/2", "1", "a/b", "1/", "-1/2"])

@@ -154,9 +154,9 @@ def test_calibrate_options_override_the_recipe(model: Path, workplace: Path) -> 
 
 def test_shards_are_merged(model: Path, workplace: Path) -> None:
     options = ("model", "--recipe", "tiny.toml")
-    run("calibrate", *options, "--shard", "1/2", "-o", "a")
-    run("calibrate", *options, "--shard", "2/2", "-o", "b")
-    run("merge", "a", "b", "-o", "all")
+    run("calibrate", *options, "--shard", "1/2")
+    run("calibrate", *options, "--shard", "2/2")
+    run("merge", *(f"meancache.profile.{i}-of-2.safetensors" for i in (1, 2)), "-o", "all")
     run("solve", "all", "--budget", "3")
     assert (workplace / "schedule.json").exists()
 
@@ -188,6 +188,14 @@ def test_merge_refuses_profiles_of_different_settings(
         (("model", "--height", "0"), "height"),
         (("model", "--max-edge", "0"), "max_edge"),
         (("model", "-o", "missing/p"), "missing"),
+        (("model", "-o", "."), "directory"),
+        (("model", "-o", "/proc/p"), "/proc/p"),
+        (("model", "-o", "occupied"), "occupied.partial"),
+        (("model", "--height", "2000000"), "height"),
+        (("model", "--guidance", "1e9"), "guidance"),
+        (("model", "--recipe", "ours.toml"), "prompt is set"),
+        (("model", "--recipe", "long.toml"), "max_sequence_length"),
+        (("broken",), "broken"),
         (("model", "--recipe", "bad.toml"), "colour"),
         (("model", "--recipe", "argument.toml"), "no_such_argument"),
     ],
@@ -203,6 +211,11 @@ def test_calibrate_refuses_bad_input(
     (workplace / "bad.toml").write_text('colour = "red"\n')
     recipe = (workplace / "tiny.toml").read_text()
     (workplace / "argument.toml").write_text(recipe.replace("{ ", "{ no_such_argument = 1, "))
+    (workplace / "ours.toml").write_text(recipe.replace("{ ", "{ prompt = 'x', "))
+    (workplace / "long.toml").write_text(recipe.replace(f"= {TEXT_LENGTH} }}", "= 600 }"))
+    (workplace / "occupied.partial").touch()
+    (workplace / "broken").mkdir()
+    (workplace / "broken" / "model_index.json").write_text("[1]")
     if "--recipe" not in arguments:
         arguments = (*arguments, "--recipe", "tiny.toml")
     assert reason in refuse(capsys, "calibrate", *arguments)
@@ -224,6 +237,8 @@ def test_calibrate_refuses_bad_input(
         (("show", "bad.json"), "bad.json"),
         (("show", "schedule.json", "--plot", "missing/a.png"), "missing"),
         (("show", "schedule.json", "--budget", "5", "--plot", "a.png"), "5"),
+        (("show", "schedule.json", "--budget", "0"), "budget 0"),
+        (("generate", "model", "--prompt", "x", "--budget", "0"), "budget 0"),
     ],
 )
 def test_replaying_commands_refuse_bad_input(

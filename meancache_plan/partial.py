@@ -1,0 +1,181 @@
+"""A calibration that is under way: its finished samples, each kept as a file of its own."""
+
+import shutil
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from meancache_plan.errors import InputError
+from meancache_plan.files import write_atomically
+from meancache_plan.profile import (
+    Profile,
+    ProfileSettings,
+    SampleMeasurement,
+    measure,
+    save_profile,
+)
+from meancache_plan.record import Trajectory
+from meancache_runtime.strict_json import shorten
+
+
+class Job(NamedTuple):
+    """One sample to record: its place in prompts × seeds (prompt-major), and what it is."""
+
+    number: int
+    prompt_index: int
+    prompt: str
+    seed: int
+
+
+class Partial:
+    """The samples of a profile file that is not whole yet, in ``FILE.partial/``.
+
+    Args:
+        path: The profile's file.
+        request: All settings that are known before the first run; ``max_edge`` None means T.
+
+    Raises:
+        InputError: ``path`` cannot be a profile's file, or the folder belongs to another
+            calibration.
+    """
+
+    def __init__(self, path: Path, request: dict[str, Any]) -> None:
+        if not path.name or path.is_dir():
+            raise InputError(f"{path}: is a directory: give the name of a file")
+        self.path = path
+        self.folder = path.with_name(path.name + ".partial")
+        self._header = self.folder / "settings.json"
+        self._request = request
+        self._settings = self._read_settings()
+
+    @contextmanager
+    def open(self) -> Generator[None]:
+        """Make the folder, without samples of unknown settings; leave none behind if empty."""
+        try:
+            self.folder.mkdir(exist_ok=True)
+            if not self._header.exists():  # nobody knows what these were samples of
+                for stale in self.folder.glob("*.safetensors"):
+                    stale.unlink()
+        except OSError as error:
+            raise InputError(
+                f"{self.folder}: cannot be made ({error.strerror}): finished samples are kept "
+                "there; choose another place with -o"
+            ) from error
+        try:
+            yield
+        finally:
+            with suppress(OSError):
+                self.folder.rmdir()
+
+    def has(self, job: Job) -> bool:
+        """Whether this sample is done."""
+        return self._settings is not None and self._file(job).exists()
+
+    def keep(self, job: Job, trajectory: Trajectory, seconds: float) -> None:
+        """Measure a sample and keep it.
+
+        Raises:
+            InputError: Its grid or its latents' shape is not that of the other samples.
+        """
+        settings = self._with(trajectory.sigmas, tuple(trajectory.latents.shape[1:]))
+        if self._settings is None:
+            trajectory.check_euler()
+            write_atomically(self._header, settings.model_dump_json(indent=1).encode())
+            self._settings = settings
+        self._check(settings, self._settings)
+        found = measure(trajectory.velocities, settings.sigmas, settings.index)
+        tensors = {"gram": found.gram, "l1": found.l1, "seconds": np.array([seconds])}
+        write_atomically(self._file(job), safetensors.numpy.save(tensors))
+
+    def finish(self, jobs: Sequence[Job]) -> None:
+        """Write the profile of these samples, all of which are done, and drop the folder."""
+        settings = self._settings or self._read_settings()
+        if settings is None or self.path.exists():
+            raise InputError(
+                f"{self.path}: was written, or {self.folder} removed, by somebody else meanwhile: "
+                "give every shard and every run a file of its own with -o"
+            )
+        kept = [self._load(job) for job in jobs]
+        measured = [SampleMeasurement(item["gram"], item["l1"]) for item in kept]
+        seconds = [float(item["seconds"][0]) for item in kept]
+        save_profile(assemble(settings, jobs, measured, seconds), self.path)
+        self.remove()
+
+    def remove(self) -> None:
+        """Drop the finished samples: they are in the profile. Samples go first, then settings."""
+        if self.folder.is_dir():
+            for file in self.folder.glob("*.safetensors"):
+                file.unlink()
+            shutil.rmtree(self.folder)
+
+    def check_profile(self, profile: Profile, jobs: Sequence[Job]) -> None:
+        """Refuse a finished profile of another calibration."""
+        self._check(self._with(profile.sigmas, profile.settings.latent_shape), profile.settings)
+        if [job.number for job in jobs] != profile.sample_index.tolist():
+            raise InputError(
+                f"{self.path}: holds other samples of this calibration (another shard?); choose "
+                "another file with -o, or delete it"
+            )
+
+    def _file(self, job: Job) -> Path:
+        return self.folder / f"{job.number:06d}.safetensors"
+
+    def _load(self, job: Job) -> dict[str, Any]:
+        try:
+            return safetensors.numpy.load(self._file(job).read_bytes())
+        except (OSError, safetensors.SafetensorError) as error:
+            raise InputError(
+                f"{self._file(job)}: not readable ({error}); delete it and run again"
+            ) from error
+
+    def _read_settings(self) -> ProfileSettings | None:
+        if not self._header.exists():
+            return None
+        try:
+            settings = ProfileSettings.model_validate_json(self._header.read_bytes())
+        except (OSError, ValueError) as error:
+            raise InputError(
+                f"{self._header}: not readable; delete {self.folder} to start afresh"
+            ) from error
+        self._check(self._with(settings.sigmas, settings.latent_shape), settings)
+        return settings
+
+    def _with(self, sigmas: tuple[float, ...], latent_shape: tuple[int, ...]) -> ProfileSettings:
+        """The requested settings, with what only a run tells."""
+        longest = self._request["max_edge"] or len(sigmas) - 1
+        measured = {"sigmas": sigmas, "latent_shape": latent_shape, "max_edge": longest}
+        return ProfileSettings.model_validate({**self._request, **measured})
+
+    def _check(self, wanted: ProfileSettings, found: ProfileSettings) -> None:
+        """Refuse to mix two calibrations."""
+        for name in ProfileSettings.model_fields:
+            here, there = getattr(wanted, name), getattr(found, name)
+            if here != there:
+                raise InputError(
+                    f"{self.path}: belongs to another calibration: {name} is "
+                    f"{shorten(str(there))} there and {shorten(str(here))} here; choose another "
+                    f"file with -o, or delete it and {self.folder.name}"
+                )
+
+
+def assemble(
+    settings: ProfileSettings,
+    jobs: Sequence[Job],
+    measured: Sequence[SampleMeasurement],
+    seconds: Sequence[float],
+) -> Profile:
+    """The profile of these samples, in this order."""
+    return Profile(
+        settings=settings,
+        sample_index=np.array([job.number for job in jobs], dtype=np.int64),
+        prompt_index=np.array([job.prompt_index for job in jobs], dtype=np.int64),
+        seeds=np.array([job.seed for job in jobs], dtype=np.int64),
+        grams=np.stack([sample.gram for sample in measured]),
+        l1=np.stack([sample.l1 for sample in measured]),
+        seconds=np.array(seconds, dtype=np.float64),
+    )
