@@ -14,8 +14,11 @@ demo: .venv/installed
 	    --profile $(DEMO)/meancache.profile.safetensors --plot $(DEMO)/deviation.png
 	$(BIN)/meancache-plan generate --schedule $(DEMO)/schedule.json --budget 10 \
 	    --prompt "a red apple" --compare -o $(DEMO)/apple.png
+	$(BIN)/meancache-plan solve $(DEMO)/meancache.profile.safetensors --budget 10,16 \
+	    --predictors hold,jvp --metric l1 -o $(DEMO)/paper.json
 	$(BIN)/meancache-plan evaluate --schedule $(DEMO)/schedule.json --limit 32 --record \
-	    --json $(DEMO)/evaluation.json --plot $(DEMO)/quality.png --sheet $(DEMO)/samples.png
+	    --against $(DEMO)/paper.json --json $(DEMO)/evaluation.json \
+	    --plot $(DEMO)/quality.png --sheet $(DEMO)/samples.png
 	@echo "Pictures to look at: $(DEMO)/samples.png $(DEMO)/apple.png" \
 	    "$(DEMO)/quality.png $(DEMO)/deviation.png"
 

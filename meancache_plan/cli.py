@@ -162,6 +162,9 @@ def evaluate(
     seeds: Seeds = None,
     budget: Annotated[str | None, typer.Option(help="Budgets to evaluate; all by default.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Use the first N prompts.")] = None,
+    against: Annotated[
+        list[Path] | None, typer.Option(help="Another schedule, for rows of its own.")
+    ] = None,
     device: Device = None,
     offload: Offload = "none",
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures.")] = None,
@@ -176,12 +179,15 @@ def evaluate(
     """
     from meancache_plan.artifact import load_schedule, save_schedule
     from meancache_plan.evaluate import judge
+    from meancache_plan.files import check_writable
     from meancache_plan.recipe import parse_numbers, read_prompts
     from meancache_plan.report.pictures import check_output
     from meancache_plan.report.views import evaluation_table, write_evaluation
 
     for picture in filter(None, (plot, sheet)):
         check_output(picture)
+    for file in filter(None, (json_file, schedule if record else None)):
+        check_writable(file)
     plan = load_schedule(schedule)
     budgets = None if budget is None else parse_numbers(budget, "--budget")
     options = {"heldout_prompts": prompts, "heldout_seeds": seeds}
@@ -193,6 +199,7 @@ def evaluate(
             read_prompts(source.recipe.heldout_prompts)[:limit],
             parse_numbers(source.recipe.heldout_seeds, "--seeds"),
             budgets=budgets,
+            rivals={path.stem: load_schedule(path) for path in against or []},
             lpips=lpips,
             shots=SHEET_ROWS if sheet else 0,
             progress=progress,

@@ -11,7 +11,7 @@ import safetensors
 import safetensors.numpy
 
 from meancache_plan.errors import InputError
-from meancache_plan.files import write_atomically
+from meancache_plan.files import check_writable, write_atomically
 from meancache_plan.profile import (
     Profile,
     ProfileSettings,
@@ -45,8 +45,7 @@ class Partial:
     """
 
     def __init__(self, path: Path, request: dict[str, Any]) -> None:
-        if not path.name or path.is_dir():
-            raise InputError(f"{path}: is a directory: give the name of a file")
+        check_writable(path)
         self.path = path
         self.folder = path.with_name(path.name + ".partial")
         self._header = self.folder / "settings.json"

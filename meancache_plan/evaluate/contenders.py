@@ -1,10 +1,11 @@
 """The field of an evaluation: a schedule's plans, and what one would use instead of each."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from meancache_plan.artifact import AdamsInterval, HoldInterval, Plan, Schedule
-from meancache_plan.evaluate.result import Method
+from meancache_plan.errors import InputError
+from meancache_plan.evaluate.result import METHODS, Method
 from meancache_plan.grid import uniform_knots
 from meancache_runtime import Schedule as ReplaySchedule
 
@@ -19,38 +20,61 @@ class Contender:
     schedule: ReplaySchedule | None = None
 
 
-def contenders(schedule: Schedule, budgets: Sequence[int] | None = None) -> list[Contender]:
-    """The full run, then, budget by budget, the plan and its baselines.
+def contenders(
+    schedule: Schedule,
+    budgets: Sequence[int] | None = None,
+    rivals: Mapping[str, Schedule] | None = None,
+) -> list[Contender]:
+    """The full run, then, budget by budget, the plan, its rivals and its baselines.
+
+    Args:
+        schedule: What to judge.
+        budgets: Which of its plans; all by default.
+        rivals: Other schedules for the same steps, by the name of their rows.
 
     Raises:
-        BudgetError: The schedule has no plan for one of ``budgets``.
+        BudgetError: A schedule has no plan for one of the budgets.
+        InputError: A rival is for another number of steps, or its name is taken.
     """
     readable = schedule.replayable()
     wanted = readable.budgets if budgets is None else tuple(dict.fromkeys(budgets))
     for budget in wanted:
         readable.plan(budget)
     steps = schedule.grid.steps
+    for name, rival in (rivals or {}).items():
+        _check_rival(name, rival, steps)
     found = [Contender("full", steps, steps)]
     for plan in schedule.plans:
         if plan.budget in wanted:
-            found += _at_one_budget(schedule, plan)
+            found.append(_follow("plan", schedule, plan))
+            for name, rival in (rivals or {}).items():
+                rival.replayable().plan(plan.budget)
+                own = next(entry for entry in rival.plans if entry.budget == plan.budget)
+                found.append(_follow(name, rival, own))
+            found += _baselines(schedule, plan)
     return found
 
 
-def _at_one_budget(schedule: Schedule, plan: Plan) -> list[Contender]:
-    """The plan and its baselines, all with as many denoiser refreshes as the plan has."""
+def _check_rival(name: str, rival: Schedule, steps: int) -> None:
+    if name in METHODS:
+        raise InputError(f"a rival schedule cannot be named {name!r}: rename its file")
+    if rival.grid.steps != steps:
+        raise InputError(f"{name}: is for {rival.grid.steps} steps, the schedule for {steps}")
+
+
+def _follow(method: Method, schedule: Schedule, plan: Plan) -> Contender:
+    alone = schedule.model_copy(update={"plans": (plan,)})
+    return Contender(method, plan.budget, schedule.grid.steps, alone.replayable())
+
+
+def _baselines(schedule: Schedule, plan: Plan) -> list[Contender]:
+    """What one would use instead, with as many denoiser refreshes as the plan has."""
     steps, budget, refreshes = schedule.grid.steps, plan.budget, len(plan.knots)
     knots = uniform_knots(steps, refreshes)
     hold = (HoldInterval(),) * refreshes
     adams = (HoldInterval(), *(AdamsInterval(order=2, gains=(1.0, 1.0)),) * (refreshes - 1))
-
-    def follow(method: Method, plan: Plan) -> Contender:
-        alone = schedule.model_copy(update={"plans": (plan,)})
-        return Contender(method, budget, steps, alone.replayable())
-
     return [
-        follow("plan", plan),
-        follow("uniform-hold", Plan(budget=budget, knots=knots, intervals=hold)),
-        follow("uniform-adams", Plan(budget=budget, knots=knots, intervals=adams)),
+        _follow("uniform-hold", schedule, Plan(budget=budget, knots=knots, intervals=hold)),
+        _follow("uniform-adams", schedule, Plan(budget=budget, knots=knots, intervals=adams)),
         Contender("fewer-steps", budget, refreshes),
     ]

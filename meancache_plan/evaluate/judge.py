@@ -2,7 +2,7 @@
 
 import hashlib
 import importlib.metadata
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -52,6 +52,7 @@ def evaluate(
     seeds: Sequence[int],
     *,
     budgets: Sequence[int] | None = None,
+    rivals: Mapping[str, Schedule] | None = None,
     lpips: bool = False,
     shots: int = 0,
     progress: Progress = lambda done, total: None,
@@ -69,6 +70,7 @@ def evaluate(
         prompts: Held-out prompts, none of which the schedule was fitted on.
         seeds: Seeds of the initial noise, each used with every prompt.
         budgets: Which of the schedule's plans; all by default.
+        rivals: Other schedules to judge beside it, by the name of their rows.
         lpips: Measure LPIPS too; see :func:`meancache_plan.evaluate.metrics.load_lpips`.
         shots: Keep the pictures of the first ``shots`` prompts (first seed) in the result.
         progress: Told after every generated sample.
@@ -80,7 +82,7 @@ def evaluate(
     """
     if not prompts or not seeds:
         raise InputError("nothing to evaluate on: give at least one prompt and one seed")
-    entrants = contenders(schedule, budgets)
+    entrants = contenders(schedule, budgets, rivals)
     judges: dict[str, metrics.PictureMetric] = {
         "psnr": metrics.picture_psnr,
         "ssim": metrics.ssim,

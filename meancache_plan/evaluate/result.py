@@ -9,7 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field, InstanceOf
 
 from meancache_plan.artifact import ModelIdentity
 
-Method = Literal["full", "plan", "uniform-hold", "uniform-adams", "fewer-steps"]
+METHODS = ("full", "plan", "uniform-hold", "uniform-adams", "fewer-steps")
+"""What every evaluation compares; rival schedules come under names of their own."""
+
+Method = Annotated[str, Field(min_length=1, max_length=40)]
 Bounds = tuple[float, float]
 
 CEILING = 120.0

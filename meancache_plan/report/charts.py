@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import cycle, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +25,16 @@ from meancache_plan.report.terminal import plain
 COLOURS = {"hold": "#4477aa", "jvp": "#ee9922", "adams": "#228855"}
 """Predictors, told apart by colour-blind people too."""
 
-METHODS: dict[Method, tuple[str, str]] = {
+STYLES: dict[Method, tuple[str, str]] = {
     "plan": ("#cc3311", "o"),
     "uniform-adams": (COLOURS["adams"], "s"),
     "uniform-hold": (COLOURS["hold"], "D"),
     "fewer-steps": ("#777777", "v"),
 }
-"""Colour and marker of each method."""
+"""Colour and marker of each method that every evaluation has."""
+
+RIVALS = (("#aa3377", "P"), ("#66ccee", "X"), ("#bbaa22", "*"))
+"""Those of rival schedules, in turn."""
 
 DPI = 120
 
@@ -147,9 +150,13 @@ def _draw_figure(axes: Axes, rows: Sequence[Row], name: str) -> None:
     """One figure of merit; methods stand side by side at each number of calls."""
     plain = [row for row in rows if row.method != "full" and row.psnr_latent < CEILING]
     apart = 0.012 * (max((row.calls for row in plain), default=1) + 2)
-    for place, (method, (colour, marker)) in enumerate(METHODS.items()):
+    names = list(dict.fromkeys(row.method for row in plain))
+    rivals = zip((name for name in names if name not in STYLES), cycle(RIVALS), strict=False)
+    styles = {**STYLES, **dict(rivals)}
+    for place, method in enumerate(names):
+        colour, marker = styles[method]
         mine = sorted((r for r in plain if r.method == method), key=lambda row: row.calls)
-        x = np.array([row.calls + (place - 1.5) * apart for row in mine])
+        x = np.array([row.calls + (place - (len(names) - 1) / 2) * apart for row in mine])
         y = np.array([getattr(row, name) for row in mine])
         low_high = np.array([getattr(row, f"{name}_interval") for row in mine]).reshape(-1, 2).T
         worst = [getattr(row, f"{name}_worst") for row in mine]

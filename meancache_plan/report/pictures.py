@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from meancache_plan.errors import InputError
 from meancache_plan.evaluate.result import Shot
-from meancache_plan.files import write_atomically
+from meancache_plan.files import check_writable, write_atomically
 
 Frames = npt.NDArray[np.float32]
 """Pictures [F, height, width, 3], 0 … 1; F = 1 for an image."""
@@ -36,8 +36,7 @@ def check_output(path: Path) -> Path:
     """
     if path.suffix.lower() != ".png":
         raise InputError(f"{path}: pictures are written as PNG: give a name that ends in .png")
-    if not path.parent.is_dir():
-        raise InputError(f"{path}: the directory {path.parent} does not exist: make it first")
+    check_writable(path)
     return path
 
 
