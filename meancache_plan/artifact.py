@@ -208,6 +208,11 @@ class Schedule(_Strict):
                 )
         return self
 
+    @property
+    def budgets(self) -> tuple[int, ...]:
+        """The budgets that there is a plan for, ascending."""
+        return tuple(plan.budget for plan in self.plans)
+
     def replayable(self) -> runtime.Schedule:
         """The same schedule as the runtime reads it."""
         return runtime.parse_schedule(to_bytes(self))

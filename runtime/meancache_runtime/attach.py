@@ -19,10 +19,12 @@ from .errors import (
 from .identity import check_euler, check_model, denoisers
 from .intercept import Interception, is_intercepted
 from .replay import Replay, ReplayStats, check_grid
-from .schedule import Plan, Schedule
+from .schedule import Plan, Replayable, Schedule, as_schedule
 
 
-def attach(pipe: Any, schedule: Schedule, *, budget: int | None = None) -> "Attachment":
+def attach(
+    pipe: Any, schedule: Schedule | Replayable, *, budget: int | None = None
+) -> "Attachment":
     """Let ``pipe`` follow one plan of a schedule until it is detached.
 
     The denoiser then runs at the plan's knots only. All state belongs to this pipeline object;
@@ -30,7 +32,7 @@ def attach(pipe: Any, schedule: Schedule, *, budget: int | None = None) -> "Atta
 
     Args:
         pipe: A flow-matching diffusers pipeline with a FlowMatchEulerDiscreteScheduler.
-        schedule: What :func:`meancache_runtime.load_schedule` returns.
+        schedule: What :func:`meancache_runtime.load_schedule` returns, or the compiler's own.
         budget: One of ``schedule.budgets``; may be left out if there is only one.
 
     Returns:
@@ -50,7 +52,8 @@ def attach(pipe: Any, schedule: Schedule, *, budget: int | None = None) -> "Atta
         >>> with attach(pipe, load_schedule("schedule.json"), budget=16):  # doctest: +SKIP
         ...     image = pipe("a red apple", num_inference_steps=50).images[0]
     """
-    return Attachment(pipe, schedule, _choose(schedule, budget))
+    readable = as_schedule(schedule)
+    return Attachment(pipe, readable, _choose(readable, budget))
 
 
 def _choose(schedule: Schedule, budget: int | None) -> Plan:

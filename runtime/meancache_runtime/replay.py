@@ -9,7 +9,7 @@ from torch import Tensor
 
 from .binding import BoundInterval, BoundPlan, bind
 from .errors import GridMismatchError, ReplayError, StepCountError
-from .schedule import Schedule
+from .schedule import Replayable, Schedule, as_schedule
 
 
 @dataclass(slots=True)
@@ -119,7 +119,7 @@ class Replay:
 def integrate(
     velocity: Callable[[Tensor, float], Tensor],
     noise: Tensor,
-    schedule: Schedule,
+    schedule: Schedule | Replayable,
     *,
     budget: int,
     sigmas: Sequence[float] | None = None,
@@ -129,7 +129,7 @@ def integrate(
     Args:
         velocity: ``velocity(latents, sigma) -> velocity`` of the same shape as ``latents``.
         noise: Latents at σ₀, any shape, floating dtype.
-        schedule: What :func:`meancache_runtime.load_schedule` returns.
+        schedule: What :func:`meancache_runtime.load_schedule` returns, or the compiler's own.
         budget: One of ``schedule.budgets``; ``velocity`` is called once a knot.
         sigmas: The noise levels to run on, length T + 1; the schedule's own by default.
 
@@ -142,6 +142,7 @@ def integrate(
         GridMismatchError: ``sigmas`` is farther off than the schedule allows, or is missing
             although the schedule does not state a grid.
     """
+    schedule = as_schedule(schedule)
     plan = schedule.plan(budget)
     if sigmas is None:
         if schedule.grid.sigmas is None:

@@ -7,7 +7,7 @@ anything; whatever the specification does not allow is refused with a message of
 import os
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, Protocol
 
 from .errors import BudgetError, ScheduleError
 from .strict_json import (
@@ -110,6 +110,25 @@ class Schedule:
             f"the schedule has no plan for budget {budget}; it has {known}. "
             f"Choose one of these, or solve again with --budget {budget}"
         )
+
+
+class Replayable(Protocol):
+    """A schedule of another kind, such as the compiler's own, that gives this kind."""
+
+    def replayable(self) -> Schedule:
+        """The same schedule as the runtime reads it."""
+        ...
+
+
+def as_schedule(schedule: Schedule | Replayable) -> Schedule:
+    """Return the runtime's schedule. Raises ScheduleError for anything that is none."""
+    if isinstance(schedule, Schedule):
+        return schedule
+    if not hasattr(schedule, "replayable"):
+        raise ScheduleError(
+            f"{type(schedule).__name__} is no schedule: give what load_schedule(path) returns"
+        )
+    return schedule.replayable()
 
 
 def load_schedule(path: str | os.PathLike[str]) -> Schedule:

@@ -8,7 +8,13 @@ import torch
 
 from meancache_runtime import Replay, integrate
 from meancache_runtime.binding import adams, bind, jvp
-from meancache_runtime.errors import BudgetError, GridMismatchError, ReplayError, StepCountError
+from meancache_runtime.errors import (
+    BudgetError,
+    GridMismatchError,
+    ReplayError,
+    ScheduleError,
+    StepCountError,
+)
 from meancache_runtime.schedule import Adams, Hold, Jvp
 from tests.runtime import by_hand
 
@@ -248,3 +254,15 @@ def test_integrate_is_differentiable():
     assert torch.autograd.gradcheck(
         lambda z: integrate(gaussian, z, schedule, budget=6), (noise,), fast_mode=True
     )
+
+
+def test_the_compiler_s_own_schedule_is_followed_and_anything_else_refused():
+    class Compiled:
+        def replayable(self):
+            return by_hand.schedule(4, (0, 2))
+
+    noise = torch.ones(3)
+    direct = integrate(lambda z, sigma: z, noise, Compiled().replayable(), budget=2)
+    assert torch.equal(integrate(lambda z, sigma: z, noise, Compiled(), budget=2), direct)
+    with pytest.raises(ScheduleError, match="load_schedule"):
+        integrate(lambda z, sigma: z, noise, {"plans": []}, budget=2)
