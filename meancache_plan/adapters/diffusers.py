@@ -126,7 +126,7 @@ class Pipeline:
 
         interception = Interception(self.pipe, {"scheduler": {"step": tap}}, nullcontext)
         try:
-            self._call(prompt, seed, output_type="latent")
+            self.run(prompt, seed, output_type="latent")
         finally:
             interception.remove()
         if tape is None:
@@ -152,14 +152,14 @@ class Pipeline:
 
         self._synchronize()
         begin = time.perf_counter()
-        result = self._call(prompt, seed, steps=steps, output_type="np", callback_on_step_end=keep)
+        result = self.run(prompt, seed, steps=steps, output_type="np", callback_on_step_end=keep)
         self._synchronize()
         seconds = time.perf_counter() - begin
         pictures = result.images if hasattr(result, "images") else result.frames[0]
         frames = np.clip(np.asarray(pictures, dtype=np.float32), 0.0, 1.0)
         return Sample(last[0].detach().float().cpu(), frames, seconds)
 
-    def _call(self, prompt: str, seed: int, *, steps: int | None = None, **extra: Any) -> Any:
+    def run(self, prompt: str, seed: int, *, steps: int | None = None, **extra: Any) -> Any:
         """Call the pipeline with the recipe's arguments; the noise is drawn on the CPU."""
         generator = torch.Generator("cpu").manual_seed(seed)
         steps = self.recipe.steps if steps is None else steps

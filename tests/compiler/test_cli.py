@@ -129,9 +129,15 @@ def test_the_whole_path_on_a_tiny_pipeline(
     run("calibrate", "model", "--recipe", "tiny.toml")
     run("solve", "--budget", "3,8")
     options = ("model", "--recipe", "tiny.toml", "--schedule", "schedule.json")
+    run(
+        "solve", "--budget", "3,8", "--predictors", "hold,jvp", "--metric", "l1", "-o", "paper.json"
+    )
+    options = (*options, "--against", "paper.json")
     run("evaluate", *options, "--json", "e.json", "--plot", "q.png", "--sheet", "s.png", "--record")
+    options = options[:-2]
     rows = json.loads((workplace / "e.json").read_text())["rows"]
-    assert {(row["method"], row["budget"]) for row in rows} >= {("plan", 3), ("plan", 8)}
+    found = {(row["method"], row["budget"]) for row in rows}
+    assert found >= {("plan", 3), ("plan", 8), ("paper", 3), ("paper", 8)}
     assert load_schedule(workplace / "schedule.json").plans[0].measured is not None
     run("generate", *options, "--budget", "3", "--prompt", "an owl", "-o", "one.png")
     assert Image.open(workplace / "one.png").size == (SIDE, SIDE)
@@ -229,6 +235,10 @@ def test_calibrate_refuses_bad_input(
         (("evaluate", "model", "--schedule", "bad.json"), "bad.json"),
         (("evaluate", "model", "--budget", "5"), "5"),
         (("evaluate", "model", "--prompts", "fit.txt"), "disjoint"),
+        (("evaluate", "model", "--against", "plan.json"), "'plan'"),
+        (("evaluate", "model", "--against", "short.json"), "5 steps"),
+        (("evaluate", "model", "--against", "four.json"), "budget 3"),
+        (("evaluate", "model", "--json", "missing/e.json"), "missing"),
         (("generate", "model", "--prompt", "x", "--budget", "5"), "5"),
         (("generate", "model"), "--prompt"),
         (("generate", "model", "--prompt", "x", "-o", "out.xyz"), "xyz"),
@@ -251,6 +261,11 @@ def test_replaying_commands_refuse_bad_input(
 ) -> None:
     run("solve", "--budget", "3")
     (workplace / "bad.json").write_text('{"format": "meancache-schedule", "version": 99}')
+    (workplace / "plan.json").write_bytes((workplace / "schedule.json").read_bytes())
+    run("solve", "--budget", "4", "-o", "four.json")
+    short = profile_flow(lambda z, _: z, torch.ones(1, 4), np.linspace(1, 0, 6).tolist())
+    save_profile(short, workplace / "short.profile")
+    run("solve", "short.profile", "--budget", "3", "-o", "short.json")
     if arguments[0] != "show":
         arguments = (*arguments, "--recipe", "tiny.toml")
     assert reason in refuse(capsys, *arguments)
