@@ -1,0 +1,144 @@
+"""The embedded pipeline: what it promises, and the whole path on it, end to end."""
+
+from __future__ import annotations
+
+import json
+import re
+from itertools import pairwise
+from pathlib import Path
+
+import networkx as nx
+import numpy as np
+import pytest
+import torch
+from diffusers import FluxPipeline
+from PIL import Image
+
+from meancache_plan import artifact, catalog, load_profile, solve
+from meancache_plan.adapters.diffusers import Pipeline, load
+from meancache_plan.calibrate import calibrate
+from meancache_plan.evaluate.judge import evaluate
+from meancache_plan.graph import METRICS, deviation_graph
+from meancache_plan.profile import Profile
+from meancache_plan.recipe import find_recipe, read_prompts
+from meancache_plan.solver import pssp
+from meancache_runtime import attach, load_schedule
+
+ROOT = Path(__file__).parent.parent
+FOLDER = catalog.reference_pipeline()
+RECIPE = find_recipe(catalog.REFERENCE, None)
+BUDGETS = (10, 16)
+
+
+@pytest.fixture(scope="module")
+def pipeline() -> Pipeline:
+    return load(catalog.REFERENCE, RECIPE, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def profile(pipeline: Pipeline, tmp_path_factory: pytest.TempPathFactory) -> Profile:
+    """A small calibration of the real thing."""
+    path = tmp_path_factory.mktemp("reference") / "profile"
+    calibrate(pipeline, read_prompts(RECIPE.prompts)[:4], [0], path)
+    return load_profile(path)
+
+
+def test_it_loads_as_a_plain_flux_pipeline_in_one_precision() -> None:
+    pipe = FluxPipeline.from_pretrained(FOLDER)
+    parts = (pipe.transformer, pipe.vae, pipe.text_encoder, pipe.text_encoder_2)
+    assert {p.dtype for part in parts for p in part.parameters()} == {torch.float32}
+
+
+def test_its_weights_are_safetensors_of_at_most_25_megabytes() -> None:
+    weights = list(FOLDER.rglob("*.safetensors"))
+    assert sum(file.stat().st_size for file in weights) <= 25e6
+    assert not [file for file in FOLDER.rglob("*") if file.suffix in (".bin", ".pt", ".ckpt")]
+
+
+def test_its_files_name_no_place_on_the_machine_that_trained_it() -> None:
+    for file in FOLDER.rglob("*.json"):
+        assert not re.search(r'": "(/|[A-Z]:\\)', file.read_text(encoding="utf-8")), file
+
+
+def test_the_card_shows_its_samples_and_recommends_what_the_recipe_uses() -> None:
+    card = (FOLDER / "README.md").read_text(encoding="utf-8")
+    assert "samples.png" in card
+    assert f"true_cfg_scale={RECIPE.guidance}" in card
+    assert Image.open(FOLDER / "samples.png").size > (8 * 64, 4 * 64)
+
+
+def test_the_prompt_changes_the_picture_and_so_does_guidance(pipeline: Pipeline) -> None:
+    apple = pipeline.generate("a red apple emoji", 0).frames[0]
+    frog = pipeline.generate("a frog emoji", 0).frames[0]
+    red, green = (float((p[..., 0] - p[..., 1]).mean()) for p in (apple, frog))
+    assert red > 0.05, "an apple is red"
+    assert green < 0, "a frog is green"
+
+
+def test_pssp_is_the_shortest_path_of_a_budget_expanded_graph_on_the_real_profile(
+    profile: Profile,
+) -> None:
+    for metric in METRICS:
+        graph = deviation_graph(profile, ["hold", "jvp"], metric, 4.0, 50)
+        expanded: nx.DiGraph = nx.DiGraph()
+        for t, s, edge in graph.edges(data=True):
+            for used in range(max(BUDGETS)):
+                known = expanded.get_edge_data((t, used), (s, used + 1), {"weight": np.inf})
+                weight = min(known["weight"], edge["weight"])
+                expanded.add_edge((t, used), (s, used + 1), weight=weight)
+        distance = nx.single_source_dijkstra_path_length(expanded, (0, 0))
+        for budget, path in pssp(graph, BUDGETS).items():
+            best = min(distance.get((50, used), np.inf) for used in range(1, budget + 1))
+            assert path.weight == pytest.approx(best, rel=1e-12)
+
+
+def test_at_each_budget_the_denoiser_runs_exactly_so_often_a_branch(
+    pipeline: Pipeline, profile: Profile
+) -> None:
+    schedule = solve(profile, budgets=[*BUDGETS, 50]).replayable()
+    plain = pipeline.generate("an owl emoji", 1000)
+    for budget in (*BUDGETS, 50):
+        with attach(pipeline.pipe, schedule, budget=budget) as attachment:
+            sample = pipeline.generate("an owl emoji", 1000)
+        assert attachment.stats.refreshes == budget
+        assert attachment.stats.denoiser_calls == 2 * budget
+        assert torch.equal(sample.latents, plain.latents) == (budget == 50)
+
+
+def test_the_whole_path_beats_its_baselines_on_held_out_prompts(
+    pipeline: Pipeline, profile: Profile
+) -> None:
+    schedule = solve(profile, budgets=BUDGETS)
+    paper = solve(profile, budgets=BUDGETS, predictors=["hold", "jvp"], metric="l1")
+    held_out = read_prompts(RECIPE.heldout_prompts)[:3]
+    result = evaluate(pipeline, schedule, held_out, [1000], rivals={"paper": paper})
+    assert len(result.rows) == 1 + 2 * 5
+    for budget in BUDGETS:
+        rows = {row.method: row for row in result.rows if row.budget == budget}
+        assert rows["plan"].calls == 2 * budget
+        others = [row.psnr_latent for name, row in rows.items() if name != "plan"]
+        assert rows["plan"].psnr_latent > max(others)
+        assert rows["plan"].ssim > 0.9
+
+
+def test_the_shipped_schedule_is_for_this_very_pipeline_and_says_how_good_it_is(
+    pipeline: Pipeline,
+) -> None:
+    file = ROOT / "schedules" / "reference" / "50-steps.json"
+    assert load_schedule(file).budgets == tuple(range(8, 26))
+    schedule = artifact.load_schedule(file)
+    assert schedule.model == pipeline.identity()
+    assert file.read_bytes() == artifact.to_bytes(schedule)
+    measured = [plan.measured for plan in schedule.plans if plan.measured is not None]
+    assert len(measured) >= 6
+    assert all(a.psnr_latent < b.psnr_latent for a, b in pairwise(measured))
+
+
+def test_the_json_of_an_evaluation_has_the_promised_keys(
+    pipeline: Pipeline, profile: Profile
+) -> None:
+    schedule = solve(profile, budgets=[10])
+    result = evaluate(pipeline, schedule, read_prompts(RECIPE.heldout_prompts)[:1], [1000])
+    keys = {"method", "budget", "calls", "psnr_latent", "psnr", "ssim", "seconds", "speedup"}
+    for row in json.loads(result.to_json())["rows"]:
+        assert keys | {"samples"} <= row.keys()
