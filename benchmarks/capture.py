@@ -2,9 +2,9 @@
 
     python benchmarks/capture.py [MODEL] [--rounds 12]
 
-Plain and recorded runs alternate in one process; the medians of their times are compared: of CPU
-seconds, which other work on the machine changes little, or of wall seconds on a GPU. Exits with 1
-if calibration adds more than 3 %.
+Plain and recorded runs alternate in one process; the medians of their times are compared: CPU
+seconds of one thread, which other work on the machine changes little, or wall seconds on a GPU.
+Exits with 1 if calibration adds more than 3 %.
 """
 
 import argparse
@@ -53,6 +53,7 @@ def main() -> None:
     parser.add_argument("model", nargs="?", default="reference")
     parser.add_argument("--rounds", type=int, default=12)
     options = parser.parse_args()
+    torch.set_num_threads(1)  # threads that wait for each other would count as busy
     recipe = find_recipe(options.model, None)
     pipeline = load(options.model, recipe)
     prompts = read_prompts(recipe.prompts)
