@@ -146,7 +146,8 @@ class Partial:
 
     def _with(self, sigmas: tuple[float, ...], latent_shape: tuple[int, ...]) -> ProfileSettings:
         """The requested settings, with what only a run tells."""
-        longest = self._request["max_edge"] or len(sigmas) - 1
+        steps = len(sigmas) - 1
+        longest = min(self._request["max_edge"] or steps, steps)
         measured = {"sigmas": sigmas, "latent_shape": latent_shape, "max_edge": longest}
         return ProfileSettings.model_validate({**self._request, **measured})
 

@@ -5,7 +5,7 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, model_validator
 
-from meancache_plan.artifact import ModelIdentity
+from meancache_plan.artifact import Generation, ModelIdentity
 from meancache_plan.deviation import EdgeIndex, windows
 from meancache_plan.grid import check_sigmas
 
@@ -59,6 +59,17 @@ class ProfileSettings(BaseModel):
     def numel(self) -> int:
         """Elements N of one sample's latents."""
         return math.prod(self.latent_shape)
+
+    @property
+    def generation(self) -> Generation:
+        """How the samples were made, as the artifact says it."""
+        return Generation(
+            height=self.height,
+            width=self.width,
+            frames=self.frames,
+            guidance=self.guidance,
+            dtype=self.dtype,
+        )
 
     @property
     def index(self) -> EdgeIndex:

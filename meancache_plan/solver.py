@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from meancache_plan.artifact import (
     AdamsInterval,
-    Generation,
     Grid,
     HoldInterval,
     Interval,
@@ -23,7 +22,7 @@ from meancache_plan.artifact import (
 from meancache_plan.errors import InputError
 from meancache_plan.graph import METRICS, deviation_graph
 from meancache_plan.predictors import PREDICTORS, Candidate, find_predictors
-from meancache_plan.profile import Profile, ProfileSettings
+from meancache_plan.profile import Profile
 from meancache_plan.version import __version__
 from meancache_runtime.schedule import Adams, Hold, Jvp
 from meancache_runtime.schedule import Predictor as ReplayPredictor
@@ -173,7 +172,7 @@ def solve(
     return Schedule(
         model=profile.settings.model,
         grid=Grid(steps=profile.steps, sigmas=profile.sigmas, tolerance=TOLERANCE),
-        generation=_generation(profile.settings),
+        generation=profile.settings.generation,
         plans=tuple(PLANNERS[planner](profile, objective, wanted)),
         provenance=Provenance(
             tool=f"meancache-plan {__version__}",
@@ -205,13 +204,3 @@ def _check_reach(budgets: Sequence[int], max_edge: int, steps: int) -> None:
             f"budget {budgets[0]}: {budgets[0]} intervals of at most {max_edge} steps do not reach "
             f"step {steps}; choose max_edge {needed} or more, or a larger budget"
         )
-
-
-def _generation(settings: ProfileSettings) -> Generation:
-    return Generation(
-        height=settings.height,
-        width=settings.width,
-        frames=settings.frames,
-        guidance=settings.guidance,
-        dtype=settings.dtype,
-    )

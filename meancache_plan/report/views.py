@@ -153,19 +153,13 @@ def _cells(row: Row, best: set[tuple[str, int, str]], with_lpips: bool) -> list[
 def show_profile(profile: Profile) -> RenderableType:
     """What was measured, and where on the grid reuse of a velocity goes wrong."""
     settings = profile.settings
-    generation = Generation(
-        height=settings.height,
-        width=settings.width,
-        frames=settings.frames,
-        guidance=settings.guidance,
-        dtype=settings.dtype,
-    )
+    made = _generation(settings.generation)
     versions = ", ".join(f"{name} {version}" for name, version in settings.versions.items())
     facts = {
         "profile": _short(profile.fingerprint),
         **_model_facts(settings.model),
         "grid": _grid_fact(profile.sigmas),
-        "samples": f"{profile.samples} of {settings.samples_total}, {_generation(generation)}",
+        "samples": f"{profile.samples} of {settings.samples_total}, {made}",
         "latents": " × ".join(map(str, settings.latent_shape)),
         "measured": f"edges up to {settings.max_edge} steps, K up to {settings.max_window}",
         "made with": versions or "–",
@@ -240,7 +234,7 @@ def _model_facts(model: ModelIdentity | None) -> dict[str, str]:
     if model is None:
         return {"model": "any"}
     classes = ", ".join(name for name in (model.pipeline, model.scheduler) if name)
-    parts = [model.id, f"revision {model.revision}" if model.revision else "", classes]
+    parts = [model.id, f"revision {_short(model.revision)}" if model.revision else "", classes]
     facts = {"model": "; ".join(part for part in parts if part)}
     if model.fingerprint:
         facts["denoiser"] = _short(model.fingerprint)

@@ -59,6 +59,23 @@ def source(pipe: FluxPipeline, **options: Any) -> Source:
     return Source(pipe, Recipe.model_validate({"model": "tiny", **recipe, **options}), "tiny")
 
 
+def interrupt(pipe: FluxPipeline, path: Path, *, after: int) -> None:
+    """Calibrate into ``path`` until ``after`` samples are done."""
+    first = source(pipe)
+    first.stop_after = after
+    with pytest.raises(KeyboardInterrupt):
+        calibrate(first, PROMPTS, SEEDS, path)
+
+
+def test_edges_are_at_most_as_long_as_the_grid(tiny_flux: FluxPipeline, tmp_path: Path) -> None:
+    assert (
+        calibrate(source(tiny_flux), PROMPTS, [0], tmp_path / "a", max_edge=99).index.max_edge == 6
+    )
+    assert (
+        calibrate(source(tiny_flux), PROMPTS, [0], tmp_path / "b", max_edge=2).index.max_edge == 2
+    )
+
+
 def test_recorded_latents_and_velocities_are_those_of_the_plain_run(
     tiny_flux: FluxPipeline,
 ) -> None:
@@ -99,10 +116,7 @@ def test_an_interrupted_calibration_ends_with_the_same_bytes(
 ) -> None:
     whole, resumed = tmp_path / "whole", tmp_path / "resumed"
     calibrate(source(tiny_flux), PROMPTS, SEEDS, whole)
-    first = source(tiny_flux)
-    first.stop_after = done
-    with pytest.raises(KeyboardInterrupt):
-        calibrate(first, PROMPTS, SEEDS, resumed)
+    interrupt(tiny_flux, resumed, after=done)
     assert not resumed.exists()
     second = source(tiny_flux)
     calibrate(second, PROMPTS, SEEDS, resumed)
@@ -155,10 +169,7 @@ def test_shards_merge_into_the_whole(tiny_flux: FluxPipeline, tmp_path: Path) ->
 def test_a_partial_run_with_other_settings_is_refused_by_the_settings_name(
     tiny_flux: FluxPipeline, tmp_path: Path
 ) -> None:
-    first = source(tiny_flux)
-    first.stop_after = 1
-    with pytest.raises(KeyboardInterrupt):
-        calibrate(first, PROMPTS, SEEDS, tmp_path / "p")
+    interrupt(tiny_flux, tmp_path / "p", after=1)
     with pytest.raises(InputError, match="prompts_sha256"):
         calibrate(source(tiny_flux), ("a cow",), SEEDS, tmp_path / "p")
     with pytest.raises(InputError, match="sigmas is"):
@@ -181,10 +192,7 @@ def test_a_finished_profile_is_kept_and_never_overwritten_by_another(
 def test_samples_without_their_settings_are_not_trusted(
     tiny_flux: FluxPipeline, tmp_path: Path
 ) -> None:
-    first = source(tiny_flux)
-    first.stop_after = 2
-    with pytest.raises(KeyboardInterrupt):
-        calibrate(first, PROMPTS, SEEDS, tmp_path / "p")
+    interrupt(tiny_flux, tmp_path / "p", after=2)
     (tmp_path / "p.partial" / "settings.json").unlink()
     again = source(tiny_flux)
     calibrate(again, PROMPTS, SEEDS, tmp_path / "p")
@@ -194,10 +202,7 @@ def test_samples_without_their_settings_are_not_trusted(
 def test_a_run_killed_after_its_profile_was_written_leaves_no_samples_behind(
     tiny_flux: FluxPipeline, tmp_path: Path
 ) -> None:
-    first = source(tiny_flux)
-    first.stop_after = 2
-    with pytest.raises(KeyboardInterrupt):
-        calibrate(first, PROMPTS, SEEDS, tmp_path / "p")
+    interrupt(tiny_flux, tmp_path / "p", after=2)
     calibrate(source(tiny_flux), PROMPTS, SEEDS, tmp_path / "whole")
     (tmp_path / "whole").rename(tmp_path / "p")
     calibrate(source(tiny_flux), PROMPTS, SEEDS, tmp_path / "p")

@@ -243,4 +243,4 @@ def test_evaluation_is_written_as_json_chart_and_sheet(tmp_path: Path) -> None:
 def test_evaluation_of_nothing_but_identical_samples_is_drawn(tmp_path: Path) -> None:
     alone = EVALUATION.model_copy(update={"rows": EVALUATION.rows[:1]})
     plot_evaluation(alone, tmp_path / "alone.png")
-    opened(tmp_path / "alone.png")
+    assert opened(tmp_path / "alone.png").shape[2] == 3
