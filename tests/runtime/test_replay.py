@@ -257,12 +257,15 @@ def test_integrate_is_differentiable():
 
 
 def test_the_compiler_s_own_schedule_is_followed_and_anything_else_refused():
+    plain = by_hand.schedule(4, (0, 2))
+
     class Compiled:
         def replayable(self):
-            return by_hand.schedule(4, (0, 2))
+            return plain
 
-    noise = torch.ones(3)
-    direct = integrate(lambda z, sigma: z, noise, Compiled().replayable(), budget=2)
-    assert torch.equal(integrate(lambda z, sigma: z, noise, Compiled(), budget=2), direct)
+    grid = [1.0, 0.75, 0.5, 0.25, 0.0]
+    direct = integrate(lambda z, _: z, torch.ones(3), plain, budget=2, sigmas=grid)
+    composed = integrate(lambda z, _: z, torch.ones(3), Compiled(), budget=2, sigmas=grid)
+    assert torch.equal(composed, direct)
     with pytest.raises(ScheduleError, match="load_schedule"):
-        integrate(lambda z, sigma: z, noise, {"plans": []}, budget=2)
+        integrate(lambda z, _: z, torch.ones(3), {"plans": []}, budget=2)
