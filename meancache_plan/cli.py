@@ -83,7 +83,7 @@ def calibrate(
     options = {"steps": steps, "height": height, "width": width, "frames": frames}
     options |= {"guidance": guidance, "dtype": dtype, "prompts": prompts, "seeds": seeds}
     source = _load(model, recipe, options, device, offload)
-    with _progress("calibrating") as progress:
+    with _resumable(), _progress("calibrating") as progress:
         profile = calibrate(
             source,
             read_prompts(source.recipe.prompts),
@@ -139,11 +139,13 @@ def solve(
     from meancache_plan.report.views import show_schedule
     from meancache_plan.solver import solve
 
+    if not budget:
+        raise InputError("--budget is missing: give a number, a list (8,10,13) or a range (8-25)")
     schedule = solve(
         load_profile(profile),
         parse_numbers(budget, "--budget"),
         planner=planner,
-        predictors=tuple(predictors.split(",")),
+        predictors=tuple(name.strip() for name in predictors.split(",")),
         metric=metric,
         gamma=gamma,
         max_edge=max_edge,
@@ -272,9 +274,7 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         app(arguments)
     except MeanCacheError as error:
-        Console(stderr=True, highlight=False, soft_wrap=True).print(
-            f"meancache-plan: {error}", markup=False
-        )
+        _complain(str(error))
         sys.exit(2)
 
 
@@ -313,6 +313,21 @@ def _progress(what: str) -> Generator[Callable[[int, int], None]]:
     with Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task(what, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+@contextmanager
+def _resumable() -> Generator[None]:
+    """Say that nothing is lost when the user interrupts."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        _complain("interrupted; finished samples are kept: the same command goes on from there")
+        raise
+
+
+def _complain(text: str) -> None:
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    console.print(f"meancache-plan: {text}", markup=False)
 
 
 def _console() -> Console:
