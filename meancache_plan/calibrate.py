@@ -89,7 +89,7 @@ def calibrate(
 
     Every finished sample is kept in ``PATH.partial/``; a run that was interrupted at any moment
     goes on from there, and its profile equals an uninterrupted one's bit for bit (but for the
-    measured seconds). Under ``accelerate launch`` the processes share the samples.
+    measured seconds). Processes that accelerate started together share the samples (not tested).
 
     Args:
         source: The pipeline, with its settings.
