@@ -22,34 +22,34 @@ STEPS = 8
 
 
 @pytest.fixture
-def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def cwd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty current directory."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
 @pytest.fixture
-def profile(workplace: Path) -> Path:
+def profile(cwd: Path) -> Path:
     """A profile of a closed-form flow under the default name."""
     grid = np.linspace(1.0, 0.0, STEPS + 1).tolist()
     noise = torch.randn(4, 16, generator=torch.Generator().manual_seed(0))
-    path = workplace / "meancache.profile.safetensors"
+    path = cwd / "meancache.profile.safetensors"
     save_profile(profile_flow(lambda z, sigma: z.tanh() * (1 + sigma), noise, grid), path)
     return path
 
 
 @pytest.fixture
-def model(workplace: Path, tiny_flux: FluxPipeline) -> Path:
+def model(cwd: Path, tiny_flux: FluxPipeline) -> Path:
     """A tiny pipeline's directory, with a recipe and prompt lists beside it."""
-    tiny_flux.save_pretrained(workplace / "model")
-    (workplace / "fit.txt").write_text("a cat\na dog\n")
-    (workplace / "held.txt").write_text("an owl\na cow\n")
-    (workplace / "tiny.toml").write_text(
+    tiny_flux.save_pretrained(cwd / "model")
+    (cwd / "fit.txt").write_text("a cat\na dog\n")
+    (cwd / "held.txt").write_text("an owl\na cow\n")
+    (cwd / "tiny.toml").write_text(
         f'steps = {STEPS}\nheight = {SIDE}\nwidth = {SIDE}\ndtype = "float32"\nguidance = 1.0\n'
         f"call = {{ max_sequence_length = {TEXT_LENGTH} }}\nseeds = '0'\nheldout_seeds = '9'\n"
         'prompts = "fit.txt"\nheldout_prompts = "held.txt"\n'
     )
-    return workplace / "model"
+    return cwd / "model"
 
 
 def refuse(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
@@ -71,17 +71,17 @@ def run(*arguments: str) -> None:
 
 
 def test_solve_writes_a_schedule_from_the_default_profile(
-    profile: Path, workplace: Path, capsys: pytest.CaptureFixture[str]
+    profile: Path, cwd: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run("solve", "--budget", "3,5-6")
-    assert [plan.budget for plan in load_schedule(workplace / "schedule.json").plans] == [3, 5, 6]
+    assert [plan.budget for plan in load_schedule(cwd / "schedule.json").plans] == [3, 5, 6]
     assert "schedule.json" in capsys.readouterr().out
 
 
-def test_solve_twice_writes_the_same_bytes(profile: Path, workplace: Path) -> None:
+def test_solve_twice_writes_the_same_bytes(profile: Path, cwd: Path) -> None:
     run("solve", "--budget", "4", "-o", "a.json")
     run("solve", "--budget", "4", "-o", "b.json")
-    assert (workplace / "a.json").read_bytes() == (workplace / "b.json").read_bytes()
+    assert (cwd / "a.json").read_bytes() == (cwd / "b.json").read_bytes()
 
 
 @pytest.mark.parametrize(
@@ -105,26 +105,24 @@ def test_solve_twice_writes_the_same_bytes(profile: Path, workplace: Path) -> No
 )
 def test_solve_refuses_bad_input(
     profile: Path,
-    workplace: Path,
+    cwd: Path,
     capsys: pytest.CaptureFixture[str],
     arguments: tuple[str, ...],
     reason: str,
 ) -> None:
     assert reason in refuse(capsys, "solve", *arguments)
-    assert not (workplace / "schedule.json").exists()
+    assert not (cwd / "schedule.json").exists()
 
 
-def test_solve_refuses_what_is_no_profile(
-    workplace: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_solve_refuses_what_is_no_profile(cwd: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "meancache.profile.safetensors" in refuse(capsys, "solve", "--budget", "3")
-    (workplace / "bad").write_bytes(b"not a profile")
+    (cwd / "bad").write_bytes(b"not a profile")
     assert "bad" in refuse(capsys, "solve", "bad", "--budget", "3")
-    assert "folder" in refuse(capsys, "solve", str(workplace / "folder"), "--budget", "3")
+    assert "folder" in refuse(capsys, "solve", str(cwd / "folder"), "--budget", "3")
 
 
 def test_the_whole_path_on_a_tiny_pipeline(
-    model: Path, workplace: Path, capsys: pytest.CaptureFixture[str]
+    model: Path, cwd: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run("calibrate", "model", "--recipe", "tiny.toml")
     run("solve", "--budget", "3,8")
@@ -135,47 +133,47 @@ def test_the_whole_path_on_a_tiny_pipeline(
     options = (*options, "--against", "paper.json")
     run("evaluate", *options, "--json", "e.json", "--plot", "q.png", "--sheet", "s.png", "--record")
     options = options[:-2]
-    rows = json.loads((workplace / "e.json").read_text())["rows"]
+    rows = json.loads((cwd / "e.json").read_text())["rows"]
     found = {(row["method"], row["budget"]) for row in rows}
     assert found >= {("plan", 3), ("plan", 8), ("paper", 3), ("paper", 8)}
-    assert load_schedule(workplace / "schedule.json").plans[0].measured is not None
+    assert load_schedule(cwd / "schedule.json").plans[0].measured is not None
     run("generate", *options, "--budget", "3", "--prompt", "an owl", "-o", "one.png")
-    assert Image.open(workplace / "one.png").size == (SIDE, SIDE)
+    assert Image.open(cwd / "one.png").size == (SIDE, SIDE)
     run("generate", *options, "--budget", "3", "--prompt", "an owl", "--compare", "-o", "two.png")
     run("show", "schedule.json", "--plot", "t.png")
     run("show", "meancache.profile.safetensors", "--plot", "d.png")
     for name in ("q.png", "s.png", "two.png", "t.png", "d.png"):
-        assert Image.open(workplace / name).size > (SIDE, SIDE)
+        assert Image.open(cwd / name).size > (SIDE, SIDE)
 
 
-def test_calibrate_options_override_the_recipe(model: Path, workplace: Path) -> None:
-    (workplace / "other.txt").write_text("a fish\n")
+def test_calibrate_options_override_the_recipe(model: Path, cwd: Path) -> None:
+    (cwd / "other.txt").write_text("a fish\n")
     options = ("--steps", "5", "--seeds", "1-3", "--prompts", "other.txt", "--guidance", "2")
     run("calibrate", "model", "--recipe", "tiny.toml", *options, "-o", "p")
     from meancache_plan import load_profile
 
-    found = load_profile(workplace / "p")
+    found = load_profile(cwd / "p")
     assert (found.steps, found.samples, found.settings.guidance) == (5, 3, {"guidance_scale": 2.0})
 
 
-def test_shards_are_merged(model: Path, workplace: Path) -> None:
+def test_shards_are_merged(model: Path, cwd: Path) -> None:
     options = ("model", "--recipe", "tiny.toml")
     run("calibrate", *options, "--shard", "1/2")
     run("calibrate", *options, "--shard", "2/2")
     run("merge", *(f"meancache.profile.{i}-of-2.safetensors" for i in (1, 2)), "-o", "all")
     run("solve", "all", "--budget", "3")
-    assert (workplace / "schedule.json").exists()
+    assert (cwd / "schedule.json").exists()
 
 
 def test_merge_refuses_profiles_of_different_settings(
-    model: Path, workplace: Path, capsys: pytest.CaptureFixture[str]
+    model: Path, cwd: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     options = ("model", "--recipe", "tiny.toml")
     run("calibrate", *options, "--shard", "1/2", "-o", "a")
     run("calibrate", *options, "--shard", "2/2", "--steps", "5", "-o", "b")
     assert "sigmas" in refuse(capsys, "merge", "a", "b", "-o", "all")
     assert "absent" in refuse(capsys, "merge", "a", "absent")
-    assert not (workplace / "all").exists()
+    assert not (cwd / "all").exists()
 
 
 @pytest.mark.parametrize(
@@ -208,24 +206,24 @@ def test_merge_refuses_profiles_of_different_settings(
 )
 def test_calibrate_refuses_bad_input(
     model: Path,
-    workplace: Path,
+    cwd: Path,
     capsys: pytest.CaptureFixture[str],
     arguments: tuple[str, ...],
     reason: str,
 ) -> None:
-    (workplace / "empty.txt").write_text("# nothing\n\n")
-    (workplace / "bad.toml").write_text('colour = "red"\n')
-    recipe = (workplace / "tiny.toml").read_text()
-    (workplace / "argument.toml").write_text(recipe.replace("{ ", "{ no_such_argument = 1, "))
-    (workplace / "ours.toml").write_text(recipe.replace("{ ", "{ prompt = 'x', "))
-    (workplace / "long.toml").write_text(recipe.replace(f"= {TEXT_LENGTH} }}", "= 600 }"))
-    (workplace / "occupied.partial").touch()
-    (workplace / "broken").mkdir()
-    (workplace / "broken" / "model_index.json").write_text("[1]")
+    (cwd / "empty.txt").write_text("# nothing\n\n")
+    (cwd / "bad.toml").write_text('colour = "red"\n')
+    recipe = (cwd / "tiny.toml").read_text()
+    (cwd / "argument.toml").write_text(recipe.replace("{ ", "{ no_such_argument = 1, "))
+    (cwd / "ours.toml").write_text(recipe.replace("{ ", "{ prompt = 'x', "))
+    (cwd / "long.toml").write_text(recipe.replace(f"= {TEXT_LENGTH} }}", "= 600 }"))
+    (cwd / "occupied.partial").touch()
+    (cwd / "broken").mkdir()
+    (cwd / "broken" / "model_index.json").write_text("[1]")
     if "--recipe" not in arguments:
         arguments = (*arguments, "--recipe", "tiny.toml")
     assert reason in refuse(capsys, "calibrate", *arguments)
-    assert not (workplace / "meancache.profile.safetensors").exists()
+    assert not (cwd / "meancache.profile.safetensors").exists()
 
 
 @pytest.mark.parametrize(
@@ -254,17 +252,17 @@ def test_calibrate_refuses_bad_input(
 def test_replaying_commands_refuse_bad_input(
     model: Path,
     profile: Path,
-    workplace: Path,
+    cwd: Path,
     capsys: pytest.CaptureFixture[str],
     arguments: tuple[str, ...],
     reason: str,
 ) -> None:
     run("solve", "--budget", "3")
-    (workplace / "bad.json").write_text('{"format": "meancache-schedule", "version": 99}')
-    (workplace / "plan.json").write_bytes((workplace / "schedule.json").read_bytes())
+    (cwd / "bad.json").write_text('{"format": "meancache-schedule", "version": 99}')
+    (cwd / "plan.json").write_bytes((cwd / "schedule.json").read_bytes())
     run("solve", "--budget", "4", "-o", "four.json")
     short = profile_flow(lambda z, _: z, torch.ones(1, 4), np.linspace(1, 0, 6).tolist())
-    save_profile(short, workplace / "short.profile")
+    save_profile(short, cwd / "short.profile")
     run("solve", "short.profile", "--budget", "3", "-o", "short.json")
     if arguments[0] != "show":
         arguments = (*arguments, "--recipe", "tiny.toml")
@@ -272,19 +270,17 @@ def test_replaying_commands_refuse_bad_input(
 
 
 def test_a_schedule_of_another_model_is_refused(
-    model: Path, workplace: Path, capsys: pytest.CaptureFixture[str]
+    model: Path, cwd: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run("calibrate", "model", "--recipe", "tiny.toml")
     run("solve", "--budget", "3")
-    text = (workplace / "schedule.json").read_text()
-    (workplace / "schedule.json").write_text(
-        re.sub(r"sha256:\w{8}", "sha256:00000000", text, count=1)
-    )
+    text = (cwd / "schedule.json").read_text()
+    (cwd / "schedule.json").write_text(re.sub(r"sha256:\w{8}", "sha256:00000000", text, count=1))
     message = refuse(capsys, "evaluate", "model", "--recipe", "tiny.toml")
     assert "another denoiser" in message
 
 
-def test_a_refusal_in_a_real_process_is_one_message_and_exit_code_2(workplace: Path) -> None:
+def test_a_refusal_in_a_real_process_is_one_message_and_exit_code_2(cwd: Path) -> None:
     command = [sys.executable, "-m", "meancache_plan", "solve", "--budget", "x"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
