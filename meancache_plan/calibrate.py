@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from accelerate import PartialState
 from torch import Tensor
 
 from meancache_plan.artifact import Generation, ModelIdentity
@@ -89,7 +88,7 @@ def calibrate(
 
     Every finished sample is kept in ``PATH.partial/``; a run that was interrupted at any moment
     goes on from there, and its profile equals an uninterrupted one's bit for bit (but for the
-    measured seconds). Processes that accelerate started together share the samples (not tested).
+    measured seconds). To use several devices, give each a ``shard`` and merge the profiles.
 
     Args:
         source: The pipeline, with its settings.
@@ -119,11 +118,7 @@ def calibrate(
         return profile
     with partial.open():
         _record_missing(source, jobs, partial, progress)
-    state = PartialState()
-    state.wait_for_everyone()
-    if state.is_main_process:
-        partial.finish(jobs)
-    state.wait_for_everyone()
+    partial.finish(jobs)
     return load_profile(path)
 
 
@@ -167,10 +162,9 @@ def _jobs(prompts: Sequence[str], seeds: Sequence[int]) -> list[Job]:
 def _record_missing(
     source: Source, jobs: Sequence[Job], partial: Partial, progress: Progress
 ) -> None:
-    """Record and keep this process's share of the samples that are not there yet."""
-    state = PartialState()
+    """Record and keep the samples that are not there yet."""
     progress(sum(map(partial.has, jobs)), len(jobs))
-    for job in jobs[state.process_index :: state.num_processes]:
+    for job in jobs:
         if not partial.has(job):
             trajectory, seconds = source.record(job.prompt, job.seed)
             partial.keep(job, trajectory, seconds)

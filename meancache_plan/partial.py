@@ -93,7 +93,7 @@ class Partial:
 
     def finish(self, jobs: Sequence[Job]) -> None:
         """Write the profile of these samples, all of which are done, and drop the folder."""
-        settings = self._settings or self._read_settings()
+        settings = self._settings
         if settings is None or self.path.exists():
             raise InputError(
                 f"{self.path}: was written, or {self.folder} removed, by somebody else meanwhile: "
