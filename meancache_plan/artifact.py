@@ -98,11 +98,18 @@ class JvpInterval(_Strict):
     window: Annotated[int, Field(ge=1, le=runtime.MAX_STEPS)]
 
 
+class ReleasedInterval(_Strict):
+    """The rule of MeanCache's released scripts, step by step over the last ``span`` steps (K)."""
+
+    predictor: Literal["released"] = "released"
+    span: Annotated[int, Field(ge=1, le=runtime.MAX_STEPS)]
+
+
 class AdamsInterval(_Strict):
     """Grid Adams–Bashforth over the last ``order`` knots, each term scaled by its gain."""
 
     predictor: Literal["adams"] = "adams"
-    order: Annotated[int, Field(ge=2, le=runtime.MAX_ORDER)]
+    order: Annotated[int, Field(ge=1, le=runtime.MAX_ORDER)]
     gains: Annotated[tuple[Real, ...], Field(fail_fast=True, max_length=runtime.MAX_ORDER)]
 
     @model_validator(mode="after")
@@ -114,7 +121,9 @@ class AdamsInterval(_Strict):
         return self
 
 
-Interval = Annotated[HoldInterval | JvpInterval | AdamsInterval, Field(discriminator="predictor")]
+Interval = Annotated[
+    HoldInterval | JvpInterval | ReleasedInterval | AdamsInterval, Field(discriminator="predictor")
+]
 
 
 class Measured(_Strict):
@@ -159,6 +168,8 @@ def _check_history(interval: Interval, where: str, start: int, known: int) -> No
     """Refuse a predictor that needs velocities from before the first step."""
     if isinstance(interval, JvpInterval) and interval.window > start:
         raise ValueError(f"{where}.window: reaches {interval.window} steps back from step {start}")
+    if isinstance(interval, ReleasedInterval) and interval.span > start + 1:
+        raise ValueError(f"{where}.span: reaches {interval.span} steps back from step {start + 1}")
     if isinstance(interval, AdamsInterval) and interval.order > known:
         raise ValueError(
             f"{where}.order: order {interval.order} needs {interval.order} knots, {known} are known"

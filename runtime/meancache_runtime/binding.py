@@ -1,53 +1,49 @@
 """Predictors as linear forms, and their binding to a σ grid (pure Python, no torch).
 
-Every predictor of an average velocity ``û(t→s)`` is linear in velocities, so it is a
-:data:`LinearForm`: step → weight of the velocity that the denoiser gave at that step. The
-functions here are the only place where the predictors' formulas stand; the compiler scores
-edges with them, and :func:`bind` turns a plan into the weights that replay uses.
+Every predictor is linear in velocities, so what it answers a step with is a :data:`LinearForm`:
+step → weight of the velocity that the denoiser gave at that step. The functions here are the only
+place where the predictors' formulas stand; the compiler scores edges with them, and :func:`bind`
+turns a plan into the weights that replay uses.
 
 Notation: ``sigmas`` σ₀ … σ_T, step i goes σᵢ → σᵢ₊₁, an interval t→s covers steps t … s−1,
 ``h = σ_s − σ_t``.
 """
 
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from .schedule import Adams, Hold, Jvp, Plan
+from .schedule import Adams, Hold, Jvp, Plan, Predictor, Released
 
 LinearForm = dict[int, float]
 """Step → weight: ``Σ weight · v[step]``."""
 
 
 @dataclass(frozen=True, slots=True)
-class BoundInterval:
-    """One interval, ready to replay: ``û = Σ weight · (fresh velocity of knot step)``.
+class BoundPlan:
+    """A plan whose weights are bound to one σ grid: knots, and the form of every step.
 
-    ``is_plain`` says that û is the velocity of the interval's own knot, unchanged: replay then
-    hands on the denoiser's own tensor, bit for bit.
+    Attributes:
+        sigmas: σ₀ … σ_T.
+        knots: Steps at which the denoiser runs, ascending; the first is 0.
+        forms: For each of the T steps, û as weights of fresh velocities of knots up to that step.
+            Steps with equal forms between two knots are taken with one and the same û.
     """
 
-    start: int
-    end: int
-    form: LinearForm
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether û is exactly the fresh velocity of the interval's own knot."""
-        return self.form == {self.start: 1.0}
-
-
-@dataclass(frozen=True, slots=True)
-class BoundPlan:
-    """A plan whose weights are bound to one σ grid of ``len(sigmas) - 1`` steps."""
-
     sigmas: tuple[float, ...]
-    intervals: tuple[BoundInterval, ...]
+    knots: tuple[int, ...]
+    forms: tuple[LinearForm, ...]
 
     @property
     def steps(self) -> int:
         """Number of sampler steps T."""
-        return len(self.sigmas) - 1
+        return len(self.forms)
+
+    def is_plain(self, step: int) -> bool:
+        """Whether û of a step is exactly the fresh velocity of the latest knot, unchanged."""
+        knot = self.knots[bisect_right(self.knots, step) - 1]
+        return self.forms[step] == {knot: 1.0}
 
 
 def combine(terms: Sequence[tuple[float, Mapping[int, float]]]) -> LinearForm:
@@ -82,10 +78,48 @@ def jvp(
     ``JVP = (u(r→t) − v_r) / (σ_t − σ_r)``. ``applied[i]`` is the velocity that step i moved
     with, ``instantaneous[i]`` the velocity known at step i; on a full trajectory both are v_i.
     """
+    return _extrapolate({start: 1.0}, sigmas, start, end, window, applied, instantaneous)
+
+
+def released(
+    sigmas: Sequence[float],
+    start: int,
+    end: int,
+    span: int,
+    applied: Sequence[LinearForm],
+    instantaneous: Sequence[LinearForm],
+) -> list[LinearForm]:
+    """What MeanCache's released scripts take the steps of start→end with, one form each.
+
+    The knot's own step is taken with v_t. A cached step i repeats the velocity of step i − 1, plus
+    the JVP of :func:`jvp` over the last ``span`` steps, carried over step i alone; what it gives
+    counts for the windows of the steps after it. ``applied`` and ``instantaneous`` are as for
+    :func:`jvp`, of the steps before ``start``. A span of 1 repeats v_t itself.
+    """
+    fresh: LinearForm = {start: 1.0}
+    moved, known = [*applied[:start], fresh], [*instantaneous[:start], fresh]
+    for i in range(start + 1, end):
+        answer = _extrapolate(moved[-1], sigmas, i, i + 1, span, moved, known)
+        moved.append(answer)
+        known.append(answer)
+    return moved[start:]
+
+
+def _extrapolate(
+    base: LinearForm,
+    sigmas: Sequence[float],
+    start: int,
+    end: int,
+    window: int,
+    applied: Sequence[Mapping[int, float]],
+    instantaneous: Sequence[Mapping[int, float]],
+) -> LinearForm:
+    """``base + (σ_end − σ_start)·JVP`` over the last ``window`` steps; ``base`` if JVP is zero."""
     r = start - window
     slope = (sigmas[end] - sigmas[start]) / (sigmas[start] - sigmas[r])
     past = average(sigmas, r, start, applied)
-    return combine([(1.0, {start: 1.0}), (slope, past), (-slope, instantaneous[r])])
+    change = combine([(slope, past), (-slope, instantaneous[r])])
+    return combine([(1.0, base), (1.0, change)]) if change else base
 
 
 def adams(
@@ -123,26 +157,39 @@ def _mean_product(sigmas: Sequence[float], start: int, end: int, nodes: Sequence
 
 
 def bind(plan: Plan, sigmas: Sequence[float]) -> BoundPlan:
-    """Compute the weights of every interval of ``plan`` on the grid ``sigmas``.
+    """Compute the weights of every step of ``plan`` on the grid ``sigmas``.
 
-    ``sigmas`` has length T + 1 and is strictly monotone. A ``jvp`` window reaches back over the
-    steps as replay took them: a knot's instantaneous velocity is the fresh one, a cached step's
-    is the û that it was answered with.
+    ``sigmas`` has length T + 1 and is strictly monotone. A window reaches back over the steps as
+    replay took them: a knot's instantaneous velocity is the fresh one, a cached step's is the û
+    that it was answered with.
     """
     applied: list[LinearForm] = []
     instantaneous: list[LinearForm] = []
-    intervals: list[BoundInterval] = []
     ends = (*plan.knots[1:], len(sigmas) - 1)
-    for n, (start, end, predictor) in enumerate(zip(plan.knots, ends, plan.intervals, strict=True)):
-        fresh: LinearForm = {start: 1.0}
-        match predictor:
-            case Hold():
-                form = fresh
-            case Jvp(window):
-                form = jvp(sigmas, start, end, window, applied, instantaneous)
-            case Adams(gains):
-                form = adams(sigmas, plan.knots[: n + 1], end, gains)
-        intervals.append(BoundInterval(start, end, form))
-        applied += [form] * (end - start)
-        instantaneous += [fresh] + [form] * (end - start - 1)
-    return BoundPlan(tuple(sigmas), tuple(intervals))
+    for n, (end, predictor) in enumerate(zip(ends, plan.intervals, strict=True)):
+        forms = _forms(predictor, sigmas, plan.knots[: n + 1], end, applied, instantaneous)
+        applied += forms
+        instantaneous += [{plan.knots[n]: 1.0}, *forms[1:]]
+    return BoundPlan(tuple(sigmas), plan.knots, tuple(applied))
+
+
+def _forms(
+    predictor: Predictor,
+    sigmas: Sequence[float],
+    knots: Sequence[int],
+    end: int,
+    applied: Sequence[LinearForm],
+    instantaneous: Sequence[LinearForm],
+) -> list[LinearForm]:
+    """What each step of ``knots[-1]→end`` is taken with; see :func:`jvp` for the last two."""
+    start = knots[-1]
+    match predictor:
+        case Hold():
+            form: LinearForm = {start: 1.0}
+        case Jvp(window):
+            form = jvp(sigmas, start, end, window, applied, instantaneous)
+        case Adams(gains):
+            form = adams(sigmas, knots, end, gains)
+        case Released(span):
+            return released(sigmas, start, end, span, applied, instantaneous)
+    return [form] * (end - start)

@@ -7,7 +7,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from .binding import BoundInterval, BoundPlan, bind
+from .binding import BoundPlan, bind
 from .errors import GridMismatchError, ReplayError, StepCountError
 from .schedule import Replayable, Schedule, as_schedule
 
@@ -28,12 +28,13 @@ class ReplayStats:
 class Replay:
     """A plan's step machine: ask :attr:`due`, then :meth:`advance`, once a sampler step.
 
-    Fresh velocities are kept in float32 (or wider), and only while a later interval needs them.
+    Each distinct û is combined once. Fresh velocities are kept in float32 (or wider), and only
+    while a later step needs them.
 
     Example:
         >>> import torch
-        >>> from meancache_runtime.binding import BoundInterval, BoundPlan
-        >>> plan = BoundPlan((1.0, 0.5, 0.0), (BoundInterval(0, 2, {0: 1.0}),))
+        >>> from meancache_runtime.binding import BoundPlan
+        >>> plan = BoundPlan(sigmas=(1.0, 0.5, 0.0), knots=(0,), forms=({0: 1.0}, {0: 1.0}))
         >>> machine = Replay(plan)
         >>> machine.due
         True
@@ -43,11 +44,20 @@ class Replay:
 
     def __init__(self, plan: BoundPlan) -> None:
         self.plan = plan
-        self._interval_at = {interval.start: interval for interval in plan.intervals}
-        self._last_use = {
-            step: interval.start for interval in plan.intervals for step in interval.form
-        }
+        self._knots = frozenset(plan.knots)
+        self._combined = frozenset(filter(self._combines, range(plan.steps)))
+        self._last_use = {k: step for step in sorted(self._combined) for k in plan.forms[step]}
         self.reset()
+
+    def _combines(self, step: int) -> bool:
+        """Whether û is formed at a step: neither that of the step before nor a knot's own v."""
+        own = step in self._knots and self.plan.is_plain(step)
+        return not own and not self._repeats(step)
+
+    def _repeats(self, step: int) -> bool:
+        """Whether a step is taken with the very û of the step before."""
+        forms = self.plan.forms
+        return step not in self._knots and forms[step] == forms[step - 1]
 
     def reset(self) -> None:
         """Forget the run: back to step 0, no tensor kept."""
@@ -58,7 +68,7 @@ class Replay:
     @property
     def due(self) -> bool:
         """Whether the denoiser must run at this step."""
-        return self.step in self._interval_at
+        return self.step in self._knots
 
     @property
     def done(self) -> bool:
@@ -73,47 +83,52 @@ class Replay:
                 step its values are ignored.
 
         Returns:
-            û of the current interval, with the dtype and shape of the knot's velocity. Do not
-            change it in place.
+            û of this step, with the dtype and shape of the knot's velocity. Do not change it in
+            place.
 
         Raises:
             ReplayError: All steps have been taken; call :meth:`reset` first.
         """
         if self.done:
             raise ReplayError(f"all {self.plan.steps} steps are taken; reset() before a new run")
-        interval = self._interval_at.get(self.step)
-        if interval is not None:
-            self._answer = self._refresh(interval, velocity)
-        self.step += 1
+        if self.due:
+            self._log(velocity)
+            self._answer = velocity
         answer = self._answer
-        assert answer is not None  # step 0 is a knot: every plan's first interval starts there
-        if self.done:
-            self._fresh, self._answer = {}, None
-        return answer
-
-    def _refresh(self, interval: BoundInterval, velocity: Tensor) -> Tensor:
-        """Log a fresh velocity, form û, and drop what no later interval needs."""
-        start = interval.start
-        if self._last_use.get(start, -1) > start or not interval.is_plain:
-            wide = torch.promote_types(velocity.dtype, torch.float32)
-            self._fresh[start] = velocity.to(wide, copy=True)
-        if not interval.is_plain:
-            answer = self._combination(interval, velocity).to(velocity.dtype)
-        elif interval.end - start > 1:
+        assert answer is not None  # step 0 is a knot of every plan
+        if self.step in self._combined:
+            answer = self._combination(answer)
+        elif self.due and self._serves_again():
             answer = velocity.clone()  # the host may reuse its tensor while this one still serves
-        else:
-            answer = velocity
-        for step in [step for step in self._fresh if self._last_use.get(step, -1) <= start]:
-            del self._fresh[step]
+        self._answer = answer
+        self._forget_unneeded()
+        self.step += 1
+        if self.done:
+            self._answer = None
         return answer
 
-    def _combination(self, interval: BoundInterval, like: Tensor) -> Tensor:
-        """``Σ weight · fresh velocity``, in the precision of the log."""
+    def _log(self, velocity: Tensor) -> None:
+        """Keep a fresh velocity if û of this or a later step is formed from it."""
+        if self.step in self._last_use:
+            wide = torch.promote_types(velocity.dtype, torch.float32)
+            self._fresh[self.step] = velocity.to(wide, copy=True)
+
+    def _serves_again(self) -> bool:
+        """Whether the next step is taken with the same û."""
+        return self.step + 1 < self.plan.steps and self._repeats(self.step + 1)
+
+    def _forget_unneeded(self) -> None:
+        """Drop the velocities that no later step needs."""
+        for step in [step for step in self._fresh if self._last_use[step] <= self.step]:
+            del self._fresh[step]
+
+    def _combination(self, like: Tensor) -> Tensor:
+        """This step's ``Σ weight · fresh velocity`` in the log's precision, rounded once."""
         total: Tensor | None = None
-        for step, weight in interval.form.items():
+        for step, weight in self.plan.forms[self.step].items():
             fresh = self._fresh[step]
             total = fresh * weight if total is None else total.add_(fresh, alpha=weight)
-        return torch.zeros_like(like) if total is None else total
+        return torch.zeros_like(like) if total is None else total.to(like.dtype)
 
 
 def integrate(

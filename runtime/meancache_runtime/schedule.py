@@ -44,13 +44,20 @@ class Jvp:
 
 
 @dataclass(frozen=True, slots=True)
+class Released:
+    """The rule of MeanCache's released scripts, step by step over the last ``span`` steps (K)."""
+
+    span: int
+
+
+@dataclass(frozen=True, slots=True)
 class Adams:
     """Adams–Bashforth over the last ``len(gains)`` knots, each term scaled by its gain."""
 
     gains: tuple[float, ...]
 
 
-Predictor = Hold | Jvp | Adams
+Predictor = Hold | Jvp | Released | Adams
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,22 +262,27 @@ def _predictor(value: Any, where: str, known: int, start: int) -> Predictor:
             read_object(value, where, ("predictor",))
             return Hold()
         case "jvp":
-            got = read_object(value, where, ("predictor", "window"))
-            window = read_integer(got["window"], f"{where}.window", 1, MAX_STEPS)
-            if window > start:
-                raise ScheduleError(
-                    f"{where}.window: reaches {window} steps back from step {start}"
-                )
-            return Jvp(window)
+            return Jvp(_reach(value, where, "window", start))
+        case "released":
+            return Released(_reach(value, where, "span", start + 1))
         case "adams":
             return _adams(value, where, known)
         case name:
             raise ScheduleError(f"{where}: unknown predictor {quote(name)}")
 
 
+def _reach(value: Any, where: str, key: str, step: int) -> int:
+    """The one other key of an interval: how many steps it looks back from ``step``."""
+    got = read_object(value, where, ("predictor", key))
+    reach = read_integer(got[key], f"{where}.{key}", 1, MAX_STEPS)
+    if reach > step:
+        raise ScheduleError(f"{where}.{key}: reaches {reach} steps back from step {step}")
+    return reach
+
+
 def _adams(value: Any, where: str, known: int) -> Adams:
     got = read_object(value, where, ("predictor", "order", "gains"))
-    order = read_integer(got["order"], f"{where}.order", 2, MAX_ORDER)
+    order = read_integer(got["order"], f"{where}.order", 1, MAX_ORDER)
     if order > known:
         raise ScheduleError(f"{where}.order: order {order} needs {order} knots, {known} are known")
     entries = read_list(got["gains"], f"{where}.gains", MAX_ORDER)
@@ -283,7 +295,7 @@ def _adams(value: Any, where: str, known: int) -> Adams:
 def _annotations(top: dict[str, Any]) -> None:
     """Validate what replay does not use: how samples were made, and where plans come from."""
     optional(top["generation"], "generation", _generation)
-    optional(top["provenance"], "provenance", _provenance)
+    optional(top["provenance"], "provenance", _opaque)
 
 
 def _generation(value: Any, where: str) -> None:
@@ -301,16 +313,10 @@ def _generation(value: Any, where: str) -> None:
     read_text(got["dtype"], f"{where}.dtype")
 
 
-def _provenance(value: Any, where: str) -> None:
-    keys = ("tool", "planner", "predictors", "metric", "gamma", "max_edge", "profile", "samples")
-    got = read_object(value, where, keys)
-    for key in ("tool", "planner", "metric", "profile"):
-        read_text(got[key], f"{where}.{key}")
-    for i, name in enumerate(read_list(got["predictors"], f"{where}.predictors", MAX_ITEMS)):
-        read_text(name, f"{where}.predictors[{i}]")
-    read_number(got["gamma"], f"{where}.gamma", 0.0, 1e6)
-    read_integer(got["max_edge"], f"{where}.max_edge", 1, MAX_STEPS)
-    read_integer(got["samples"], f"{where}.samples", 1, 1_000_000_000)
+def _opaque(value: Any, where: str) -> None:
+    """For people and the compiler: any object, whatever it holds."""
+    if not isinstance(value, dict):
+        raise ScheduleError(f"{where}: must be an object")
 
 
 def _measured(value: Any, where: str) -> None:

@@ -116,17 +116,18 @@ def test_adams_is_exact_for_polynomials_below_its_order(order):
 def test_jvp_inside_the_previous_interval_is_exactly_hold():
     """Replay moved there with one velocity, so the average's slope is zero."""
     plan = by_hand.schedule(20, (0, 4, 9, 14), [Hold(), Jvp(4), Jvp(3), Jvp(1)]).plans[0]
-    assert all(interval.is_plain for interval in bind(plan, SIGMAS).intervals)
+    bound = bind(plan, SIGMAS)
+    assert all(bound.is_plain(step) for step in range(20))
 
 
 def test_jvp_reads_the_fresh_velocity_of_a_knot_and_the_answer_of_a_cached_step():
     sigmas = [1.0, 0.75, 0.5, 0.25, 0.0]
     at_knot = bind(by_hand.schedule(4, (0, 1, 3), [Hold(), Hold(), Jvp(3)]).plans[0], sigmas)
     v0, v1 = 1.0, 4.0  # u(0→3) = (v0 + 2·v1) / 3 = 3, slope (u − v0) / −0.75, h = −0.25
-    form = at_knot.intervals[2].form
+    form = at_knot.forms[3]
     assert form[0] * v0 + form[1] * v1 == pytest.approx((3 - v0) * (0.25 / 0.75))
     cached = bind(by_hand.schedule(4, (0, 2, 3), [Hold(), Hold(), Jvp(2)]).plans[0], sigmas)
-    form = cached.intervals[2].form  # r = 1 is a cached step answered with v0; u = (v0 + v2) / 2
+    form = cached.forms[3]  # r = 1 is a cached step answered with v0; u = (v0 + v2) / 2
     assert form[0] * v0 + form[2] * v1 == pytest.approx((2.5 - v0) * (0.25 / 0.5))
 
 
@@ -232,7 +233,7 @@ def test_answers_have_the_velocitys_dtype_and_the_log_is_wide(dtype):
     first = torch.linspace(1, 2, 1000).to(dtype)
     second = first * 1.01
     answers = [replay.advance(first if step < 10 else second) for step in range(11)]
-    answer, form = answers[-1], replay.plan.intervals[1].form
+    answer, form = answers[-1], replay.plan.forms[10]
     exact = form[0] * first.double() + form[10] * second.double()
     assert answer.dtype == dtype
     error = (answer.double() - exact).abs() / exact.abs()
