@@ -1,10 +1,8 @@
 """Diffusers pipelines: load, identify, record a full run, generate a sample."""
 
-import hashlib
-import re
 import time
 import warnings
-from contextlib import nullcontext
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,12 +17,12 @@ from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 from torch import Tensor
 
 from meancache_plan import catalog
+from meancache_plan.adapters import call, revision, steps
 from meancache_plan.artifact import Generation, ModelIdentity
 from meancache_plan.errors import InputError, MeanCacheError
 from meancache_plan.recipe import Recipe
-from meancache_plan.record import Tape, Trajectory
+from meancache_plan.record import Trajectory
 from meancache_runtime import identity
-from meancache_runtime.intercept import Interception
 
 OFFLOADS = ("none", "model", "sequential")
 """Which parts of a pipeline wait on the CPU: nothing, whole models, or single layers."""
@@ -50,14 +48,13 @@ class Sample:
 class Pipeline:
     """A diffusers pipeline together with the recipe that its samples are made by."""
 
-    def __init__(
-        self, pipe: Any, recipe: Recipe, model_id: str, revision: str | None = None
-    ) -> None:
+    def __init__(self, pipe: Any, recipe: Recipe, model_id: str, commit: str | None = None) -> None:
         self.pipe = pipe
         self.recipe = recipe
         self._id = model_id
-        self._revision = revision
-        self._arguments = _call_arguments(recipe)
+        self._commit = commit
+        self._arguments = call.arguments(recipe)
+        self._answers = steps.Answers()
 
     @property
     def device(self) -> torch.device:
@@ -68,11 +65,11 @@ class Pipeline:
         """What a schedule for this model says to recognise it."""
         return ModelIdentity(
             id=self._id,
-            revision=self._revision,
+            revision=self._commit,
             fingerprint=identity.fingerprint(self.pipe),
             pipeline=type(self.pipe).__name__,
             scheduler=type(self.pipe.scheduler).__name__,
-            adapters=_active_adapters(self.pipe),
+            adapters=revision.active_adapters(self.pipe),
         )
 
     def generation(self) -> Generation:
@@ -108,33 +105,67 @@ class Pipeline:
             UnsupportedSchedulerError: The scheduler takes no plain Euler steps.
             InputError: The pipeline refuses the recipe's arguments.
         """
-        identity.check_euler(self.pipe.scheduler)
-        scheduler = self.pipe.scheduler
-        tape: Tape | None = None
         times: list[float] = []
 
-        def tap(model_output: Tensor, timestep: Any, sample: Tensor, *a: Any, **k: Any) -> Any:
-            nonlocal tape
-            if tape is None:
-                tape = Tape([float(sigma) for sigma in scheduler.sigmas], sample)
-            result = scheduler.step(model_output, timestep, sample, *a, **k)
-            tape.append(model_output, result[0])
-            if len(times) == 0 or scheduler.step_index == len(tape.sigmas) - 1:
-                self._synchronize()
-                times.append(time.perf_counter())
-            return result
+        def tick() -> None:
+            self._synchronize()
+            times.append(time.perf_counter())
 
-        interception = Interception(self.pipe, {"scheduler": {"step": tap}}, nullcontext)
-        try:
-            self.run(prompt, seed, output_type="latent")
-        finally:
-            interception.remove()
-        if tape is None:
-            raise InputError(
-                f"{type(self.pipe).__name__} made no scheduler step: nothing to record"
-            )
+        tape = steps.record(self.pipe, self._answers, self._plain(prompt, seed), tick)
         trajectory = tape.trajectory()
         return trajectory, (times[-1] - times[0]) / max(len(trajectory.sigmas) - 2, 1)
+
+    def record_batch(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Trajectory]:
+        """Run all steps of several samples in one call: a trajectory each, as ``record`` has it.
+
+        Raises:
+            As ``record``.
+        """
+        run = self._plain(prompts, seeds)
+        whole = steps.record(self.pipe, self._answers, run, lambda: None).trajectory()
+        return [
+            Trajectory(whole.sigmas, whole.latents[:, i : i + 1], whole.velocities[:, i : i + 1])
+            for i in range(len(prompts))
+        ]
+
+    def resume(
+        self,
+        prompt: str | Sequence[str],
+        seed: int | Sequence[int],
+        step: int,
+        latents: Tensor,
+        until: int | None = None,
+    ) -> Trajectory:
+        """Run the steps ``step`` … ``until`` − 1 from given latents; the other steps cost nothing.
+
+        The velocity at any state is ``resume(…, step, latents, step + 1).velocities[0]``. The
+        denoiser runs ``until`` − ``step`` steps, and one more if no call of its form was seen
+        before (``record`` shows it). Guidance that remembers earlier steps is not reproduced.
+
+        Args:
+            prompt: One text, or n texts for one batched call.
+            seed: One seed, or n of them.
+            step: First step taken, 0 … T − 1.
+            latents: z at σ_step in the pipeline's own layout: [1, …] as ``record`` returns them,
+                or [n, …].
+            until: The step to stop before, step + 1 … T; T by default.
+
+        Returns:
+            The steps taken: ``sigmas`` σ_step … σ_until, ``latents`` [until − step + 1, n, …],
+            ``velocities`` [until − step, n, …].
+
+        Raises:
+            InputError: A step is out of range, the latents' shape is not the pipeline's, or the
+                pipeline refuses the recipe's arguments.
+            UnsupportedSchedulerError: The scheduler takes no plain Euler steps.
+        """
+        total = self.recipe.steps
+        until = total if until is None else until
+        if not 0 <= step < until <= total:
+            raise InputError(f"steps {step} to {until}: choose 0 <= step < until <= {total}")
+        given = {} if step else {"latents": latents}
+        run = self._plain(prompt, seed, **given)
+        return steps.resume(self.pipe, self._answers, run, latents, step, until)
 
     def generate(self, prompt: str, seed: int, *, steps: int | None = None) -> Sample:
         """Make one sample, with the pipeline as it is now (attached or not).
@@ -159,9 +190,21 @@ class Pipeline:
         frames = np.clip(np.asarray(pictures, dtype=np.float32), 0.0, 1.0)
         return Sample(last[0].detach().float().cpu(), frames, seconds)
 
-    def run(self, prompt: str, seed: int, *, steps: int | None = None, **extra: Any) -> Any:
-        """Call the pipeline with the recipe's arguments; the noise is drawn on the CPU."""
-        generator = torch.Generator("cpu").manual_seed(seed)
+    def run(
+        self,
+        prompt: str | Sequence[str],
+        seed: int | Sequence[int],
+        *,
+        steps: int | None = None,
+        **extra: Any,
+    ) -> Any:
+        """Call the pipeline with the recipe's arguments; the noise is drawn on the CPU.
+
+        Several prompts, with a seed each, go into one batched call.
+        """
+        arguments, generator = self._arguments, call.generators(seed)
+        if not isinstance(prompt, str):
+            prompt, arguments = list(prompt), call.repeated(arguments, len(prompt))
         steps = self.recipe.steps if steps is None else steps
         try:
             with torch.no_grad():
@@ -169,7 +212,7 @@ class Pipeline:
                     prompt=prompt,
                     num_inference_steps=steps,
                     generator=generator,
-                    **self._arguments,
+                    **arguments,
                     **extra,
                 )
         except MeanCacheError:
@@ -179,6 +222,12 @@ class Pipeline:
                 f"{type(self.pipe).__name__} refuses the recipe's arguments ({error}): change its "
                 "guidance_argument, negative_prompt, size or [call]"
             ) from error
+
+    def _plain(
+        self, prompt: str | Sequence[str], seed: int | Sequence[int], **extra: Any
+    ) -> Callable[[], Any]:
+        """A call of the pipeline that decodes nothing."""
+        return lambda: self.run(prompt, seed, output_type="latent", **extra)
 
     def _synchronize(self) -> None:
         if self.device.type == "cuda":
@@ -217,8 +266,10 @@ def load(
     pipe.set_progress_bar_config(disable=True)
     _place(pipe, device, offload)
     if Path(source).is_dir():
-        return Pipeline(pipe, recipe, Path(source).resolve().name, _weights_revision(Path(source)))
-    return Pipeline(pipe, recipe, model, _hub_commit(pipe) or recipe.revision)
+        return Pipeline(
+            pipe, recipe, Path(source).resolve().name, revision.weights_revision(Path(source))
+        )
+    return Pipeline(pipe, recipe, model, revision.hub_commit(pipe) or recipe.revision)
 
 
 def quieten() -> None:
@@ -240,51 +291,3 @@ def _place(pipe: Any, device: str | None, offload: str) -> None:
             f"--device {device or 'default'} with --offload {offload}: not usable here "
             f"({str(error).splitlines()[0]})"
         ) from error
-
-
-def _call_arguments(recipe: Recipe) -> dict[str, Any]:
-    """The pipeline's keyword arguments that a recipe fixes; what it leaves open is not passed."""
-    arguments = {
-        "height": recipe.height,
-        "width": recipe.width,
-        "num_frames": recipe.frames,
-        recipe.guidance_argument: recipe.guidance,
-        "negative_prompt": recipe.negative_prompt,
-    }
-    return {k: v for k, v in arguments.items() if v is not None} | dict(recipe.call)
-
-
-def _weights_revision(folder: Path) -> str:
-    """Tell trainings of a local model apart: SHA-256 over its weight files' names, sizes and ends.
-
-    Of each file the first and last MiB count: enough, as training changes every tensor.
-    """
-    total = hashlib.sha256()
-    for file in sorted(folder.rglob("*")):
-        if file.suffix in (".safetensors", ".bin"):
-            size = file.stat().st_size
-            with file.open("rb") as stream:
-                head = stream.read(1 << 20)
-                stream.seek(max(0, size - (1 << 20)))
-                tail = stream.read()
-            total.update(f"{file.relative_to(folder).as_posix()} {size}\n".encode() + head + tail)
-    return f"weights-sha256:{total.hexdigest()}"
-
-
-def _hub_commit(pipe: Any) -> str | None:
-    """The commit of the hub snapshot that a pipeline's denoiser was loaded from."""
-    for module in identity.denoisers(pipe).values():
-        found = re.search(r"snapshots[/\\]([0-9a-f]{40})", str(module.config.get("_name_or_path")))
-        if found is not None:
-            return found[1]
-    return None
-
-
-def _active_adapters(pipe: Any) -> tuple[str, ...]:
-    """Names of the LoRA adapters in use."""
-    if not getattr(pipe, "peft_config", None) and not hasattr(pipe, "get_active_adapters"):
-        return ()
-    try:
-        return tuple(sorted(pipe.get_active_adapters()))
-    except (ValueError, AttributeError):  # diffusers: no PEFT backend, so no adapter either
-        return ()
