@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 
 import torch
 from torch import Tensor
 
-from meancache_runtime.schedule import Adams, Grid, Hold, Jvp, Plan, Predictor, Schedule
+from meancache_runtime.schedule import Adams, Grid, Hold, Jvp, Plan, Predictor, Released, Schedule
 
 
 def schedule(
@@ -39,10 +39,8 @@ def answers(plan: Plan, sigmas: Sequence[float], fresh: Sequence[Tensor]) -> lis
         end = (*plan.knots, len(sigmas) - 1)[n + 1]
         v = fresh[n].double()
         if isinstance(predictor, Jvp):
-            r = start - predictor.window
-            moved = sum((sigmas[i + 1] - sigmas[i]) * applied[i] for i in range(r, start))
-            span = sigmas[start] - sigmas[r]
-            v_hat = v + (sigmas[end] - sigmas[start]) * (moved / span - known[r]) / span
+            slope = jvp(sigmas, start - predictor.window, start, applied, known)
+            v_hat = v + (sigmas[end] - sigmas[start]) * slope
         elif isinstance(predictor, Adams):
             nodes = [(sigmas[k], fresh[i].double()) for i, k in enumerate(plan.knots[: n + 1])]
             v_hat = torch.zeros_like(v)
@@ -52,9 +50,54 @@ def answers(plan: Plan, sigmas: Sequence[float], fresh: Sequence[Tensor]) -> lis
                 v_hat, lower = v_hat + gain * (term - lower), term
         else:
             v_hat = v
-        applied += [v_hat] * (end - start)
-        known += [v] + [v_hat] * (end - start - 1)
+        applied.append(v_hat)
+        known.append(v)
+        for i in range(start + 1, end):
+            if isinstance(predictor, Released):
+                slope = jvp(sigmas, i - predictor.span, i, applied, known)
+                v_hat = v_hat + (sigmas[i + 1] - sigmas[i]) * slope
+            applied.append(v_hat)
+            known.append(v_hat)
     return applied
+
+
+def jvp(
+    sigmas: Sequence[float],
+    start: int,
+    end: int,
+    applied: Sequence[Tensor],
+    known: Sequence[Tensor],
+) -> Tensor:
+    """(u(start→end) − w_start) / (σ_end − σ_start), u from the velocities that steps moved with."""
+    moved = torch.zeros_like(known[start])
+    for i in range(start, end):
+        moved = moved + (sigmas[i + 1] - sigmas[i]) * applied[i]
+    span = sigmas[end] - sigmas[start]
+    return (moved / span - known[start]) / span
+
+
+def released(
+    velocity: Callable[[Tensor, float], Tensor],
+    noise: Tensor,
+    spans: Mapping[int, int],
+    sigmas: Sequence[float],
+) -> tuple[list[Tensor], list[Tensor]]:
+    """The loop of MeanCache's released scripts: a log of latents z and one of velocities v.
+
+    ``spans`` gives K for the interval of each fresh step. Returns T + 1 latents, T velocities.
+    """
+    z, v, span = [noise], [], 0
+    for i, (sigma, following) in enumerate(pairwise(sigmas)):
+        if i in spans:
+            span = spans[i]
+            v.append(velocity(z[i], sigma))
+        else:
+            i0 = i - span
+            average = (z[i] - z[i0]) / (sigma - sigmas[i0])
+            slope = (v[i0] - average) / (sigma - sigmas[i0])
+            v.append(v[i - 1] - slope * (following - sigma))
+        z.append(z[i] + (following - sigma) * v[i])
+    return z, v
 
 
 def mean_of_polynomial(nodes: Sequence[tuple[float, Tensor]], sigmas: Sequence[float]) -> Tensor:

@@ -11,13 +11,13 @@ import pytest
 import torch
 
 from meancache_runtime import attach
-from meancache_runtime.schedule import Adams, Hold, Jvp
+from meancache_runtime.schedule import Adams, Hold, Jvp, Released
 from tests.runtime import by_hand
 from tests.tiny import call_options
 
 STEPS = 8
 KNOTS = (0, 1, 3, 6)
-PREDICTORS = [Hold(), Hold(), Jvp(3), Adams((1.02, 0.7, 0.4))]
+PREDICTORS = [Hold(), Released(2), Jvp(3), Adams((1.02, 0.7, 0.4))]
 PLAN = by_hand.schedule(STEPS, KNOTS, PREDICTORS)
 FULL = by_hand.schedule(STEPS, range(STEPS))
 CFG = {"negative_prompt": "blur", "true_cfg_scale": 2.5}

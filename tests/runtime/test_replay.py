@@ -15,7 +15,7 @@ from meancache_runtime.errors import (
     ScheduleError,
     StepCountError,
 )
-from meancache_runtime.schedule import Adams, Hold, Jvp
+from meancache_runtime.schedule import Adams, Hold, Jvp, Released
 from tests.runtime import by_hand
 
 NOISE = torch.linspace(-2, 2, 12, dtype=torch.float64).reshape(3, 4)
@@ -65,6 +65,12 @@ PLANS = {
             Adams((0.9, 1.2, 0.5, 2.0)),
             Adams((1.0, 0.0)),
         ],
+    ),
+    "adams of order 1": ((0, 3, 7, 12, 16), [Adams((g,)) for g in (0.97, 1.0, -0.5, 0.0, 1.01)]),
+    "released": ((0, 3, 7, 12, 16), [Released(k) for k in (1, 2, 6, 5, 17)]),
+    "released beside others": (
+        (0, 1, 3, 7, 12, 16),
+        [Released(1), Jvp(1), Released(3), Adams((1.0, 0.8)), Released(6), Jvp(5)],
     ),
     "every step": (tuple(range(20)), [Hold()] * 20),
 }
