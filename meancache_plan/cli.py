@@ -137,7 +137,7 @@ def solve(
     from meancache_plan.profile import load_profile
     from meancache_plan.recipe import parse_numbers
     from meancache_plan.report.views import show_schedule
-    from meancache_plan.solver import solve
+    from meancache_plan.compiler import solve
 
     if not budget:
         raise InputError("--budget is missing: give a number, a list (8,10,13) or a range (8-25)")

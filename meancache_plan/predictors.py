@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from meancache_plan.deviation import dense, own_velocities
 from meancache_plan.errors import InputError
 from meancache_runtime.binding import LinearForm, adams, average, jvp
-from meancache_runtime.schedule import Adams, Hold, Jvp
+from meancache_runtime.schedule import Adams, Hold, Jvp, Released
 from meancache_runtime.schedule import Predictor as ReplayPredictor
 
 
@@ -62,23 +62,25 @@ def _adams2(sigmas: Sequence[float], start: int, end: int, window: int) -> Linea
 PREDICTORS: dict[str, Predictor] = {
     "hold": Predictor(False, _hold, lambda _: Hold()),
     "jvp": Predictor(True, _jvp, Jvp),
+    "released": Predictor(True, _jvp, Released),
     "adams": Predictor(True, _adams2, lambda _: Adams((1.0, 1.0))),
 }
-"""By name. ``adams`` is scored as if the previous knot were at t − K; replay takes the real one."""
+"""By name. ``released`` is the paper's formula for planning, the released scripts' for replay.
+``adams`` is scored as if the previous knot were at t − K; replay takes the real one."""
 
 
-def find_predictors(names: Sequence[str]) -> tuple[str, ...]:
-    """Return ``names`` as a tuple, each known and named once.
+def check_predictors(names: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
+    """Return ``names`` as a tuple, each in ``known`` and named once.
 
     Raises:
         InputError: A name is unknown or repeated, or there is none.
     """
-    known = ", ".join(PREDICTORS)
+    listed = ", ".join(known)
     for name in names:
-        if name not in PREDICTORS:
-            raise InputError(f"unknown predictor {name!r}: choose from {known}")
+        if name not in known:
+            raise InputError(f"predictor {name!r} is not one of the planner's: {listed}")
     if not names or len(set(names)) < len(names):
-        raise InputError(f"predictors {list(names)}: name at least one of {known}, each once")
+        raise InputError(f"predictors {list(names)}: name at least one of {listed}, each once")
     return tuple(names)
 
 

@@ -1,37 +1,15 @@
-"""From a profile to a schedule: for each budget, the best path over the grid."""
+"""The paper's search: Peak-Suppressed Shortest Path over the multigraph of intervals."""
 
 import math
-from collections.abc import Callable, Iterable, Sequence
-from operator import index
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import networkx as nx
 import numpy as np
 from numpy.typing import NDArray
 
-from meancache_plan.artifact import (
-    AdamsInterval,
-    Grid,
-    HoldInterval,
-    Interval,
-    JvpInterval,
-    Plan,
-    Provenance,
-    Schedule,
-)
 from meancache_plan.errors import InputError
-from meancache_plan.graph import METRICS, deviation_graph
-from meancache_plan.predictors import PREDICTORS, Candidate, find_predictors
-from meancache_plan.profile import Profile
-from meancache_plan.version import __version__
-from meancache_runtime.schedule import Adams, Hold, Jvp
-from meancache_runtime.schedule import Predictor as ReplayPredictor
-
-MAX_GAMMA = 1e6
-"""The largest γ that the artifact can name."""
-
-TOLERANCE = 0.05
-"""How far a run's σ may be from the schedule's: about what another aspect ratio shifts them."""
+from meancache_plan.predictors import Candidate
 
 
 class Path(NamedTuple):
@@ -44,15 +22,6 @@ class Path(NamedTuple):
     def knots(self) -> tuple[int, ...]:
         """The steps at which the edges start."""
         return tuple(edge.start for edge in self.edges)
-
-
-class Objective(NamedTuple):
-    """What a planner minimises, and over which edges: see :func:`solve`."""
-
-    predictors: tuple[str, ...]
-    metric: str
-    gamma: float
-    max_edge: int
 
 
 def pssp(graph: "nx.MultiDiGraph[int]", budgets: Sequence[int]) -> dict[int, Path]:
@@ -100,107 +69,3 @@ def _lightest_parallel_edges(
             weight[t, s] = edge["weight"]
             lightest[t, s] = Candidate(t, s, edge["predictor"], edge["window"])
     return weight, lightest
-
-
-def _plan_pssp(profile: Profile, objective: Objective, budgets: Sequence[int]) -> list[Plan]:
-    paths = pssp(deviation_graph(profile, *objective), budgets)
-    return [
-        Plan(
-            budget=budget,
-            knots=path.knots,
-            intervals=tuple(
-                _interval(PREDICTORS[edge.predictor].replay(edge.window)) for edge in path.edges
-            ),
-            cost=path.weight,
-        )
-        for budget, path in paths.items()
-    ]
-
-
-def _interval(predictor: ReplayPredictor) -> Interval:
-    match predictor:
-        case Hold():
-            return HoldInterval()
-        case Jvp(window):
-            return JvpInterval(window=window)
-        case Adams(gains):
-            return AdamsInterval(order=len(gains), gains=gains)
-
-
-Planner = Callable[[Profile, Objective, Sequence[int]], list[Plan]]
-"""(profile, objective, ascending budgets) → one plan a budget, in the same order."""
-
-PLANNERS: dict[str, Planner] = {"pssp": _plan_pssp}
-"""By name; ``pssp`` scores edges on full trajectories, as the paper does."""
-
-
-def solve(
-    profile: Profile,
-    budgets: Iterable[int],
-    *,
-    planner: str = "pssp",
-    predictors: Sequence[str] = ("hold", "adams"),
-    metric: str = "displacement",
-    gamma: float = 4.0,
-    max_edge: int | None = None,
-) -> Schedule:
-    """Plan every budget and return the schedule; deterministic, and needs no GPU.
-
-    The paper's own method is ``predictors=("hold", "jvp"), metric="l1"``.
-
-    Args:
-        profile: What calibration measured.
-        budgets: Denoiser refreshes B, each in 1 … T; in any order, repeats count once.
-        planner: Name in :data:`PLANNERS`.
-        predictors: Names in :data:`meancache_plan.predictors.PREDICTORS`; ``hold`` is always
-            there for intervals of one step and for the first.
-        metric: Name in :data:`meancache_plan.graph.METRICS`.
-        gamma: γ in 0 … 1e6, not 0, of the objective Σ C(e)^γ; larger suppresses peaks more.
-        max_edge: Longest interval, 1 … T steps; the profile's own by default.
-
-    Raises:
-        InputError: An argument is out of range or unknown, or T is out of reach for a budget.
-    """
-    wanted = sorted({index(budget) for budget in budgets})
-    longest = profile.index.max_edge if max_edge is None else max_edge
-    objective = Objective(find_predictors(predictors), metric, float(gamma), longest)
-    _check_known("planner", planner, PLANNERS)
-    _check_known("metric", metric, METRICS)
-    if not 0 < gamma <= MAX_GAMMA:
-        raise InputError(f"gamma {gamma}: must be positive and at most {MAX_GAMMA:g}")
-    _check_reach(wanted, longest, profile.steps)
-    return Schedule(
-        model=profile.settings.model,
-        grid=Grid(steps=profile.steps, sigmas=profile.sigmas, tolerance=TOLERANCE),
-        generation=profile.settings.generation,
-        plans=tuple(PLANNERS[planner](profile, objective, wanted)),
-        provenance=Provenance(
-            tool=f"meancache-plan {__version__}",
-            planner=planner,
-            profile=profile.fingerprint,
-            samples=profile.samples,
-            **objective._asdict(),
-        ),
-    )
-
-
-def _check_known(kind: str, name: str, known: Iterable[str]) -> None:
-    if name not in known:
-        raise InputError(f"unknown {kind} {name!r}: choose from {', '.join(known)}")
-
-
-def _check_reach(budgets: Sequence[int], max_edge: int, steps: int) -> None:
-    """Refuse budgets out of range, and edges so short that a budget's path cannot reach T."""
-    if not budgets:
-        raise InputError("no budget: give at least one")
-    for budget in budgets:
-        if not 1 <= budget <= steps:
-            raise InputError(f"budget {budget} is out of range: choose 1 to {steps}, the steps")
-    if not 1 <= max_edge <= steps:
-        raise InputError(f"max_edge {max_edge} is out of range: choose 1 to {steps}, the steps")
-    needed = math.ceil(steps / budgets[0])
-    if max_edge < needed:
-        raise InputError(
-            f"budget {budgets[0]}: {budgets[0]} intervals of at most {max_edge} steps do not reach "
-            f"step {steps}; choose max_edge {needed} or more, or a larger budget"
-        )

@@ -1,0 +1,160 @@
+"""Costs C(r, t, s) of intervals t→s after r→t, with the very predictor that replay will use.
+
+At a knot t everything follows from the inner products of the differences v_k − v_t: the Gram
+matrix, centred there. (Differences are small beside the velocities; float64 keeps them.)
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meancache_plan.errors import InputError
+from meancache_plan.objective import WEIGHTINGS, Measurements, Objective
+from meancache_plan.path import LineGraph
+
+SHRINKAGE = 0.1
+"""Ridge towards grid Adams–Bashforth with which arcs are scored for ``calibrated``, relative to a
+term's own size; a plan's gains are fitted again, with a shrinkage of their own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moments:
+    """Inner products at a knot t on S samples, for the ends s = t+1 … and the knots r < t before.
+
+    With a = Σ Δσ_k·(v_k − v_t) over the steps k of t→s (what ``hold`` misses of z_s), x = h·v_t,
+    and y = m·(v_t − v_r)/(σ_t − σ_r), m = Σ Δσ_k·(σ_k − σ_t) (what ``adams`` adds to ``hold``).
+
+    Attributes:
+        aa: ⟨a, a⟩, float64 [S, s].
+        ax: ⟨a, x⟩ [S, s].
+        xx: ⟨x, x⟩ [S, s].
+        ay: ⟨a, y⟩ [S, r, s].
+        xy: ⟨x, y⟩ [S, r, s].
+        yy: ⟨y, y⟩ [S, r, s].
+    """
+
+    aa: NDArray[np.float64]
+    ax: NDArray[np.float64]
+    xx: NDArray[np.float64]
+    ay: NDArray[np.float64]
+    xy: NDArray[np.float64]
+    yy: NDArray[np.float64]
+
+    @classmethod
+    def at(cls, measured: Measurements, t: int, ends: int) -> "Moments":
+        """Measure at knot t, for the next ``ends`` steps as ends."""
+        sigmas, gram = np.array(measured.sigmas), measured.grams
+        near = slice(t, t + ends)
+        delta = np.diff(sigmas)[near]
+        h = sigmas[t + 1 : t + ends + 1] - sigmas[t]
+        own = gram[:, t, t]
+        to_own = gram[:, t] - own[:, None]  # ⟨v_k − v_t, v_t⟩ [S, T]
+        centred = gram - gram[:, t, None] - to_own[:, :, None]  # ⟨v_k − v_t, v_l − v_t⟩ [S, T, T]
+        steps = delta[:, None] * centred[:, near, near] * delta
+        aa = np.diagonal(steps.cumsum(axis=1).cumsum(axis=2), axis1=1, axis2=2)
+        slope = (delta * (sigmas[near] - sigmas[t])).cumsum() / (sigmas[t] - sigmas[:t, None])
+        return cls(
+            aa=aa,
+            ax=h * (delta * to_own[:, near]).cumsum(axis=1),
+            xx=h**2 * own[:, None],
+            ay=-slope * (delta * centred[:, :t, near]).cumsum(axis=2),
+            xy=-slope * h * to_own[:, :t, None],
+            yy=slope**2 * np.diagonal(centred[:, :t, :t], axis1=1, axis2=2)[:, :, None],
+        )
+
+
+Errors = Callable[[Moments], NDArray[np.float64]]
+"""Squared norm of û's miss of z_s for each sample, r and s: float64, broadcasts to [S, r, s]."""
+
+
+def _hold(found: Moments) -> NDArray[np.float64]:
+    return found.aa[:, None]
+
+
+def _adams(found: Moments) -> NDArray[np.float64]:
+    return found.aa[:, None] - 2 * found.ay + found.yy
+
+
+def _calibrated(found: Moments) -> NDArray[np.float64]:
+    """With û = α·v_t + β·(…): α and β by least squares over all samples, shrunk towards 1."""
+    xx, xy, yy, ax, ay = (
+        moment.mean(axis=0)
+        for moment in (found.xx[:, None], found.xy, found.yy, found.ax[:, None], found.ay)
+    )
+    wide, high = (1 + SHRINKAGE) * xx, (1 + SHRINKAGE) * yy
+    pull = ay + SHRINKAGE * yy
+    determinant = np.maximum(wide * high - xy**2, np.finfo(float).tiny)  # 0 for one step
+    excess = (high * ax - xy * pull) / determinant  # α − 1
+    beta = (wide * pull - xy * ax) / determinant
+    return (
+        found.aa[:, None]
+        - 2 * (excess * found.ax[:, None] + beta * found.ay)
+        + excess**2 * found.xx[:, None]
+        + 2 * excess * beta * found.xy
+        + beta**2 * found.yy
+    )
+
+
+ARC_PREDICTORS: dict[str, Errors] = {"hold": _hold, "adams": _adams, "calibrated": _calibrated}
+"""Predictors that see no further back than the knot before."""
+
+
+def line_graph(measured: Measurements, objective: Objective) -> tuple[LineGraph, NDArray[np.int8]]:
+    """Weigh every arc with the best predictor on offer.
+
+    Returns:
+        The graph, and the place in ``objective.predictors`` of each arc's predictor [r, t, s]
+        (−1: ``hold``, as for all intervals of one step, which are exact, and the first).
+
+    Raises:
+        InputError: A predictor looks further back, the metric is not ``rms``, or γ is too large.
+    """
+    _check(objective)
+    steps = len(measured.sigmas) - 1
+    arcs = np.full((steps, steps, steps + 1), np.inf)
+    choice = np.full(arcs.shape, -1, dtype=np.int8)
+    first = np.full(steps + 1, np.inf)
+    for t, ends, costs in _costs(measured, objective):
+        reach = slice(t + 1, t + ends + 1)
+        if t == 0:
+            first[reach] = objective.power(costs[0, 0])
+            continue
+        arcs[:t, t, reach] = objective.power(costs.min(axis=0))
+        choice[:t, t, reach] = costs.argmin(axis=0)
+        choice[:t, t, t + 1] = -1
+    return LineGraph(first, arcs), choice
+
+
+def _costs(
+    measured: Measurements, objective: Objective
+) -> Iterator[tuple[int, int, NDArray[np.float64]]]:
+    """Yield (t, number of ends, C of each predictor, float64 [predictor, r, s])."""
+    sigmas = np.array(measured.sigmas)
+    steps = len(sigmas) - 1
+    factors = WEIGHTINGS[objective.weighting](measured)
+    for t in range(steps):
+        ends = min(objective.max_edge, steps - t)
+        spans = np.abs(sigmas[t + 1 : t + ends + 1] - sigmas[t])
+        factor = factors[t, t + 1 : t + ends + 1] / spans / np.sqrt(measured.numel)
+        factor[0] = 0.0  # one step: exact
+        found = Moments.at(measured, t, ends)
+        rules = [_hold] if t == 0 else [ARC_PREDICTORS[name] for name in objective.predictors]
+        costs = [
+            objective.reduce(factor * np.sqrt(np.maximum(errors(found), 0.0))) for errors in rules
+        ]
+        yield t, ends, np.stack(np.broadcast_arrays(*costs))
+
+
+def _check(objective: Objective) -> None:
+    for name in objective.predictors:
+        if name not in ARC_PREDICTORS:
+            raise InputError(
+                f"planner path cannot use predictor {name!r}, which depends on more than the knot "
+                f"before: choose from {', '.join(ARC_PREDICTORS)}, or planner pssp"
+            )
+    if objective.metric != "rms":
+        raise InputError(
+            f"planner path cannot use metric {objective.metric!r}: choose rms, or planner pssp"
+        )

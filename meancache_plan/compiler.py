@@ -1,0 +1,131 @@
+"""From a profile to a schedule: one call that plans every budget."""
+
+import math
+from collections.abc import Iterable, Sequence
+from operator import index
+
+from meancache_plan.artifact import Grid, PlanRecord, Provenance, Schedule
+from meancache_plan.errors import InputError
+from meancache_plan.objective import Objective
+from meancache_plan.planners import Outcome, find_planner
+from meancache_plan.predictors import check_predictors
+from meancache_plan.profile import Profile
+from meancache_plan.quality import predict
+from meancache_plan.version import __version__
+from meancache_runtime.schedule import MAX_ORDER
+
+TOLERANCE = 0.05
+"""How far a run's σ may be from the schedule's: about what another aspect ratio shifts them."""
+
+
+def solve(
+    profile: Profile,
+    budgets: Iterable[int],
+    *,
+    planner: str = "path",
+    predictors: Sequence[str] = ("hold", "adams"),
+    metric: str = "rms",
+    weighting: str | None = None,
+    statistic: str = "mean",
+    gamma: float | None = None,
+    order: int = 2,
+    max_edge: int | None = None,
+) -> Schedule:
+    """Plan every budget and return the schedule; deterministic, and needs no GPU.
+
+    The paper's own method is ``planner="pssp", predictors=("hold", "jvp"), metric="l1",
+    weighting="none"``.
+
+    Args:
+        profile: What calibration measured.
+        budgets: Denoiser refreshes B, each in 1 … T; in any order, repeats count once.
+        planner: Name in :data:`meancache_plan.planners.PLANNERS`.
+        predictors: Names that the planner knows; ``hold`` is always there for intervals of one
+            step and for the first.
+        metric: Name in :data:`meancache_plan.objective.METRICS`.
+        weighting: Name in :data:`meancache_plan.objective.WEIGHTINGS`; ``propagated`` by default
+            where the profile has measured it, else ``displacement``.
+        statistic: See :class:`meancache_plan.objective.Statistic`.
+        gamma: γ in 0 … 1e6, not 0, of the objective Σ C^γ; the planner's own by default.
+        order: Terms of ``calibrated``, 1 … 4.
+        max_edge: Longest interval, 1 … T steps; the profile's own by default.
+
+    Raises:
+        InputError: An argument is out of range or unknown, T is out of reach for a budget, or the
+            profile has not measured what is asked for.
+    """
+    chosen = find_planner(planner)
+    longest = profile.index.max_edge if max_edge is None else max_edge
+    if not 1 <= order <= MAX_ORDER:
+        raise InputError(f"order {order} is out of range: choose 1 to {MAX_ORDER}")
+    objective = Objective(
+        predictors=check_predictors(predictors, chosen.predictors),
+        metric=metric,
+        weighting=weighting or ("propagated" if profile.has_propagation else "displacement"),
+        statistic=statistic,
+        gamma=float(chosen.gamma if gamma is None else gamma),
+        order=order,
+        max_edge=longest,
+    )
+    wanted = check_budgets(budgets, longest, profile.steps)
+    plans = chosen.plan(profile, objective, wanted, 1)
+    return assemble(profile, planner, objective, {b: found[0] for b, found in plans.items()})
+
+
+def assemble(
+    profile: Profile, planner: str, objective: Objective, outcomes: dict[int, Outcome]
+) -> Schedule:
+    """The schedule of these plans, with its provenance."""
+    name = f"{planner}, {objective.weighting}, {objective.statistic}, γ {objective.gamma:g}"
+    return Schedule(
+        model=profile.settings.model,
+        grid=Grid(steps=profile.steps, sigmas=profile.sigmas, tolerance=TOLERANCE),
+        generation=profile.settings.generation,
+        plans=tuple(outcome.plan for outcome in outcomes.values()),
+        provenance=Provenance(
+            tool=f"meancache-plan {__version__}",
+            profile=profile.fingerprint,
+            samples=profile.samples,
+            planner=planner,
+            predictors=objective.predictors,
+            metric=objective.metric,
+            weighting=objective.weighting,
+            statistic=objective.statistic,
+            gamma=objective.gamma,
+            order=objective.order,
+            max_edge=objective.max_edge,
+            plans=tuple(
+                PlanRecord(
+                    budget=budget,
+                    origin=name,
+                    calibration=outcome.calibration,
+                    predicted=predict(profile, outcome.plan),
+                )
+                for budget, outcome in outcomes.items()
+            ),
+        ),
+    )
+
+
+def check_budgets(budgets: Iterable[int], max_edge: int, steps: int) -> list[int]:
+    """Return the budgets ascending and distinct.
+
+    Raises:
+        InputError: There is none, one is out of range, or edges are so short that a budget's path
+            cannot reach T.
+    """
+    wanted = sorted({index(budget) for budget in budgets})
+    if not wanted:
+        raise InputError("no budget: give at least one")
+    for budget in wanted:
+        if not 1 <= budget <= steps:
+            raise InputError(f"budget {budget} is out of range: choose 1 to {steps}, the steps")
+    if not 1 <= max_edge <= steps:
+        raise InputError(f"max_edge {max_edge} is out of range: choose 1 to {steps}, the steps")
+    needed = math.ceil(steps / wanted[0])
+    if max_edge < needed:
+        raise InputError(
+            f"budget {wanted[0]}: {wanted[0]} intervals of at most {max_edge} steps do not reach "
+            f"step {steps}; choose max_edge {needed} or more, or a larger budget"
+        )
+    return wanted
