@@ -5,16 +5,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from meancache_plan.artifact import Generation, ModelIdentity
 from meancache_plan.errors import InputError
 from meancache_plan.grid import check_sigmas
-from meancache_plan.partial import Job, Partial, assemble
-from meancache_plan.profile import Profile, ProfileSettings, load_profile, measure
+from meancache_plan.partial import Job, Partial, assemble, propagated
+from meancache_plan.profile import (
+    Profile,
+    ProfileSettings,
+    SampleMeasurement,
+    load_profile,
+    measure,
+)
 from meancache_plan.recipe import digest
 from meancache_plan.record import Trajectory, Velocity, record_flow
+from meancache_plan.sensitivity import Finish
 
 MAX_WINDOW = 6
 """Largest K of the paper's predictor that a profile holds."""
@@ -50,6 +59,10 @@ class Source(Protocol):
         """Run one sample: its trajectory, and the mean seconds of a step."""
         ...
 
+    def resume(self, prompt: str, seed: int, step: int, latents: Tensor) -> Trajectory:
+        """Run one sample's steps from ``step`` on, from these latents."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Shard:
@@ -82,6 +95,7 @@ def calibrate(
     *,
     shard: Shard | None = None,
     max_edge: int | None = None,
+    sensitivity: bool = True,
     progress: Progress = lambda done, total: None,
 ) -> Profile:
     """Record every prompt with every seed, measure, and write the profile to ``path``.
@@ -97,6 +111,8 @@ def calibrate(
         path: The profile's file.
         shard: Which part of the samples to record; all by default.
         max_edge: Longest edge measured, in steps; all T by default.
+        sensitivity: Measure how errors propagate to the sample, with at most a quarter more
+            denoiser refreshes, on a few samples spread over the prompts.
         progress: Told after every sample.
 
     Raises:
@@ -109,7 +125,8 @@ def calibrate(
         raise InputError(f"this shard holds none of the {len(prompts) * len(seeds)} samples")
     if max_edge is not None and max_edge < 1:
         raise InputError(f"max_edge {max_edge}: edges have at least one step")
-    partial = Partial(path, _request(source, prompts, seeds) | {"max_edge": max_edge})
+    request = _request(source, prompts, seeds)
+    partial = Partial(path, request | {"max_edge": max_edge, "sensitivity": sensitivity})
     if path.exists():
         profile = load_profile(path)
         partial.check_profile(profile, jobs)
@@ -122,36 +139,49 @@ def calibrate(
     return load_profile(path)
 
 
-def profile_flow(velocity: Velocity, noise: Tensor, sigmas: Sequence[float]) -> Profile:
+def profile_flow(
+    velocity: Velocity, noise: Tensor, sigmas: Sequence[float], *, sensitivity: bool = True
+) -> Profile:
     """Profile a velocity function: the same measurements without a pipeline.
 
     Args:
         velocity: ``velocity(latents, sigma)``; gets latents of shape [1, …].
         noise: Initial latents, shape [samples, …], floating dtype.
         sigmas: Noise levels σ₀ … σ_T, length T + 1.
+        sensitivity: Measure how errors propagate, with at most a quarter more calls.
 
     Raises:
         InputError: ``noise`` holds no sample, or ``sigmas`` is no grid.
     """
     if noise.ndim < 1 or len(noise) == 0:
         raise InputError("noise holds no sample: give shape [samples, …]")
-    grid = check_sigmas(sigmas)
-    settings = ProfileSettings(
+    settings = _flow_settings(noise, check_sigmas(sigmas), sensitivity)
+    grid = settings.sigmas
+    jobs = [Job(number=i, prompt_index=i, prompt="", seed=i) for i in range(len(noise))]
+    measured: list[SampleMeasurement] = []
+    propagations: list[NDArray[np.float64] | None] = []
+
+    def finish(step: int, latents: Tensor) -> Tensor:
+        return record_flow(velocity, latents, grid[step:]).latents[-1]
+
+    for job, sample in zip(jobs, noise, strict=True):
+        trajectory = record_flow(velocity, sample[None], grid)
+        measured.append(measure(trajectory.velocities, grid, settings.index))
+        propagations.append(propagated(settings, job, trajectory, finish))
+    return assemble(settings, jobs, measured, [0.0] * len(jobs), propagations)
+
+
+def _flow_settings(noise: Tensor, grid: tuple[float, ...], sensitivity: bool) -> ProfileSettings:
+    return ProfileSettings(
         sigmas=grid,
         dtype=str(noise.dtype).removeprefix("torch."),
         latent_shape=(1, *noise.shape[1:]),
         max_edge=len(grid) - 1,
         max_window=MAX_WINDOW,
         samples_total=len(noise),
+        sensitivity=sensitivity,
         versions={"torch": torch.__version__},
     )
-    measured = [
-        measure(record_flow(velocity, sample[None], grid).velocities, grid, settings.index)
-        for sample in noise
-    ]
-    numbers = range(len(noise))
-    jobs = [Job(number=i, prompt_index=i, prompt="", seed=i) for i in numbers]
-    return assemble(settings, jobs, measured, [0.0 for _ in numbers])
 
 
 def _jobs(prompts: Sequence[str], seeds: Sequence[int]) -> list[Job]:
@@ -167,8 +197,13 @@ def _record_missing(
     for job in jobs:
         if not partial.has(job):
             trajectory, seconds = source.record(job.prompt, job.seed)
-            partial.keep(job, trajectory, seconds)
+            partial.keep(job, trajectory, seconds, _finish(source, job))
             progress(sum(map(partial.has, jobs)), len(jobs))
+
+
+def _finish(source: Source, job: Job) -> Finish:
+    """Run the last steps of a sample from other latents."""
+    return lambda step, latents: source.resume(job.prompt, job.seed, step, latents).latents[-1]
 
 
 def _request(source: Source, prompts: Sequence[str], seeds: Sequence[int]) -> dict[str, Any]:

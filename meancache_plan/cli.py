@@ -65,6 +65,9 @@ def calibrate(
     offload: Offload = "none",
     shard: Annotated[str, typer.Option(help="Part i/n of the samples, for job arrays.")] = "1/1",
     max_edge: Annotated[int | None, typer.Option(help="Longest interval measured; T.")] = None,
+    sensitivity: Annotated[
+        bool, typer.Option(help="Measure how errors propagate; at most 25 % more work.")
+    ] = True,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help=f"{PROFILE}, or with its shard's number.")
     ] = None,
@@ -91,6 +94,7 @@ def calibrate(
             output,
             shard=part,
             max_edge=max_edge,
+            sensitivity=sensitivity,
             progress=progress,
         )
     _say(f"{output}: {profile.samples} samples, {profile.steps} steps, {profile.fingerprint[:19]}…")
@@ -134,10 +138,10 @@ def solve(
     Example: `meancache-plan solve --budget 16`
     """
     from meancache_plan.artifact import save_schedule
+    from meancache_plan.compiler import solve
     from meancache_plan.profile import load_profile
     from meancache_plan.recipe import parse_numbers
     from meancache_plan.report.views import show_schedule
-    from meancache_plan.compiler import solve
 
     if not budget:
         raise InputError("--budget is missing: give a number, a list (8,10,13) or a range (8-25)")
@@ -153,6 +157,37 @@ def solve(
     save_schedule(schedule, output)
     _console().print(show_schedule(schedule))
     _say(f"wrote {output}")
+
+
+@app.command()
+def import_table(
+    file: Annotated[Path, typer.Argument(help="JSON: fresh_steps and edge_span by budget.")],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="A folder; with --model a file.")
+    ],
+    model: Annotated[
+        str | None, typer.Option(help="Hub id: only its table, or the name of a bare table.")
+    ] = None,
+) -> None:
+    """Make schedules of tables as MeanCache's authors publish them.
+
+    Without `--model` every model's schedule is written, as FOLDER/name/50-steps.json.
+
+    Example: `meancache-plan import-table schedules/published.json -o schedules`
+    """
+    from meancache_plan.artifact import save_schedule
+    from meancache_plan.files import check_writable
+    from meancache_plan.tables import load_tables, save_tables, to_schedule
+
+    tables = load_tables(file, model)
+    if model is None:
+        written = save_tables(tables, output)
+    else:
+        check_writable(output)
+        save_schedule(to_schedule(model, tables[model]), output)
+        written = (output,)
+    for path, (name, table) in zip(written, tables.items(), strict=True):
+        _say(f"{path}: {name}, {table.steps} steps, budgets {', '.join(sorted(table.budgets))}")
 
 
 @app.command()

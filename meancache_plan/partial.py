@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import safetensors
 import safetensors.numpy
+from numpy.typing import NDArray
 
 from meancache_plan.errors import InputError
 from meancache_plan.files import check_writable, write_atomically
@@ -20,6 +21,7 @@ from meancache_plan.profile import (
     save_profile,
 )
 from meancache_plan.record import Trajectory
+from meancache_plan.sensitivity import Choice, Finish, choose, propagation
 from meancache_runtime.strict_json import shorten
 
 
@@ -75,8 +77,20 @@ class Partial:
         """Whether this sample is done."""
         return self._settings is not None and self._file(job).exists()
 
-    def keep(self, job: Job, trajectory: Trajectory, seconds: float) -> None:
+    def keep(
+        self,
+        job: Job,
+        trajectory: Trajectory,
+        seconds: float,
+        finish: Finish,
+    ) -> None:
         """Measure a sample and keep it.
+
+        Args:
+            job: Which one.
+            trajectory: Its full run.
+            seconds: Mean seconds of a step.
+            finish: Runs this sample's last steps from other latents.
 
         Raises:
             InputError: Its grid or its latents' shape is not that of the other samples.
@@ -89,6 +103,8 @@ class Partial:
         self._check(settings, self._settings)
         found = measure(trajectory.velocities, settings.sigmas, settings.index)
         tensors = {"gram": found.gram, "l1": found.l1, "seconds": np.array([seconds])}
+        propagation = propagated(settings, job, trajectory, finish)
+        tensors |= {} if propagation is None else {"propagation": propagation}
         write_atomically(self._file(job), safetensors.numpy.save(tensors))
 
     def finish(self, jobs: Sequence[Job]) -> None:
@@ -102,7 +118,8 @@ class Partial:
         kept = [self._load(job) for job in jobs]
         measured = [SampleMeasurement(item["gram"], item["l1"]) for item in kept]
         seconds = [float(item["seconds"][0]) for item in kept]
-        save_profile(assemble(settings, jobs, measured, seconds), self.path)
+        propagations = [item.get("propagation") for item in kept]
+        save_profile(assemble(settings, jobs, measured, seconds, propagations), self.path)
         self.remove()
 
     def remove(self) -> None:
@@ -163,13 +180,33 @@ class Partial:
                 )
 
 
+def propagated(
+    settings: ProfileSettings, job: Job, trajectory: Trajectory, finish: Finish
+) -> NDArray[np.float64] | None:
+    """How errors of a sample propagate, float64 [P]; None if that is measured on others only."""
+    positions, samples = _chosen(settings)
+    if job.number not in samples:
+        return None
+    run = trajectory.latents, trajectory.velocities
+    return propagation(settings.sigmas, *run, positions, finish)
+
+
+def _chosen(settings: ProfileSettings) -> Choice:
+    if not settings.sensitivity:
+        return Choice((), ())
+    return choose(settings.steps, settings.samples_total)
+
+
 def assemble(
     settings: ProfileSettings,
     jobs: Sequence[Job],
     measured: Sequence[SampleMeasurement],
     seconds: Sequence[float],
+    propagations: Sequence[NDArray[np.float64] | None],
 ) -> Profile:
-    """The profile of these samples, in this order."""
+    """The profile of these samples, in this order; ``propagations``: None where not measured."""
+    positions, _ = _chosen(settings)
+    found = {j.number: p for j, p in zip(jobs, propagations, strict=True) if p is not None}
     return Profile(
         settings=settings,
         sample_index=np.array([job.number for job in jobs], dtype=np.int64),
@@ -178,4 +215,7 @@ def assemble(
         grams=np.stack([sample.gram for sample in measured]),
         l1=np.stack([sample.l1 for sample in measured]),
         seconds=np.array(seconds, dtype=np.float64),
+        propagation_sigmas=np.array([settings.sigmas[s] for s in positions], dtype=np.float64),
+        propagation_index=np.array(list(found), dtype=np.int64),
+        propagation=np.array(list(found.values())).reshape(len(found), len(positions)),
     )

@@ -1,14 +1,15 @@
 """The profile: what calibration measured, for ``solve`` to plan from, in one safetensors file.
 
-The file holds the tensors named in :data:`TENSORS` and one metadata entry, ``meancache-profile``:
-JSON with the format's version and the settings. Equal profiles give equal bytes.
+The file holds the tensors of :mod:`meancache_plan.tensors` and one metadata entry,
+``meancache-profile``: JSON with the format's version and the settings. Equal profiles give equal
+bytes.
 """
 
 import hashlib
 import json
 import os
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -22,25 +23,15 @@ from torch import Tensor
 from meancache_plan.deviation import EdgeIndex, gram, l1
 from meancache_plan.errors import InputError, MergeError, ProfileError
 from meancache_plan.files import write_atomically
+from meancache_plan.sensitivity import interpolated
 from meancache_plan.settings import ProfileSettings
+from meancache_plan.tensors import CODES, TENSORS, check_names, check_tensors
 from meancache_plan.wording import first_reason
 from meancache_runtime import strict_json
 from meancache_runtime.errors import ScheduleError
 
 METADATA = "meancache-profile"
 """The only metadata entry of a profile file."""
-
-TENSORS = {
-    "sample_index": np.dtype("int64"),
-    "prompt_index": np.dtype("int64"),
-    "seeds": np.dtype("int64"),
-    "grams": np.dtype("float64"),
-    "l1": np.dtype("float32"),
-    "seconds": np.dtype("float64"),
-}
-"""The tensors of a profile file."""
-
-CODES = {"I64": np.dtype("int64"), "F64": np.dtype("float64"), "F32": np.dtype("float32")}
 
 
 class _Header(BaseModel):
@@ -60,8 +51,13 @@ class Profile:
         prompt_index: int64 [S], places of the samples' prompts in the prompt list.
         seeds: int64 [S].
         grams: float64 [S, T, T], inner products of the velocities of each sample.
-        l1: float32 [S, n], mean|u − û| for each triple of ``settings.index``.
+        l1: float32 [S, n], mean|u − û| for each triple of ``settings.index``; [S, 0] if
+            not ``has_l1``.
         seconds: float64 [S], mean seconds a step of each sample.
+        propagation_sigmas: float64 [P], noise levels σ_s at which errors were put in, in the
+            grid's order.
+        propagation_index: int64 [M], ascending: which samples these errors were put into.
+        propagation: float64 [M, P], > 0: amplification from there to σ_T, dimensionless.
 
     Raises:
         ProfileError: A shape, dtype, order or value is wrong.
@@ -74,25 +70,13 @@ class Profile:
     grams: NDArray[np.float64]
     l1: NDArray[np.float32]
     seconds: NDArray[np.float64]
+    propagation_sigmas: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
+    propagation_index: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    propagation: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 0)))
 
     def __post_init__(self) -> None:
         """Refuse what no calibration measures."""
-        tails = {"grams": (self.steps, self.steps), "l1": (len(self.index),)}
-        for name, tensor in self.tensors().items():
-            _check_tensor(name, tensor, (self.samples, *tails.get(name, ())))
-        if self.samples == 0:
-            raise ProfileError("sample_index: there are no samples")
-        if (np.diff(self.sample_index) <= 0).any():
-            raise ProfileError("sample_index: must be strictly ascending")
-        if self.sample_index[0] < 0 or self.sample_index[-1] >= self.settings.samples_total:
-            raise ProfileError(
-                f"sample_index: out of range: 0 to {self.settings.samples_total - 1}"
-            )
-        if (self.grams != self.grams.swapaxes(1, 2)).any():
-            raise ProfileError("grams: must be symmetric")
-        for name in ("l1", "seconds"):
-            if (getattr(self, name) < 0).any():
-                raise ProfileError(f"{name}: must not be negative")
+        check_tensors(self.settings, self.tensors())
 
     def tensors(self) -> dict[str, NDArray[Any]]:
         """Return the arrays by name."""
@@ -119,6 +103,16 @@ class Profile:
         return self.settings.index
 
     @property
+    def has_l1(self) -> bool:
+        """Whether the L1 deviations were measured; on another grid's profile they cannot be."""
+        return self.settings.transferred_from is None
+
+    @property
+    def has_propagation(self) -> bool:
+        """Whether ``amplification`` was measured, on one sample at least."""
+        return self.propagation.size > 0
+
+    @property
     def samples(self) -> int:
         """Number of samples S."""
         return self.sample_index.size
@@ -133,6 +127,36 @@ class Profile:
     def seconds_per_step(self) -> float:
         """Median over the samples of the seconds a step took."""
         return float(np.median(self.seconds))
+
+    def amplification(self, quantile: float | None = None) -> NDArray[np.float64]:
+        """Growth A(s) of an error made at step s, by σ_T: float64 [T + 1], dimensionless.
+
+        The geometric mean over the measured samples; its logarithm is linear in σ between the
+        measured noise levels, constant before the first, and 0 at σ_T.
+
+        Args:
+            quantile: Take this quantile over the samples instead, 0 … 1.
+
+        Raises:
+            InputError: It was not measured.
+        """
+        return interpolated(self.sigmas, self.propagation_sigmas, self._log_propagation(quantile))
+
+    def amplification_spread(self) -> NDArray[np.float64]:
+        """The 10 % and 90 % quantiles of A at ``propagation_sigmas``, [2, P]; raises as it does."""
+        return np.exp(np.stack([self._log_propagation(quantile) for quantile in (0.1, 0.9)]))
+
+    def _log_propagation(self, quantile: float | None) -> NDArray[np.float64]:
+        """Mean or quantile over the samples of log A at the measured noise levels, [P]."""
+        if not self.has_propagation:
+            raise InputError(
+                "this profile does not know how errors propagate: calibrate with --sensitivity, "
+                "or with more samples"
+            )
+        logarithms = np.log(self.propagation)
+        if quantile is None:
+            return logarithms.mean(axis=0)
+        return np.quantile(logarithms, quantile, axis=0)
 
     @property
     def fingerprint(self) -> str:
@@ -207,8 +231,8 @@ def load_profile(path: str | os.PathLike[str]) -> Profile:
 def _read(file: Path) -> Profile:
     with safetensors.safe_open(file, framework="numpy") as stored:
         metadata: dict[str, str] = stored.metadata() or {}
-        _check_names("metadata entry", metadata, (METADATA,))
-        _check_names("tensor", stored.keys(), TENSORS)
+        check_names("metadata entry", metadata, (METADATA,))
+        check_names("tensor", stored.keys(), TENSORS)
         for name, dtype in TENSORS.items():
             code = stored.get_slice(name).get_dtype()
             if CODES.get(code) != dtype:
@@ -229,22 +253,35 @@ def merge_profiles(profiles: Sequence[Profile]) -> Profile:
     first = dict(_leaves(profiles[0].settings.model_dump()))
     for number, profile in enumerate(profiles[1:], start=2):
         other = dict(_leaves(profile.settings.model_dump()))
-        for field in first | other:
-            mine, theirs = first.get(field, "absent"), other.get(field, "absent")
+        for name in first | other:
+            mine, theirs = first.get(name, "absent"), other.get(name, "absent")
             if mine != theirs:
                 raise MergeError(
-                    f"{field}: {mine!r} in profile 1, but {theirs!r} in profile {number}; "
+                    f"{name}: {mine!r} in profile 1, but {theirs!r} in profile {number}; "
                     "merge only shards of one calibration"
                 )
-    joined = {
-        name: np.concatenate([profile.tensors()[name] for profile in profiles]) for name in TENSORS
+    levels = profiles[0].propagation_sigmas
+    if any(not np.array_equal(profile.propagation_sigmas, levels) for profile in profiles):
+        raise MergeError("propagation_sigmas: differ; merge only shards of one calibration")
+    return Profile(profiles[0].settings, **_joined(profiles), propagation_sigmas=levels)
+
+
+def _joined(profiles: Sequence[Profile]) -> dict[str, NDArray[Any]]:
+    """The rows of all shards, in the samples' order."""
+    rows = {
+        name: np.concatenate([profile.tensors()[name] for profile in profiles])
+        for name in TENSORS
+        if name != "propagation_sigmas"
     }
-    samples, counts = np.unique(joined["sample_index"], return_counts=True)
+    samples, counts = np.unique(rows["sample_index"], return_counts=True)
     if (counts > 1).any():
         twice = ", ".join(map(str, samples[counts > 1][:10]))
         raise MergeError(f"sample_index: samples {twice} are in more than one profile")
-    order = np.argsort(joined["sample_index"])
-    return Profile(profiles[0].settings, **{name: joined[name][order] for name in TENSORS})
+    order, measured = np.argsort(rows["sample_index"]), np.argsort(rows["propagation_index"])
+    return {
+        name: values[measured if name.startswith("propagation") else order]
+        for name, values in rows.items()
+    }
 
 
 def _leaves(value: object, name: str = "") -> Iterator[tuple[str, object]]:
@@ -261,21 +298,3 @@ def _leaves(value: object, name: str = "") -> Iterator[tuple[str, object]]:
 
 def _canonical(value: dict[str, Any]) -> bytes:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
-
-
-def _check_names(kind: str, found: Collection[str], known: Collection[str]) -> None:
-    for name in known:
-        if name not in found:
-            raise ProfileError(f"{kind} {name!r} is missing")
-    for name in found:
-        if name not in known:
-            raise ProfileError(f"unknown {kind} {name!r}")
-
-
-def _check_tensor(name: str, tensor: NDArray[Any], shape: tuple[int, ...]) -> None:
-    if tensor.dtype != TENSORS[name]:
-        raise ProfileError(f"{name}: has dtype {tensor.dtype}, must be {TENSORS[name]}")
-    if tensor.shape != shape:
-        raise ProfileError(f"{name}: has shape {list(tensor.shape)}, must be {list(shape)}")
-    if not np.isfinite(tensor).all():
-        raise ProfileError(f"{name}: must be finite")

@@ -17,7 +17,9 @@ class ProfileSettings(BaseModel):
 
     ``call`` holds the pipeline call's other arguments. ``max_edge`` and ``max_window`` bound the
     (t, s, K) whose L1 deviations were measured. ``samples_total`` counts the samples of the whole
-    calibration, prompts x seeds.
+    calibration, prompts x seeds. ``sensitivity``: whether the propagation of errors was measured.
+    ``transferred_from`` is the fingerprint of the profile that this one was carried over from to
+    another grid, by :mod:`meancache_plan.transfer`; such a profile has no L1 deviations.
     """
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
@@ -37,6 +39,8 @@ class ProfileSettings(BaseModel):
     prompts_sha256: str | None = None
     seeds_sha256: str | None = None
     samples_total: Count
+    sensitivity: bool = False
+    transferred_from: str | None = None
     versions: dict[str, str]
 
     @field_validator("sigmas")
@@ -73,5 +77,5 @@ class ProfileSettings(BaseModel):
 
     @property
     def index(self) -> EdgeIndex:
-        """The triples (t, s, K) whose L1 deviations are measured, in their order."""
+        """The triples (t, s, K) whose L1 deviations are measured, if any are, in their order."""
         return windows(self.steps, self.max_edge, self.max_window)

@@ -50,6 +50,11 @@ def polynomial(coefficients: Tensor) -> Field:
     return lambda z, sigma: (coefficients * (sigma**powers)[:, None]).sum(0).expand_as(z)
 
 
+def linear(rates: Tensor) -> Field:
+    """v = rates·z, at every σ: an error is carried on as z itself is."""
+    return lambda z, sigma: rates * z
+
+
 def mixture(seed: int = 0, numel: int = 16) -> Field:
     """A mixture of four Gaussians at random places, float64."""
     generator = torch.Generator().manual_seed(seed)

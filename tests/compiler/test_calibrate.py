@@ -338,7 +338,7 @@ def test_profile_flow_feeds_solve_and_integrate() -> None:
 
     got = integrate(counted, noise, schedule, budget=3)
     full = record_flow(velocity, noise, grid).latents[-1]
-    assert len(calls) == 3
+    assert len(calls) == len(schedule.plans[0].knots) <= 3
     np.testing.assert_allclose(got.numpy(), full.numpy(), atol=1e-12)
 
 

@@ -54,7 +54,8 @@ def whole() -> Profile:
 
 
 def part(profile: Profile, rows: slice) -> Profile:
-    return replace(profile, **{name: value[rows] for name, value in profile.tensors().items()})
+    names = [name for name in profile.tensors() if not name.startswith("propagation")]
+    return replace(profile, **{name: profile.tensors()[name][rows] for name in names})
 
 
 def altered(profile: Profile, **settings: object) -> Profile:
@@ -129,6 +130,9 @@ DEFECTS: list[tuple[str, Callable[[Tensors, Header], object]]] = [
     ("seconds: must not be negative", lambda t, h: t["seconds"].__setitem__(0, -1.0)),
     ("sample_index: must be strictly ascending", lambda t, h: t["sample_index"].fill(1)),
     ("sample_index: out of range: 0 to 3", lambda t, h: t["sample_index"].__iadd__(1)),
+    ("tensor 'propagation' is missing", lambda t, h: t.pop("propagation")),
+    ("propagation: has shape", lambda t, h: t.update(propagation=np.ones((1, 1)))),
+    ("settings.sensitivity: Input should be a valid boolean", lambda t, h: h["settings"].update(sensitivity=1)),
     ("version: .*unknown", lambda t, h: h.update(version=2)),
     ('"settings" is missing', lambda t, h: h.pop("settings")),
     ('unknown key "extra"', lambda t, h: h.update(extra=1)),
