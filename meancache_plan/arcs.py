@@ -101,36 +101,58 @@ ARC_PREDICTORS: dict[str, Errors] = {"hold": _hold, "adams": _adams, "calibrated
 """Predictors that see no further back than the knot before."""
 
 
-def line_graph(measured: Measurements, objective: Objective) -> tuple[LineGraph, NDArray[np.int8]]:
-    """Weigh every arc with the best predictor on offer.
+Choice = NDArray[np.int8]
+"""The place in ``Objective.predictors`` of each arc's predictor, int8 [r, t, s] (−1: ``hold``, as
+for all intervals of one step, which are exact, and the first)."""
 
-    Returns:
-        The graph, and the place in ``objective.predictors`` of each arc's predictor [r, t, s]
-        (−1: ``hold``, as for all intervals of one step, which are exact, and the first).
+
+def line_graph(measured: Measurements, objective: Objective) -> tuple[LineGraph, Choice]:
+    """Weigh every arc with the best predictor on offer.
 
     Raises:
         InputError: A predictor looks further back, the metric is not ``rms``, or γ is too large.
     """
-    _check(objective)
-    steps = len(measured.sigmas) - 1
+    graph, choice = no_arcs(len(measured.sigmas) - 1)
+    for t, costs in sample_costs(measured, objective):
+        add_arcs(graph, choice, t, objective, objective.reduce(costs))
+    return graph, choice
+
+
+def no_arcs(steps: int) -> tuple[LineGraph, Choice]:
+    """The steps 0 … T without any arc, for ``add_arcs`` to fill."""
     arcs = np.full((steps, steps, steps + 1), np.inf)
-    choice = np.full(arcs.shape, -1, dtype=np.int8)
-    first = np.full(steps + 1, np.inf)
-    for t, ends, costs in _costs(measured, objective):
-        reach = slice(t + 1, t + ends + 1)
-        if t == 0:
-            first[reach] = objective.power(costs[0, 0])
-            continue
-        arcs[:t, t, reach] = objective.power(costs.min(axis=0))
-        choice[:t, t, reach] = costs.argmin(axis=0)
-        choice[:t, t, t + 1] = -1
-    return LineGraph(first, arcs), choice
+    return LineGraph(np.full(steps + 1, np.inf), arcs), np.full(arcs.shape, -1, dtype=np.int8)
 
 
-def _costs(
+def add_arcs(
+    graph: LineGraph, choice: Choice, t: int, objective: Objective, costs: NDArray[np.float64]
+) -> None:
+    """Enter the arcs (r, t) → (t, s) with their costs C, float64 [predictor, r, s].
+
+    Raises:
+        InputError: γ is too large.
+    """
+    reach = slice(t + 1, t + costs.shape[-1] + 1)
+    if t == 0:
+        graph.first[reach] = objective.power(costs[0, 0])
+        return
+    graph.arcs[:t, t, reach] = objective.power(costs.min(axis=0))
+    choice[:t, t, reach] = costs.argmin(axis=0)
+    choice[:t, t, t + 1] = -1
+
+
+def sample_costs(
     measured: Measurements, objective: Objective
-) -> Iterator[tuple[int, int, NDArray[np.float64]]]:
-    """Yield (t, number of ends, C of each predictor, float64 [predictor, r, s])."""
+) -> Iterator[tuple[int, NDArray[np.float64]]]:
+    """Yield each knot t with the weighted deviations on each sample, float64 [S, predictor, r, s].
+
+    Predictors are the objective's, r is 0 … t − 1, s is t + 1 … min(T, t + max_edge); at t = 0
+    there is only ``hold``, and one r, which stands for none.
+
+    Raises:
+        InputError: A predictor looks further back, or the metric is not ``rms``.
+    """
+    _check(objective)
     sigmas = np.array(measured.sigmas)
     steps = len(sigmas) - 1
     factors = WEIGHTINGS[objective.weighting](measured)
@@ -141,10 +163,8 @@ def _costs(
         factor[0] = 0.0  # one step: exact
         found = Moments.at(measured, t, ends)
         rules = [_hold] if t == 0 else [ARC_PREDICTORS[name] for name in objective.predictors]
-        costs = [
-            objective.reduce(factor * np.sqrt(np.maximum(errors(found), 0.0))) for errors in rules
-        ]
-        yield t, ends, np.stack(np.broadcast_arrays(*costs))
+        costs = [factor * np.sqrt(np.maximum(errors(found), 0.0)) for errors in rules]
+        yield t, np.stack(np.broadcast_arrays(*costs), axis=1)
 
 
 def _check(objective: Objective) -> None:
