@@ -49,19 +49,21 @@ class Moments:
         near = slice(t, t + ends)
         delta = np.diff(sigmas)[near]
         h = sigmas[t + 1 : t + ends + 1] - sigmas[t]
-        own = gram[:, t, t]
-        to_own = gram[:, t] - own[:, None]  # ⟨v_k − v_t, v_t⟩ [S, T]
-        centred = gram - gram[:, t, None] - to_own[:, :, None]  # ⟨v_k − v_t, v_l − v_t⟩ [S, T, T]
-        steps = delta[:, None] * centred[:, near, near] * delta
-        aa = np.diagonal(steps.cumsum(axis=1).cumsum(axis=2), axis1=1, axis2=2)
+        own = gram[:, t, t, None]
+        from_own = gram[:, t] - own  # ⟨v_k − v_t, v_t⟩ [S, T]
+        ahead = gram[:, near, near] - gram[:, t, None, near] - from_own[:, near, None]
+        behind = gram[:, :t, near] - gram[:, t, None, near] - from_own[:, :t, None]
+        apart = np.diagonal(gram, axis1=1, axis2=2)[:, :t] - own - 2 * from_own[:, :t]
+        pairs = np.outer(delta, delta)
+        new = np.einsum("skl,kl->sk", ahead, np.tril(pairs) + np.tril(pairs, -1))
         slope = (delta * (sigmas[near] - sigmas[t])).cumsum() / (sigmas[t] - sigmas[:t, None])
         return cls(
-            aa=aa,
-            ax=h * (delta * to_own[:, near]).cumsum(axis=1),
-            xx=h**2 * own[:, None],
-            ay=-slope * (delta * centred[:, :t, near]).cumsum(axis=2),
-            xy=-slope * h * to_own[:, :t, None],
-            yy=slope**2 * np.diagonal(centred[:, :t, :t], axis1=1, axis2=2)[:, :, None],
+            aa=new.cumsum(axis=1),
+            ax=h * (delta * from_own[:, near]).cumsum(axis=1),
+            xx=h**2 * own,
+            ay=-slope * (delta * behind).cumsum(axis=2),
+            xy=-slope * h * from_own[:, :t, None],
+            yy=slope**2 * apart[:, :, None],
         )
 
 

@@ -6,7 +6,6 @@ prompts: samples of one prompt are too alike to judge each other.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -40,12 +39,11 @@ class Calibrated(NamedTuple):
     cross_validated: float
 
 
-@dataclass(frozen=True, slots=True)
-class _Equations:
-    """Normal equations of one interval on S samples, targets less plain Adams–Bashforth.
+class _Equations(NamedTuple):
+    """Normal equations of n intervals on S samples, targets less plain Adams–Bashforth.
 
-    ``target`` ⟨e, e⟩ [S], ``right`` ⟨e, f_j⟩ [S, p], ``left`` ⟨f_i, f_j⟩ [S, p, p]; f_j are the
-    terms, e is what all gains 1 miss.
+    ``target`` ⟨e, e⟩ [n, S], ``right`` ⟨e, f_j⟩ [n, S, p], ``left`` ⟨f_i, f_j⟩ [n, S, p, p]; f_j
+    are an interval's terms, 0 beyond its order, e is what all gains 1 miss.
     """
 
     target: NDArray[np.float64]
@@ -53,18 +51,26 @@ class _Equations:
     left: NDArray[np.float64]
 
     def solve(self, rows: NDArray[np.bool_], shrinkage: float) -> NDArray[np.float64]:
-        """Gains less 1, fitted on the samples ``rows``, float64 [p]."""
-        left, right = self.left[rows].mean(axis=0), self.right[rows].mean(axis=0)
-        scale = np.maximum(np.diagonal(left), 1e-150)  # a term of one step vanishes
-        return np.linalg.solve(left + np.diag((shrinkage + 1e-12) * scale), right)
+        """Gains less 1, fitted on the samples of each mask in ``rows`` [m, S]: [n, m, p]."""
+        share = rows / rows.sum(axis=1, keepdims=True)
+        left = np.einsum("ms,nspq->nmpq", share, self.left, optimize=True)
+        right = np.einsum("ms,nsp->nmp", share, self.right, optimize=True)
+        scale = np.maximum(np.diagonal(left, axis1=2, axis2=3), 1e-150)  # a term may vanish
+        ridge = (shrinkage + 1e-12) * scale[..., None] * np.eye(scale.shape[-1])
+        return np.linalg.solve(left + ridge, right[..., None])[..., 0]
 
     def errors(self, excess: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Squared deviation of each sample with these gains less 1, float64 [S]."""
-        return self.target - 2 * self.right @ excess + self.left @ excess @ excess
+        """Squared deviation on each sample with its gains less 1 [n, S, p]: float64 [n, S]."""
+        pull = 2 * self.right - np.einsum("nspq,nsq->nsp", self.left, excess)
+        return self.target - np.einsum("nsp,nsp->ns", pull, excess)
 
 
 def calibrate_gains(
-    measured: Measurements, knots: Sequence[int], orders: Sequence[int], weighting: str
+    measured: Measurements,
+    knots: Sequence[int],
+    orders: Sequence[int],
+    weighting: str,
+    free: Sequence[bool] | None = None,
 ) -> Calibrated:
     """Fit the gains of every interval, open loop: on the velocities of full trajectories.
 
@@ -72,30 +78,36 @@ def calibrate_gains(
         measured: A profile.
         knots: The plan's.
         orders: For each interval its number of terms p, at most the knots up to it; intervals of
-            one step are exact with gains 1, 0, … and get these.
+            one step are exact with gains 1 and get these.
         weighting: Name in :data:`meancache_plan.objective.WEIGHTINGS`, for the two figures.
+        free: For each interval whether its gains may differ from 1; by default all may.
     """
-    systems = [_equations(measured, knots, n, order) for n, order in enumerate(orders)]
+    system = _equations(measured, knots, orders)
     ends = (*knots[1:], len(measured.sigmas) - 1)
     spans = np.abs(
         [measured.sigmas[s] - measured.sigmas[t] for t, s in zip(knots, ends, strict=True)]
     )
     factors = (WEIGHTINGS[weighting](measured)[list(knots), list(ends)] / spans) ** 2
-    every = np.ones(len(measured.grams), dtype=bool)
-    folds = prompt_folds(measured.prompt_index)
+    fitted = np.array(free if free is not None else [True] * len(orders))[:, None, None]
+    folds = np.array(prompt_folds(measured.prompt_index))
+    every = np.ones((1, folds.shape[1]), dtype=bool)
+    others = every if len(folds) == 1 else ~folds
 
-    def figure(shrinkage: float, parts: Sequence[NDArray[np.bool_]]) -> float:
-        """Weighted deviation where each part is judged by the others (or by itself, if alone)."""
-        total = np.zeros(len(every))
-        for part in parts:
-            others = every if part.all() else ~part
-            for factor, system in zip(factors, systems, strict=True):
-                total[part] += factor * system.errors(system.solve(others, shrinkage))[part]
+    def figure(excess: NDArray[np.float64]) -> float:
+        """Weighted deviation with the gains less 1 of each sample, [n, S, p]."""
+        total = factors @ system.errors(excess)
         return float(np.sqrt(np.maximum(total, 0.0).mean() / measured.numel))
 
-    shrinkage = min(SHRINKAGES, key=lambda value: figure(value, folds))
-    gains = tuple(tuple((1 + system.solve(every, shrinkage)).tolist()) for system in systems)
-    return Calibrated(gains, shrinkage, figure(shrinkage, [every]), figure(shrinkage, folds))
+    def judged_by_others(shrinkage: float) -> float:
+        return figure(fitted * system.solve(others, shrinkage)[:, folds.argmax(axis=0)])
+
+    shrinkage = min(SHRINKAGES, key=judged_by_others)
+    excess = fitted * system.solve(every, shrinkage)
+    gains = tuple(
+        tuple((1 + row[:order]).tolist()) for row, order in zip(excess[:, 0], orders, strict=True)
+    )
+    alone = figure(np.repeat(excess, folds.shape[1], axis=1))
+    return Calibrated(gains, shrinkage, alone, judged_by_others(shrinkage))
 
 
 def prompt_folds(prompt_index: NDArray[np.int64], folds: int = FOLDS) -> list[NDArray[np.bool_]]:
@@ -117,15 +129,23 @@ def terms(sigmas: Sequence[float], knots: Sequence[int], end: int, order: int) -
     ]
 
 
-def _equations(measured: Measurements, knots: Sequence[int], n: int, order: int) -> _Equations:
-    sigmas, steps = measured.sigmas, len(measured.sigmas) - 1
-    start, end = knots[n], (*knots[1:], steps)[n]
-    h = sigmas[end] - sigmas[start]
-    parts = h * dense(terms(sigmas, knots[: n + 1], end, order), steps)
+def _equations(measured: Measurements, knots: Sequence[int], orders: Sequence[int]) -> _Equations:
+    samples, width = len(measured.grams), 1 + max(orders)
+    products = np.zeros((len(orders), samples, width, width))
+    for n, order in enumerate(orders):
+        end = (*knots[1:], len(measured.sigmas) - 1)[n]
+        rows, steps = _rows(measured.sigmas, knots[: n + 1], end, order)
+        found = rows @ measured.grams[:, steps, steps] @ rows.T
+        products[n, :, : order + 1, : order + 1] = found
+    return _Equations(products[..., 0, 0], products[..., 1:, 0], products[..., 1:, 1:])
+
+
+def _rows(
+    sigmas: Sequence[float], knots: Sequence[int], end: int, order: int
+) -> tuple[NDArray[np.float64], slice]:
+    """What gains 1 miss of z_end, then the terms, [1 + p, …] over the steps that they are of."""
+    start, first = knots[-1], knots[-order]
+    parts = (sigmas[end] - sigmas[start]) * dense(terms(sigmas, knots, end, order), end)
     missed = -parts.sum(axis=0)
-    missed[start:end] += np.diff(sigmas)[start:end]
-    return _Equations(
-        target=np.einsum("i,sij,j->s", missed, measured.grams, missed),
-        right=np.einsum("i,sij,pj->sp", missed, measured.grams, parts),
-        left=np.einsum("pi,sij,qj->spq", parts, measured.grams, parts),
-    )
+    missed[start:] += np.diff(sigmas)[start:end]
+    return np.vstack([missed, parts])[:, first:], slice(first, end)

@@ -15,6 +15,9 @@ from meancache_plan.grid import edges
 from meancache_plan.objective import WEIGHTINGS, Measurements, Objective
 from meancache_plan.predictors import Candidate, candidates, residuals
 
+BLOCK = 10_000
+"""Edges scored at once: all of them, on all samples, may not fit into memory."""
+
 
 def deviation_graph(measured: Measurements, objective: Objective) -> "nx.MultiDiGraph[int]":
     """Build the graph: one parallel edge t→s for each predictor and K on offer, in that order.
@@ -43,7 +46,10 @@ def edge_costs(
     measured: Measurements, objective: Objective, chosen: Sequence[Candidate]
 ) -> NDArray[np.float64]:
     """Return C(e) of each candidate, float64 [n], scored on full trajectories."""
-    return objective.reduce(sample_costs(measured, objective, chosen))
+    blocks = [chosen[begin : begin + BLOCK] for begin in range(0, len(chosen), BLOCK)]
+    return np.concatenate(
+        [objective.reduce(sample_costs(measured, objective, block)) for block in blocks]
+    )
 
 
 def sample_costs(

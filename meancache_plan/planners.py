@@ -100,8 +100,10 @@ def _intervals(
     }
     if "calibrated" not in names:
         return tuple(plain[name] for name in names), None
-    orders = [min(objective.order, n + 1) for n in range(len(knots))]
-    found = calibrate_gains(measured, knots, orders, objective.weighting)
+    terms = {"hold": 1, "adams": 2, "calibrated": objective.order}
+    orders = [min(terms[name], n + 1) for n, name in enumerate(names)]
+    free = [name == "calibrated" for name in names]
+    found = calibrate_gains(measured, knots, orders, objective.weighting, free)
     fitted = [AdamsInterval(order=len(gains), gains=gains) for gains in found.gains]
     intervals = tuple(
         fit if name == "calibrated" else plain[name]
