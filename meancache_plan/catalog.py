@@ -1,7 +1,7 @@
 """Where the bundled data lies: the only module that builds such paths.
 
-In a checkout the data are the repository's own ``calibration/`` folder, so that edits count at
-once; in an installed wheel they are copies inside the package.
+In a checkout the data are the repository's own ``calibration/`` and ``schedules/`` folders, so that
+edits count at once; in an installed wheel they are copies inside the package.
 """
 
 from pathlib import Path
@@ -25,6 +25,12 @@ def recipe_files() -> dict[str, Path]:
     """Every bundled recipe: name → TOML file."""
     found = sorted((_ROOT / "calibration" / "models").glob("*.toml"))
     return {file.stem: file for file in found}
+
+
+def schedule_files() -> dict[str, Path]:
+    """Every bundled schedule: ``<model>/<grid>``, such as ``qwen-image/50-steps`` → JSON file."""
+    found = sorted((_ROOT / "schedules").glob("*/*.json"))
+    return {f"{file.parent.name}/{file.stem}": file for file in found}
 
 
 def prompt_file(name: str) -> Path:

@@ -162,9 +162,7 @@ def solve(
 @app.command()
 def import_table(
     file: Annotated[Path, typer.Argument(help="JSON: fresh_steps and edge_span by budget.")],
-    output: Annotated[
-        Path, typer.Option("-o", "--output", help="A folder; with --model a file.")
-    ],
+    output: Annotated[Path, typer.Option("-o", "--output", help="A folder; with --model a file.")],
     model: Annotated[
         str | None, typer.Option(help="Hub id: only its table, or the name of a bare table.")
     ] = None,
@@ -187,7 +185,8 @@ def import_table(
         save_schedule(to_schedule(model, tables[model]), output)
         written = (output,)
     for path, (name, table) in zip(written, tables.items(), strict=True):
-        _say(f"{path}: {name}, {table.steps} steps, budgets {', '.join(sorted(table.budgets))}")
+        budgets = ", ".join(sorted(table.budgets, key=int))
+        _say(f"{path}: {name}, {table.steps} steps, budgets {budgets}")
 
 
 @app.command()

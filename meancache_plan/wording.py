@@ -29,6 +29,9 @@ _REASONS = {
     "literal_error": "is unknown: this reader knows {expected}",
 }
 
+_TAGS = ("hold", "jvp", "released", "adams")
+"""Parts that pydantic adds to the place of an error inside a union: no part of the file."""
+
 
 def first_reason(error: ValidationError, whole: str) -> str:
     """Return ``place: reason`` of the first error; ``whole`` names the place at the top."""
@@ -39,7 +42,7 @@ def first_reason(error: ValidationError, whole: str) -> str:
     for before, part in pairwise(["", *place]):
         if isinstance(part, int):
             where += f"[{part}]"
-        elif not (isinstance(before, int) and part in ("hold", "jvp", "adams")):  # a union's tag
+        elif not (isinstance(before, int) and part in _TAGS):
             where += f".{part}"
     template = _REASONS.get(kind)
     words = {name: shorten(str(value)) for name, value in first.get("ctx", {}).items()}

@@ -22,7 +22,7 @@ from meancache_plan.report.landscape import hold_surfaces
 from meancache_plan.report.pictures import check_output
 from meancache_plan.report.terminal import plain
 
-COLOURS = {"hold": "#4477aa", "jvp": "#ee9922", "adams": "#228855"}
+COLOURS = {"hold": "#4477aa", "jvp": "#ee9922", "released": "#aa4499", "adams": "#228855"}
 """Predictors, told apart by colour-blind people too."""
 
 STYLES: dict[Method, tuple[str, str]] = {

@@ -9,7 +9,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-STYLES = {"hold": "blue", "jvp": "yellow", "adams": "green"}
+STYLES = {"hold": "blue", "jvp": "yellow", "released": "magenta", "adams": "green"}
 """The colour of each predictor's knots."""
 
 

@@ -21,9 +21,13 @@ from tests import fields
 from tests.runtime import by_hand
 from tests.tiny import call_options
 
-PUBLISHED = json.loads((Path(__file__).parent / "published.json").read_text())
-TABLES = {f"{table['model']} {table['budget']}": table for table in PUBLISHED["tables"]}
-GRID = fields.shifted_grid(PUBLISHED["steps"])
+PUBLISHED = Path(__file__).parents[2] / "schedules" / "published.json"
+TABLES = {
+    f"{model} {budget}": entry
+    for model, table in json.loads(PUBLISHED.read_text())["models"].items()
+    for budget, entry in table["budgets"].items()
+}
+GRID = fields.shifted_grid(50)
 FIELD = fields.mixture()
 
 
