@@ -62,3 +62,47 @@ def uniform_knots(steps: int, budget: int) -> tuple[int, ...]:
     if not 1 <= budget <= steps:
         raise InputError(f"budget {budget} is out of range: choose 1 to {steps}, the steps")
     return tuple(i * steps // budget for i in range(budget))
+
+
+def graded_knots(steps: int, budget: int, ratio: float) -> tuple[int, ...]:
+    """Return ``budget`` knots from 0 whose last interval is about ``ratio`` times the first.
+
+    The lengths follow a geometric progression, rounded; no interval is empty.
+
+    Raises:
+        InputError: ``budget`` is not in 1 … ``steps``.
+
+    Example:
+        >>> graded_knots(20, 4, 4.0)
+        (0, 2, 6, 12)
+    """
+    lengths = [ratio ** (i / max(budget - 1, 1)) for i in range(len(uniform_knots(steps, budget)))]
+    knots: list[int] = []
+    for i in range(budget):
+        wanted = round(steps * sum(lengths[:i]) / sum(lengths))
+        least = knots[-1] + 1 if knots else 0
+        knots.append(min(max(wanted, least), steps - budget + i))
+    return tuple(knots)
+
+
+def shifted_sigmas(steps: int, shift: float) -> tuple[float, ...]:
+    """Return the grid of a flow-matching scheduler with a static shift.
+
+    σ = shift·t / (1 + (shift − 1)·t), t = 1 − i/steps: what pipelines make of a
+    ``FlowMatchEulerDiscreteScheduler`` with ``shift`` and no dynamic shifting.
+
+    Args:
+        steps: T ≥ 1.
+        shift: Positive; 1 gives equal steps.
+
+    Raises:
+        InputError: One of them is out of range.
+
+    Example:
+        >>> shifted_sigmas(2, 3.0)
+        (1.0, 0.75, 0.0)
+    """
+    if not (1 <= steps <= MAX_STEPS and math.isfinite(shift) and shift > 0):
+        raise InputError(f"{steps} steps, shift {shift}: give 1 to {MAX_STEPS}, and a positive one")
+    times = [1 - i / steps for i in range(steps + 1)]
+    return check_sigmas([shift * t / (1 + (shift - 1) * t) for t in times])

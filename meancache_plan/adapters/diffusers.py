@@ -45,6 +45,19 @@ class Sample:
     seconds: float
 
 
+class Last:
+    """A callback for the end of each step that remembers the latents."""
+
+    latents: Tensor
+
+    def __call__(
+        self, _pipe: Any, _step: int, _t: Any, tensors: dict[str, Tensor]
+    ) -> dict[str, Tensor]:
+        """Remember, and change nothing."""
+        self.latents = tensors["latents"]
+        return tensors
+
+
 class Pipeline:
     """A diffusers pipeline together with the recipe that its samples are made by."""
 
@@ -175,20 +188,23 @@ class Pipeline:
             seed: Seed of the initial noise.
             steps: Another number of steps than the recipe's.
         """
-        last: list[Tensor] = []
-
-        def keep(_pipe: Any, _step: int, _t: Any, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-            last[:] = [tensors["latents"]]
-            return tensors
-
+        last = Last()
         self._synchronize()
         begin = time.perf_counter()
-        result = self.run(prompt, seed, steps=steps, output_type="np", callback_on_step_end=keep)
+        result = self.run(prompt, seed, steps=steps, output_type="np", callback_on_step_end=last)
         self._synchronize()
         seconds = time.perf_counter() - begin
         pictures = result.images if hasattr(result, "images") else result.frames[0]
         frames = np.clip(np.asarray(pictures, dtype=np.float32), 0.0, 1.0)
-        return Sample(last[0].detach().float().cpu(), frames, seconds)
+        return Sample(last.latents.detach().float().cpu(), frames, seconds)
+
+    def final_latents(
+        self, prompts: Sequence[str], seeds: Sequence[int], *, steps: int | None = None
+    ) -> Tensor:
+        """Final latents [n, …] of a batched call, which decodes nothing."""
+        last = Last()
+        self.run(prompts, seeds, steps=steps, output_type="latent", callback_on_step_end=last)
+        return last.latents
 
     def run(
         self,

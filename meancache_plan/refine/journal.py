@@ -1,0 +1,83 @@
+"""A durable record of finished work: what was computed once is never computed again."""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from meancache_plan.errors import InputError
+from meancache_plan.files import check_writable, write_atomically
+from meancache_runtime.strict_json import shorten
+
+
+class Journal:
+    """Results by key, in ``FILE.refine/`` beside the schedule that they are for.
+
+    Args:
+        path: The schedule's file.
+        settings: Everything that a result depends on beside its key; JSON values.
+
+    Raises:
+        InputError: The place cannot be written, or the folder belongs to another refinement.
+    """
+
+    def __init__(self, path: Path, settings: dict[str, Any]) -> None:
+        check_writable(path)
+        self.folder = path.with_name(path.name + ".refine")
+        self._file = self.folder / "results.jsonl"
+        header = self.folder / "settings.json"
+        wanted = json.dumps(settings, sort_keys=True, indent=1)
+        if header.exists():
+            self._check(json.loads(header.read_text(encoding="utf-8")), json.loads(wanted))
+        else:
+            self.folder.mkdir(exist_ok=True)
+            write_atomically(header, wanted.encode())
+        self._results = self._read()
+
+    def recall(self, stage: str, inputs: Any, compute: Callable[[], Any]) -> Any:
+        """The result of ``compute()``, a JSON value; computed only if it is not known yet."""
+        text = json.dumps([stage, inputs], sort_keys=True)
+        key = hashlib.sha256(text.encode()).hexdigest()
+        if key not in self._results:
+            self._results[key] = compute()
+            self._append({"key": key, "stage": stage, "result": self._results[key]})
+        return self._results[key]
+
+    def remove(self) -> None:
+        """Drop the folder: its schedule is written."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _append(self, entry: dict[str, Any]) -> None:
+        with self._file.open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(entry) + "\n")
+            stream.flush()
+            os.fsync(stream.fileno())
+
+    def _read(self) -> dict[str, Any]:
+        if not self._file.exists():
+            return {}
+        results: dict[str, Any] = {}
+        whole = 0
+        for line in self._file.read_bytes().splitlines(keepends=True):
+            try:
+                entry = json.loads(line)
+            except ValueError:
+                break  # the last line of an interrupted run
+            if not line.endswith(b"\n"):
+                break
+            results[entry["key"]] = entry["result"]
+            whole += len(line)
+        os.truncate(self._file, whole)
+        return results
+
+    def _check(self, there: dict[str, Any], here: dict[str, Any]) -> None:
+        for name in sorted(here.keys() | there.keys()):
+            if here.get(name) != there.get(name):
+                raise InputError(
+                    f"{self.folder}: belongs to another refinement: {name} is "
+                    f"{shorten(str(there.get(name)))} there and {shorten(str(here.get(name)))} "
+                    f"here; choose another file with -o, or delete {self.folder.name}"
+                )

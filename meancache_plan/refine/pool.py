@@ -1,0 +1,123 @@
+"""The candidates of a selection: plans from all planners, simple rules, and published tables."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+from meancache_plan.artifact import AdamsInterval, HoldInterval, Plan, Schedule
+from meancache_plan.grid import graded_knots, uniform_knots
+from meancache_plan.objective import Objective
+from meancache_plan.planners import find_planner
+from meancache_plan.profile import Profile
+
+GRADES = (0.15, 0.4, 2.5)
+"""Last interval over first, for growing and shrinking intervals."""
+
+NEAREST = 3
+"""Paths that the path planner adds for its best guess: the lightest ones."""
+
+
+class Candidate(NamedTuple):
+    """A plan under its name; a baseline is what one could have without this project."""
+
+    name: str
+    plan: Plan
+    baseline: bool = False
+
+
+class _Variant(NamedTuple):
+    name: str
+    planner: str
+    objective: Objective
+    count: int = 1
+    baseline: bool = False
+
+
+def pools(
+    profile: Profile,
+    own: tuple[str, Objective],
+    budgets: Sequence[int],
+    published: Mapping[str, Schedule],
+) -> dict[int, list[Candidate]]:
+    """For each budget every candidate, baselines first, none twice.
+
+    Args:
+        profile: What to plan from.
+        own: The user's choice: a planner's name, and its objective.
+        budgets: Values B.
+        published: Schedules to take plans from, by name, for this number of steps.
+    """
+    found: dict[int, list[Candidate]] = {b: _simple(profile.steps, b) for b in budgets}
+    for variant in _variants(profile, own):
+        plans = find_planner(variant.planner).plan(
+            profile, variant.objective, budgets, variant.count
+        )
+        for budget, outcomes in plans.items():
+            found[budget] += [
+                Candidate(
+                    variant.name + (f", path {i + 1}" if i else ""), each.plan, variant.baseline
+                )
+                for i, each in enumerate(outcomes)
+            ]
+    for name, schedule in published.items():
+        for plan in schedule.plans:
+            if plan.budget in found:
+                found[plan.budget].append(Candidate(name, plan))
+    return {budget: _distinct(candidates) for budget, candidates in found.items()}
+
+
+def _variants(profile: Profile, own: tuple[str, Objective]) -> list[_Variant]:
+    planner, objective = own
+    longest = objective.max_edge
+    weightings = ["displacement", *(["propagated"] if profile.has_propagation else [])]
+    variants = [_Variant(f"{planner}, as asked for", planner, objective)]
+    if profile.has_l1:
+        for rule in ("jvp", "released"):
+            paper = Objective(("hold", rule), "l1", "none", "mean", 4.0, 2, longest)
+            variants.append(_Variant(f"pssp {rule}, l1, γ 4", "pssp", paper, baseline=True))
+    adams = Objective(("hold", "adams"), "rms", "displacement", "mean", 4.0, 2, longest)
+    variants.append(_Variant("pssp adams, displacement, γ 4", "pssp", adams))
+    for weighting in weightings:
+        for statistic, gamma in (("mean", 1.0), ("mean", 2.0), ("mean", 4.0), ("cvar:0.9", 2.0)):
+            chosen = replace(adams, weighting=weighting, statistic=statistic, gamma=gamma)
+            name = f"path adams, {weighting}, {statistic}, γ {gamma:g}"
+            best = weighting == weightings[-1] and (statistic, gamma) == ("mean", 2.0)
+            variants.append(_Variant(name, "path", chosen, NEAREST if best else 1))
+        fitted = replace(
+            adams, predictors=("hold", "calibrated"), weighting=weighting, gamma=2.0, order=3
+        )
+        variants.append(_Variant(f"path calibrated, {weighting}, mean, γ 2", "path", fitted))
+    return variants
+
+
+def _simple(steps: int, budget: int) -> list[Candidate]:
+    """Knots by a rule that looks at no model."""
+    uniform = uniform_knots(steps, budget)
+    hold = Plan(budget=budget, knots=uniform, intervals=(HoldInterval(),) * budget)
+    graded = [
+        Candidate(f"adams, intervals × {grade:g}", adams_plan(graded_knots(steps, budget, grade)))
+        for grade in GRADES
+    ]
+    return [
+        Candidate("uniform hold", hold, baseline=True),
+        Candidate("uniform adams", adams_plan(uniform), baseline=True),
+        *graded,
+    ]
+
+
+def adams_plan(knots: Sequence[int], budget: int | None = None) -> Plan:
+    """Plain grid Adams–Bashforth of order 2 at these knots."""
+    adams = AdamsInterval(order=2, gains=(1.0, 1.0))
+    return Plan(
+        budget=budget or len(knots),
+        knots=tuple(knots),
+        intervals=(HoldInterval(), *(adams,) * (len(knots) - 1)),
+    )
+
+
+def _distinct(candidates: Iterable[Candidate]) -> list[Candidate]:
+    """Of equal plans, the first."""
+    found: dict[object, Candidate] = {}
+    for candidate in candidates:
+        found.setdefault((candidate.plan.knots, candidate.plan.intervals), candidate)
+    return list(found.values())
