@@ -292,5 +292,5 @@ def test_a_refusal_in_a_real_process_is_one_message_and_exit_code_2(cwd: Path) -
 def test_every_command_has_help_with_an_example(capsys: pytest.CaptureFixture[str]) -> None:
     for command in app.registered_commands:
         assert command.callback is not None
-        run(command.callback.__name__, "--help")
+        run(command.callback.__name__.replace("_", "-"), "--help")
         assert "meancache-plan" in capsys.readouterr().out
