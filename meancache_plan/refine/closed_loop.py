@@ -133,7 +133,7 @@ def _reweighted(
     equations: _Equations, prior: NDArray[np.float64], shrinkage: float
 ) -> NDArray[np.float64]:
     """Gains that minimise Σ ‖m − Σ g_j·p_j‖² / (what it comes to), shrunk towards ``prior``."""
-    weights = np.ones(len(equations.square))
+    weights, gains = np.ones(len(equations.square)), prior
     for _ in range(ROUNDS + 1):
         left = np.einsum("s,spq->pq", weights, equations.left)
         right = weights @ equations.right

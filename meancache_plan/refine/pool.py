@@ -29,7 +29,7 @@ class _Variant(NamedTuple):
     name: str
     planner: str
     objective: Objective
-    count: int = 1
+    paths: int = 1
     baseline: bool = False
 
 
@@ -50,7 +50,7 @@ def pools(
     found: dict[int, list[Candidate]] = {b: _simple(profile.steps, b) for b in budgets}
     for variant in _variants(profile, own):
         plans = find_planner(variant.planner).plan(
-            profile, variant.objective, budgets, variant.count
+            profile, variant.objective, budgets, variant.paths
         )
         for budget, outcomes in plans.items():
             found[budget] += [
