@@ -1,0 +1,135 @@
+"""Trajectories kept whole: what a planner needs of a profile, and deviations without it.
+
+Everything that the planners compute from Gram matrices is computed here from the velocities.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meancache_plan.deviation import EdgeIndex, windows
+from meancache_runtime.binding import adams, bind
+from meancache_runtime.schedule import Plan, Predictor
+from tests.fields import euler, mixture, noise, shifted_grid
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Trajectories:
+    """Velocities float64 [S, T, N] of S samples, and what is known of their flow.
+
+    ``growth`` is the amplification at each step, float64 [T + 1].
+    """
+
+    velocities: Array
+    sigmas: tuple[float, ...]
+    growth: Array
+    prompt_index: NDArray[np.int64]
+    l1: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), np.float32))
+
+    @property
+    def steps(self) -> int:
+        return len(self.sigmas) - 1
+
+    @property
+    def numel(self) -> int:
+        return self.velocities.shape[2]
+
+    @property
+    def index(self) -> EdgeIndex:
+        return windows(self.steps, self.steps, 6)
+
+    @property
+    def grams(self) -> Array:
+        return self.velocities @ self.velocities.swapaxes(1, 2)
+
+    def amplification(self) -> Array:
+        return self.growth
+
+    def of_prompts(self, *prompts: int) -> Trajectories:
+        """The same samples, said to be of other prompts."""
+        return replace(self, prompt_index=np.array(prompts))
+
+
+def mixture_trajectories(steps: int, samples: int = 6, seed: int = 1) -> Trajectories:
+    """Trajectories of the mixture's flow on the shifted grid, two for each prompt."""
+    sigmas = shifted_grid(steps)
+    found = [euler(mixture(), z, sigmas)[1].numpy() for z in noise(samples, seed=seed)]
+    return of(np.stack(found), sigmas)
+
+
+def of(velocities: Array, sigmas: Sequence[float]) -> Trajectories:
+    """Trajectories with these velocities [S, T, N], two for each prompt, of some flow."""
+    steps = len(sigmas) - 1
+    growth = np.array([1 + 15 * ((steps - s) / steps) ** 2 for s in range(steps + 1)])
+    return Trajectories(velocities, tuple(sigmas), growth, np.arange(len(velocities)) // 2)
+
+
+def mean_velocity(seen: Trajectories, start: int, end: int) -> Array:
+    """u(start→end) from its definition, [S, N]."""
+    delta = np.diff(seen.sigmas)[start:end]
+    moved = sum(d * seen.velocities[:, start + k] for k, d in enumerate(delta))
+    return moved / (seen.sigmas[end] - seen.sigmas[start])
+
+
+def applied(seen: Trajectories, form: Mapping[int, float]) -> Array:
+    """A linear form of the velocities, [S, N]."""
+    return sum(weight * seen.velocities[:, step] for step, weight in form.items())
+
+
+def term(seen: Trajectories, knots: Sequence[int], end: int, j: int) -> Array:
+    """The j-th Adams term of knots[-1]→end alone, [S, N]: order j + 1 less order j."""
+    upto = [applied(seen, adams(seen.sigmas, knots, end, (1.0,) * p)) for p in range(1, j + 2)]
+    return upto[-1] - upto[-2] if j else upto[0]
+
+
+def deviation(seen: Trajectories, predicted: Array, start: int, end: int, weighting: str) -> Array:
+    """Weighted rms(u − û) of each sample, [S]; 0 for one step."""
+    if end == start + 1:
+        return np.zeros(len(seen.velocities))
+    missed = mean_velocity(seen, start, end) - predicted
+    rms = np.sqrt((missed**2).mean(axis=1))
+    h = abs(seen.sigmas[end] - seen.sigmas[start])
+    return rms * {"none": 1.0, "displacement": h, "propagated": h * seen.growth[end]}[weighting]
+
+
+def statistic(name: str, costs: Array) -> float:
+    """Of one interval's costs [S], spelt out."""
+    ascending = sorted(costs.tolist())
+    match name.split(":"):
+        case ["mean"]:
+            return sum(ascending) / len(ascending)
+        case ["quantile", level]:
+            place = float(level) * (len(ascending) - 1)
+            below = int(place)
+            above = min(below + 1, len(ascending) - 1)
+            return ascending[below] + (place - below) * (ascending[above] - ascending[below])
+        case [_, level]:
+            worst = ascending[-max(1, round((1 - float(level)) * len(ascending))) :]
+            return sum(worst) / len(worst)
+        case _:
+            raise ValueError(name)
+
+
+def plan_cost(
+    seen: Trajectories,
+    knots: Sequence[int],
+    predictors: Sequence[Predictor],
+    *,
+    weighting: str,
+    name: str = "mean",
+    gamma: float = 2.0,
+) -> float:
+    """Σ C^γ of a plan with the û that replay is bound to, on full trajectories."""
+    bound = bind(Plan(len(knots), tuple(knots), tuple(predictors)), seen.sigmas)
+    total = 0.0
+    for start, end in pairwise((*knots, seen.steps)):
+        predicted = applied(seen, bound.forms[start])
+        total += statistic(name, deviation(seen, predicted, start, end, weighting)) ** gamma
+    return total
