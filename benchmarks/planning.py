@@ -66,6 +66,7 @@ def synthetic_profile(steps: int, samples: int, numel: int = 64) -> Profile:
         grams=np.stack([sample.gram for sample in measured]),
         l1=np.stack([sample.l1 for sample in measured]),
         seconds=np.zeros(samples),
+        moments=np.tile([0.0, 1.0], (samples, 1)),
         propagation_sigmas=np.array([sigmas[1], sigmas[steps // 2]]),
         propagation_index=numbers[:1],
         propagation=np.array([[16.0, 2.0]]),

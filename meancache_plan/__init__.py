@@ -13,8 +13,9 @@ Example:
 
 from meancache_plan.artifact import Schedule, load_schedule, save_schedule
 from meancache_plan.calibrate import calibrate, profile_flow
-from meancache_plan.profile import Profile, load_profile, merge_profiles, save_profile
 from meancache_plan.compiler import solve
+from meancache_plan.merge import merge_profiles
+from meancache_plan.profile import Profile, load_profile, save_profile
 from meancache_plan.version import __version__
 
 __all__ = [

@@ -13,6 +13,7 @@ from torch import Tensor
 from meancache_plan.artifact import Generation, ModelIdentity
 from meancache_plan.errors import InputError
 from meancache_plan.grid import check_sigmas
+from meancache_plan.latents import moments
 from meancache_plan.partial import Job, Partial, assemble, propagated
 from meancache_plan.profile import (
     Profile,
@@ -159,6 +160,7 @@ def profile_flow(
     grid = settings.sigmas
     jobs = [Job(number=i, prompt_index=i, prompt="", seed=i) for i in range(len(noise))]
     measured: list[SampleMeasurement] = []
+    scales: list[NDArray[np.float64]] = []
     propagations: list[NDArray[np.float64] | None] = []
 
     def finish(step: int, latents: Tensor) -> Tensor:
@@ -167,8 +169,9 @@ def profile_flow(
     for job, sample in zip(jobs, noise, strict=True):
         trajectory = record_flow(velocity, sample[None], grid)
         measured.append(measure(trajectory.velocities, grid, settings.index))
+        scales.append(np.array(moments(trajectory.latents[-1])))
         propagations.append(propagated(settings, job, trajectory, finish))
-    return assemble(settings, jobs, measured, [0.0] * len(jobs), propagations)
+    return assemble(settings, jobs, measured, [0.0] * len(jobs), scales, propagations)
 
 
 def _flow_settings(noise: Tensor, grid: tuple[float, ...], sensitivity: bool) -> ProfileSettings:

@@ -109,7 +109,8 @@ def merge(
 
     Example: `meancache-plan merge part1.safetensors part2.safetensors -o all.safetensors`
     """
-    from meancache_plan.profile import load_profile, merge_profiles, save_profile
+    from meancache_plan.merge import merge_profiles
+    from meancache_plan.profile import load_profile, save_profile
 
     merged = merge_profiles([load_profile(path) for path in profiles])
     save_profile(merged, output)

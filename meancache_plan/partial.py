@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from meancache_plan.errors import InputError
 from meancache_plan.files import check_writable, write_atomically
+from meancache_plan.latents import moments
 from meancache_plan.profile import (
     Profile,
     ProfileSettings,
@@ -103,6 +104,7 @@ class Partial:
         self._check(settings, self._settings)
         found = measure(trajectory.velocities, settings.sigmas, settings.index)
         tensors = {"gram": found.gram, "l1": found.l1, "seconds": np.array([seconds])}
+        tensors["moments"] = np.array(moments(trajectory.latents[-1]))
         propagation = propagated(settings, job, trajectory, finish)
         tensors |= {} if propagation is None else {"propagation": propagation}
         write_atomically(self._file(job), safetensors.numpy.save(tensors))
@@ -118,8 +120,10 @@ class Partial:
         kept = [self._load(job) for job in jobs]
         measured = [SampleMeasurement(item["gram"], item["l1"]) for item in kept]
         seconds = [float(item["seconds"][0]) for item in kept]
+        scales = [item["moments"] for item in kept]
         propagations = [item.get("propagation") for item in kept]
-        save_profile(assemble(settings, jobs, measured, seconds, propagations), self.path)
+        found = assemble(settings, jobs, measured, seconds, scales, propagations)
+        save_profile(found, self.path)
         self.remove()
 
     def remove(self) -> None:
@@ -202,9 +206,13 @@ def assemble(
     jobs: Sequence[Job],
     measured: Sequence[SampleMeasurement],
     seconds: Sequence[float],
+    scales: Sequence[NDArray[np.float64]],
     propagations: Sequence[NDArray[np.float64] | None],
 ) -> Profile:
-    """The profile of these samples, in this order; ``propagations``: None where not measured."""
+    """The profile of these samples, in this order.
+
+    ``scales`` holds the moments of their final latents; ``propagations`` None where not measured.
+    """
     positions, _ = _chosen(settings)
     found = {j.number: p for j, p in zip(jobs, propagations, strict=True) if p is not None}
     return Profile(
@@ -215,6 +223,7 @@ def assemble(
         grams=np.stack([sample.gram for sample in measured]),
         l1=np.stack([sample.l1 for sample in measured]),
         seconds=np.array(seconds, dtype=np.float64),
+        moments=np.stack(scales),
         propagation_sigmas=np.array([settings.sigmas[s] for s in positions], dtype=np.float64),
         propagation_index=np.array(list(found), dtype=np.int64),
         propagation=np.array(list(found.values())).reshape(len(found), len(positions)),

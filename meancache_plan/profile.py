@@ -8,7 +8,7 @@ bytes.
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -21,8 +21,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import Tensor
 
 from meancache_plan.deviation import EdgeIndex, gram, l1
-from meancache_plan.errors import InputError, MergeError, ProfileError
+from meancache_plan.errors import InputError, ProfileError
 from meancache_plan.files import write_atomically
+from meancache_plan.latents import latent_range
 from meancache_plan.sensitivity import interpolated
 from meancache_plan.settings import ProfileSettings
 from meancache_plan.tensors import CODES, TENSORS, check_names, check_tensors
@@ -54,6 +55,7 @@ class Profile:
         l1: float32 [S, n], mean|u − û| for each triple of ``settings.index``; [S, 0] if
             not ``has_l1``.
         seconds: float64 [S], mean seconds a step of each sample.
+        moments: float64 [S, 2], mean and mean square of each sample's final latents z_T.
         propagation_sigmas: float64 [P], noise levels σ_s at which errors were put in, in the
             grid's order.
         propagation_index: int64 [M], ascending: which samples these errors were put into.
@@ -70,6 +72,7 @@ class Profile:
     grams: NDArray[np.float64]
     l1: NDArray[np.float32]
     seconds: NDArray[np.float64]
+    moments: NDArray[np.float64]
     propagation_sigmas: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
     propagation_index: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
     propagation: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 0)))
@@ -127,6 +130,11 @@ class Profile:
     def seconds_per_step(self) -> float:
         """Median over the samples of the seconds a step took."""
         return float(np.median(self.seconds))
+
+    @property
+    def latent_range(self) -> float:
+        """The range that the PSNR of latents refers to: 4 standard deviations, pooled."""
+        return latent_range([(mean, square) for mean, square in self.moments.tolist()])
 
     def amplification(self, quantile: float | None = None) -> NDArray[np.float64]:
         """Growth A(s) of an error made at step s, by σ_T: float64 [T + 1], dimensionless.
@@ -240,60 +248,6 @@ def _read(file: Path) -> Profile:
         strict_json.decode(metadata[METADATA].encode())
         header = _Header.model_validate_json(metadata[METADATA])
         return Profile(header.settings, **{name: stored.get_tensor(name) for name in TENSORS})
-
-
-def merge_profiles(profiles: Sequence[Profile]) -> Profile:
-    """Join the shards of one calibration; ``missing`` of the result tells what is not there.
-
-    Raises:
-        MergeError: There is none, settings differ, or a sample is in two of them.
-    """
-    if not profiles:
-        raise MergeError("nothing to merge: give at least one profile")
-    first = dict(_leaves(profiles[0].settings.model_dump()))
-    for number, profile in enumerate(profiles[1:], start=2):
-        other = dict(_leaves(profile.settings.model_dump()))
-        for name in first | other:
-            mine, theirs = first.get(name, "absent"), other.get(name, "absent")
-            if mine != theirs:
-                raise MergeError(
-                    f"{name}: {mine!r} in profile 1, but {theirs!r} in profile {number}; "
-                    "merge only shards of one calibration"
-                )
-    levels = profiles[0].propagation_sigmas
-    if any(not np.array_equal(profile.propagation_sigmas, levels) for profile in profiles):
-        raise MergeError("propagation_sigmas: differ; merge only shards of one calibration")
-    return Profile(profiles[0].settings, **_joined(profiles), propagation_sigmas=levels)
-
-
-def _joined(profiles: Sequence[Profile]) -> dict[str, NDArray[Any]]:
-    """The rows of all shards, in the samples' order."""
-    rows = {
-        name: np.concatenate([profile.tensors()[name] for profile in profiles])
-        for name in TENSORS
-        if name != "propagation_sigmas"
-    }
-    samples, counts = np.unique(rows["sample_index"], return_counts=True)
-    if (counts > 1).any():
-        twice = ", ".join(map(str, samples[counts > 1][:10]))
-        raise MergeError(f"sample_index: samples {twice} are in more than one profile")
-    order, measured = np.argsort(rows["sample_index"]), np.argsort(rows["propagation_index"])
-    return {
-        name: values[measured if name.startswith("propagation") else order]
-        for name, values in rows.items()
-    }
-
-
-def _leaves(value: object, name: str = "") -> Iterator[tuple[str, object]]:
-    """Yield the plain values in nested settings, each with its full name."""
-    if isinstance(value, dict) and value:
-        for key, item in value.items():
-            yield from _leaves(item, f"{name}.{key}" if name else str(key))
-    elif isinstance(value, list | tuple) and value:
-        for i, item in enumerate(value):
-            yield from _leaves(item, f"{name}[{i}]")
-    else:
-        yield name, value
 
 
 def _canonical(value: dict[str, Any]) -> bytes:

@@ -16,6 +16,7 @@ TENSORS = {
     "grams": np.dtype("float64"),
     "l1": np.dtype("float32"),
     "seconds": np.dtype("float64"),
+    "moments": np.dtype("float64"),
     "propagation_sigmas": np.dtype("float64"),
     "propagation_index": np.dtype("int64"),
     "propagation": np.dtype("float64"),
@@ -53,6 +54,7 @@ def check_tensors(settings: ProfileSettings, tensors: Tensors) -> None:
     for name in ("l1", "seconds"):
         if (tensors[name] < 0).any():
             raise ProfileError(f"{name}: must not be negative")
+    _check_moments(tensors["moments"])
     _check_propagation(settings, tensors)
 
 
@@ -63,6 +65,7 @@ def _shapes(settings: ProfileSettings, tensors: Tensors) -> dict[str, tuple[int,
     return dict.fromkeys(TENSORS, (samples,)) | {
         "grams": (samples, steps, steps),
         "l1": (samples, len(settings.index) if settings.transferred_from is None else 0),
+        "moments": (samples, 2),
         "propagation_sigmas": (levels,),
         "propagation_index": (measured,),
         "propagation": (measured, levels),
@@ -76,6 +79,12 @@ def _check_one(name: str, tensor: NDArray[Any], shape: tuple[int, ...]) -> None:
         raise ProfileError(f"{name}: has shape {list(tensor.shape)}, must be {list(shape)}")
     if not np.isfinite(tensor).all():
         raise ProfileError(f"{name}: must be finite")
+
+
+def _check_moments(moments: NDArray[np.float64]) -> None:
+    """Refuse a mean whose square exceeds the mean square by more than rounding."""
+    if (moments[:, 0] ** 2 > moments[:, 1] * (1 + 1e-9)).any():
+        raise ProfileError("moments: a mean square is less than the mean's square")
 
 
 def _check_propagation(settings: ProfileSettings, tensors: Tensors) -> None:

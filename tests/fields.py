@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from meancache_plan.deviation import windows
+from meancache_plan.latents import moments
 from meancache_plan.profile import Profile, ProfileSettings, measure
 
 Field = Callable[[Tensor, float], Tensor]
@@ -81,8 +82,12 @@ def profile_of(
     sigmas: tuple[float, ...],
     max_edge: int | None = None,
     max_window: int = 6,
+    ends: Sequence[Tensor] | None = None,
 ) -> Profile:
-    """A profile of trajectories, each given by its velocities [T, ...]."""
+    """A profile of trajectories, each given by its velocities [T, ...].
+
+    ``ends`` are their final latents; by default these are of mean 0 and variance 1.
+    """
     steps = len(sigmas) - 1
     index = windows(steps, max_edge or steps, max_window)
     measured = [measure(sample, sigmas, index) for sample in velocities]
@@ -104,10 +109,13 @@ def profile_of(
         grams=np.stack([sample.gram for sample in measured]),
         l1=np.stack([sample.l1 for sample in measured]),
         seconds=np.full(len(measured), 0.125),
+        moments=np.array([moments(z) for z in ends] if ends else [(0.0, 1.0)] * len(measured)),
     )
 
 
 def mixture_profile(steps: int, samples: int = 3, max_edge: int | None = None) -> Profile:
     """A profile of the mixture's flow on the shifted grid."""
     sigmas = shifted_grid(steps)
-    return profile_of([euler(mixture(), z, sigmas)[1] for z in noise(samples)], sigmas, max_edge)
+    runs = [euler(mixture(), z, sigmas) for z in noise(samples)]
+    ends = [latents[-1] for latents, _ in runs]
+    return profile_of([velocities for _, velocities in runs], sigmas, max_edge, ends=ends)

@@ -14,16 +14,15 @@ from torch import Tensor
 from torchmetrics.functional.image import structural_similarity_index_measure
 
 from meancache_plan.errors import InputError
-from meancache_plan.evaluate.result import CEILING
+from meancache_plan.latents import CEILING
+from meancache_plan.latents import latent_range as latent_range
+from meancache_plan.latents import moments as moments
 
 Frames = npt.NDArray[np.float32]
 """Pictures [F, height, width, 3], 0 … 1; F = 1 for an image."""
 
 PictureMetric = Callable[[Frames, Frames], float]
 """``metric(full, other)``: one figure of a sample; a video's is the mean over its frames."""
-
-LATENT_RANGE = 4.0
-"""The value range for the PSNR of latents, in standard deviations of the full ones."""
 
 _SSIM_WINDOW = 11
 _RESAMPLES = 9999
@@ -64,22 +63,6 @@ def psnr(error: float, value_range: float) -> float:
         raise InputError(f"no PSNR from the error {error} and the range {value_range}")
     least = value_range**2 * 10 ** (-CEILING / 10)
     return CEILING if error <= least else 10 * math.log10(value_range**2 / error)
-
-
-def latent_range(samples: Sequence[tuple[float, float]]) -> float:
-    """Value range of latents: four standard deviations of all samples' elements, pooled.
-
-    Args:
-        samples: Each full sample's :func:`moments`; all have one number of elements.
-    """
-    mean, square = np.mean(np.array(samples), axis=0)
-    return LATENT_RANGE * math.sqrt(max(square - mean**2, 0.0))
-
-
-def moments(latents: Tensor) -> tuple[float, float]:
-    """Mean and mean square of one sample's latents, in float64."""
-    wide = latents.double()
-    return float(wide.mean()), float(wide.square().mean())
 
 
 def picture_psnr(full: Frames, other: Frames) -> float:

@@ -8,15 +8,13 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, InstanceOf
 
 from meancache_plan.artifact import ModelIdentity
+from meancache_plan.latents import CEILING as CEILING
 
 METHODS = ("full", "plan", "uniform-hold", "uniform-adams", "fewer-steps")
 """What every evaluation compares; rival schedules come under names of their own."""
 
 Method = Annotated[str, Field(min_length=1, max_length=40)]
 Bounds = tuple[float, float]
-
-CEILING = 120.0
-"""PSNR of identical samples, and of any that differ by less, in dB: infinity is not JSON."""
 
 HIGHER_IS_BETTER = {"psnr_latent": True, "psnr": True, "ssim": True, "flip": False, "lpips": False}
 """The quality figures of a row, and which end of them is good."""

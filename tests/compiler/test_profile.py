@@ -12,19 +12,20 @@ import safetensors.torch
 import torch
 from pydantic import ValidationError
 
+from meancache_plan import profile_flow
 from meancache_plan.artifact import ModelIdentity
 from meancache_plan.deviation import windows
 from meancache_plan.errors import InputError, MergeError, ProfileError
+from meancache_plan.merge import merge_profiles
 from meancache_plan.profile import (
     METADATA,
     Profile,
     ProfileSettings,
     load_profile,
     measure,
-    merge_profiles,
     save_profile,
 )
-from tests.fields import mixture_profile
+from tests.fields import euler, mixture, mixture_profile, noise, shifted_grid
 
 Tensors = dict[str, Any]
 Header = dict[str, Any]
@@ -97,6 +98,14 @@ def test_a_profile_knows_its_grid_and_its_samples(whole: Profile) -> None:
     assert part(whole, slice(1, 3)).missing == (0, 3)
 
 
+def test_the_latent_range_is_four_standard_deviations_of_all_final_latents_together() -> None:
+    sigmas = shifted_grid(6)
+    ends = torch.stack([euler(mixture(), z, sigmas)[0][-1] for z in noise(3)])
+    expected = 4 * float(ends.std(correction=0))
+    assert mixture_profile(6, samples=3).latent_range == pytest.approx(expected)
+    assert profile_flow(mixture(), noise(3), sigmas).latent_range == pytest.approx(expected)
+
+
 def test_the_fingerprint_tells_profiles_apart_but_not_by_timings_or_versions(
     whole: Profile,
 ) -> None:
@@ -105,12 +114,13 @@ def test_the_fingerprint_tells_profiles_apart_but_not_by_timings_or_versions(
         altered(whole, guidance={"guidance_scale": 4.0}),
         replace(whole, l1=whole.l1 * 2),
         replace(whole, grams=whole.grams * 2),
+        replace(whole, moments=whole.moments * [1, 2]),
         replace(whole, seeds=whole.seeds + 1),
         part(whole, slice(0, 3)),
     ]
     assert same_measurements.fingerprint == whole.fingerprint
     assert whole.fingerprint.startswith("sha256:")
-    assert len({whole.fingerprint, *(other.fingerprint for other in others)}) == 6
+    assert len({whole.fingerprint, *(other.fingerprint for other in others)}) == 7
 
 
 DEFECTS: list[tuple[str, Callable[[Tensors, Header], object]]] = [
@@ -130,9 +140,14 @@ DEFECTS: list[tuple[str, Callable[[Tensors, Header], object]]] = [
     ("seconds: must not be negative", lambda t, h: t["seconds"].__setitem__(0, -1.0)),
     ("sample_index: must be strictly ascending", lambda t, h: t["sample_index"].fill(1)),
     ("sample_index: out of range: 0 to 3", lambda t, h: t["sample_index"].__iadd__(1)),
+    (r"moments: has shape \[4, 1\]", lambda t, h: t.update(moments=np.ones((4, 1)))),
+    ("moments: .* less than the mean", lambda t, h: t["moments"].__setitem__((2, 0), 99.0)),
     ("tensor 'propagation' is missing", lambda t, h: t.pop("propagation")),
     ("propagation: has shape", lambda t, h: t.update(propagation=np.ones((1, 1)))),
-    ("settings.sensitivity: Input should be a valid boolean", lambda t, h: h["settings"].update(sensitivity=1)),
+    (
+        "settings.sensitivity: Input should be a valid boolean",
+        lambda t, h: h["settings"].update(sensitivity=1),
+    ),
     ("version: .*unknown", lambda t, h: h.update(version=2)),
     ('"settings" is missing', lambda t, h: h.pop("settings")),
     ('unknown key "extra"', lambda t, h: h.update(extra=1)),

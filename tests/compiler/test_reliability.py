@@ -52,9 +52,12 @@ def profile(velocities: NDArray[np.float64], group: NDArray[np.int64] = GROUP) -
 def rows(whole: Profile, chosen: Sequence[int]) -> Profile:
     """A profile of these samples, renumbered: a sample may be there twice."""
     settings = whole.settings.model_copy(update={"samples_total": len(chosen)})
-    parts = {name: whole.tensors()[name][list(chosen)] for name in ("grams", "l1", "seconds", "moments")}
-    number = np.arange(len(chosen))
-    return Profile(settings, number, whole.prompt_index[list(chosen)], number, **parts)
+    each = {
+        name: values[list(chosen)]
+        for name, values in whole.tensors().items()
+        if not name.startswith("propagation")
+    }
+    return replace(whole, settings=settings, **{**each, "sample_index": np.arange(len(chosen))})
 
 
 def of_prompts(drawn: Sequence[int]) -> list[int]:
