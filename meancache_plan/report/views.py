@@ -18,6 +18,11 @@ from meancache_plan.profile import Profile, load_profile
 from meancache_plan.report.charts import plot_evaluation, plot_profile, plot_schedule
 from meancache_plan.report.landscape import by_length, hold_surfaces, spread
 from meancache_plan.report.pictures import contact_sheet
+from meancache_plan.report.reliability_view import (
+    profile_facts,
+    schedule_facts,
+    stability_note,
+)
 from meancache_plan.report.terminal import STYLES, Sparkline, Timeline, fact_list, plain
 
 LENGTHS = (2, 3, 4, 6, 8, 12, 16, 24)
@@ -166,17 +171,20 @@ def show_profile(profile: Profile) -> RenderableType:
     }
     if profile.seconds_per_step > 0:
         facts["seconds"] = f"{profile.seconds_per_step:.3g} a step"
-    found = spread(profile)
+    found = spread(profile) if profile.has_l1 else None
     if found is not None:
         facts["prompts"] = (
             f"differ by ±{found.relative:.0%}; the most deviating, number "
             f"{found.prompt_index + 1}, is at {found.largest:.2f}× the mean"
         )
+    facts |= profile_facts(profile)
     return Group(fact_list(facts), Text(), _heat_map(profile))
 
 
 def _heat_map(profile: Profile) -> RenderableType:
     """Deviation of ``hold`` for a few lengths of edge, by the step that it starts at."""
+    if not profile.has_l1:
+        return Text("L1 deviations do not carry over to another grid", style="dim")
     surface = hold_surfaces(profile).mean(axis=0)
     lengths = [n for n in LENGTHS if n <= min(profile.index.max_edge, profile.steps)]
     if not lengths:
@@ -207,8 +215,14 @@ def show_schedule(schedule: Schedule) -> RenderableType:
             f"γ = {made.gamma:g}, edges up to {made.max_edge} steps"
         )
         facts["profile"] = f"{_short(made.profile)} ({made.samples} samples)"
-    plans = [_plan_view(plan, schedule.grid.steps) for plan in schedule.plans]
-    return Group(fact_list(facts), *plans)
+        facts |= schedule_facts(made.reliability)
+    views: list[RenderableType] = []
+    for plan in schedule.plans:
+        views.append(_plan_view(plan, schedule.grid.steps))
+        record = made.record(plan.budget) if made is not None else None
+        note = stability_note(plan.knots, record.stability) if record is not None else None
+        views += [] if note is None else [Text(note, style="dim")]
+    return Group(fact_list(facts), *views)
 
 
 def _plan_view(plan: Plan, steps: int) -> RenderableType:
