@@ -56,12 +56,14 @@ def solve(
     """
     chosen = find_planner(planner)
     longest = profile.index.max_edge if max_edge is None else max_edge
+    if weighting is None:
+        weighting = "propagated" if profile.has_propagation else "displacement"
     if not 1 <= order <= MAX_ORDER:
         raise InputError(f"order {order} is out of range: choose 1 to {MAX_ORDER}")
     objective = Objective(
         predictors=check_predictors(predictors, chosen.predictors),
         metric=metric,
-        weighting=weighting or ("propagated" if profile.has_propagation else "displacement"),
+        weighting=weighting,
         statistic=statistic,
         gamma=float(chosen.gamma if gamma is None else gamma),
         order=order,

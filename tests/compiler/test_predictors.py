@@ -9,9 +9,9 @@ from torch import Tensor
 
 from meancache_plan.deviation import own_velocities
 from meancache_plan.errors import InputError
-from meancache_plan.predictors import PREDICTORS, Candidate, candidates, find_predictors, residuals
+from meancache_plan.predictors import PREDICTORS, Candidate, candidates, check_predictors, residuals
 from meancache_runtime.binding import LinearForm, adams, average
-from meancache_runtime.schedule import Adams, Hold, Jvp
+from meancache_runtime.schedule import Adams, Hold, Jvp, Released
 from tests.fields import euler, mixture, noise, polynomial, shifted_grid, uniform_grid
 
 
@@ -125,10 +125,34 @@ def test_candidates_are_complete_and_in_the_order_of_edges_predictors_and_window
 def test_predictors_know_what_replay_calls_them() -> None:
     assert PREDICTORS["hold"].replay(0) == Hold()
     assert PREDICTORS["jvp"].replay(3) == Jvp(3)
+    assert PREDICTORS["released"].replay(3) == Released(3)
     assert PREDICTORS["adams"].replay(3) == Adams((1.0, 1.0))
 
 
-@pytest.mark.parametrize("names", [["magic"], ["hold", "hold"], []])
-def test_predictors_that_are_unknown_repeated_or_none_are_refused_with_the_choice(names) -> None:
-    with pytest.raises(InputError, match="hold, jvp, adams"):
-        find_predictors(names)
+def test_released_is_planned_as_jvp_is() -> None:
+    sigmas = shifted_grid(12)
+    offered = [(t, s) for t in range(12) for s in range(t + 1, 13)]
+    jvp, released = (candidates(offered, [name], max_window=6) for name in ("jvp", "released"))
+    assert [(c.start, c.end, c.window) for c in jvp] == [
+        (c.start, c.end, c.window) for c in released
+    ]
+    assert (residuals(sigmas, jvp) == residuals(sigmas, released)).all()
+
+
+def test_predictors_that_are_known_are_returned_in_the_order_given() -> None:
+    assert check_predictors(["jvp", "hold"], tuple(PREDICTORS)) == ("jvp", "hold")
+
+
+@pytest.mark.parametrize(
+    ("names", "reason"),
+    [
+        (["hold", "magic"], "predictor 'magic' is not one of the planner's: hold, jvp, adams"),
+        (["hold", "hold"], r"\['hold', 'hold'\]: name at least one of hold, jvp, adams, each once"),
+        ([], r"\[\]: name at least one of hold, jvp, adams"),
+    ],
+)
+def test_predictors_that_are_unknown_repeated_or_none_are_refused_with_the_choice(
+    names: list[str], reason: str
+) -> None:
+    with pytest.raises(InputError, match=reason):
+        check_predictors(names, ("hold", "jvp", "adams"))
