@@ -9,6 +9,7 @@ from meancache_plan.graph import BLOCK, deviation_graph, edge_costs, sample_cost
 from meancache_plan.objective import METRICS, WEIGHTINGS, Objective
 from meancache_plan.predictors import Candidate, residuals
 from meancache_plan.profile import Profile
+from tests.compiler.trajectories import with_propagation
 from tests.fields import mixture_profile
 
 T = 10
@@ -16,18 +17,7 @@ T = 10
 
 @pytest.fixture(scope="module")
 def profile() -> Profile:
-    return measured(mixture_profile(T))
-
-
-def measured(profile: Profile) -> Profile:
-    """The profile, with propagation measured on one sample: errors of the first half grow."""
-    return replace(
-        profile,
-        settings=profile.settings.model_copy(update={"sensitivity": True}),
-        propagation_sigmas=np.array([profile.sigmas[2], profile.sigmas[5]]),
-        propagation_index=np.array([0]),
-        propagation=np.array([[9.0, 0.5]]),
-    )
+    return with_propagation(mixture_profile(T))
 
 
 def paper(predictors: tuple[str, ...] = ("hold", "jvp"), max_edge: int = T) -> Objective:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meancache_plan.deviation import EdgeIndex, windows
+from meancache_plan.profile import Profile
 from meancache_runtime.binding import adams, bind
 from meancache_runtime.schedule import Plan, Predictor
 from tests.fields import euler, mixture, noise, shifted_grid
@@ -69,6 +70,18 @@ def of(velocities: Array, sigmas: Sequence[float]) -> Trajectories:
     steps = len(sigmas) - 1
     growth = np.array([1 + 15 * ((steps - s) / steps) ** 2 for s in range(steps + 1)])
     return Trajectories(velocities, tuple(sigmas), growth, np.arange(len(velocities)) // 2)
+
+
+def with_propagation(profile: Profile) -> Profile:
+    """The profile, with propagation measured on one sample: early errors grow, late ones fade."""
+    early, late = profile.steps // 5, profile.steps // 2
+    return replace(
+        profile,
+        settings=profile.settings.model_copy(update={"sensitivity": True}),
+        propagation_sigmas=np.array([profile.sigmas[early], profile.sigmas[late]]),
+        propagation_index=np.array([0]),
+        propagation=np.array([[9.0, 0.5]]),
+    )
 
 
 def mean_velocity(seen: Trajectories, start: int, end: int) -> Array:
