@@ -1,7 +1,8 @@
 """How an error made at a step has grown, or shrunk, when it reaches the sample.
 
 A sample's own typical interval error is put into its trajectory at a few steps, and the full steps
-are run from there to the end: the amplification A(s) = ‖z_T′ − z_T‖ / ‖e_s‖.
+are run from there to the end: the amplification A(s) = ‖z_T′ − z_T‖ / ‖e_s‖. Latents in half
+precision round at every step, which shows as a floor of about 0.05 under A.
 """
 
 from collections.abc import Callable, Sequence

@@ -3,6 +3,7 @@
 On a new grid, each velocity is a linear combination of measured ones, v′ = W·v, by cubic
 interpolation over the four nearest noise levels. W depends on σ only, so the Gram matrix follows:
 G′ = W·G·Wᵀ. That the new grid's own Euler steps would lead to slightly other latents is neglected.
+Calibrate on the finer grid: what happens between two measured velocities is not known afterwards.
 """
 
 import json

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from meancache_plan import catalog
 from meancache_plan.adapters import call, revision, steps
+from meancache_plan.adapters.steps import Last
 from meancache_plan.artifact import Generation, ModelIdentity
 from meancache_plan.errors import InputError, MeanCacheError
 from meancache_plan.recipe import Recipe
@@ -43,19 +44,6 @@ class Sample:
     latents: Tensor
     frames: Frames
     seconds: float
-
-
-class Last:
-    """A callback for the end of each step that remembers the latents."""
-
-    latents: Tensor
-
-    def __call__(
-        self, _pipe: Any, _step: int, _t: Any, tensors: dict[str, Tensor]
-    ) -> dict[str, Tensor]:
-        """Remember, and change nothing."""
-        self.latents = tensors["latents"]
-        return tensors
 
 
 class Pipeline:

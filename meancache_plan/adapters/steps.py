@@ -42,6 +42,19 @@ class Answers:
         return output
 
 
+class Last:
+    """A callback for the end of each step that remembers the latents."""
+
+    latents: Tensor
+
+    def __call__(
+        self, _pipe: Any, _step: int, _t: Any, tensors: dict[str, Tensor]
+    ) -> dict[str, Tensor]:
+        """Remember, and change nothing."""
+        self.latents = tensors["latents"]
+        return tensors
+
+
 class _Enough(BaseException):
     """The run has taken all the steps that were asked for."""
 
