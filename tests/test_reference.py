@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from itertools import pairwise
+from itertools import combinations, pairwise
 from pathlib import Path
 
 import networkx as nx
@@ -16,9 +16,12 @@ from PIL import Image
 
 from meancache_plan import artifact, catalog, load_profile, solve
 from meancache_plan.adapters.diffusers import Pipeline, load
+from meancache_plan.arcs import line_graph
 from meancache_plan.calibrate import calibrate
 from meancache_plan.evaluate.judge import evaluate
-from meancache_plan.graph import METRICS, deviation_graph
+from meancache_plan.graph import deviation_graph
+from meancache_plan.objective import Objective
+from meancache_plan.path import shortest_paths
 from meancache_plan.profile import Profile
 from meancache_plan.recipe import find_recipe, read_prompts
 from meancache_plan.solver import pssp
@@ -28,6 +31,7 @@ ROOT = Path(__file__).parent.parent
 FOLDER = catalog.reference_pipeline()
 RECIPE = find_recipe(catalog.REFERENCE, None)
 BUDGETS = (10, 16)
+PAPER = Objective(("hold", "jvp"), "l1", "none", gamma=4.0)
 
 
 @pytest.fixture(scope="module")
@@ -75,21 +79,37 @@ def test_the_prompt_changes_the_picture_and_so_does_guidance(pipeline: Pipeline)
     assert green < 0, "a frog is green"
 
 
+@pytest.mark.parametrize("objective", [PAPER, Objective(("hold", "jvp"), "rms", "displacement")])
 def test_pssp_is_the_shortest_path_of_a_budget_expanded_graph_on_the_real_profile(
+    profile: Profile, objective: Objective
+) -> None:
+    graph = deviation_graph(profile, objective)
+    expanded: nx.DiGraph = nx.DiGraph()
+    for t, s, edge in graph.edges(data=True):
+        for used in range(max(BUDGETS)):
+            known = expanded.get_edge_data((t, used), (s, used + 1), {"weight": np.inf})
+            weight = min(known["weight"], edge["weight"])
+            expanded.add_edge((t, used), (s, used + 1), weight=weight)
+    distance = nx.single_source_dijkstra_path_length(expanded, (0, 0))
+    for budget, path in pssp(graph, BUDGETS).items():
+        best = min(distance.get((50, used), np.inf) for used in range(1, budget + 1))
+        assert path.weight == pytest.approx(best, rel=1e-12)
+
+
+def test_the_path_is_networkxs_shortest_on_the_line_graph_of_the_real_profile(
     profile: Profile,
 ) -> None:
-    for metric in METRICS:
-        graph = deviation_graph(profile, ["hold", "jvp"], metric, 4.0, 50)
-        expanded: nx.DiGraph = nx.DiGraph()
-        for t, s, edge in graph.edges(data=True):
-            for used in range(max(BUDGETS)):
-                known = expanded.get_edge_data((t, used), (s, used + 1), {"weight": np.inf})
-                weight = min(known["weight"], edge["weight"])
-                expanded.add_edge((t, used), (s, used + 1), weight=weight)
-        distance = nx.single_source_dijkstra_path_length(expanded, (0, 0))
-        for budget, path in pssp(graph, BUDGETS).items():
-            best = min(distance.get((50, used), np.inf) for used in range(1, budget + 1))
-            assert path.weight == pytest.approx(best, rel=1e-12)
+    graph, _ = line_graph(profile, Objective(("hold", "adams"), weighting="displacement", gamma=2))
+    arcs: nx.DiGraph = nx.DiGraph()
+    for s in range(1, 51):
+        arcs.add_edge((0, 0, 0), (1, 0, s), weight=graph.first[s])
+    for r, t, s in combinations(range(51), 3):
+        for used in range(1, min(r + 2, BUDGETS[0])):
+            arcs.add_edge((used, r, t), (used + 1, t, s), weight=graph.arcs[r, t, s])
+    distance = nx.single_source_dijkstra_path_length(arcs, (0, 0, 0))
+    [path] = shortest_paths(graph, BUDGETS[:1])[BUDGETS[0]]
+    best = min(length for (_, _, s), length in distance.items() if s == 50)
+    assert path.weight == pytest.approx(best, rel=1e-12)
 
 
 def test_at_each_budget_the_denoiser_runs_exactly_so_often_a_branch(
@@ -109,7 +129,15 @@ def test_the_whole_path_beats_its_baselines_on_held_out_prompts(
     pipeline: Pipeline, profile: Profile
 ) -> None:
     schedule = solve(profile, budgets=BUDGETS)
-    paper = solve(profile, budgets=BUDGETS, predictors=["hold", "jvp"], metric="l1")
+    paper = solve(
+        profile,
+        budgets=BUDGETS,
+        planner="pssp",
+        predictors=PAPER.predictors,
+        metric=PAPER.metric,
+        weighting=PAPER.weighting,
+        gamma=PAPER.gamma,
+    )
     held_out = read_prompts(RECIPE.heldout_prompts)[:3]
     result = evaluate(pipeline, schedule, held_out, [1000], rivals={"paper": paper})
     assert len(result.rows) == 1 + 2 * 5
