@@ -70,13 +70,16 @@ def graded_knots(steps: int, budget: int, ratio: float) -> tuple[int, ...]:
     The lengths follow a geometric progression, rounded; no interval is empty.
 
     Raises:
-        InputError: ``budget`` is not in 1 … ``steps``.
+        InputError: ``budget`` is not in 1 … ``steps``, or ``ratio`` not in 1e-6 … 1e6.
 
     Example:
         >>> graded_knots(20, 4, 4.0)
-        (0, 2, 6, 12)
+        (0, 2, 6, 11)
     """
-    lengths = [ratio ** (i / max(budget - 1, 1)) for i in range(len(uniform_knots(steps, budget)))]
+    if not 1e-6 <= ratio <= 1e6:
+        raise InputError(f"ratio {ratio} of last to first interval: choose 1e-6 to 1e6")
+    places = range(len(uniform_knots(steps, budget)))
+    lengths = [ratio ** (i / max(budget - 1, 1)) for i in places]
     knots: list[int] = []
     for i in range(budget):
         wanted = round(steps * sum(lengths[:i]) / sum(lengths))

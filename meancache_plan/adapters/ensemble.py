@@ -1,5 +1,7 @@
 """Calibration samples of a diffusers pipeline, for refinement."""
 
+import hashlib
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -15,6 +17,9 @@ from meancache_plan.files import write_atomically
 from meancache_plan.record import Trajectory
 from meancache_runtime import Schedule, attach
 
+METADATA = "meancache-sample"
+"""The metadata entry of a kept trajectory: a digest of what it is of."""
+
 
 class PipelineEnsemble:
     """Every prompt with every seed, recorded once: the full trajectories are kept in a folder.
@@ -28,7 +33,8 @@ class PipelineEnsemble:
         progress: Told (samples recorded, samples in all).
 
     Raises:
-        InputError: There is no sample, or a kept trajectory is not readable.
+        InputError: There is no sample, the folder cannot be written, or a trajectory in it is not
+            readable or of another sample.
     """
 
     def __init__(
@@ -47,6 +53,10 @@ class PipelineEnsemble:
             raise InputError("nothing to refine on: give at least one prompt and one seed")
         self._folder = folder
         self._batch = max(1, batch)
+        self._made = {
+            "model": pipeline.identity().model_dump(),
+            "recipe": pipeline.recipe.model_dump(),
+        }
         self.prompt_index: NDArray[np.int64] = np.repeat(np.arange(len(prompts)), len(seeds))
         self.sigmas = self._record(progress)
 
@@ -95,9 +105,12 @@ class PipelineEnsemble:
 
     def _record(self, progress: Callable[[int, int], None]) -> tuple[float, ...]:
         """Record what is missing; return the grid."""
-        self._folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"{self._folder}: cannot be made ({error.strerror})") from error
         rows = range(len(self._samples))
-        missing = [row for row in rows if not self._file(row).exists()]
+        missing = [row for row in rows if not self._kept(row)]
         progress(len(rows) - len(missing), len(rows))
         for part, prompts, seeds in self._batches(missing):
             for row, trajectory in zip(
@@ -114,7 +127,26 @@ class PipelineEnsemble:
             "latents": trajectory.latents.contiguous().cpu(),
             "sigmas": torch.tensor(trajectory.sigmas, dtype=torch.float64),
         }
-        write_atomically(self._file(row), safetensors.torch.save(tensors))
+        metadata = {METADATA: self._identity(row)}
+        write_atomically(self._file(row), safetensors.torch.save(tensors, metadata))
+
+    def _kept(self, row: int) -> bool:
+        """Whether this sample's trajectory is there; refuses one of another sample."""
+        if not self._file(row).exists():
+            return False
+        with self._open(row) as kept:
+            if (kept.metadata() or {}).get(METADATA) != self._identity(row):
+                raise InputError(
+                    f"{self._file(row)}: is of another prompt, seed, recipe or model; delete "
+                    f"{self._folder} and run again"
+                )
+        return True
+
+    def _identity(self, row: int) -> str:
+        """A digest of everything that decides a sample's trajectory."""
+        prompt, seed = self._samples[row]
+        text = json.dumps({**self._made, "prompt": prompt, "seed": seed}, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
 
     def _load(self, row: int, step: int) -> Tensor:
         with self._open(row) as kept:

@@ -23,7 +23,10 @@ ROUNDS = 3
 """Times that samples are weighted anew by the errors that they are left with."""
 
 MAX_WEIGHT = 10.0
-"""The most that a sample may count, relative to the mean."""
+"""The most that a sample may count, relative to the median one."""
+
+MAX_GAIN = 1000.0
+"""The largest gain: a term that would need more is rounding noise."""
 
 
 class Fitted(NamedTuple):
@@ -65,7 +68,8 @@ def fit(
     """Fit the gains of all intervals, in sequence.
 
     PSNR is a logarithm, so a sample's squared error is weighed by its inverse (iteratively
-    reweighted least squares): else the few worst samples decide the gains of all.
+    reweighted least squares): else the few worst samples decide the gains of all. Samples that
+    are no longer finite do not count.
 
     Args:
         ensemble: The samples.
@@ -114,19 +118,13 @@ def _equations(
     forms: Sequence[LinearForm], fresh: dict[int, Tensor], missing: Tensor, h: float
 ) -> _Equations:
     """Set them up, one sample at a time: latents may be large."""
-    found: list[tuple[NDArray[np.float64], NDArray[np.float64], float]] = []
+    products = np.empty((len(missing), len(forms) + 1, len(forms) + 1))
     for row, each in enumerate(missing):
-        parts = torch.stack([h * _apply(form, fresh, row) for form in forms])
-        wanted = each.flatten().double()
-        found.append(
-            (
-                (parts @ parts.T).cpu().numpy(),
-                (parts @ wanted).cpu().numpy(),
-                float(wanted @ wanted),
-            )
-        )
-    left, right, square = zip(*found, strict=True)
-    return _Equations(np.stack(left), np.stack(right), np.array(square))
+        parts = [h * _apply(form, fresh, row) for form in forms]
+        rows = torch.stack([*parts, each.flatten().double()])
+        products[row] = (rows @ rows.T).cpu().numpy()
+    products = products[np.isfinite(products).all(axis=(1, 2))]
+    return _Equations(products[:, :-1, :-1], products[:, :-1, -1], products[:, -1, -1])
 
 
 def _reweighted(
@@ -134,14 +132,16 @@ def _reweighted(
 ) -> NDArray[np.float64]:
     """Gains that minimise Σ ‖m − Σ g_j·p_j‖² / (what it comes to), shrunk towards ``prior``."""
     weights, gains = np.ones(len(equations.square)), prior
+    if not len(weights):
+        return prior
     for _ in range(ROUNDS + 1):
         left = np.einsum("s,spq->pq", weights, equations.left)
         right = weights @ equations.right
         ridge = np.diag(shrinkage * np.diagonal(left) + np.finfo(float).tiny ** 0.5)
         gains = np.linalg.solve(left + ridge, right + ridge @ prior)
-        weights = 1 / equations.errors(gains)
-        weights = np.minimum(weights / weights.mean(), MAX_WEIGHT)
-    return gains
+        errors = equations.errors(gains)
+        weights = np.minimum(np.median(errors) / errors, MAX_WEIGHT)
+    return np.clip(gains, -MAX_GAIN, MAX_GAIN)
 
 
 def _apply(form: LinearForm, fresh: dict[int, Tensor], row: int) -> Tensor:

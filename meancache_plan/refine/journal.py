@@ -30,12 +30,20 @@ class Journal:
         self._file = self.folder / "results.jsonl"
         header = self.folder / "settings.json"
         wanted = json.dumps(settings, sort_keys=True, indent=1)
-        if header.exists():
-            self._check(json.loads(header.read_text(encoding="utf-8")), json.loads(wanted))
-        else:
+        try:
             self.folder.mkdir(exist_ok=True)
-            write_atomically(header, wanted.encode())
-        self._results = self._read()
+            if header.exists():
+                self._check(json.loads(header.read_bytes()), json.loads(wanted))
+            else:
+                write_atomically(header, wanted.encode())
+            self._results = self._read()
+        except InputError:
+            raise
+        except (OSError, ValueError) as error:
+            raise InputError(
+                f"{self.folder}: cannot be used ({error}): finished work is kept there; delete "
+                "it, or choose another file with -o"
+            ) from error
 
     def recall(self, stage: str, inputs: Any, compute: Callable[[], Any]) -> Any:
         """The result of ``compute()``, a JSON value; computed only if it is not known yet."""
@@ -51,10 +59,13 @@ class Journal:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _append(self, entry: dict[str, Any]) -> None:
-        with self._file.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(entry) + "\n")
-            stream.flush()
-            os.fsync(stream.fileno())
+        try:
+            with self._file.open("a", encoding="utf-8") as stream:
+                stream.write(json.dumps(entry) + "\n")
+                stream.flush()
+                os.fsync(stream.fileno())
+        except OSError as error:
+            raise InputError(f"{self._file}: cannot be written ({error.strerror})") from error
 
     def _read(self) -> dict[str, Any]:
         if not self._file.exists():
@@ -64,11 +75,12 @@ class Journal:
         for line in self._file.read_bytes().splitlines(keepends=True):
             try:
                 entry = json.loads(line)
-            except ValueError:
-                break  # the last line of an interrupted run
+                known = {entry["key"]: entry["result"]}
+            except (ValueError, TypeError, KeyError):
+                break  # what an interrupted run wrote last
             if not line.endswith(b"\n"):
                 break
-            results[entry["key"]] = entry["result"]
+            results |= known
             whole += len(line)
         os.truncate(self._file, whole)
         return results

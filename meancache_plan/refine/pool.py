@@ -18,7 +18,7 @@ NEAREST = 3
 
 
 class Candidate(NamedTuple):
-    """A plan under its name; a baseline is what one could have without this project."""
+    """A plan under its name; a baseline is what one could have without refining."""
 
     name: str
     plan: Plan
@@ -34,21 +34,26 @@ class _Variant(NamedTuple):
 
 
 def pools(
-    profile: Profile,
-    own: tuple[str, Objective],
-    budgets: Sequence[int],
-    published: Mapping[str, Schedule],
+    profile: Profile, solved: Schedule, published: Mapping[str, Schedule], max_edge: int
 ) -> dict[int, list[Candidate]]:
-    """For each budget every candidate, baselines first, none twice.
+    """For each budget of a schedule every candidate, baselines first, none twice.
 
     Args:
         profile: What to plan from.
-        own: The user's choice: a planner's name, and its objective.
-        budgets: Values B.
-        published: Schedules to take plans from, by name, for this number of steps.
+        solved: The schedule, solved from it.
+        published: Schedules of others, by name; those for another number of steps, and plans of
+            other budgets, are left out.
+        max_edge: Longest interval of new plans, 1 … T steps.
     """
+    budgets = solved.budgets
     found: dict[int, list[Candidate]] = {b: _simple(profile.steps, b) for b in budgets}
-    for variant in _variants(profile, own):
+    for plan in solved.plans:
+        found[plan.budget].append(Candidate("as solved", plan, baseline=True))
+    for name, schedule in published.items():
+        for plan in schedule.plans:
+            if schedule.grid.steps == profile.steps and plan.budget in found:
+                found[plan.budget].append(Candidate(name, plan, baseline=True))
+    for variant in _variants(profile, max_edge):
         plans = find_planner(variant.planner).plan(
             profile, variant.objective, budgets, variant.paths
         )
@@ -59,18 +64,12 @@ def pools(
                 )
                 for i, each in enumerate(outcomes)
             ]
-    for name, schedule in published.items():
-        for plan in schedule.plans:
-            if plan.budget in found:
-                found[plan.budget].append(Candidate(name, plan))
     return {budget: _distinct(candidates) for budget, candidates in found.items()}
 
 
-def _variants(profile: Profile, own: tuple[str, Objective]) -> list[_Variant]:
-    planner, objective = own
-    longest = objective.max_edge
+def _variants(profile: Profile, longest: int) -> list[_Variant]:
     weightings = ["displacement", *(["propagated"] if profile.has_propagation else [])]
-    variants = [_Variant(f"{planner}, as asked for", planner, objective)]
+    variants: list[_Variant] = []
     if profile.has_l1:
         for rule in ("jvp", "released"):
             paper = Objective(("hold", rule), "l1", "none", "mean", 4.0, 2, longest)
@@ -116,8 +115,8 @@ def adams_plan(knots: Sequence[int], budget: int | None = None) -> Plan:
 
 
 def _distinct(candidates: Iterable[Candidate]) -> list[Candidate]:
-    """Of equal plans, the first."""
+    """Baselines first; of equal plans, the first."""
     found: dict[object, Candidate] = {}
-    for candidate in candidates:
+    for candidate in sorted(candidates, key=lambda each: not each.baseline):
         found.setdefault((candidate.plan.knots, candidate.plan.intervals), candidate)
     return list(found.values())

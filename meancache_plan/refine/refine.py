@@ -2,14 +2,22 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, repeat
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from meancache_plan.arcs import line_graph
-from meancache_plan.artifact import Plan, PlanRecord, Pruned, Quality, Schedule, Score
+from meancache_plan.artifact import (
+    Plan,
+    PlanRecord,
+    Provenance,
+    Pruned,
+    Quality,
+    Schedule,
+    Score,
+)
 from meancache_plan.errors import InputError
 from meancache_plan.evaluate import metrics
 from meancache_plan.objective import Objective
@@ -17,10 +25,11 @@ from meancache_plan.profile import Profile
 from meancache_plan.quality import predict
 from meancache_plan.refine.ensemble import Ensemble, spread_rows
 from meancache_plan.refine.journal import Journal
-from meancache_plan.refine.pool import pools
-from meancache_plan.refine.search import Race
+from meancache_plan.refine.pool import Candidate, pools
+from meancache_plan.refine.search import FITTED, MOVE_SHARE, SHRINKAGES, SURVIVORS, Race
 from meancache_plan.refine.trials import Trials
 from meancache_plan.version import __version__
+from meancache_runtime.strict_json import MAX_TEXT
 
 ORDER = 3
 """Terms of gains fitted in closed loop."""
@@ -62,15 +71,16 @@ def refine(
 
     Args:
         profile: What the schedule was solved from.
-        schedule: Its plans take part, and its objective guides the moves of knots.
+        schedule: Its plans take part, and its weighting guides the moves of knots.
         ensemble: The samples to replay; calibration's own, never held-out ones.
         path: The file that the schedule will be written to; not written here.
-        published: Schedules whose plans take part, by name.
+        published: Schedules whose plans take part, by name; those for as many steps.
         progress: Told after every replay.
 
     Raises:
         InputError: The ensemble's grid is not the profile's, it has a single prompt, the folder
-            belongs to another refinement, or no plan of any budget beats simply fewer steps.
+            belongs to another refinement or cannot be written, or no plan of any budget beats
+            simply fewer steps.
     """
     made = schedule.provenance
     if made is None or made.profile != profile.fingerprint:
@@ -84,76 +94,80 @@ def refine(
         "rows": [fit_rows, judge_rows],
     }
     journal = Journal(path, settings)
-    objective = _objective(made.model_dump())
-    budgets = list(schedule.budgets)
-    fields = pools(profile, (made.planner, objective), budgets, published or {})
+    fields = pools(profile, schedule, published or {}, made.max_edge)
     meter = _Meter(progress, _expected(fields, len(judge_rows), len(fit_rows)))
     trials = Trials(ensemble, journal, meter)
-    found: dict[int, tuple[Plan, PlanRecord]] = {}
-    pruned: list[Pruned] = []
-    for budget in budgets:
-        race = Race(trials, fit_rows, judge_rows, ORDER, _neighbours(profile, objective))
-        winner = race.run(fields[budget], budget)
-        decile = race.decile
-        if race.fewer and winner.standing.guarded(decile) <= race.fewer.guarded(decile):
-            reason = f"{budget} plain steps are better: {race.fewer.mean:.1f} dB"
-            pruned.append(Pruned(budget=budget, by=budget, reason=reason))
-            continue
-        errors = trials.replay(winner.candidate.plan, judge_rows)
-        plan = winner.candidate.plan.model_copy(update={"budget": budget})
-        prompts = ensemble.prompt_index[judge_rows]
-        record = PlanRecord(
-            budget=budget,
-            origin=winner.candidate.name[:1000],
-            predicted=predict(profile, plan),
-            validated=_validated(trials.decibels(errors), prompts),
-            candidates=tuple(_scores(race)),
-        )
-        found[budget] = plan, record
+    neighbours = _neighbours(profile, made.weighting, made.max_edge)
+    races: dict[int, Race] = {}
+    for budget, field in fields.items():
+        races[budget] = Race(trials, fit_rows, judge_rows, ORDER, neighbours)
+        races[budget].run(field, budget)
     progress(meter.expected, meter.expected)
-    return _rewritten(schedule, found, pruned)
+    return _rewritten(schedule, made, profile, races)
 
 
 def _rewritten(
-    schedule: Schedule, found: dict[int, tuple[Plan, PlanRecord]], pruned: Sequence[Pruned]
+    schedule: Schedule, made: Provenance, profile: Profile, races: Mapping[int, Race]
 ) -> Schedule:
-    made = schedule.provenance
-    if not found or made is None:
+    """The schedule of the winners, without budgets at which simply fewer steps are better."""
+    winners = {budget: race for budget, race in races.items() if not race.beaten}
+    if not winners:
         raise InputError(
             "no plan beats simply fewer steps at any budget: refine with other budgets, or more "
             "calibration prompts"
         )
+    plans = [_plan(budget, race) for budget, race in winners.items()]
+    records = map(_record, plans, winners.values(), repeat(profile))
+    pruned = (_pruned(budget, race) for budget, race in races.items() if race.beaten)
     provenance = made.model_copy(
         update={
             "planner": "refine",
-            "plans": tuple(record for _, record in found.values()),
+            "plans": tuple(records),
             "pruned": (*made.pruned, *pruned),
         }
     )
-    plans = tuple(plan for plan, _ in found.values())
-    return schedule.model_copy(update={"plans": plans, "provenance": provenance})
+    return schedule.model_copy(update={"plans": tuple(plans), "provenance": provenance})
+
+
+def _plan(budget: int, race: Race) -> Plan:
+    """The winner; its cost was of one objective among many."""
+    update = {"budget": budget, "cost": None, "measured": None}
+    return race.ranking()[0].candidate.plan.model_copy(update=update)
+
+
+def _pruned(budget: int, race: Race) -> Pruned:
+    best, fewer = race.ranking()[0].standing, race.fewer
+    reason = f"{budget} plain steps are better: {fewer.mean:.1f} dB against {best.mean:.1f} dB"
+    return Pruned(budget=budget, by=budget, reason=reason)
+
+
+def _record(plan: Plan, race: Race, profile: Profile) -> PlanRecord:
+    winner = race.ranking()[0]
+    prompts = race.trials.ensemble.prompt_index[list(race.judge_rows)]
+    return PlanRecord(
+        budget=plan.budget,
+        origin=winner.candidate.name[:MAX_TEXT],
+        predicted=predict(profile, plan),
+        validated=_validated(race.trials.decibels(winner.errors), prompts),
+        candidates=tuple(_scores(race)),
+    )
 
 
 def _scores(race: Race) -> Iterator[Score]:
-    """Every candidate's score, best first among those judged on most samples."""
-    entries = sorted(race.entries, key=lambda e: (-e.standing.samples, -e.standing.mean))
-    for candidate, standing in entries:
+    """Every candidate's score, the winner first, those judged on few samples last."""
+    decile = race.decile
+    entries = [(entry.candidate.name[:MAX_TEXT], entry.standing) for entry in race.entries]
+    entries.append(("fewer steps", race.fewer))
+    for name, found in sorted(entries, key=lambda e: (-e[1].samples, -e[1].guarded(decile))):
         yield Score(
-            name=candidate.name[:1000],
-            samples=standing.samples,
-            psnr_latent=standing.mean,
-            worst_decile=standing.worst_decile,
-        )
-    if race.fewer is not None:
-        yield Score(
-            name="fewer steps",
-            samples=race.fewer.samples,
-            psnr_latent=race.fewer.mean,
-            worst_decile=race.fewer.worst_decile,
+            name=name,
+            samples=found.samples,
+            psnr_latent=found.mean,
+            worst_decile=found.worst_decile,
         )
 
 
-def _validated(decibels: Sequence[float], prompts: Any) -> Quality:
+def _validated(decibels: Sequence[float], prompts: NDArray[np.int64]) -> Quality:
     """Mean PSNR on the validation samples, with the bootstrap interval over prompts."""
     values = np.array(decibels)
     by_prompt = [float(values[prompts == prompt].mean()) for prompt in np.unique(prompts)]
@@ -162,15 +176,10 @@ def _validated(decibels: Sequence[float], prompts: Any) -> Quality:
 
 
 def _neighbours(
-    profile: Profile, objective: Objective
+    profile: Profile, weighting: str, max_edge: int
 ) -> Callable[[tuple[int, ...]], list[tuple[int, ...]]]:
     """(knots) → the ``MOVES`` cheapest of all plans with one knot moved by one or two steps."""
-    plain = Objective(
-        ("hold", "adams"),
-        weighting=objective.weighting,
-        gamma=2.0,
-        max_edge=objective.max_edge,
-    )
+    plain = Objective(("hold", "adams"), weighting=weighting, gamma=2.0, max_edge=max_edge)
     graph, _ = line_graph(profile, plain)
 
     def cost(knots: tuple[int, ...]) -> float:
@@ -191,20 +200,17 @@ def _neighbours(
     return near
 
 
-def _objective(made: dict[str, Any]) -> Objective:
-    names = ("metric", "weighting", "statistic", "gamma", "order", "max_edge")
-    return Objective(tuple(made["predictors"]), **{name: made[name] for name in names})
-
-
-def _expected(fields: Mapping[int, Sequence[object]], judged: int, fitted: int) -> int:
-    """Refreshes that a refinement takes, nearly: rounds, fits and moves."""
-    rounds = sum(
-        budget * judged * (len(field) * 0.25 + len(field) * 0.125 + len(field) * 0.125 + 6)
-        for budget, field in fields.items()
-    )
-    fits = sum(budget * (fitted + judged) * 8 for budget in fields)
-    moves = sum(budget * fitted / 3 * (MOVES + 1) for budget in fields)
-    return max(1, round(rounds + fits + moves))
+def _expected(fields: Mapping[int, Sequence[Candidate]], judged: int, fitted: int) -> int:
+    """Refreshes that a refinement takes, nearly: of each budget rounds, fits and moves."""
+    total = 0.0
+    for budget, field in fields.items():
+        baselines = sum(candidate.baseline for candidate in field)
+        others = len(field) - baselines
+        rounds = 1 + baselines + (0.25 + 0.125) * others + 0.5 * max(SURVIVORS, others // 4)
+        fits = (FITTED + 1) * len(SHRINKAGES)
+        moves = (MOVES + 1) / MOVE_SHARE
+        total += budget * (judged * (rounds + fits) + fitted * (fits + moves))
+    return round(total)
 
 
 def _check_grid(profile: Profile, ensemble: Ensemble) -> None:

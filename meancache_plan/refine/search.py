@@ -27,10 +27,11 @@ MOVE_SHARE = 3
 
 
 class Entry(NamedTuple):
-    """A candidate and how it did."""
+    """A candidate and how it did: its mean squared errors on the first validation samples."""
 
     candidate: Candidate
     standing: Standing
+    errors: list[float]
 
 
 @dataclass(slots=True)
@@ -44,7 +45,7 @@ class Race:
         order: Terms of fitted gains.
         neighbours: (knots) → knots moved a little, the most promising first.
         entries: Everything that was validated, whole or in part.
-        fewer: How simply fewer steps did.
+        fewer: How simply fewer steps did; known once it has run.
     """
 
     trials: Trials
@@ -53,55 +54,55 @@ class Race:
     order: int
     neighbours: Callable[[tuple[int, ...]], Iterable[tuple[int, ...]]]
     entries: list[Entry] = field(default_factory=lambda: [])
-    fewer: Standing | None = None
+    fewer: Standing = field(init=False)
 
     def run(self, pool: Sequence[Candidate], budget: int) -> Entry:
-        """Find the best plan; what it must not fall short of is in :meth:`best_baseline`."""
+        """Find the best plan: see :meth:`ranking` and :attr:`beaten`."""
         self.fewer = self.trials.standing(self.trials.plain(budget, self.judge_rows))
         for candidate in pool:
             if candidate.baseline:
                 self._enter(candidate, len(self.judge_rows))
         self._halve([candidate for candidate in pool if not candidate.baseline])
-        for knots in self._best_knots(FITTED):
-            self._fit(knots)
+        for plan in self._best_knots(FITTED):
+            self._fit(plan)
         self._move(budget)
         return self.ranking()[0]
 
     @property
     def decile(self) -> float:
-        """The best worst decile of all baselines."""
+        """The best worst decile of all baselines and of fewer steps."""
         found = [entry.standing.worst_decile for entry in self.entries if entry.candidate.baseline]
-        return max([*found, *([self.fewer.worst_decile] if self.fewer else [])])
+        return max(*found, self.fewer.worst_decile)
 
     def ranking(self) -> list[Entry]:
         """Whoever was judged on all validation samples, best first."""
         whole = [e for e in self.entries if e.standing.samples == len(self.judge_rows)]
         return sorted(whole, key=lambda e: -e.standing.guarded(self.decile))
 
+    @property
+    def beaten(self) -> bool:
+        """Whether simply fewer steps do better than the best plan."""
+        best, decile = self.ranking()[0].standing, self.decile
+        return best.guarded(decile) < self.fewer.guarded(decile)
+
     def _enter(self, candidate: Candidate, samples: int) -> Entry:
-        rows = self.judge_rows[:samples]
-        entry = Entry(candidate, self.trials.standing(self._errors(candidate.plan, rows)))
+        """Replay a candidate on so many validation samples, less those that it had before."""
+        known = [entry for entry in self.entries if entry.candidate is candidate]
+        errors = list(known[0].errors) if known else []
+        rows = self.judge_rows[len(errors) : samples]
+        if rows:
+            errors += self.trials.replay(candidate.plan, rows)
+        entry = Entry(candidate, self.trials.standing(errors), errors)
         self.entries = [e for e in self.entries if e.candidate is not candidate] + [entry]
         return entry
 
-    def _errors(self, plan: Plan, rows: Sequence[int]) -> list[float]:
-        """Rung by rung, so that a later round only adds to an earlier one."""
-        found: list[float] = []
-        for samples in self._rungs():
-            part = rows[len(found) : samples]
-            if part:
-                found += self.trials.replay(plan, part)
-        return found
-
-    def _rungs(self) -> list[int]:
-        return [max(1, round(share * len(self.judge_rows))) for share in RUNGS]
-
     def _halve(self, field: list[Candidate]) -> None:
         """Successive halving: each round the better half goes on to more samples."""
-        for samples in self._rungs():
-            round_ = [self._enter(candidate, samples) for candidate in field]
-            round_.sort(key=lambda entry: -(entry.standing.mean + entry.standing.worst_decile))
-            field = [entry.candidate for entry in round_[: max(SURVIVORS, len(round_) // 2)]]
+        for share in RUNGS:
+            samples = max(1, round(share * len(self.judge_rows)))
+            entries = [self._enter(candidate, samples) for candidate in field]
+            entries.sort(key=lambda entry: -(entry.standing.mean + entry.standing.worst_decile))
+            field = [entry.candidate for entry in entries[: max(SURVIVORS, len(entries) // 2)]]
 
     def _best_knots(self, count: int) -> list[Plan]:
         """The best plans of different knots whose predictors can be fitted."""
@@ -152,5 +153,4 @@ class Race:
         prior = prior_gains(adams_plan(knots, budget))
         assert prior is not None
         found = self.trials.fit(knots, prior, rows, order=self.order, shrinkage=SHRINKAGES[0])
-        standing = self.trials.standing(found.errors)
-        return standing.mean + min(0.0, standing.worst_decile - self.decile)
+        return self.trials.standing(found.errors).guarded(self.decile)

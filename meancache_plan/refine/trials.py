@@ -1,5 +1,6 @@
 """Replays of candidates: every plan's error on every sample, each computed once."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -7,10 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meancache_plan.artifact import Grid, Plan, Schedule
-from meancache_plan.evaluate import metrics
+from meancache_plan.errors import InputError
+from meancache_plan.evaluate.metrics import psnr
+from meancache_plan.latents import latent_range, moments
 from meancache_plan.refine.closed_loop import Fitted, fit
 from meancache_plan.refine.ensemble import Ensemble, final_errors
 from meancache_plan.refine.journal import Journal
+
+WORST = 1e30
+"""The largest mean squared error: a replay that overflows has this one."""
 
 
 class Standing(NamedTuple):
@@ -31,7 +37,10 @@ class Trials:
     Args:
         ensemble: The samples.
         journal: Keeps results.
-        spent: Told the refreshes of each piece of work, done or recalled.
+        spent: Told the refreshes of each piece of work when it is done or recalled.
+
+    Raises:
+        InputError: The full runs' latents are constant or not finite.
     """
 
     def __init__(self, ensemble: Ensemble, journal: Journal, spent: Callable[[int], None]) -> None:
@@ -40,20 +49,22 @@ class Trials:
         self._spent = spent
         rows = range(len(ensemble.prompt_index))
         last = len(ensemble.sigmas) - 1
-        self._range = metrics.latent_range(
-            [metrics.moments(ensemble.full([row], last)) for row in rows]
-        )
+        self._range = latent_range([moments(ensemble.full([row], last)) for row in rows])
+        if not 0 < self._range < math.inf:
+            raise InputError(
+                "the full runs end in latents that are constant or not finite: no plan can be "
+                "compared with them; try another dtype"
+            )
 
     def standing(self, errors: Sequence[float] | NDArray[np.float64]) -> Standing:
         """Sum errors up."""
-        finite = np.minimum(errors, 1e30)
-        found = np.sort([metrics.psnr(float(error), self._range) for error in finite])
+        found = np.sort(self.decibels(errors))
         worst = found[: max(1, len(found) // 10)]
         return Standing(len(found), float(found.mean()), float(worst.mean()))
 
-    def decibels(self, errors: Sequence[float]) -> list[float]:
-        """PSNR of each sample's latents."""
-        return [metrics.psnr(min(error, 1e30), self._range) for error in errors]
+    def decibels(self, errors: Sequence[float] | NDArray[np.float64]) -> list[float]:
+        """PSNR of each sample's latents; very low for an error of ∞."""
+        return [psnr(min(float(error), WORST), self._range) for error in errors]
 
     def replay(self, plan: Plan, rows: Sequence[int]) -> list[float]:
         """Mean squared errors of a plan on these samples."""
@@ -72,9 +83,10 @@ class Trials:
             latents = self.ensemble.replay(rows, schedule, plan.budget)
             return final_errors(self.ensemble, rows, latents).tolist()
 
-        self._spent(len(plan.knots) * len(rows))
         inputs = [bare.model_dump(mode="json"), list(rows)]
-        return [float(error) for error in self._journal.recall("replay", inputs, run)]
+        errors = self._journal.recall("replay", inputs, run)
+        self._spent(len(plan.knots) * len(rows))
+        return [float(error) for error in errors]
 
     def plain(self, steps: int, rows: Sequence[int]) -> list[float]:
         """Mean squared errors of simply fewer steps."""
@@ -82,8 +94,9 @@ class Trials:
         def run() -> list[float]:
             return final_errors(self.ensemble, rows, self.ensemble.plain(rows, steps)).tolist()
 
+        errors = self._journal.recall("plain", [steps, list(rows)], run)
         self._spent(steps * len(rows))
-        return [float(e) for e in self._journal.recall("plain", [steps, list(rows)], run)]
+        return [float(error) for error in errors]
 
     def fit(
         self,
@@ -100,7 +113,7 @@ class Trials:
             found = fit(self.ensemble, rows, knots, prior, order=order, shrinkage=shrinkage)
             return [found.gains, found.errors.tolist()]
 
-        self._spent(len(knots) * len(rows))
         inputs = [list(knots), list(prior), list(rows), order, shrinkage]
         gains, errors = self._journal.recall("fit", inputs, run)
+        self._spent(len(knots) * len(rows))
         return Fitted([tuple(each) for each in gains], np.array(errors))
