@@ -55,6 +55,11 @@ def solve(
             profile has not measured what is asked for.
     """
     chosen = find_planner(planner)
+    if metric == "l1" and not profile.has_l1:
+        raise InputError(
+            "metric l1 was not measured on this grid, to which the profile was carried over: "
+            "choose metric rms, or calibrate on this grid"
+        )
     longest = profile.index.max_edge if max_edge is None else max_edge
     if weighting is None:
         weighting = "propagated" if profile.has_propagation else "displacement"
@@ -101,7 +106,7 @@ def assemble(
                     budget=budget,
                     origin=name,
                     calibration=outcome.calibration,
-                    predicted=predict(profile, outcome.plan),
+                    predicted=predict(profile, outcome.plan, outcome.calibration),
                 )
                 for budget, outcome in outcomes.items()
             ),
