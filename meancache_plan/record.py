@@ -34,9 +34,10 @@ class Trajectory:
             InputError: Some step went elsewhere, further than its dtype's rounding explains.
         """
         tolerance = 8 * torch.finfo(self.latents.dtype).eps
+        wide = torch.promote_types(self.latents.dtype, torch.float32)
         for i, velocity in enumerate(self.velocities):
-            here, there = self.latents[i].float(), self.latents[i + 1].float()
-            off = (here + (self.sigmas[i + 1] - self.sigmas[i]) * velocity.float() - there).abs()
+            here, there = self.latents[i].to(wide), self.latents[i + 1].to(wide)
+            off = (here + (self.sigmas[i + 1] - self.sigmas[i]) * velocity.to(wide) - there).abs()
             if not bool((off <= tolerance * (1 + there.abs() + here.abs())).all()):
                 raise InputError(
                     f"step {i} did not move by (σ_next − σ)·velocity: the scheduler takes no plain "

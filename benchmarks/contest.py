@@ -1,0 +1,261 @@
+"""The contest: methods that plan from one calibration, judged by replay on held-out samples."""
+
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from torch import Tensor
+
+from benchmarks.samples import Samples
+from meancache_plan.artifact import Grid, Plan, Schedule
+from meancache_plan.compiler import solve
+from meancache_plan.evaluate import metrics
+from meancache_plan.grid import uniform_knots
+from meancache_plan.profile import Profile
+from meancache_plan.refine.closed_loop import fit, prior_gains, with_gains
+from meancache_plan.refine.ensemble import final_errors
+from meancache_plan.refine.journal import Journal
+from meancache_plan.refine.pool import adams_plan
+from meancache_plan.refine.refine import refine
+
+Way = Plan | Literal["euler", "textbook"]
+"""How a sample is made: by a plan, or by plain steps on a grid of their own."""
+
+Role = Literal["baseline", "ours", "ablation"]
+
+RELEASED, REFINED = "released", "refined"
+
+
+class Row(NamedTuple):
+    """A method at a budget: PSNR of final latents against the full runs', in dB.
+
+    ``low`` and ``high`` are the 95 % bootstrap interval of the mean over prompts, ``decile`` is
+    the mean of the worst tenth of the samples; ``refreshes`` were counted, a sample.
+    """
+
+    method: str
+    role: Role
+    budget: int
+    refreshes: float
+    samples: int
+    mean: float
+    low: float
+    high: float
+    decile: float
+    worst: float
+
+
+@dataclass(frozen=True)
+class Contest:
+    """What all methods share.
+
+    Attributes:
+        profile: Measured on the calibration samples.
+        fitted: The calibration samples.
+        heldout: The samples to judge on, none of them in ``fitted``.
+        budgets: Values B, ascending.
+        folder: Where finished work is kept, and found again.
+        value_range: That PSNR refers to; by default 4 standard deviations of the full latents.
+    """
+
+    profile: Profile
+    fitted: Samples
+    heldout: Samples
+    budgets: tuple[int, ...]
+    folder: Path
+    value_range: float | None = None
+
+    def journal(self, name: str) -> Journal:
+        """A record of finished work on these samples."""
+        return Journal(
+            self.folder / name,
+            {
+                "profile": self.profile.fingerprint,
+                "samples": [len(each.prompt_index) for each in (self.fitted, self.heldout)],
+            },
+        )
+
+
+Method = Callable[[Contest], Mapping[int, Way]]
+"""contest → a way for each budget; budgets may be missing."""
+
+
+def plain(way: Literal["euler", "textbook"], contest: Contest) -> dict[int, Way]:
+    """So few plain steps."""
+    return dict.fromkeys(contest.budgets, way)
+
+
+def uniform(contest: Contest) -> dict[int, Way]:
+    """Grid Adams–Bashforth at evenly spread knots."""
+    return {b: adams_plan(uniform_knots(contest.profile.steps, b)) for b in contest.budgets}
+
+
+def solved(contest: Contest, **options: Any) -> dict[int, Plan]:
+    """What ``solve`` finds with these options."""
+    schedule = solve(contest.profile, contest.budgets, **options)
+    return {plan.budget: plan for plan in schedule.plans}
+
+
+def refined(contest: Contest) -> dict[int, Plan]:
+    """``solve``, then ``refine``."""
+    schedule = solve(contest.profile, contest.budgets)
+    found = refine(contest.profile, schedule, contest.fitted, contest.folder / "refined.json")
+    return {plan.budget: plan for plan in found.plans}
+
+
+def closed_loop(contest: Contest, order: int = 3, shrinkage: float = 0.1) -> dict[int, Plan]:
+    """``solve``'s knots with gains fitted in closed loop; nothing is chosen between."""
+    journal, rows = contest.journal("closed-loop"), range(len(contest.fitted.prompt_index))
+
+    def gains(plan: Plan) -> list[tuple[float, ...]]:
+        prior = prior_gains(plan)
+        assert prior is not None  # solve's predictors are hold and adams
+        options: dict[str, Any] = {"order": order, "shrinkage": shrinkage}
+        return fit(contest.fitted, rows, plan.knots, prior, **options).gains
+
+    found: dict[int, Plan] = {}
+    for budget, plan in solved(contest).items():
+        inputs = [plan.model_dump(mode="json"), order, shrinkage]
+        fitted = journal.recall("fit", inputs, partial(gains, plan))
+        found[budget] = with_gains(plan, [tuple(each) for each in fitted])
+    return found
+
+
+def selected(contest: Contest) -> dict[int, Plan]:
+    """The best of :data:`VARIANTS` by replay on calibration samples; nothing is fitted."""
+    judge = Judge(contest, contest.fitted, "selection")
+    fields = [solved(contest, **options) for options in VARIANTS.values()]
+    return {
+        budget: max((field[budget] for field in fields), key=lambda plan: judge.mean(plan, budget))
+        for budget in contest.budgets
+    }
+
+
+L1: dict[str, Any] = {"planner": "pssp", "metric": "l1", "weighting": "none", "gamma": 4.0}
+BARE: dict[str, Any] = {"planner": "pssp", "weighting": "none", "gamma": 1.0}
+
+VARIANTS: dict[str, dict[str, Any]] = {
+    "solve": {},
+    "solve, but pssp": {"planner": "pssp", "gamma": 2.0},
+    "solve, but not weighted": {"weighting": "none"},
+    "solve, but displacement": {"weighting": "displacement"},
+    "solve, but γ 1": {"gamma": 1.0},
+    "solve, but γ 4": {"gamma": 4.0},
+    "solve, but cvar": {"statistic": "cvar:0.9"},
+    "solve, but calibrated, order 2": {"predictors": ("hold", "calibrated")},
+    "solve, but calibrated, order 3": {"predictors": ("hold", "calibrated"), "order": 3},
+}
+"""``solve``'s defaults, and one of them changed: its options."""
+
+BARES: dict[str, dict[str, Any]] = {
+    "bare: pssp, adams, not weighted, γ 1": BARE,
+    "bare, but path": BARE | {"planner": "path"},
+    "bare, but displacement": BARE | {"weighting": "displacement"},
+    "bare, but propagated": BARE | {"weighting": "propagated"},
+    "bare, but γ 4": BARE | {"gamma": 4.0},
+}
+
+BASELINES: dict[str, Method] = {
+    "fewer steps": partial(plain, "euler"),
+    "fewer steps, Adams–Bashforth": partial(plain, "textbook"),
+    "uniform adams": uniform,
+    "paper": partial(solved, predictors=("hold", "jvp"), **L1),
+    RELEASED: partial(solved, predictors=("hold", "released"), **L1),
+}
+
+OURS: dict[str, Method] = {"solve": solved, REFINED: refined}
+
+ABLATIONS: dict[str, Method] = {
+    **{name: partial(solved, **options) for name, options in VARIANTS.items() if options},
+    "solve + selection": selected,
+    "solve + closed loop": closed_loop,
+    **{name: partial(solved, **options) for name, options in BARES.items()},
+}
+
+METHODS: dict[Role, dict[str, Method]] = {
+    "baseline": BASELINES,
+    "ours": OURS,
+    "ablation": ABLATIONS,
+}
+
+
+class Judge:
+    """Makes samples in any way, each once, and compares them with the full runs."""
+
+    def __init__(self, contest: Contest, samples: Samples, name: str) -> None:
+        self._samples = samples
+        self._journal = contest.journal(name)
+        self._rows = range(len(samples.prompt_index))
+        last = samples.full(self._rows, contest.profile.steps)
+        own = metrics.latent_range([metrics.moments(each) for each in last])
+        self._range = contest.value_range or own
+
+    def row(self, method: str, role: Role, way: Way, budget: int) -> Row:
+        """The figures of a way; whoever took more or fewer refreshes than B is refused."""
+        values, refreshes = self._decibels(way, budget)
+        if refreshes != budget:
+            raise RuntimeError(f"{method} took {refreshes} refreshes a sample, not {budget}")
+        prompts = self._samples.prompt_index
+        by_prompt = [float(values[prompts == prompt].mean()) for prompt in np.unique(prompts)]
+        worst = np.sort(values)[: max(1, len(values) // 10)]
+        return Row(
+            method,
+            role,
+            budget,
+            refreshes,
+            len(values),
+            float(values.mean()),
+            *metrics.bootstrap_interval(by_prompt),
+            float(worst.mean()),
+            float(worst[0]),
+        )
+
+    def mean(self, way: Way, budget: int) -> float:
+        """Mean PSNR in dB."""
+        return float(self._decibels(way, budget)[0].mean())
+
+    def _decibels(self, way: Way, budget: int) -> tuple[Any, float]:
+        """PSNR of each sample, float64 [S], and the refreshes that each took."""
+        bare = way.model_copy(update={"cost": None}) if isinstance(way, Plan) else way
+        key = bare.model_dump(mode="json") if isinstance(bare, Plan) else bare
+
+        def run() -> list[Any]:
+            before = self._samples.refreshes
+            latents = self._latents(bare, budget)
+            spent = (self._samples.refreshes - before) / len(self._rows)
+            return [final_errors(self._samples, self._rows, latents).tolist(), spent]
+
+        errors, refreshes = self._journal.recall("samples", [key, budget], run)
+        values = [metrics.psnr(min(float(error), 1e30), self._range) for error in errors]
+        return np.array(values), refreshes
+
+    def _latents(self, way: Way, budget: int) -> Tensor:
+        match way:
+            case "euler":
+                return self._samples.plain(self._rows, budget)
+            case "textbook":
+                return self._samples.textbook(self._rows, budget)
+            case Plan():
+                return self._samples.replay(self._rows, self._alone(way), budget)
+
+    def _alone(self, plan: Plan) -> Any:
+        """A schedule of this plan, as the runtime reads it."""
+        sigmas = self._samples.sigmas
+        grid = Grid(steps=len(sigmas) - 1, sigmas=sigmas, tolerance=0.05)
+        return Schedule(
+            model=None, grid=grid, generation=None, plans=(plan,), provenance=None
+        ).replayable()
+
+
+def hold(contest: Contest, roles: Sequence[Role]) -> Iterator[Row]:
+    """Run all methods of these roles, method by method."""
+    judge = Judge(contest, contest.heldout, "heldout")
+    for role in roles:
+        for name, method in METHODS[role].items():
+            print(f"{name} …", file=sys.stderr, flush=True)
+            for budget, way in method(contest).items():
+                yield judge.row(name, role, way, budget)

@@ -1,0 +1,154 @@
+"""Planners and predictors beside their baselines, at equal numbers of denoiser refreshes.
+
+    python -m benchmarks.planners --model digits [--ablations]
+    python -m benchmarks.planners --model reference [--no-cfg] [--plot docs/planners.png]
+
+All methods plan from one calibration and are judged on held-out samples by the PSNR of the final
+latents against the run of all steps. ``digits`` is the closed-form flow of
+:mod:`benchmarks.digits`; ``reference`` is the embedded pipeline, on its held-out prompts. Finished
+work is kept under ``build/planners/``; an interrupted run goes on from there.
+"""
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from benchmarks import standings
+from benchmarks.contest import Contest, Role, Row, hold
+from benchmarks.digits import VALUE_RANGE, DigitFlow, DigitSource
+from benchmarks.samples import DigitSamples, PipelineSamples
+from meancache_plan import calibrate
+from meancache_plan.adapters.diffusers import load
+from meancache_plan.recipe import find_recipe, override, parse_numbers, read_prompts
+
+BUDGETS = "8,10,11,13,16,20,25"
+HELDOUT = 100_000
+"""Number of the first held-out drawing of digits."""
+
+
+def digits_contest(
+    source: DigitSource, fitted: int, heldout: int, budgets: tuple[int, ...], folder: Path
+) -> Contest:
+    """The closed-form flow, with so many samples."""
+    folder.mkdir(parents=True, exist_ok=True)
+    prompts = [str(number) for number in range(fitted)]
+    others = [str(HELDOUT + number) for number in range(heldout)]
+    return Contest(
+        profile=calibrate(source, prompts, [0], folder / "profile.safetensors"),
+        fitted=DigitSamples(source, prompts, 0),
+        heldout=DigitSamples(source, others, 0),
+        budgets=budgets,
+        folder=folder,
+        value_range=VALUE_RANGE,
+    )
+
+
+def reference_contest(options: argparse.Namespace, budgets: tuple[int, ...]) -> Contest:
+    """The embedded pipeline, with its recipe's prompts."""
+    recipe = find_recipe("reference", None)
+    if options.no_cfg:
+        recipe = override(recipe, guidance=1.0)
+    pipeline = load("reference", recipe)
+    folder = options.folder
+    folder.mkdir(parents=True, exist_ok=True)
+    fitted = spread(read_prompts(recipe.prompts), options.calibration)
+    others = spread(read_prompts(recipe.heldout_prompts), options.heldout)
+    branches = 1 if options.no_cfg else 2
+
+    def samples(name: str, prompts: Sequence[str], seeds: str) -> PipelineSamples:
+        return PipelineSamples(
+            pipeline,
+            prompts,
+            parse_numbers(seeds, "seeds"),
+            folder / name,
+            batch=options.batch,
+            branches=branches,
+        )
+
+    return Contest(
+        profile=calibrate(
+            pipeline,
+            fitted,
+            parse_numbers(recipe.seeds, "seeds"),
+            folder / "profile.safetensors",
+        ),
+        fitted=samples("calibration", fitted, recipe.seeds),
+        heldout=samples("heldout", others, recipe.heldout_seeds),
+        budgets=budgets,
+        folder=folder,
+    )
+
+
+def spread(prompts: Sequence[str], count: int) -> list[str]:
+    """So many of them, evenly over the list; all if there are no more."""
+    count = min(count, len(prompts))
+    return [prompts[i * len(prompts) // count] for i in range(count)]
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", choices=("reference", "digits"), default="reference")
+    parser.add_argument("--no-cfg", action="store_true", help="reference without true CFG")
+    parser.add_argument("--budgets", default=BUDGETS, help="such as 8,10,16")
+    parser.add_argument("--ablations", action="store_true", help="change one choice at a time")
+    parser.add_argument("--calibration", type=int, default=64, help="calibration samples")
+    parser.add_argument("--heldout", type=int, default=64, help="held-out samples")
+    parser.add_argument("--batch", type=int, default=16, help="samples a pipeline call")
+    parser.add_argument("--folder", type=Path, help="for finished work")
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--csv", type=Path)
+    parser.add_argument("--plot", type=Path)
+    options = parser.parse_args()
+    if options.folder is None:
+        name = options.model + ("-no-cfg" if options.no_cfg else "")
+        sizes = f"{options.calibration}-{options.heldout}"
+        options.folder = Path("build/planners") / f"{name}-{sizes}"
+    return options
+
+
+def report(rows: Sequence[Row], options: argparse.Namespace) -> None:
+    console = Console(width=200)
+    console.print(standings.means(rows), standings.details(rows), sep="\n")
+    met = list(standings.targets(rows, options.model == "digits"))
+    for target in met:
+        console.print(str(target), highlight=False)
+    if options.json:
+        result = {
+            "model": options.model,
+            "no_cfg": options.no_cfg,
+            "calibration": options.calibration,
+            "rows": [row._asdict() for row in rows],
+            "targets": [target._asdict() for target in met],
+        }
+        options.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    if options.csv:
+        standings.save_csv(rows, options.csv)
+    if options.plot:
+        title = options.model + (", no CFG" if options.no_cfg else "")
+        standings.plot(rows, options.plot, f"{title}, {rows[0].samples} held-out samples")
+
+
+def main() -> None:
+    options = parse()
+    budgets = parse_numbers(options.budgets, "--budgets")
+    if options.model == "digits":
+        source = DigitSource(DigitFlow.of_digits())
+        sizes = options.calibration, options.heldout
+        contest = digits_contest(source, *sizes, budgets, options.folder)
+    else:
+        contest = reference_contest(options, budgets)
+    roles: list[Role] = ["baseline", "ours"]
+    if options.ablations:
+        roles.append("ablation")
+    report(list(hold(contest, roles)), options)
+
+
+if __name__ == "__main__":
+    main()
