@@ -116,8 +116,8 @@ def spread_rows(prompt_index: NDArray[np.int64], parts: int = 2) -> list[list[in
     prompts = np.unique(prompt_index)
     if len(prompts) < parts:
         raise InputError(
-            f"{len(prompts)} prompts cannot be split into {parts} parts that share none: refine "
-            "with more calibration prompts"
+            f"prompts: {len(prompts)}, too few for {parts} parts that share none: refine with "
+            "more calibration prompts"
         )
     place = {prompt: i % parts for i, prompt in enumerate(prompts.tolist())}
     return [

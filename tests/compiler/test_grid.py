@@ -1,9 +1,11 @@
 import math
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from meancache_plan.errors import GridError, InputError
-from meancache_plan.grid import check_sigmas, edges, uniform_knots
+from meancache_plan.grid import check_sigmas, edges, graded_knots, uniform_knots
 
 
 def test_a_grid_is_returned_as_floats_whichever_way_it_runs() -> None:
@@ -51,3 +53,44 @@ def test_uniform_knots_split_the_steps_as_evenly_as_whole_numbers_can(steps: int
 def test_uniform_knots_refuse_a_budget_that_the_steps_cannot_hold(budget: int) -> None:
     with pytest.raises(InputError, match="choose 1 to 10"):
         uniform_knots(10, budget)
+
+
+def lengths(knots: tuple[int, ...], steps: int) -> list[int]:
+    return [b - a for a, b in zip(knots, (*knots[1:], steps), strict=True)]
+
+
+@given(st.data())
+def test_graded_knots_start_at_0_and_leave_no_interval_empty(data: st.DataObject) -> None:
+    steps = data.draw(st.integers(1, 100))
+    budget = data.draw(st.integers(1, steps))
+    ratio = 10 ** data.draw(st.floats(-6, 6))
+    knots = graded_knots(steps, budget, ratio)
+    assert knots[0] == 0
+    assert len(knots) == budget
+    assert min(lengths(knots, steps)) >= 1
+
+
+@pytest.mark.parametrize("ratio", [0.1, 0.5, 2.0, 10.0])
+def test_graded_intervals_follow_a_geometric_progression_where_there_is_room(ratio: float) -> None:
+    found = lengths(graded_knots(1000, 5, ratio), 1000)
+    assert found[-1] / found[0] == pytest.approx(ratio, rel=0.05)
+    for before, after in zip(found, found[1:], strict=False):
+        assert after / before == pytest.approx(ratio ** (1 / 4), rel=0.05)
+
+
+@pytest.mark.parametrize("budget", [1, 3, 7, 20])
+def test_graded_knots_of_ratio_1_are_as_even_as_uniform_ones(budget: int) -> None:
+    found = lengths(graded_knots(20, budget, 1.0), 20)
+    assert max(found) - min(found) <= 1
+
+
+@pytest.mark.parametrize("ratio", [0.0, -1.0, math.nan, math.inf, 1e7])
+def test_graded_knots_refuse_a_ratio_that_no_steps_can_show(ratio: float) -> None:
+    with pytest.raises(InputError, match="choose 1e-6 to 1e6"):
+        graded_knots(10, 3, ratio)
+
+
+@pytest.mark.parametrize("budget", [0, 11])
+def test_graded_knots_refuse_a_budget_that_the_steps_cannot_hold(budget: int) -> None:
+    with pytest.raises(InputError, match="choose 1 to 10"):
+        graded_knots(10, budget, 2.0)

@@ -1,0 +1,206 @@
+"""Gains fitted on the states that replay visits: against closed forms, and against numpy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from torch import Tensor
+
+from meancache_plan.artifact import Grid, HoldInterval, JvpInterval, Plan, Schedule
+from meancache_plan.errors import InputError
+from meancache_plan.refine.closed_loop import MAX_WEIGHT, ROUNDS, fit, prior_gains, with_gains
+from meancache_plan.refine.ensemble import FlowEnsemble, spread_rows
+from meancache_plan.refine.pool import adams_plan
+from meancache_runtime import integrate
+from tests.fields import Field, euler, mixture, noise, polynomial, shifted_grid
+
+Array = NDArray[np.float64]
+
+GRID = shifted_grid(12)
+KNOTS = (0, 2, 5, 8)
+PLAIN = prior_gains(adams_plan(KNOTS)) or []
+
+
+def flow(field: Field, samples: int = 4, numel: int = 16, seed: int = 1) -> FlowEnsemble:
+    return FlowEnsemble(field, noise(samples, numel, seed), GRID)
+
+
+def replayed(field: Field, start: Tensor, plan: Plan) -> Array:
+    """Mean squared error of a plan on each sample, by the runtime."""
+    grid = Grid(steps=len(GRID) - 1, sigmas=GRID, tolerance=0.0)
+    schedule = Schedule(model=None, grid=grid, generation=None, plans=(plan,), provenance=None)
+    full = euler(field, start, GRID)[0][-1]
+    found = integrate(field, start, schedule, budget=plan.budget)
+    return (found - full).square().mean(dim=1).numpy()
+
+
+@pytest.mark.parametrize("knots", [(0, 1, 2), (0, 2, 5), (0, 4, 8), (0, 2, 5, 8), (0, 1, 3, 6, 9)])
+def test_a_velocity_quadratic_in_sigma_is_followed_to_its_end(knots: tuple[int, ...]) -> None:
+    # Three terms span all of σ⁰, σ¹, σ²: the last interval mends whatever went wrong before it.
+    torch.manual_seed(0)
+    field = polynomial(torch.randn(3, 16, dtype=torch.float64))
+    plan = adams_plan(knots)
+    before = replayed(field, noise(4), plan)
+    found = fit(flow(field), range(4), knots, prior_gains(plan) or [], order=3, shrinkage=1e-14)
+    after = replayed(field, noise(4), with_gains(plan, found.gains))
+    assert before.min() > 1e-6
+    assert after.max() < 1e-18
+
+
+def test_fitted_gains_beat_plain_adams_on_other_noise() -> None:
+    plan = adams_plan(KNOTS)
+    found = fit(flow(mixture(), 24), range(24), KNOTS, PLAIN, order=3, shrinkage=0.1)
+    other = noise(24, seed=9)
+    plain = replayed(mixture(), other, plan)
+    fitted = replayed(mixture(), other, with_gains(plan, found.gains))
+    assert 10 * np.log10(plain / fitted).mean() > 6
+    assert np.median(plain / fitted) > 4
+
+
+@pytest.mark.parametrize("order", [1, 2, 3, 4])
+def test_a_huge_shrinkage_gives_back_the_prior_gains(order: int) -> None:
+    prior = [(0.9,), (1.1, 0.7), (0.8, 1.2, 0.4), (1.0, 1.0)]
+    padded = [(*gains, 0.0, 0.0)[: min(order, n + 1)] for n, gains in enumerate(prior)]
+    found = fit(flow(mixture()), range(4), KNOTS, prior, order=order, shrinkage=1e12)
+    assert [len(gains) for gains in found.gains] == [len(gains) for gains in padded]
+    for gains, wanted in zip(found.gains, padded, strict=True):
+        assert gains == pytest.approx(wanted, abs=1e-8)
+
+
+def newton_terms(steps: Sequence[int], end: int, known: dict[int, Array]) -> list[Array]:
+    """The first, second and third Adams term of the interval from the last of ``steps``."""
+    sigma = np.array(GRID)
+    t = steps[-1]
+    weights = np.diff(sigma)[t:end] / (sigma[end] - sigma[t])
+    inside = sigma[t:end]
+    found = [known[t]]
+    if len(steps) > 1:
+        r = steps[-2]
+        slope = (known[t] - known[r]) / (sigma[t] - sigma[r])
+        found.append(float(weights @ (inside - sigma[t])) * slope)
+    if len(steps) > 2:
+        q = steps[-3]
+        older = (known[r] - known[q]) / (sigma[r] - sigma[q])
+        bend = (slope - older) / (sigma[t] - sigma[q])
+        found.append(float(weights @ ((inside - sigma[t]) * (inside - sigma[r]))) * bend)
+    return found
+
+
+def ridge(parts: Array, missing: Array, prior: Array, shrinkage: float) -> Array:
+    """Reweighted least squares of missing [S, N] by parts [S, N, p], ridge rows stacked below."""
+    weights = np.ones(len(missing))
+    gains = prior
+    for _ in range(ROUNDS + 1):
+        root = np.sqrt(weights)[:, None]
+        size = np.sqrt(shrinkage * (weights[:, None, None] * parts**2).sum(axis=(0, 1)))
+        rows = np.vstack([(root[..., None] * parts).reshape(-1, len(prior)), np.diag(size)])
+        wanted = np.concatenate([(root * missing).ravel(), size * prior])
+        gains = np.linalg.lstsq(rows, wanted, rcond=None)[0]
+        errors = ((missing - parts @ gains) ** 2).sum(axis=1)
+        weights = np.minimum(np.median(errors) / errors, MAX_WEIGHT)
+    return gains
+
+
+def test_every_interval_is_the_weighted_least_squares_solution_along_the_replay() -> None:
+    found = fit(flow(mixture(), 5), range(5), KNOTS, PLAIN, order=3, shrinkage=0.05)
+    full = euler(mixture(), noise(5), GRID)[0].numpy()
+    latents, known = full[0], dict[int, Array]()
+    for n, (start, end) in enumerate(zip(KNOTS, (*KNOTS[1:], 12), strict=True)):
+        known[start] = mixture()(torch.from_numpy(latents), GRID[start]).numpy()
+        terms = newton_terms(KNOTS[max(0, n - 2) : n + 1], end, known)
+        parts = (GRID[end] - GRID[start]) * np.stack(terms, axis=-1)
+        prior = np.array([*PLAIN[n], 0.0, 0.0][: len(terms)])
+        gains = ridge(parts, full[end] - latents, prior, 0.05)
+        assert found.gains[n] == pytest.approx(gains, rel=1e-6, abs=1e-9)
+        latents = latents + parts @ gains
+
+
+def test_an_interval_of_one_step_has_one_term() -> None:
+    knots = (0, 1, 2, 5, 6, 11)
+    prior = prior_gains(adams_plan(knots)) or []
+    found = fit(flow(mixture()), range(4), knots, prior, order=3, shrinkage=0.1)
+    assert [len(gains) for gains in found.gains] == [1, 1, 3, 1, 3, 1]
+    assert found.gains[0] == pytest.approx((1.0,))
+
+
+def test_reported_errors_are_those_of_replaying_the_fitted_plan() -> None:
+    found = fit(flow(mixture(), 6), (1, 2, 5), KNOTS, PLAIN, order=3, shrinkage=0.01)
+    errors = replayed(mixture(), noise(6), with_gains(adams_plan(KNOTS), found.gains))
+    assert found.errors == pytest.approx(errors[[1, 2, 5]], rel=1e-9)
+
+
+class Overflowing(FlowEnsemble):
+    """The third sample's velocities are NaN."""
+
+    def velocity(self, rows: Sequence[int], step: int, latents: Tensor) -> Tensor:
+        found = super().velocity(rows, step, latents)
+        return torch.where(torch.tensor([[row == 2] for row in rows]), torch.nan, found)
+
+
+def test_a_sample_that_overflows_has_no_say_and_an_infinite_error() -> None:
+    ensemble = Overflowing(mixture(), noise(5), GRID)
+    with_it = fit(ensemble, range(5), KNOTS, PLAIN, order=3, shrinkage=0.1)
+    without = fit(ensemble, (0, 1, 3, 4), KNOTS, PLAIN, order=3, shrinkage=0.1)
+    assert with_it.errors[2] == np.inf
+    assert np.delete(with_it.errors, 2) == pytest.approx(without.errors)
+    for gains, wanted in zip(with_it.gains, without.gains, strict=True):
+        assert gains == pytest.approx(wanted)
+
+
+def test_if_every_sample_overflows_the_prior_gains_stay() -> None:
+    found = fit(Overflowing(mixture(), noise(3), GRID), [2], KNOTS, PLAIN, order=2, shrinkage=0.1)
+    assert found.gains == PLAIN
+
+
+@pytest.mark.parametrize("degree", [0, 1])
+def test_terms_that_vanish_get_gains_that_a_schedule_can_hold(degree: int) -> None:
+    field = polynomial(torch.ones(degree + 1, 16, dtype=torch.float64))
+    found = fit(flow(field), range(4), KNOTS, PLAIN, order=3, shrinkage=0.01)
+    plan = adams_plan(KNOTS)
+    fitted = replayed(field, noise(4), with_gains(plan, found.gains))
+    assert (fitted <= replayed(field, noise(4), plan) + 1e-20).all()
+
+
+def test_a_velocity_of_zero_keeps_the_prior_gains() -> None:
+    field = polynomial(torch.zeros(1, 16, dtype=torch.float64))
+    found = fit(flow(field), range(4), KNOTS, PLAIN, order=2, shrinkage=0.01)
+    assert found.gains == PLAIN
+
+
+def test_hold_is_order_1_and_a_window_has_no_gains() -> None:
+    hold, jvp = HoldInterval(), JvpInterval(window=1)
+    assert prior_gains(Plan(budget=2, knots=(0, 3), intervals=(hold, hold))) == [(1.0,), (1.0,)]
+    assert prior_gains(Plan(budget=2, knots=(0, 3), intervals=(hold, jvp))) is None
+
+
+def test_new_gains_take_the_place_of_the_old_ones_and_of_their_cost() -> None:
+    plan = adams_plan(KNOTS).model_copy(update={"cost": 2.5})
+    gains = [(0.9,), (1.1, 0.7), (0.8, 1.2, 0.4), (1.0,)]
+    found = with_gains(plan, gains)
+    assert prior_gains(found) == gains
+    assert (found.knots, found.budget, found.cost) == (KNOTS, 4, None)
+
+
+@given(st.lists(st.integers(0, 9), min_size=1, max_size=40), st.integers(1, 4))
+def test_no_prompt_is_in_two_parts_and_every_row_is_in_one(prompts: list[int], parts: int) -> None:
+    index = np.array(prompts)
+    if len(set(prompts)) < parts:
+        with pytest.raises(InputError, match="refine with more calibration prompts"):
+            spread_rows(index, parts)
+        return
+    found = spread_rows(index, parts)
+    shares = [set(index[rows].tolist()) for rows in found]
+    assert sorted(row for rows in found for row in rows) == list(range(len(prompts)))
+    assert sum(map(len, shares)) == len(set(prompts))
+    assert max(map(len, shares)) - min(map(len, shares)) <= 1
+
+
+def test_one_prompt_cannot_be_split_whatever_its_seeds() -> None:
+    with pytest.raises(InputError, match="prompts: 1, too few for 2 parts that share none"):
+        spread_rows(np.zeros(8, dtype=np.int64))
