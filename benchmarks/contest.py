@@ -72,7 +72,7 @@ class Contest:
     def journal(self, name: str) -> Journal:
         """A record of finished work on these samples."""
         return Journal(
-            self.folder / name,
+            self.folder / f"{name}.json",
             {
                 "profile": self.profile.fingerprint,
                 "samples": [len(each.prompt_index) for each in (self.fitted, self.heldout)],

@@ -25,7 +25,7 @@ from benchmarks.contest import Contest, Role, Row, hold
 from benchmarks.digits import VALUE_RANGE, DigitFlow, DigitSource
 from benchmarks.samples import DigitSamples, PipelineSamples
 from meancache_plan import calibrate
-from meancache_plan.adapters.diffusers import load
+from meancache_plan.adapters.diffusers import load, quieten
 from meancache_plan.recipe import find_recipe, override, parse_numbers, read_prompts
 
 BUDGETS = "8,10,11,13,16,20,25"
@@ -55,6 +55,7 @@ def reference_contest(options: argparse.Namespace, budgets: tuple[int, ...]) -> 
     recipe = find_recipe("reference", None)
     if options.no_cfg:
         recipe = override(recipe, guidance=1.0)
+    quieten()
     pipeline = load("reference", recipe)
     folder = options.folder
     folder.mkdir(parents=True, exist_ok=True)
@@ -93,7 +94,7 @@ def spread(prompts: Sequence[str], count: int) -> list[str]:
 
 
 def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description="Planners and predictors beside their baselines.")
     parser.add_argument("--model", choices=("reference", "digits"), default="reference")
     parser.add_argument("--no-cfg", action="store_true", help="reference without true CFG")
     parser.add_argument("--budgets", default=BUDGETS, help="such as 8,10,16")

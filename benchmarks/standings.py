@@ -99,7 +99,7 @@ def plot(rows: Sequence[Row], path: Path, title: str) -> None:
     """Draw quality against refreshes: a line a method, with its 95 % interval."""
     shown = [row for row in rows if row.role != "ablation"]
     with mpl.rc_context({"font.size": 10, "axes.spines.top": False, "axes.spines.right": False}):
-        figure = Figure(figsize=(8, 5), dpi=150, layout="constrained")
+        figure = Figure(figsize=(9, 5), dpi=150, layout="constrained")
         axes: Any = figure.subplots()
         methods = dict.fromkeys(row.method for row in shown)
         for method, colour, marker in zip(methods, COLOURS, MARKERS, strict=True):
@@ -115,7 +115,7 @@ def plot(rows: Sequence[Row], path: Path, title: str) -> None:
         axes.set_title(title, loc="left")
         axes.grid(alpha=0.3)
         handles, labels = axes.get_legend_handles_labels()
-        axes.legend(handles[::-1], labels[::-1], frameon=False)
+        figure.legend(handles[::-1], labels[::-1], frameon=False, loc="outside right upper")
         figure.savefig(path)
 
 

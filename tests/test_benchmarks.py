@@ -1,0 +1,163 @@
+"""The benchmark of planners: its closed-form flow, its fairness, and what it concludes."""
+
+from __future__ import annotations
+
+import csv
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from diffusers import FluxPipeline
+from matplotlib.colors import to_rgb
+from PIL import Image
+from torch import Tensor
+
+from benchmarks.contest import METHODS, REFINED, RELEASED, Contest, Judge, Row, hold
+from benchmarks.digits import DigitFlow, DigitSource
+from benchmarks.planners import digits_contest
+from benchmarks.samples import DigitSamples, PipelineSamples
+from benchmarks.standings import COLOURS, plot, save_csv, targets
+from meancache_plan.adapters.diffusers import Pipeline
+from meancache_plan.latents import CEILING
+from meancache_plan.recipe import Recipe
+from meancache_plan.refine.pool import adams_plan
+from tests.fields import gaussian_mixture
+from tests.tiny import SIDE, TEXT_LENGTH
+
+STEPS = 12
+BUDGETS = (3, 5, STEPS)
+
+
+def small_flow() -> DigitFlow:
+    """Three classes of four random images."""
+    generator = torch.Generator().manual_seed(0)
+    images = 2 * torch.rand(12, 16, generator=generator, dtype=torch.float64) - 1
+    return DigitFlow(images, torch.arange(12) % 3)
+
+
+@pytest.fixture(scope="module")
+def contest(tmp_path_factory: pytest.TempPathFactory) -> Contest:
+    folder = tmp_path_factory.mktemp("contest")
+    return digits_contest(DigitSource(small_flow(), STEPS), 8, 6, BUDGETS, folder)
+
+
+@pytest.fixture(scope="module")
+def rows(contest: Contest) -> list[Row]:
+    return list(hold(contest, list(METHODS)))
+
+
+@pytest.mark.parametrize("sigma", [0.9, 0.5, 0.1, 0.0])
+def test_digits_have_the_exact_velocity_of_their_mixture_guided_towards_a_class(
+    sigma: float,
+) -> None:
+    flow = small_flow()
+    classes = torch.tensor([0, 2, 1])
+    z = torch.randn(3, 16, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    anything = gaussian_mixture(flow.images, flow.deviation)(z, sigma)
+    own = torch.stack(
+        [
+            gaussian_mixture(flow.images[flow.labels == label], flow.deviation)(row, sigma)
+            for row, label in zip(z, classes, strict=True)
+        ]
+    )
+    expected = anything + 4.0 * (own - anything)
+    torch.testing.assert_close(flow.velocity(classes)(z, sigma), expected)
+
+
+def test_a_batch_of_digits_holds_the_samples_that_calibration_records() -> None:
+    source = DigitSource(small_flow(), STEPS)
+    batch = DigitSamples(source, ["3", "7"], 0)
+    alone = torch.cat([source.record(prompt, 0)[0].latents[-1] for prompt in ("3", "7")])
+    torch.testing.assert_close(batch.full([0, 1], STEPS), alone)
+
+
+def test_every_method_is_judged_at_every_budget_on_as_many_refreshes(rows: list[Row]) -> None:
+    methods = {name for names in METHODS.values() for name in names}
+    assert {(row.method, row.budget) for row in rows} >= {(m, b) for m in methods for b in (3, 5)}
+    assert [row.refreshes for row in rows] == [row.budget for row in rows]
+
+
+def test_all_steps_give_the_full_samples_but_for_the_textbooks_own_formula(rows: list[Row]) -> None:
+    full = [row for row in rows if row.budget == STEPS]
+    exact = {row.method for row in full if row.worst == CEILING}
+    assert {row.method for row in full} - exact == {"fewer steps, Adams–Bashforth"}
+
+
+def test_a_plan_with_fewer_refreshes_than_its_budget_is_refused(contest: Contest) -> None:
+    judge = Judge(contest, contest.heldout, "short")
+    with pytest.raises(RuntimeError, match=r"short took 2\.0 refreshes a sample, not 3"):
+        judge.row("short", "ours", adams_plan((0, 6), 3), 3)
+
+
+def test_a_second_contest_finds_all_held_out_samples_made(
+    contest: Contest, rows: list[Row]
+) -> None:
+    before = contest.heldout.refreshes
+    assert list(hold(contest, ["baseline"])) == [row for row in rows if row.role == "baseline"]
+    assert contest.heldout.refreshes == before
+
+
+def test_textbook_steps_in_a_pipeline_are_those_by_hand(
+    tiny_flux: FluxPipeline, tmp_path: Path
+) -> None:
+    steps = 4
+    recipe = {"steps": steps, "height": SIDE, "width": SIDE, "dtype": "float32", "model": "tiny"}
+    extra: dict[str, Any] = {"guidance": 1.0, "call": {"max_sequence_length": TEXT_LENGTH}}
+    pipeline = Pipeline(tiny_flux, Recipe.model_validate(recipe | extra), "tiny")
+    prompts = ["a cat", "a dog", "a pig"]
+    samples = PipelineSamples(pipeline, prompts, [0], tmp_path / "kept", batch=2, branches=1)
+    found = samples.textbook(range(3), steps)
+    assert samples.refreshes == 3 * steps
+    by_hand = [_adams_bashforth(pipeline, prompt) for prompt in prompts]
+    torch.testing.assert_close(found, torch.cat(by_hand))
+
+
+def _adams_bashforth(pipeline: Pipeline, prompt: str) -> Tensor:
+    whole = pipeline.record(prompt, 0)[0]
+    sigmas, latents, velocities = whole.sigmas, whole.latents[0], list[Tensor]()
+    for i, (sigma, following) in enumerate(pairwise(sigmas)):
+        velocities.append(pipeline.resume(prompt, 0, i, latents, i + 1).velocities[0])
+        average = velocities[i]
+        if i:
+            ratio = (following - sigma) / (2 * (sigma - sigmas[i - 1]))
+            average = (1 + ratio) * velocities[i] - ratio * velocities[i - 1]
+        latents = latents + (following - sigma) * average
+    return latents
+
+
+def row(method: str, budget: int, mean: float, decile: float = 30.0) -> Row:
+    role = "ours" if method == REFINED else "baseline"
+    return Row(method, role, budget, budget, 8, mean, mean - 1, mean + 1, decile, decile)
+
+
+@pytest.mark.parametrize(("budget", "gain"), [(8, 4.0), (10, 6.0), (16, 6.0)])
+def test_refined_must_gain_so_much_on_the_released_replay(budget: int, gain: float) -> None:
+    for reached, met in ((40 + gain, True), (39.9 + gain, False)):
+        found = targets([row(RELEASED, budget, 40.0), row(REFINED, budget, reached)], False)
+        assert {
+            t.met for t in found if "released 40.00 dB +" in t.text and "best" not in t.text
+        } == {met}
+
+
+def test_refined_must_gain_on_whichever_baseline_is_best_and_lose_no_worst_tenth() -> None:
+    rivals = [row(RELEASED, 10, 40.0), row("paper", 10, 43.0, decile=35.0)]
+    failed = [t.text for t in targets([*rivals, row(REFINED, 10, 46.0)], False) if not t.met]
+    assert failed == [
+        "B = 10: refined 46.00 dB, best baseline, paper 43.00 dB + 4",
+        "B = 10: refined 30.00 dB, worst tenth of paper 35.00 dB",
+    ]
+
+
+def test_the_file_and_the_plot_show_every_method(rows: list[Row], tmp_path: Path) -> None:
+    save_csv(rows, tmp_path / "rows.csv")
+    with (tmp_path / "rows.csv").open(encoding="utf-8", newline="") as stream:
+        kept = [(line["method"], float(line["mean"])) for line in csv.DictReader(stream)]
+    assert kept == [(row.method, row.mean) for row in rows]
+    plot(rows, tmp_path / "plot.png", "small")
+    pixels = np.asarray(Image.open(tmp_path / "plot.png").convert("RGB")).reshape(-1, 3)
+    for colour in COLOURS:
+        wanted = np.round(255 * np.array(to_rgb(colour)))
+        assert (pixels == wanted).all(axis=1).sum() > 50, colour
