@@ -79,17 +79,17 @@ def newton_terms(steps: Sequence[int], end: int, known: dict[int, Array]) -> lis
     t = steps[-1]
     weights = np.diff(sigma)[t:end] / (sigma[end] - sigma[t])
     inside = sigma[t:end]
-    found = [known[t]]
-    if len(steps) > 1:
-        r = steps[-2]
-        slope = (known[t] - known[r]) / (sigma[t] - sigma[r])
-        found.append(float(weights @ (inside - sigma[t])) * slope)
-    if len(steps) > 2:
-        q = steps[-3]
-        older = (known[r] - known[q]) / (sigma[r] - sigma[q])
-        bend = (slope - older) / (sigma[t] - sigma[q])
-        found.append(float(weights @ ((inside - sigma[t]) * (inside - sigma[r]))) * bend)
-    return found
+    if len(steps) == 1:
+        return [known[t]]
+    r = steps[-2]
+    slope = (known[t] - known[r]) / (sigma[t] - sigma[r])
+    two = [known[t], float(weights @ (inside - sigma[t])) * slope]
+    if len(steps) == 2:
+        return two
+    q = steps[-3]
+    older = (known[r] - known[q]) / (sigma[r] - sigma[q])
+    bend = (slope - older) / (sigma[t] - sigma[q])
+    return [*two, float(weights @ ((inside - sigma[t]) * (inside - sigma[r]))) * bend]
 
 
 def ridge(parts: Array, missing: Array, prior: Array, shrinkage: float) -> Array:
@@ -101,7 +101,7 @@ def ridge(parts: Array, missing: Array, prior: Array, shrinkage: float) -> Array
         size = np.sqrt(shrinkage * (weights[:, None, None] * parts**2).sum(axis=(0, 1)))
         rows = np.vstack([(root[..., None] * parts).reshape(-1, len(prior)), np.diag(size)])
         wanted = np.concatenate([(root * missing).ravel(), size * prior])
-        gains = np.linalg.lstsq(rows, wanted, rcond=None)[0]
+        gains = np.linalg.lstsq(rows, wanted, rcond=None)[0].astype(np.float64)
         errors = ((missing - parts @ gains) ** 2).sum(axis=1)
         weights = np.minimum(np.median(errors) / errors, MAX_WEIGHT)
     return gains

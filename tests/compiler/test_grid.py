@@ -1,4 +1,5 @@
 import math
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -74,7 +75,7 @@ def test_graded_knots_start_at_0_and_leave_no_interval_empty(data: st.DataObject
 def test_graded_intervals_follow_a_geometric_progression_where_there_is_room(ratio: float) -> None:
     found = lengths(graded_knots(1000, 5, ratio), 1000)
     assert found[-1] / found[0] == pytest.approx(ratio, rel=0.05)
-    for before, after in zip(found, found[1:], strict=False):
+    for before, after in pairwise(found):
         assert after / before == pytest.approx(ratio ** (1 / 4), rel=0.05)
 
 
