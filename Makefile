@@ -15,7 +15,8 @@ demo: .venv/installed
 	$(BIN)/meancache-plan generate --schedule $(DEMO)/schedule.json --budget 10 \
 	    --prompt "a red apple" --compare -o $(DEMO)/apple.png
 	$(BIN)/meancache-plan solve $(DEMO)/meancache.profile.safetensors --budget 10,16 \
-	    --predictors hold,jvp --metric l1 -o $(DEMO)/paper.json
+	    --planner pssp --predictors hold,jvp --metric l1 --weighting none \
+	    -o $(DEMO)/paper.json
 	$(BIN)/meancache-plan evaluate --schedule $(DEMO)/schedule.json --limit 32 --record \
 	    --against $(DEMO)/paper.json --json $(DEMO)/evaluation.json \
 	    --plot $(DEMO)/quality.png --sheet $(DEMO)/samples.png

@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -47,6 +48,21 @@ ScheduleFile = Annotated[Path, typer.Option("--schedule", "-s", help="The schedu
 Guidance = Annotated[float | None, typer.Option(help="Guidance, in the recipe's argument.")]
 DTypeName = Annotated[str | None, typer.Option("--dtype", help="float32, bfloat16 or float16.")]
 Pixels = Annotated[int | None, typer.Option(help="Pixels (--frames: frames of a video).")]
+
+
+def _wish(help: str, *names: str) -> Any:
+    """An option of solve that says which budgets are wanted."""
+    return typer.Option(*names, help=help, rich_help_panel="What you want: exactly one")
+
+
+def _choice(help: str) -> Any:
+    """An option of solve that chooses how to plan."""
+    return typer.Option(help=help, rich_help_panel="How it is planned")
+
+
+def _grid(help: str) -> Any:
+    """An option of solve that carries the profile over to another grid."""
+    return typer.Option(help=help, rich_help_panel="Another grid than was calibrated")
 
 
 @app.command()
@@ -122,42 +138,77 @@ def merge(
 @app.command()
 def solve(
     profile: Annotated[Path, typer.Argument(help="What calibrate wrote.")] = Path(PROFILE),
-    budget: Annotated[str, typer.Option(help="Denoiser refreshes: 16, or 8,10,13, or 8-25.")] = "",
-    planner: Annotated[str, typer.Option(help="How knots are chosen.")] = "pssp",
-    predictors: Annotated[str, typer.Option(help="hold, jvp, adams: a list.")] = "hold,adams",
-    metric: Annotated[
-        str, typer.Option(help="Cost of an edge: l1, rms, displacement.")
-    ] = "displacement",
-    gamma: Annotated[float, typer.Option(help="Peak suppression γ of Σ cost^γ.")] = 4.0,
-    max_edge: Annotated[int | None, typer.Option(help="Longest interval, in steps.")] = None,
+    budget: Annotated[str | None, _wish("Denoiser refreshes: 16, or 8,10,13, or 8-25.")] = None,
+    speedup: Annotated[float | None, _wish("So many times fewer refreshes than steps.")] = None,
+    max_seconds: Annotated[
+        float | None, _wish("Refreshes that take so long at most, where it was calibrated.")
+    ] = None,
+    min_psnr: Annotated[
+        float | None, _wish("Smallest budget predicted to reach this mean latent PSNR, in dB.")
+    ] = None,
+    every: Annotated[
+        bool, _wish("Every budget that none smaller equals; prints what each gives.", "--all")
+    ] = False,
+    planner: Annotated[
+        str, _choice("path: scores what replay will do; pssp: the paper's.")
+    ] = "path",
+    predictors: Annotated[
+        str, _choice("A list: hold, adams; path: calibrated; pssp: jvp, released.")
+    ] = "hold,adams",
+    metric: Annotated[str, _choice("Deviation of an interval: rms, or l1 (pssp).")] = "rms",
+    weighting: Annotated[
+        str | None, _choice("none, displacement or propagated; the last if it was measured.")
+    ] = None,
+    statistic: Annotated[
+        str, _choice("Over the samples: mean, quantile:0.9 or cvar:0.9 (of the worst tenth).")
+    ] = "mean",
+    gamma: Annotated[
+        float | None, _choice("Peak suppression γ of Σ cost^γ; path: 2, pssp: 4.")
+    ] = None,
+    order: Annotated[int, _choice("Terms of calibrated, 1 to 4.")] = 2,
+    max_edge: Annotated[int | None, _choice("Longest interval, in steps.")] = None,
+    steps: Annotated[int | None, _grid("Another number of steps than was calibrated.")] = None,
+    shift: Annotated[float | None, _grid("Another static shift; 3 is usual.")] = None,
+    sigmas: Annotated[
+        Path | None, _grid("A file with all noise levels; instead of the other two.")
+    ] = None,
     output: Annotated[Path, typer.Option("-o", "--output")] = Path("schedule.json"),
 ) -> None:
     """Compile the best schedule for one or more budgets; needs no GPU.
 
-    The paper's own method is `--predictors hold,jvp --metric l1`.
+    Say what you want by exactly one of `--budget`, `--speedup`, `--max-seconds`, `--min-psnr` and
+    `--all`. The paper's own method is
+    `--planner pssp --predictors hold,jvp --metric l1 --weighting none`.
 
     Example: `meancache-plan solve --budget 16`
     """
+    from meancache_plan import compiler
     from meancache_plan.artifact import save_schedule
-    from meancache_plan.compiler import solve
     from meancache_plan.profile import load_profile
-    from meancache_plan.recipe import parse_numbers
+    from meancache_plan.regrid import on_grid
+    from meancache_plan.report.quality_view import front_table
     from meancache_plan.report.views import show_schedule
+    from meancache_plan.requests import Request, fulfil
 
-    if not budget:
-        raise InputError("--budget is missing: give a number, a list (8,10,13) or a range (8-25)")
-    schedule = solve(
-        load_profile(profile),
-        parse_numbers(budget, "--budget"),
+    request = Request(budget, speedup, max_seconds, min_psnr, every)
+    measured = on_grid(load_profile(profile), steps=steps, shift=shift, sigmas=sigmas)
+    plan = partial(
+        compiler.solve,
+        measured,
         planner=planner,
         predictors=tuple(name.strip() for name in predictors.split(",")),
         metric=metric,
+        weighting=weighting,
+        statistic=statistic,
         gamma=gamma,
+        order=order,
         max_edge=max_edge,
     )
-    save_schedule(schedule, output)
-    _console().print(show_schedule(schedule))
-    _say(f"wrote {output}")
+    answer = fulfil(request, measured, plan, max_edge=max_edge)
+    save_schedule(answer.schedule, output)
+    _console().print((front_table if every else show_schedule)(answer.schedule))
+    for line in (*answer.notes, f"wrote {output}"):
+        _say(line)
 
 
 @app.command()

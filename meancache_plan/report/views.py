@@ -10,7 +10,14 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from meancache_plan.artifact import Generation, ModelIdentity, Plan, Schedule, load_schedule
+from meancache_plan.artifact import (
+    Generation,
+    ModelIdentity,
+    Plan,
+    PlanRecord,
+    Schedule,
+    load_schedule,
+)
 from meancache_plan.errors import InputError
 from meancache_plan.evaluate.result import CEILING, HIGHER_IS_BETTER, Evaluation, Row
 from meancache_plan.files import write_atomically
@@ -18,12 +25,14 @@ from meancache_plan.profile import Profile, load_profile
 from meancache_plan.report.charts import plot_evaluation, plot_profile, plot_schedule
 from meancache_plan.report.landscape import by_length, hold_surfaces, spread
 from meancache_plan.report.pictures import contact_sheet
+from meancache_plan.report.quality_view import quality_notes
 from meancache_plan.report.reliability_view import (
     profile_facts,
     schedule_facts,
     stability_note,
 )
 from meancache_plan.report.terminal import STYLES, Sparkline, Timeline, fact_list, plain
+from meancache_plan.requests import pruned_notes
 
 LENGTHS = (2, 3, 4, 6, 8, 12, 16, 24)
 """Lengths of the edges in a profile's heat map."""
@@ -212,22 +221,24 @@ def show_schedule(schedule: Schedule) -> RenderableType:
     if made is not None:
         facts["planned by"] = (
             f"{made.tool}: {made.planner} over {', '.join(made.predictors)}; metric {made.metric}, "
-            f"γ = {made.gamma:g}, edges up to {made.max_edge} steps"
+            f"weighting {made.weighting}, {made.statistic} over samples, γ = {made.gamma:g}, "
+            f"edges up to {made.max_edge} steps"
         )
         facts["profile"] = f"{_short(made.profile)} ({made.samples} samples)"
         facts |= schedule_facts(made.reliability)
     views: list[RenderableType] = []
     for plan in schedule.plans:
-        views.append(_plan_view(plan, schedule.grid.steps))
         record = made.record(plan.budget) if made is not None else None
+        views.append(_plan_view(plan, schedule.grid.steps, record))
         note = stability_note(plan.knots, record.stability) if record is not None else None
         views += [] if note is None else [Text(note, style="dim")]
+    views += [Text(plain(note), style="dim") for note in pruned_notes(schedule)]
     return Group(fact_list(facts), *views)
 
 
-def _plan_view(plan: Plan, steps: int) -> RenderableType:
+def _plan_view(plan: Plan, steps: int, record: PlanRecord | None) -> RenderableType:
     kinds = [interval.predictor for interval in plan.intervals]
-    refreshes, seen = len(plan.knots), plan.measured
+    refreshes = len(plan.knots)
     head = Text.assemble(
         (f"budget {plan.budget}", "bold"),
         f"  {refreshes} refreshes in {steps} steps, {steps / refreshes:.2f}× in theory: ",
@@ -235,12 +246,7 @@ def _plan_view(plan: Plan, steps: int) -> RenderableType:
     for i, (kind, count) in enumerate(Counter(kinds).items()):
         head.append(", " if i else "").append(f"{count} {kind}", STYLES[kind])
     timeline = Timeline(steps, dict(zip(plan.knots, kinds, strict=True)))
-    notes = [] if plan.cost is None else [f"predicted cost {plan.cost:.4g}"]
-    if seen is not None:
-        notes.append(
-            f"measured on {seen.samples} samples: latents {seen.psnr_latent:.1f} dB, pictures "
-            f"{seen.psnr:.1f} dB, SSIM {seen.ssim:.3f}, {seen.speedup:.2f}×"
-        )
+    notes = quality_notes(plan, record)
     return Group(Text(), head, timeline, *(Text(note, style="dim") for note in notes))
 
 

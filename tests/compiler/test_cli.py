@@ -19,6 +19,7 @@ from meancache_plan.cli import app, main
 from tests.tiny import SIDE, TEXT_LENGTH
 
 STEPS = 8
+PAPER = ("--planner", "pssp", "--predictors", "hold,jvp", "--metric", "l1", "--weighting", "none")
 
 
 @pytest.fixture
@@ -78,6 +79,53 @@ def test_solve_writes_a_schedule_from_the_default_profile(
     assert "schedule.json" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("arguments", "budgets"),
+    [
+        (("--speedup", "2"), [4]),
+        (("--min-psnr", "0.1"), [2]),
+        (("--budget", "3", *PAPER), [3]),
+        (("--budget", "3", "--predictors", "hold,calibrated", "--order", "3"), [3]),
+        (("--budget", "3", "--statistic", "cvar:0.8", "--gamma", "1", "--max-edge", "4"), [3]),
+    ],
+)
+def test_solve_gives_what_is_asked_for(
+    profile: Path, cwd: Path, arguments: tuple[str, ...], budgets: list[int]
+) -> None:
+    run("solve", *arguments)
+    assert [plan.budget for plan in load_schedule(cwd / "schedule.json").plans] == budgets
+
+
+def test_solve_all_prints_what_each_budget_gives_and_leaves_out_what_is_useless(
+    profile: Path, cwd: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run("solve", "--all")
+    made = load_schedule(cwd / "schedule.json")
+    assert made.provenance is not None
+    left_out = [entry.budget for entry in made.provenance.pruned]
+    assert sorted([*made.budgets, *left_out]) == list(range(2, STEPS))
+    text = capsys.readouterr().out
+    for plan, record in zip(made.plans, made.provenance.plans, strict=True):
+        assert record.predicted is not None
+        row = f"{plan.budget} {STEPS / plan.budget:.2f}× {record.predicted.psnr_latent:.1f} dB"
+        assert row in re.sub(" +", " ", text)
+    assert all(f"no plan for budget {budget}: " in text for budget in left_out)
+
+
+def test_solve_carries_the_profile_over_to_another_grid(profile: Path, cwd: Path) -> None:
+    (cwd / "s.txt").write_text("1 0.8 0.5 0.3 0")
+    grids = {
+        ("--steps", "12"): np.linspace(1, 0, 13),
+        ("--shift", "3"): 3 * np.linspace(1, 0, 9) / (1 + 2 * np.linspace(1, 0, 9)),
+        ("--steps", "4", "--shift", "2"): [1, 6 / 7, 2 / 3, 2 / 5, 0],
+        ("--sigmas", "s.txt"): [1, 0.8, 0.5, 0.3, 0],
+    }
+    for options, sigmas in grids.items():
+        run("solve", "--budget", "3", *options)
+        found = load_schedule(cwd / "schedule.json").grid.sigmas
+        assert found == pytest.approx(tuple(sigmas), abs=1e-12)
+
+
 def test_solve_twice_writes_the_same_bytes(profile: Path, cwd: Path) -> None:
     run("solve", "--budget", "4", "-o", "a.json")
     run("solve", "--budget", "4", "-o", "b.json")
@@ -87,18 +135,42 @@ def test_solve_twice_writes_the_same_bytes(profile: Path, cwd: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        ((), "--budget"),
+        ((), "--budget, --speedup, --max-seconds, --min-psnr, --all"),
+        (("--budget", "3", "--all"), "--budget and --all exclude each other"),
+        (("--speedup", "2", "--min-psnr", "9"), "--speedup and --min-psnr exclude"),
         (("--budget", "x"), "give a number"),
+        (("--budget", ""), "give a number"),
         (("--budget", "9-3"), "backwards"),
-        (("--budget", "0"), "0"),
-        (("--budget", "99"), "99"),
-        (("--budget", "3", "--planner", "best"), "pssp"),
+        (("--budget", "0"), "budget 0"),
+        (("--budget", "99"), "budget 99"),
+        (("--speedup", "0.5"), "--speedup 0.5"),
+        (("--speedup", "9"), "8 steps allow 1 to 8"),
+        (("--speedup", "nan"), "--speedup nan"),
+        (("--speedup", "fast"), "--speedup"),
+        (("--max-seconds", "1"), "--max-seconds: this profile has no timings"),
+        (("--min-psnr", "-3"), "--min-psnr -3"),
+        (("--min-psnr", "nan"), "--min-psnr nan"),
+        (("--min-psnr", "119"), "--min-psnr 119: no budget is predicted to reach it"),
+        (("--budget", "3", "--planner", "best"), "planner 'best'"),
         (("--budget", "3", "--predictors", "magic"), "magic"),
-        (("--budget", "3", "--metric", "l7"), "displacement"),
-        (("--budget", "3", "--gamma", "0"), "gamma"),
-        (("--budget", "3", "--gamma", "nan"), "gamma"),
-        (("--budget", "2", "--max-edge", "3"), "max"),
-        (("--budget", "3", "--predictors", "hold,adams", "--metric", "l1"), "rms"),
+        (("--budget", "3", "--predictors", "hold,jvp"), "jvp"),
+        (("--budget", "3", "--metric", "l7"), "metric 'l7'"),
+        (("--budget", "3", "--metric", "l1"), "metric 'l1'"),
+        (("--budget", "3", *PAPER[:2], "--metric", "l1"), "metric l1"),
+        (("--budget", "3", "--weighting", "heavy"), "weighting 'heavy'"),
+        (("--budget", "3", "--weighting", ""), "weighting ''"),
+        (("--budget", "3", "--statistic", "mode"), "statistic 'mode'"),
+        (("--budget", "3", "--gamma", "0"), "gamma 0"),
+        (("--budget", "3", "--gamma", "nan"), "gamma nan"),
+        (("--budget", "3", "--order", "5"), "order 5"),
+        (("--budget", "2", "--max-edge", "3"), "max_edge"),
+        (("--all", "--max-edge", "0"), "max_edge 0"),
+        (("--budget", "3", "--steps", "1"), "--steps 1"),
+        (("--budget", "3", "--shift", "-1"), "--shift -1"),
+        (("--budget", "3", "--sigmas", "absent.txt"), "absent.txt"),
+        (("--budget", "3", "--sigmas", "s.txt", "--steps", "9"), "--sigmas is a whole grid"),
+        (("--budget", "3", "--sigmas", "s.txt", "--shift", "3"), "--sigmas is a whole grid"),
+        (("--budget", "3", "--steps", "9", *PAPER), "metric l1 was not measured on this grid"),
         (("--budget", "3", "--no-such-option"), "no-such-option"),
         (("--budget", "3", "-o", "missing/folder/s.json"), "missing"),
     ],
@@ -127,9 +199,7 @@ def test_the_whole_path_on_a_tiny_pipeline(
     run("calibrate", "model", "--recipe", "tiny.toml")
     run("solve", "--budget", "3,8")
     options = ("model", "--recipe", "tiny.toml", "--schedule", "schedule.json")
-    run(
-        "solve", "--budget", "3,8", "--predictors", "hold,jvp", "--metric", "l1", "-o", "paper.json"
-    )
+    run("solve", "--budget", "3,8", *PAPER, "-o", "paper.json")
     options = (*options, "--against", "paper.json")
     run("evaluate", *options, "--json", "e.json", "--plot", "q.png", "--sheet", "s.png", "--record")
     options = options[:-2]

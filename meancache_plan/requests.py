@@ -1,0 +1,208 @@
+"""What a user wishes for, as budgets: so many refreshes, so fast, so many seconds, or so good."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from typing import NamedTuple
+
+from meancache_plan.artifact import Pruned, Quality, Schedule
+from meancache_plan.errors import InputError
+from meancache_plan.latents import CEILING
+from meancache_plan.profile import Profile
+from meancache_plan.recipe import parse_numbers
+
+Plan = Callable[[Sequence[int]], Schedule]
+"""Budgets → their schedule: :func:`meancache_plan.compiler.solve` with all else chosen."""
+
+QualityOf = Callable[[int], float | None]
+"""Budget → mean latent PSNR in dB of its plan, None if that is not known."""
+
+SLACK = 1e-9
+"""What a quotient may fall short of a whole number by rounding, relative to it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One wish; the others are None or False.
+
+    Attributes:
+        budget: Denoiser refreshes: ``"16"``, ``"8,10,13"`` or ``"8-25"``.
+        speedup: T/B at least: how many times fewer refreshes than steps.
+        max_seconds: B steps at most as long as this, by the device that calibrated; what is not
+            a step (text encoder, VAE) takes its time besides.
+        min_psnr: The smallest budget whose predicted mean latent PSNR, the central estimate,
+            reaches this, in dB.
+        all: Every budget that makes sense.
+
+    Raises:
+        InputError: There is no wish, or more than one.
+    """
+
+    budget: str | None = None
+    speedup: float | None = None
+    max_seconds: float | None = None
+    min_psnr: float | None = None
+    all: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse no wish, and wishes that may contradict each other."""
+        names = [f"--{field.name.replace('_', '-')}" for field in fields(self)]
+        values = [getattr(self, field.name) for field in fields(self)]
+        given = [
+            n
+            for n, value in zip(names, values, strict=True)
+            if value is not None and value is not False
+        ]
+        if len(given) != 1:
+            what = " and ".join(given) + " exclude each other" if given else "nothing asked for"
+            raise InputError(f"{what}: give exactly one of {', '.join(names)}")
+
+
+class Answer(NamedTuple):
+    """A schedule, and what to know about how it meets the wish: whole sentences."""
+
+    schedule: Schedule
+    notes: tuple[str, ...]
+
+
+def fulfil(
+    request: Request, profile: Profile, plan: Plan, *, max_edge: int | None = None
+) -> Answer:
+    """Plan what is wished for, without plans that a smaller budget makes useless.
+
+    Args:
+        request: The wish.
+        profile: What ``plan`` plans from.
+        plan: Plans budgets.
+        max_edge: Longest interval that ``plan`` may use, in steps; the profile's own by default.
+
+    Raises:
+        InputError: The wish cannot be met on this profile; says what can.
+    """
+    budgets = budgets_for(request, profile, max_edge=max_edge)
+    if request.min_psnr is not None:
+        return _good_enough(plan(budgets), request.min_psnr)
+    schedule = prune(plan(budgets))
+    return Answer(schedule, tuple(pruned_notes(schedule)))
+
+
+def budgets_for(
+    request: Request, profile: Profile, *, max_edge: int | None = None
+) -> tuple[int, ...]:
+    """Return the budgets to plan for a wish, ascending; for ``min_psnr`` those to choose from.
+
+    Raises:
+        InputError: No budget meets the wish.
+    """
+    steps = profile.steps
+    if request.budget is not None:
+        return parse_numbers(request.budget, "--budget")
+    if request.speedup is not None:
+        return (_fast_enough(request.speedup, steps),)
+    if request.max_seconds is not None:
+        return (_short_enough(request.max_seconds, profile),)
+    if request.min_psnr is not None and not 0 < request.min_psnr <= CEILING:
+        raise InputError(f"--min-psnr {request.min_psnr:g}: give more than 0, at most {CEILING:g}")
+    if steps < 3:
+        raise InputError(f"{steps} steps leave no choice of a budget: give --budget")
+    longest = max(1, max_edge or profile.index.max_edge)
+    return tuple(range(min(max(2, math.ceil(steps / longest)), steps - 1), steps))
+
+
+def _fast_enough(speedup: float, steps: int) -> int:
+    if not 1 <= speedup <= steps:
+        raise InputError(f"--speedup {speedup:g}: {steps} steps allow 1 to {steps} times")
+    return math.floor(steps / speedup * (1 + SLACK))
+
+
+def _short_enough(seconds: float, profile: Profile) -> int:
+    each, steps = profile.seconds_per_step, profile.steps
+    if each == 0:
+        raise InputError("--max-seconds: this profile has no timings: use --budget or --speedup")
+    if not seconds >= each:
+        raise InputError(
+            f"--max-seconds {seconds:g}: a single step takes {each:.3g} s: give more, or calibrate "
+            "on a faster device"
+        )
+    if seconds >= each * steps:
+        raise InputError(
+            f"--max-seconds {seconds:g}: all {steps} steps take {each * steps:.3g} s: no schedule "
+            "is needed; give less if one is wanted"
+        )
+    return math.floor(seconds / each * (1 + SLACK))
+
+
+def _good_enough(schedule: Schedule, wanted: float) -> Answer:
+    """The smallest budget whose plan is predicted to reach ``wanted`` dB, alone."""
+    found = {plan.budget: _known_quality(schedule, plan.budget) for plan in schedule.plans}
+    known = {budget: quality for budget, quality in found.items() if quality is not None}
+    reached = [budget for budget, quality in known.items() if quality.psnr_latent >= wanted]
+    if not reached:
+        best = max(known, key=lambda budget: known[budget].psnr_latent)
+        raise InputError(
+            f"--min-psnr {wanted:g}: no budget is predicted to reach it; the best, {best}, gets "
+            f"{known[best].psnr_latent:.1f} dB: give less, or run all {schedule.grid.steps} steps"
+        )
+    budget, quality = reached[0], known[reached[0]]
+    note = (
+        f"budget {budget} is the smallest predicted to reach {wanted:g} dB on average: "
+        f"{quality.psnr_latent:.1f} dB, at worst {quality.low:.1f}, at best {quality.high:.1f}"
+    )
+    return Answer(_only(schedule, {budget}, ()), (note,))
+
+
+def prune(schedule: Schedule, quality_of: QualityOf | None = None) -> Schedule:
+    """Leave out every plan that one of a smaller budget equals or beats; note it in provenance.
+
+    Args:
+        schedule: Plans with provenance, else nothing is known of them.
+        quality_of: By default what was validated by replay, or else predicted. Plans of unknown
+            quality stay.
+    """
+
+    def known(budget: int) -> float | None:
+        quality = _known_quality(schedule, budget)
+        return None if quality is None else quality.psnr_latent
+
+    best: tuple[int, float] | None = None
+    pruned: list[Pruned] = []
+    for budget in schedule.budgets:
+        decibels = (quality_of or known)(budget)
+        if decibels is None:
+            continue
+        if best is None or decibels > best[1]:
+            best = budget, decibels
+            continue
+        reason = f"{decibels:.1f} dB, where budget {best[0]} has {best[1]:.1f} dB"
+        pruned.append(Pruned(budget=budget, by=best[0], reason=reason))
+    kept = set(schedule.budgets) - {entry.budget for entry in pruned}
+    return _only(schedule, kept, tuple(pruned))
+
+
+def pruned_notes(schedule: Schedule) -> list[str]:
+    """One sentence for each budget that was left out: which one to use instead."""
+    made = schedule.provenance
+    return [
+        f"no plan for budget {entry.budget}: {entry.reason}"
+        + (f"; use budget {entry.by}" if entry.by != entry.budget else "")
+        for entry in (made.pruned if made is not None else ())
+    ]
+
+
+def _known_quality(schedule: Schedule, budget: int) -> Quality | None:
+    """What was validated of a plan, or else predicted."""
+    record = schedule.provenance.record(budget) if schedule.provenance is not None else None
+    return None if record is None else record.validated or record.predicted
+
+
+def _only(schedule: Schedule, kept: set[int], pruned: tuple[Pruned, ...]) -> Schedule:
+    """The schedule with the plans of these budgets, and what was pruned noted besides."""
+    made = schedule.provenance
+    if made is not None:
+        changes = {
+            "plans": tuple(record for record in made.plans if record.budget in kept),
+            "pruned": (*made.pruned, *pruned),
+        }
+        made = made.model_copy(update=changes)
+    plans = tuple(plan for plan in schedule.plans if plan.budget in kept)
+    return schedule.model_copy(update={"plans": plans, "provenance": made})

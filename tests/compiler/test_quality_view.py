@@ -1,0 +1,52 @@
+from rich.console import Console, RenderableType
+
+from meancache_plan import solve
+from meancache_plan.artifact import Calibration, PlanRecord, Quality, Schedule
+from meancache_plan.report.quality_view import front_table
+from meancache_plan.report.views import show_schedule
+from meancache_plan.requests import prune
+from tests.fields import mixture_profile
+
+RECORD = PlanRecord(
+    budget=4,
+    origin="closed \x1b[31mloop",
+    calibration=Calibration(shrinkage=0.1, fitted=0.0123, cross_validated=0.0456),
+    predicted=Quality(psnr_latent=41.26, low=30.0, high=45.0),
+    validated=Quality(psnr_latent=39.9, low=38.8, high=41.0),
+)
+
+
+def schedule(*records: PlanRecord) -> Schedule:
+    made = solve(mixture_profile(8), [4, 8])
+    assert made.provenance is not None
+    kept = [r for r in made.provenance.plans if r.budget not in {n.budget for n in records}]
+    provenance = made.provenance.model_copy(update={"plans": (*records, *kept)})
+    return made.model_copy(update={"provenance": provenance})
+
+
+def printed(view: RenderableType) -> str:
+    console = Console(width=80, highlight=False, force_terminal=False)
+    with console.capture() as capture:
+        console.print(view)
+    return " ".join(capture.get().split())
+
+
+def test_a_plan_is_shown_with_its_origin_its_fit_and_every_known_quality() -> None:
+    text = printed(show_schedule(schedule(RECORD)))
+    assert "from closed �[31mloop, predicted cost" in text
+    assert "gains: deviation 0.0123 fitted, 0.0456 cross-validated; shrinkage 0.1" in text
+    assert "predicted: latents 41.3 dB (at worst 30.0, at best 45.0)" in text
+    assert "validated on calibration prompts: latents 39.9 dB (38.8 to 41.0)" in text
+    assert "predicted: latents as all steps give them" in text
+
+
+def test_a_budget_that_was_left_out_is_shown_with_the_one_to_use() -> None:
+    text = printed(show_schedule(prune(schedule(), {4: 40.0, 8: 30.0}.get)))
+    assert "no plan for budget 8: 30.0 dB, where budget 4 has 40.0 dB; use budget 4" in text
+
+
+def test_the_table_of_budgets_has_the_most_trustworthy_figure_of_each() -> None:
+    text = printed(front_table(schedule(RECORD)))
+    assert "4 2.00× 39.9 dB 38.8 to 41.0 8 1.00× 120.0 dB 120.0 to 120.0" in text
+    unknown = schedule().model_copy(update={"provenance": None})
+    assert "4 2.00× – –" in printed(front_table(unknown))
