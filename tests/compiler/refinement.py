@@ -16,6 +16,7 @@ from meancache_plan.profile import Profile
 from meancache_plan.refine.ensemble import FlowEnsemble
 from meancache_runtime import Schedule as Replayable
 from meancache_runtime import integrate
+from meancache_runtime.schedule import Plan as ReplayedPlan
 from tests.fields import euler, mixture, noise, profile_of, shifted_grid
 
 SAMPLES = 16
@@ -69,7 +70,9 @@ class Samples(FlowEnsemble):
     """The samples of a case. Counts what is asked of the model; spoils replays if told to."""
 
     def __init__(
-        self, of: Case, spoil: Callable[[Plan, Tensor], Tensor] = lambda _plan, latents: latents
+        self,
+        of: Case,
+        spoil: Callable[[ReplayedPlan, Tensor], Tensor] = lambda _plan, latents: latents,
     ) -> None:
         index = of.profile.prompt_index.tolist()
         super().__init__(mixture(), of.start, of.profile.sigmas, prompt_index=index)
@@ -89,10 +92,10 @@ class Samples(FlowEnsemble):
         return super().plain(rows, steps)
 
 
-def spoiled(budget: int, by: float) -> Callable[[Plan, Tensor], Tensor]:
+def spoiled(budget: int, by: float) -> Callable[[ReplayedPlan, Tensor], Tensor]:
     """Replays of one budget's plans end ``by`` from where they would."""
 
-    def spoil(plan: Plan, latents: Tensor) -> Tensor:
+    def spoil(plan: ReplayedPlan, latents: Tensor) -> Tensor:
         return latents + by if plan.budget == budget else latents
 
     return spoil
@@ -108,5 +111,5 @@ def guarded(decibels: Sequence[float], decile: float) -> float:
     return float(np.mean(decibels)) + min(0.0, worst_tenth(decibels) - decile)
 
 
-def nan(_plan: Plan, latents: Tensor) -> Tensor:
+def nan(_plan: ReplayedPlan, latents: Tensor) -> Tensor:
     return torch.full_like(latents, torch.nan)

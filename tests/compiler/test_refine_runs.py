@@ -9,12 +9,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from meancache_plan.artifact import Plan, PlanRecord, Schedule, from_bytes, to_bytes
+from meancache_plan.artifact import PlanRecord, Schedule, from_bytes, to_bytes
 from meancache_plan.compiler import solve
 from meancache_plan.errors import InputError
 from meancache_plan.grid import uniform_knots
 from meancache_plan.refine.ensemble import FlowEnsemble
 from meancache_plan.refine.refine import refine
+from meancache_runtime.schedule import Plan as ReplayedPlan
 from tests.compiler.refinement import SAMPLES, Case, Samples, case, nan, spoiled
 from tests.fields import mixture, noise, polynomial, profile_of, shifted_grid
 
@@ -131,7 +132,7 @@ def only(schedule: Schedule) -> PlanRecord:
 def test_a_replay_that_overflows_comes_last_and_breaks_nothing(path: Path) -> None:
     flow = case(8, (3,))
 
-    def overflow(plan: Plan, latents: Tensor) -> Tensor:
+    def overflow(plan: ReplayedPlan, latents: Tensor) -> Tensor:
         return nan(plan, latents) if plan.knots == uniform_knots(8, 3) else latents
 
     found = refine(flow.profile, flow.schedule, Samples(flow, overflow), path)
@@ -147,7 +148,7 @@ def test_one_sample_that_overflows_costs_a_plan_its_lead(path: Path) -> None:
     flow = case(8, (3,))
     best = refine(flow.profile, flow.schedule, Samples(flow), path.with_name("best.json"))
 
-    def overflow(plan: Plan, latents: Tensor) -> Tensor:
+    def overflow(plan: ReplayedPlan, latents: Tensor) -> Tensor:
         found = latents.clone()
         found[-1] = torch.nan if plan.knots == best.plans[0].knots else found[-1]
         return found
