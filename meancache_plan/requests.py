@@ -59,10 +59,10 @@ class Request:
 
 
 class Answer(NamedTuple):
-    """A schedule, and what to know about how it meets the wish: whole sentences."""
+    """A schedule, and how it meets the wish where that has to be said: whole sentences."""
 
     schedule: Schedule
-    notes: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 def fulfil(
@@ -82,8 +82,7 @@ def fulfil(
     budgets = budgets_for(request, profile, max_edge=max_edge)
     if request.min_psnr is not None:
         return _good_enough(plan(budgets), request.min_psnr)
-    schedule = prune(plan(budgets))
-    return Answer(schedule, tuple(pruned_notes(schedule)))
+    return Answer(prune(plan(budgets)))
 
 
 def budgets_for(

@@ -8,6 +8,7 @@ from rich.text import Text
 from meancache_plan.artifact import Plan, PlanRecord, Quality, Schedule
 from meancache_plan.latents import CEILING
 from meancache_plan.report.terminal import plain
+from meancache_plan.requests import pruned_notes
 
 
 def quality_notes(plan: Plan, record: PlanRecord | None) -> list[str]:
@@ -45,7 +46,7 @@ def _guess(quality: Quality) -> str:
 
 
 def front_table(schedule: Schedule) -> RenderableType:
-    """One line a plan: what each budget is expected to give, for the choice among them."""
+    """One line a plan: what each budget is expected to give, and which budgets are useless."""
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), show_edge=False)
     for heading in ("budget", "speed-up", "latent PSNR", "interval"):
         table.add_column(heading, justify="right", no_wrap=True)
@@ -58,4 +59,5 @@ def front_table(schedule: Schedule) -> RenderableType:
             figures = [f"{found.psnr_latent:.1f} dB", f"{found.low:.1f} to {found.high:.1f}"]
         table.add_row(str(plan.budget), f"{steps / len(plan.knots):.2f}×", *figures)
     caption = f"Out of {steps} steps, in theory; no smaller budget does as well as any of these."
-    return Group(table, Text(caption, style="dim"))
+    notes = [caption, *map(plain, pruned_notes(schedule))]
+    return Group(table, *(Text(note, style="dim") for note in notes))
