@@ -83,11 +83,7 @@ def calibrate_gains(
         free: For each interval whether its gains may differ from 1; by default all may.
     """
     system = _equations(measured, knots, orders)
-    ends = (*knots[1:], len(measured.sigmas) - 1)
-    spans = np.abs(
-        [measured.sigmas[s] - measured.sigmas[t] for t, s in zip(knots, ends, strict=True)]
-    )
-    factors = (WEIGHTINGS[weighting](measured)[list(knots), list(ends)] / spans) ** 2
+    factors = _factors(measured, knots, weighting) ** 2
     fitted = np.array(free if free is not None else [True] * len(orders))[:, None, None]
     folds = np.array(prompt_folds(measured.prompt_index))
     every = np.ones((1, folds.shape[1]), dtype=bool)
@@ -127,6 +123,13 @@ def terms(sigmas: Sequence[float], knots: Sequence[int], end: int, order: int) -
     return [
         adams(sigmas, knots, end, tuple(float(i == j) for i in range(j + 1))) for j in range(order)
     ]
+
+
+def _factors(measured: Measurements, knots: Sequence[int], weighting: str) -> NDArray[np.float64]:
+    """What makes each interval's displacement error its weighted deviation, float64 [n]."""
+    starts, ends = list(knots), [*knots[1:], len(measured.sigmas) - 1]
+    sigmas = np.array(measured.sigmas)
+    return WEIGHTINGS[weighting](measured)[starts, ends] / np.abs(sigmas[ends] - sigmas[starts])
 
 
 def _equations(measured: Measurements, knots: Sequence[int], orders: Sequence[int]) -> _Equations:

@@ -108,13 +108,15 @@ def test_the_schedule_says_what_it_is_for_and_where_it_comes_from(profile: Profi
 
 def test_a_record_has_a_calibration_where_gains_were_fitted(profile: Profile) -> None:
     plain, fitted = (
-        solve(profile, [5, T], predictors=predictors)
+        solve(profile, [5, T], predictors=predictors, order=3)
         for predictors in (("hold", "adams"), ("calibrated",))
     )
-    for schedule, expected in ((plain, [False, False]), (fitted, [True, False])):
+    for schedule, expected, terms in ((plain, [False, False], 2), (fitted, [True, False], 3)):
         assert schedule.provenance is not None
+        assert schedule.provenance.order == 3
         found = [record.calibration is not None for record in schedule.provenance.plans]
         assert found == expected
+        assert max(getattr(i, "order", 0) for i in schedule.plans[0].intervals) == terms
 
 
 @pytest.mark.parametrize("method", METHODS)

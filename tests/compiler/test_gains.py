@@ -196,6 +196,13 @@ def test_intervals_of_one_step_and_those_that_are_not_free_keep_gains_of_1() -> 
     assert found.fitted == pytest.approx(expected, rel=1e-9)
 
 
+def test_where_no_gain_is_free_there_is_nothing_to_cross_validate() -> None:
+    seen = mixture_trajectories(11)
+    found = calibrate_gains(seen, KNOTS, (1, 2, 3, 3), "propagated", free=(False,) * 4)
+    assert found.gains == ((1.0,), (1.0,) * 2, (1.0,) * 3, (1.0,) * 3)
+    assert found.cross_validated == found.fitted > 0
+
+
 @settings(max_examples=300, deadline=None, derandomize=True)
 @given(st.lists(st.integers(0, 12), min_size=1, max_size=40))
 def test_every_sample_is_in_one_fold_and_no_prompt_in_two(prompts: list[int]) -> None:
