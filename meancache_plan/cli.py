@@ -2,24 +2,15 @@
 
 import os
 import sys
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
 from meancache_plan import catalog
+from meancache_plan.console import complain, display, resumable, say, watching
 from meancache_plan.errors import InputError, MeanCacheError
 
 PROFILE = "meancache.profile.safetensors"
@@ -58,6 +49,11 @@ def _wish(help: str, *names: str) -> Any:
 def _choice(help: str) -> Any:
     """An option of solve that chooses how to plan."""
     return typer.Option(help=help, rich_help_panel="How it is planned")
+
+
+def _replay(help: str) -> Any:
+    """An option of solve that is about refining by replay."""
+    return typer.Option(help=help, rich_help_panel="Refine by replay")
 
 
 def _grid(help: str) -> Any:
@@ -102,7 +98,7 @@ def calibrate(
     options = {"steps": steps, "height": height, "width": width, "frames": frames}
     options |= {"guidance": guidance, "dtype": dtype, "prompts": prompts, "seeds": seeds}
     source = _load(model, recipe, options, device, offload)
-    with _resumable(), _progress("calibrating") as progress:
+    with resumable(), watching() as watch:
         profile = calibrate(
             source,
             read_prompts(source.recipe.prompts),
@@ -111,9 +107,9 @@ def calibrate(
             shard=part,
             max_edge=max_edge,
             sensitivity=sensitivity,
-            progress=progress,
+            progress=watch("calibrating"),
         )
-    _say(f"{output}: {profile.samples} samples, {profile.steps} steps, {profile.fingerprint[:19]}…")
+    say(f"{output}: {profile.samples} samples, {profile.steps} steps, {profile.fingerprint[:19]}…")
 
 
 @app.command()
@@ -132,7 +128,7 @@ def merge(
     save_profile(merged, output)
     missing = merged.settings.samples_total - merged.samples
     note = f"; {missing} of {merged.settings.samples_total} samples are missing" if missing else ""
-    _say(f"{output}: {merged.samples} samples of {len(profiles)} profiles{note}")
+    say(f"{output}: {merged.samples} samples of {len(profiles)} profiles{note}")
 
 
 @app.command()
@@ -172,20 +168,35 @@ def solve(
     sigmas: Annotated[
         Path | None, _grid("A file with all noise levels; instead of the other two.")
     ] = None,
+    refine: Annotated[
+        str | None, _replay("The calibrated model: replay candidates, fit gains in closed loop.")
+    ] = None,
+    recipe: Annotated[str | None, _replay("Recipe name or TOML file.")] = None,
+    limit: Annotated[int | None, _replay("Use so many calibration prompts; all.")] = None,
+    batch: Annotated[int, _replay("Samples a pipeline call.")] = 1,
+    device: Annotated[str | None, _replay("Such as cuda:1 or cpu; the best.")] = None,
+    offload: Annotated[str, _replay("none, model or sequential.")] = "none",
+    reliability: Annotated[
+        bool, typer.Option(help="Ask resampled prompts how sure the plans are; takes seconds.")
+    ] = True,
     output: Annotated[Path, typer.Option("-o", "--output")] = Path("schedule.json"),
 ) -> None:
-    """Compile the best schedule for one or more budgets; needs no GPU.
+    """Compile the best schedule for one or more budgets; without `--refine` it needs no GPU.
 
     Say what you want by exactly one of `--budget`, `--speedup`, `--max-seconds`, `--min-psnr` and
-    `--all`. The paper's own method is
+    `--all`. `--refine MODEL` replays many candidates on calibration prompts and writes the best;
+    interrupted, the same command goes on where it stopped. The paper's own method is
     `--planner pssp --predictors hold,jvp --metric l1 --weighting none`.
 
-    Example: `meancache-plan solve --budget 16`
+    Example: `meancache-plan solve --budget 16 --refine reference`
     """
     from meancache_plan import compiler
     from meancache_plan.artifact import save_schedule
+    from meancache_plan.files import check_writable
     from meancache_plan.profile import load_profile
+    from meancache_plan.refine.journal import forget
     from meancache_plan.regrid import on_grid
+    from meancache_plan.reliability import with_reliability
     from meancache_plan.report.quality_view import front_table
     from meancache_plan.report.views import show_schedule
     from meancache_plan.requests import Request, fulfil
@@ -204,11 +215,19 @@ def solve(
         order=order,
         max_edge=max_edge,
     )
-    answer = fulfil(request, measured, plan, max_edge=max_edge)
-    save_schedule(answer.schedule, output)
-    _console().print((front_table if every else show_schedule)(answer.schedule))
+    check_writable(output)
+    improve = None
+    if refine is not None:
+        improve = _improver(measured, output, refine, recipe, limit, batch, device, offload)
+    with resumable():
+        answer = fulfil(request, measured, plan, improve=improve, max_edge=max_edge)
+    schedule = with_reliability(measured, answer.schedule) if reliability else answer.schedule
+    save_schedule(schedule, output)
+    if refine is not None:
+        forget(output)
+    display((front_table if every else show_schedule)(schedule))
     for line in (*answer.notes, f"wrote {output}"):
-        _say(line)
+        say(line)
 
 
 @app.command()
@@ -238,7 +257,7 @@ def import_table(
         written = (output,)
     for path, (name, table) in zip(written, tables.items(), strict=True):
         budgets = ", ".join(sorted(table.budgets, key=int))
-        _say(f"{path}: {name}, {table.steps} steps, budgets {budgets}")
+        say(f"{path}: {name}, {table.steps} steps, budgets {budgets}")
 
 
 @app.command()
@@ -280,7 +299,7 @@ def evaluate(
     budgets = None if budget is None else parse_numbers(budget, "--budget")
     options = {"heldout_prompts": prompts, "heldout_seeds": seeds}
     source = _load(model, recipe, options, device, offload, plan)
-    with _progress("evaluating") as progress:
+    with watching() as watch:
         result = judge.evaluate(
             source,
             plan,
@@ -290,9 +309,9 @@ def evaluate(
             rivals={path.stem: load_schedule(path) for path in against or []},
             lpips=lpips,
             shots=SHEET_ROWS if sheet else 0,
-            progress=progress,
+            progress=watch("evaluating"),
         )
-    _console().print(evaluation_table(result))
+    display(evaluation_table(result))
     write_evaluation(result, json_file=json_file, plot=plot, sheet=sheet)
     if record:
         save_schedule(judge.with_measured(plan, result), schedule)
@@ -332,7 +351,7 @@ def generate(
         pictures.side_by_side(full.frames, cached.frames, labels, output)
     else:
         pictures.save_frames(cached.frames, output)
-    _say(f"{output}: {stats.denoiser_calls} denoiser calls, {stats.cached_steps} cached steps")
+    say(f"{output}: {stats.denoiser_calls} denoiser calls, {stats.cached_steps} cached steps")
 
 
 @app.command()
@@ -350,7 +369,7 @@ def show(
     """
     from meancache_plan.report import views
 
-    _console().print(views.show(file, plot=plot, profile=profile, budget=budget))
+    display(views.show(file, plot=plot, profile=profile, budget=budget))
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -360,8 +379,34 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         app(arguments)
     except MeanCacheError as error:
-        _complain(str(error))
+        complain(str(error))
         sys.exit(2)
+
+
+def _improver(
+    profile: Any,
+    output: Path,
+    model: str,
+    recipe: str | None,
+    limit: int | None,
+    batch: int,
+    device: str | None,
+    offload: str,
+) -> Any:
+    """schedule → the schedule refined with this model, which is loaded once."""
+    from meancache_plan.refine.pipeline import refine_with
+
+    pipelines: list[Any] = []
+
+    def improve(schedule: Any) -> Any:
+        if not pipelines:
+            pipelines.append(_load(model, recipe, {}, device, offload, schedule))
+        with watching() as watch:
+            return refine_with(
+                pipelines[0], profile, schedule, output, limit=limit, batch=batch, watch=watch
+            )
+
+    return improve
 
 
 def _load(
@@ -383,42 +428,3 @@ def _load(
 
         quieten()
         return load(model, recipe, device=device, offload=offload)
-
-
-@contextmanager
-def _progress(what: str) -> Generator[Callable[[int, int], None]]:
-    """A progress bar with the time left, on standard error."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(what, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
-
-
-@contextmanager
-def _resumable() -> Generator[None]:
-    """Say that nothing is lost when the user interrupts."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        _complain("interrupted; finished samples are kept: the same command goes on from there")
-        raise
-
-
-def _complain(text: str) -> None:
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
-    console.print(f"meancache-plan: {text}", markup=False)
-
-
-def _console() -> Console:
-    return Console(highlight=False)
-
-
-def _say(text: str) -> None:
-    _console().print(text, markup=False, soft_wrap=True)

@@ -16,6 +16,10 @@ class GridError(InputError):
     """The noise levels are no grid: see :func:`meancache_plan.grid.check_sigmas`."""
 
 
+class BeatenError(InputError):
+    """No plan of any budget is better than simply fewer steps."""
+
+
 class ProfileError(MeanCacheError, ValueError):
     """The file or the data are not a valid profile."""
 

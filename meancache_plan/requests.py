@@ -6,10 +6,13 @@ from dataclasses import dataclass, fields
 from typing import NamedTuple
 
 from meancache_plan.artifact import Pruned, Quality, Schedule
-from meancache_plan.errors import InputError
+from meancache_plan.errors import BeatenError, InputError
 from meancache_plan.latents import CEILING
 from meancache_plan.profile import Profile
 from meancache_plan.recipe import parse_numbers
+
+Improve = Callable[[Schedule], Schedule]
+"""A schedule → one refined by replay, with validated quality; raises BeatenError."""
 
 Plan = Callable[[Sequence[int]], Schedule]
 """Budgets → their schedule: :func:`meancache_plan.compiler.solve` with all else chosen."""
@@ -66,7 +69,12 @@ class Answer(NamedTuple):
 
 
 def fulfil(
-    request: Request, profile: Profile, plan: Plan, *, max_edge: int | None = None
+    request: Request,
+    profile: Profile,
+    plan: Plan,
+    *,
+    improve: Improve | None = None,
+    max_edge: int | None = None,
 ) -> Answer:
     """Plan what is wished for, without plans that a smaller budget makes useless.
 
@@ -74,6 +82,7 @@ def fulfil(
         request: The wish.
         profile: What ``plan`` plans from.
         plan: Plans budgets.
+        improve: Refines the plans; a wish for quality is then held against what it validates.
         max_edge: Longest interval that ``plan`` may use, in steps; the profile's own by default.
 
     Raises:
@@ -81,8 +90,13 @@ def fulfil(
     """
     budgets = budgets_for(request, profile, max_edge=max_edge)
     if request.min_psnr is not None:
-        return _good_enough(plan(budgets), request.min_psnr)
-    return Answer(prune(plan(budgets)))
+        predicted = _good_enough(plan(budgets), request.min_psnr)
+        if improve is None:
+            return predicted
+        start = predicted.schedule.budgets[0]
+        return _proven(lambda b: improve(plan([b])), budgets, start, request.min_psnr)
+    schedule = prune(improve(plan(budgets)) if improve else plan(budgets))
+    return Answer(schedule)
 
 
 def budgets_for(
@@ -148,6 +162,43 @@ def _good_enough(schedule: Schedule, wanted: float) -> Answer:
         f"{quality.psnr_latent:.1f} dB, at worst {quality.low:.1f}, at best {quality.high:.1f}"
     )
     return Answer(_only(schedule, {budget}, ()), (note,))
+
+
+def _proven(
+    refined: Callable[[int], Schedule], budgets: Sequence[int], start: int, wanted: float
+) -> Answer:
+    """The smallest budget that validation finds to reach ``wanted`` dB, sought from ``start``."""
+    found: dict[int, Schedule | None] = {}
+
+    def reaches(budget: int) -> bool:
+        if budget not in found:
+            try:
+                found[budget] = refined(budget)
+            except BeatenError:
+                found[budget] = None
+        schedule = found[budget]
+        quality = None if schedule is None else _known_quality(schedule, budget)
+        return quality is not None and quality.psnr_latent >= wanted
+
+    place = list(budgets).index(start)
+    while not reaches(budgets[place]):
+        place += 1
+        if place == len(budgets):
+            raise InputError(
+                f"--min-psnr {wanted:g}: no budget reaches it when it is replayed: give less, or "
+                "run all steps"
+            )
+    while place > 0 and reaches(budgets[place - 1]):
+        place -= 1
+    schedule = found[budgets[place]]
+    assert schedule is not None
+    quality = _known_quality(schedule, budgets[place])
+    assert quality is not None
+    note = (
+        f"budget {budgets[place]} is the smallest that reached {wanted:g} dB on validation "
+        f"prompts: {quality.psnr_latent:.1f} dB"
+    )
+    return Answer(schedule, (note,))
 
 
 def prune(schedule: Schedule, quality_of: QualityOf | None = None) -> Schedule:

@@ -13,6 +13,16 @@ from meancache_plan.files import check_writable, write_atomically
 from meancache_runtime.strict_json import shorten
 
 
+def folder_of(path: Path) -> Path:
+    """Where work on the schedule file ``path`` is kept: ``FILE.refine/`` beside it."""
+    return path.with_name(path.name + ".refine")
+
+
+def forget(path: Path) -> None:
+    """Drop the work that was kept for a schedule file: it is written."""
+    shutil.rmtree(folder_of(path), ignore_errors=True)
+
+
 class Journal:
     """Results by key, in ``FILE.refine/`` beside the schedule that they are for.
 
@@ -26,7 +36,7 @@ class Journal:
 
     def __init__(self, path: Path, settings: dict[str, Any]) -> None:
         check_writable(path)
-        self.folder = path.with_name(path.name + ".refine")
+        self.folder = folder_of(path)
         self._file = self.folder / "results.jsonl"
         header = self.folder / "settings.json"
         wanted = json.dumps(settings, sort_keys=True, indent=1)
@@ -53,10 +63,6 @@ class Journal:
             self._results[key] = compute()
             self._append({"key": key, "stage": stage, "result": self._results[key]})
         return self._results[key]
-
-    def remove(self) -> None:
-        """Drop the folder: its schedule is written."""
-        shutil.rmtree(self.folder, ignore_errors=True)
 
     def _append(self, entry: dict[str, Any]) -> None:
         try:

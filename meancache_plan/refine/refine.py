@@ -1,5 +1,6 @@
 """Refine plans for all budgets: the field is replayed, and the winner is written."""
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise, repeat
@@ -18,7 +19,7 @@ from meancache_plan.artifact import (
     Schedule,
     Score,
 )
-from meancache_plan.errors import InputError
+from meancache_plan.errors import BeatenError, InputError
 from meancache_plan.evaluate import metrics
 from meancache_plan.objective import Objective
 from meancache_plan.profile import Profile
@@ -79,8 +80,8 @@ def refine(
 
     Raises:
         InputError: The ensemble's grid is not the profile's, it has a single prompt, the folder
-            belongs to another refinement or cannot be written, or no plan of any budget beats
-            simply fewer steps.
+            belongs to another refinement or cannot be written.
+        BeatenError: No plan of any budget beats simply fewer steps.
     """
     made = schedule.provenance
     if made is None or made.profile != profile.fingerprint:
@@ -112,7 +113,7 @@ def _rewritten(
     """The schedule of the winners, without budgets at which simply fewer steps are better."""
     winners = {budget: race for budget, race in races.items() if not race.beaten}
     if not winners:
-        raise InputError(
+        raise BeatenError(
             "no plan beats simply fewer steps at any budget: refine with other budgets, or more "
             "calibration prompts"
         )
@@ -121,7 +122,6 @@ def _rewritten(
     pruned = (_pruned(budget, race) for budget, race in races.items() if race.beaten)
     provenance = made.model_copy(
         update={
-            "planner": "refine",
             "plans": tuple(records),
             "pruned": (*made.pruned, *pruned),
         }
@@ -208,8 +208,8 @@ def _expected(fields: Mapping[int, Sequence[Candidate]], judged: int, fitted: in
         others = len(field) - baselines
         rounds = 1 + baselines + (0.25 + 0.125) * others + 0.5 * max(SURVIVORS, others // 4)
         fits = (FITTED + 1) * len(SHRINKAGES)
-        moves = (MOVES + 1) / MOVE_SHARE
-        total += budget * (judged * (rounds + fits) + fitted * (fits + moves))
+        moves = (MOVES + 1) * math.ceil(fitted / MOVE_SHARE)
+        total += budget * (judged * (rounds + fits) + fitted * fits + moves)
     return round(total)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from meancache_plan.errors import InputError
-from meancache_plan.refine.journal import Journal
+from meancache_plan.refine.journal import Journal, forget
 
 SETTINGS: dict[str, Any] = {"tool": "1", "profile": "sha256:ab", "prompts": [0, 0, 1]}
 
@@ -109,9 +109,9 @@ def test_unreadable_settings_are_refused(path: Path) -> None:
         Journal(path, SETTINGS)
 
 
-def test_nothing_is_left_of_a_removed_journal(path: Path, tmp_path: Path) -> None:
+def test_nothing_is_left_of_a_forgotten_journal(path: Path, tmp_path: Path) -> None:
     journal = Journal(path, SETTINGS)
     journal.recall("fit", 1, Work("a"))
-    journal.remove()
+    forget(path)
     assert list(tmp_path.iterdir()) == []
-    journal.remove()
+    forget(path)

@@ -72,7 +72,11 @@ def by_hand(pipeline: Pipeline, rows: Sequence[int], steps: int = STEPS) -> Tens
 def counted(pipeline: Pipeline) -> Generator[list[Any]]:
     """Notes every call of the denoiser."""
     calls: list[Any] = []
-    hook = pipeline.pipe.transformer.register_forward_hook(lambda *_: calls.append(None))
+
+    def note(module: Any, inputs: Any, _output: Any) -> None:
+        calls.append((module, inputs))
+
+    hook = pipeline.pipe.transformer.register_forward_hook(note)
     try:
         yield calls
     finally:
@@ -150,7 +154,11 @@ def test_a_resumed_recording_runs_only_what_is_missing(
     told: list[tuple[int, int]] = []
     with counted(pipeline) as calls:
         again = PipelineEnsemble(
-            pipeline, PROMPTS, SEEDS, folder, progress=lambda *done: told.append(done)
+            pipeline,
+            PROMPTS,
+            SEEDS,
+            folder,
+            progress=lambda done, total: told.append((done, total)),
         )
     assert len(calls) == STEPS
     assert told == [(7, 8), (8, 8)]

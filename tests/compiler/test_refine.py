@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from torch import Tensor
 
 from meancache_plan.artifact import (
     AdamsInterval,
@@ -19,8 +20,10 @@ from meancache_plan.artifact import (
     to_bytes,
 )
 from meancache_plan.compiler import solve
-from meancache_plan.grid import uniform_knots
+from meancache_plan.grid import graded_knots, uniform_knots
+from meancache_plan.refine.pool import adams_plan
 from meancache_plan.refine.refine import refine
+from meancache_runtime.schedule import Plan as ReplayedPlan
 from meancache_runtime.schedule import parse_schedule
 from tests.compiler.refinement import Case, Samples, case, guarded, worst_tenth
 
@@ -32,7 +35,7 @@ def published(steps: int) -> Schedule:
     hold, released = HoldInterval(), ReleasedInterval(span=2)
     plans = (
         Plan(budget=2, knots=(0, 1), intervals=(hold, released)),
-        Plan(budget=3, knots=(0, 1, 4), intervals=(hold, released, released)),
+        Plan(budget=3, knots=(0, 1, steps // 3), intervals=(hold, released, released)),
     )
     grid = Grid(steps=steps, sigmas=None, tolerance=0.0)
     return Schedule(model=None, grid=grid, generation=None, plans=plans, provenance=None)
@@ -116,6 +119,16 @@ def test_every_baseline_is_on_record_with_its_score_on_all_validation_samples(
         assert scores[name].worst_decile == pytest.approx(worst_tenth(decibels))
 
 
+def test_what_went_through_the_rounds_has_the_score_of_a_replay_on_those_samples(
+    flow: Case, refined: Schedule
+) -> None:
+    scores = {score.name: score for score in record(refined, 5).candidates}
+    for grade in (0.15, 0.4, 2.5):
+        score = scores[f"adams, intervals × {grade:g}"]
+        decibels = flow.of_plan(adams_plan(graded_knots(12, 5, grade)))[: score.samples]
+        assert score.psnr_latent == pytest.approx(np.mean(decibels))
+
+
 @pytest.mark.parametrize("budget", BUDGETS)
 def test_the_winner_heads_the_record_with_the_quality_that_replay_measures(
     flow: Case, refined: Schedule, budget: int
@@ -167,9 +180,21 @@ def test_it_is_the_solved_schedule_but_for_plans_and_their_records(
     assert before is not None
     assert (refined.model, refined.grid) == (flow.schedule.model, flow.schedule.grid)
     assert (made.profile, made.samples) == (before.profile, before.samples)
-    assert made.planner == "refine"
+    assert made.planner == before.planner
     assert made.pruned == ()
-    assert all(plan.cost is None for plan in refined.plans)
+
+
+def test_if_nothing_beats_the_solved_plan_it_stays_without_its_cost(tmp_path: Path) -> None:
+    flow = case(12, (3,))
+    [solved] = flow.schedule.replayable().plans
+
+    def spoil(plan: ReplayedPlan, latents: Tensor) -> Tensor:
+        return latents if plan.intervals == solved.intervals else latents + 1.0
+
+    samples = Samples(flow, spoil)
+    [plan] = refine(flow.profile, flow.schedule, samples, tmp_path / "schedule.json").plans
+    assert flow.schedule.plans[0].cost is not None
+    assert plan == flow.schedule.plans[0].model_copy(update={"cost": None})
 
 
 def test_a_refined_schedule_can_be_refined_again_and_loses_nothing(

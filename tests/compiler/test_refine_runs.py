@@ -64,6 +64,20 @@ def test_progress_rises_to_what_was_expected_and_not_beyond(flow: Case, path: Pa
     assert spent[-2] > 0.5 * spent[-1]
 
 
+def test_progress_keeps_to_what_was_expected_with_the_fewest_samples(
+    flow: Case, path: Path
+) -> None:
+    told: list[tuple[int, int]] = []
+    refine(
+        flow.profile,
+        flow.schedule,
+        FlowEnsemble(mixture(), flow.start[:2], flow.profile.sigmas),
+        path,
+        progress=lambda spent, expected: told.append((spent, expected)),
+    )
+    assert all(spent <= expected for spent, expected in told)
+
+
 def test_nothing_is_written_but_the_folder_of_kept_work(flow: Case, path: Path) -> None:
     refine(flow.profile, flow.schedule, Samples(flow), path)
     assert [file.name for file in path.parent.iterdir()] == ["schedule.json.refine"]

@@ -1,0 +1,90 @@
+"""Refine a schedule with the pipeline that it is for."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from meancache_plan import catalog
+from meancache_plan.adapters.diffusers import Pipeline
+from meancache_plan.adapters.ensemble import PipelineEnsemble
+from meancache_plan.artifact import Schedule, load_schedule
+from meancache_plan.errors import InputError
+from meancache_plan.profile import Profile
+from meancache_plan.recipe import digest, parse_numbers, read_prompts
+from meancache_plan.refine.journal import folder_of
+from meancache_plan.refine.refine import refine
+
+Watch = Callable[[str], Callable[[int, int], None]]
+"""Name of a piece of work → what to tell (done, in all) while it lasts."""
+
+
+def refine_with(
+    pipeline: Pipeline,
+    profile: Profile,
+    schedule: Schedule,
+    path: Path,
+    *,
+    limit: int | None = None,
+    batch: int = 1,
+    watch: Watch = lambda work: lambda done, total: None,
+) -> Schedule:
+    """Replay candidates for every budget on the recipe's calibration prompts, first seed.
+
+    Args:
+        pipeline: The model that the profile was measured on.
+        profile: What the schedule was solved from.
+        schedule: What to refine.
+        path: The schedule's file; work is kept beside it, in ``PATH.refine/``.
+        limit: Use this many prompts, spread evenly over the list; all by default.
+        batch: Samples a pipeline call: more use more memory, and may be faster.
+        watch: Asked for a listener for each piece of work.
+
+    Raises:
+        InputError: The pipeline is not the profile's, a number is out of range, or see
+            :func:`meancache_plan.refine.refine.refine`.
+    """
+    _check_model(pipeline, profile)
+    if batch < 1 or (limit is not None and limit < 2):
+        raise InputError("give a batch of at least 1, and a limit of at least 2 prompts")
+    prompts = read_prompts(pipeline.recipe.prompts)
+    count = min(limit or len(prompts), len(prompts))
+    chosen = [prompts[i * len(prompts) // count] for i in range(count)]
+    seeds = parse_numbers(pipeline.recipe.seeds, "seeds")[:1]
+    samples = digest([profile.fingerprint, *chosen, *seeds]).removeprefix("sha256:")[:16]
+    ensemble = PipelineEnsemble(
+        pipeline,
+        chosen,
+        seeds,
+        folder_of(path) / f"trajectories-{samples}",
+        batch=batch,
+        progress=watch("recording"),
+    )
+    return refine(
+        profile,
+        schedule,
+        ensemble,
+        path,
+        published=_published(profile.steps),
+        progress=watch("refining"),
+    )
+
+
+def _published(steps: int) -> dict[str, Schedule]:
+    """The bundled schedules that fit any grid of so many steps: tables that others published."""
+    found = {name: load_schedule(file) for name, file in catalog.schedule_files().items()}
+    return {
+        name: schedule
+        for name, schedule in found.items()
+        if schedule.grid.sigmas is None and schedule.grid.steps == steps
+    }
+
+
+def _check_model(pipeline: Pipeline, profile: Profile) -> None:
+    """Refuse to refine one model's schedule by replaying another."""
+    here, there = pipeline.identity(), profile.settings.model
+    for name in ("fingerprint", "revision"):
+        mine, theirs = getattr(here, name), getattr(there, name, None)
+        if theirs is not None and mine is not None and mine != theirs:
+            raise InputError(
+                f"this pipeline is not the one that the profile was measured on: {name} {mine} "
+                f"here, {theirs} there; refine with that model, or calibrate this one"
+            )
