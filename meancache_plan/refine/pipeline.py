@@ -8,6 +8,7 @@ from meancache_plan.adapters.diffusers import Pipeline
 from meancache_plan.adapters.ensemble import PipelineEnsemble
 from meancache_plan.artifact import Schedule, load_schedule
 from meancache_plan.errors import InputError
+from meancache_plan.files import check_writable
 from meancache_plan.profile import Profile
 from meancache_plan.recipe import digest, parse_numbers, read_prompts
 from meancache_plan.refine.journal import folder_of
@@ -39,9 +40,10 @@ def refine_with(
         watch: Asked for a listener for each piece of work.
 
     Raises:
-        InputError: The pipeline is not the profile's, a number is out of range, or see
-            :func:`meancache_plan.refine.refine.refine`.
+        InputError: The path cannot be written, the pipeline is not the profile's, a number is out
+            of range, or see :func:`meancache_plan.refine.refine.refine`.
     """
+    check_writable(path)
     _check_model(pipeline, profile)
     if batch < 1 or (limit is not None and limit < 2):
         raise InputError("give a batch of at least 1, and a limit of at least 2 prompts")
