@@ -140,14 +140,15 @@ BARE: dict[str, Any] = {"planner": "pssp", "weighting": "none", "gamma": 1.0}
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "solve": {},
-    "solve, but pssp": {"planner": "pssp", "gamma": 2.0},
+    "solve, but pssp": {"planner": "pssp"},
     "solve, but not weighted": {"weighting": "none"},
     "solve, but displacement": {"weighting": "displacement"},
     "solve, but γ 1": {"gamma": 1.0},
-    "solve, but γ 4": {"gamma": 4.0},
+    "solve, but γ 2": {"gamma": 2.0},
+    "solve, but hold as well": {"predictors": ("hold", "adams")},
     "solve, but cvar": {"statistic": "cvar:0.9"},
-    "solve, but calibrated, order 2": {"predictors": ("hold", "calibrated")},
-    "solve, but calibrated, order 3": {"predictors": ("hold", "calibrated"), "order": 3},
+    "solve, but calibrated, order 2": {"predictors": ("calibrated",)},
+    "solve, but calibrated, order 3": {"predictors": ("calibrated",), "order": 3},
 }
 """``solve``'s defaults, and one of them changed: its options."""
 

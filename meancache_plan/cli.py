@@ -150,7 +150,7 @@ def solve(
     ] = "path",
     predictors: Annotated[
         str, _choice("A list: hold, adams; path: calibrated; pssp: jvp, released.")
-    ] = "hold,adams",
+    ] = "adams",
     metric: Annotated[str, _choice("Deviation of an interval: rms, or l1 (pssp).")] = "rms",
     weighting: Annotated[
         str | None, _choice("none, displacement or propagated; the last if it was measured.")
@@ -158,9 +158,7 @@ def solve(
     statistic: Annotated[
         str, _choice("Over the samples: mean, quantile:0.9 or cvar:0.9 (of the worst tenth).")
     ] = "mean",
-    gamma: Annotated[
-        float | None, _choice("Peak suppression γ of Σ cost^γ; path: 2, pssp: 4.")
-    ] = None,
+    gamma: Annotated[float, _choice("Peak suppression γ of Σ cost^γ.")] = 4.0,
     order: Annotated[int, _choice("Terms of calibrated, 1 to 4.")] = 2,
     max_edge: Annotated[int | None, _choice("Longest interval, in steps.")] = None,
     steps: Annotated[int | None, _grid("Another number of steps than was calibrated.")] = None,

@@ -23,11 +23,11 @@ def solve(
     budgets: Iterable[int],
     *,
     planner: str = "path",
-    predictors: Sequence[str] = ("hold", "adams"),
+    predictors: Sequence[str] = ("adams",),
     metric: str = "rms",
     weighting: str | None = None,
     statistic: str = "mean",
-    gamma: float | None = None,
+    gamma: float = 4.0,
     order: int = 2,
     max_edge: int | None = None,
 ) -> Schedule:
@@ -41,12 +41,13 @@ def solve(
         budgets: Denoiser refreshes B, each in 1 … T; in any order, repeats count once.
         planner: Name in :data:`meancache_plan.planners.PLANNERS`.
         predictors: Names that the planner knows; ``hold`` is always there for intervals of one
-            step and for the first.
+            step and for the first. (Elsewhere, mixed with ``adams``, it made plans worse when
+            they were replayed than their costs say.)
         metric: Name in :data:`meancache_plan.objective.METRICS`.
         weighting: Name in :data:`meancache_plan.objective.WEIGHTINGS`; ``propagated`` by default
             where the profile has measured it, else ``displacement``.
         statistic: See :class:`meancache_plan.objective.Statistic`.
-        gamma: γ in 0 … 1e6, not 0, of the objective Σ C^γ; the planner's own by default.
+        gamma: γ in 0 … 1e6, not 0, of the objective Σ C^γ.
         order: Terms of ``calibrated``, 1 … 4.
         max_edge: Longest interval, 1 … T steps; the profile's own by default.
 
@@ -70,7 +71,7 @@ def solve(
         metric=metric,
         weighting=weighting,
         statistic=statistic,
-        gamma=float(chosen.gamma if gamma is None else gamma),
+        gamma=float(gamma),
         order=order,
         max_edge=longest,
     )

@@ -38,13 +38,11 @@ class Planner:
 
     Attributes:
         predictors: Names of those that it can choose between.
-        gamma: γ unless told otherwise.
         plan: (measurements, objective, budgets B, count) → for each B the ``count`` best plans of
             at most B knots, best first; a planner may know fewer.
     """
 
     predictors: tuple[str, ...]
-    gamma: float
     plan: Callable[[Measurements, Objective, Sequence[int], int], dict[int, list[Outcome]]]
 
 
@@ -128,8 +126,8 @@ def as_interval(predictor: ReplayPredictor) -> Interval:
 
 
 PLANNERS: dict[str, Planner] = {
-    "path": Planner(tuple(ARC_PREDICTORS), 2.0, _plan_path),
-    "pssp": Planner(tuple(PREDICTORS), 4.0, _plan_pssp),
+    "path": Planner(tuple(ARC_PREDICTORS), _plan_path),
+    "pssp": Planner(tuple(PREDICTORS), _plan_pssp),
 }
 """``path`` scores an interval with the very velocities that replay will have, ``pssp`` (the
 paper's) with those of the full trajectory."""

@@ -74,17 +74,16 @@ def _variants(profile: Profile, longest: int) -> list[_Variant]:
         for rule in ("jvp", "released"):
             paper = Objective(("hold", rule), "l1", "none", "mean", 4.0, 2, longest)
             variants.append(_Variant(f"pssp {rule}, l1, γ 4", "pssp", paper, baseline=True))
-    adams = Objective(("hold", "adams"), "rms", "displacement", "mean", 4.0, 2, longest)
-    variants.append(_Variant("pssp adams, displacement, γ 4", "pssp", adams))
+    adams = Objective(("adams",), "rms", "displacement", "mean", 4.0, 2, longest)
     for weighting in weightings:
+        weighted = replace(adams, weighting=weighting)
+        variants.append(_Variant(f"pssp adams, {weighting}, γ 4", "pssp", weighted))
         for statistic, gamma in (("mean", 1.0), ("mean", 2.0), ("mean", 4.0), ("cvar:0.9", 2.0)):
             chosen = replace(adams, weighting=weighting, statistic=statistic, gamma=gamma)
             name = f"path adams, {weighting}, {statistic}, γ {gamma:g}"
-            best = weighting == weightings[-1] and (statistic, gamma) == ("mean", 2.0)
+            best = weighting == weightings[-1] and (statistic, gamma) == ("mean", 4.0)
             variants.append(_Variant(name, "path", chosen, NEAREST if best else 1))
-        fitted = replace(
-            adams, predictors=("hold", "calibrated"), weighting=weighting, gamma=2.0, order=3
-        )
+        fitted = replace(adams, predictors=("calibrated",), weighting=weighting, gamma=2.0, order=3)
         variants.append(_Variant(f"path calibrated, {weighting}, mean, γ 2", "path", fitted))
     return variants
 

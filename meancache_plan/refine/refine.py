@@ -179,7 +179,7 @@ def _neighbours(
     profile: Profile, weighting: str, max_edge: int
 ) -> Callable[[tuple[int, ...]], list[tuple[int, ...]]]:
     """(knots) → the ``MOVES`` cheapest of all plans with one knot moved by one or two steps."""
-    plain = Objective(("hold", "adams"), weighting=weighting, gamma=2.0, max_edge=max_edge)
+    plain = Objective(("adams",), weighting=weighting, gamma=4.0, max_edge=max_edge)
     graph, _ = line_graph(profile, plain)
 
     def cost(knots: tuple[int, ...]) -> float:
