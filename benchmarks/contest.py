@@ -60,6 +60,7 @@ class Contest:
         budgets: Values B, ascending.
         folder: Where finished work is kept, and found again.
         value_range: That PSNR refers to; by default 4 standard deviations of the full latents.
+        shipped: A refined schedule from the same profile, to judge instead of refining again.
     """
 
     profile: Profile
@@ -68,6 +69,7 @@ class Contest:
     budgets: tuple[int, ...]
     folder: Path
     value_range: float | None = None
+    shipped: Schedule | None = None
 
     def journal(self, name: str) -> Journal:
         """A record of finished work on these samples."""
@@ -101,7 +103,12 @@ def solved(contest: Contest, **options: Any) -> dict[int, Plan]:
 
 
 def refined(contest: Contest) -> dict[int, Plan]:
-    """``solve``, then ``refine``."""
+    """``solve``, then ``refine``; or the schedule that was made so."""
+    shipped = contest.shipped
+    if shipped is not None:
+        if shipped.provenance is None or shipped.provenance.profile != contest.profile.fingerprint:
+            raise SystemExit("the schedule was not made from this benchmark's calibration")
+        return {plan.budget: plan for plan in shipped.plans if plan.budget in contest.budgets}
     schedule = solve(contest.profile, contest.budgets)
     found = refine(contest.profile, schedule, contest.fitted, contest.folder / "refined.json")
     return {plan.budget: plan for plan in found.plans}

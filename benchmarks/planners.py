@@ -24,7 +24,7 @@ from benchmarks import standings
 from benchmarks.contest import Contest, Role, Row, hold
 from benchmarks.digits import VALUE_RANGE, DigitFlow, DigitSource
 from benchmarks.samples import DigitSamples, PipelineSamples
-from meancache_plan import calibrate
+from meancache_plan import calibrate, load_schedule
 from meancache_plan.adapters.diffusers import load, quieten
 from meancache_plan.recipe import find_recipe, override, parse_numbers, read_prompts
 
@@ -84,6 +84,7 @@ def reference_contest(options: argparse.Namespace, budgets: tuple[int, ...]) -> 
         heldout=samples("heldout", others, recipe.heldout_seeds),
         budgets=budgets,
         folder=folder,
+        shipped=None if options.schedule is None else load_schedule(options.schedule),
     )
 
 
@@ -102,6 +103,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--calibration", type=int, default=64, help="calibration samples")
     parser.add_argument("--heldout", type=int, default=64, help="held-out samples")
     parser.add_argument("--batch", type=int, default=16, help="samples a pipeline call")
+    parser.add_argument("--schedule", type=Path, help="judge this refined schedule (reference)")
     parser.add_argument("--folder", type=Path, help="for finished work")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--csv", type=Path)
