@@ -259,7 +259,7 @@ class Judge:
         ).replayable()
 
 
-def hold(contest: Contest, roles: Sequence[Role]) -> Iterator[Row]:
+def compete(contest: Contest, roles: Sequence[Role]) -> Iterator[Row]:
     """Run all methods of these roles, method by method."""
     judge = Judge(contest, contest.heldout, "heldout")
     for role in roles:

@@ -21,7 +21,7 @@ from pathlib import Path
 from rich.console import Console
 
 from benchmarks import standings
-from benchmarks.contest import Contest, Role, Row, hold
+from benchmarks.contest import Contest, Role, Row, compete
 from benchmarks.digits import VALUE_RANGE, DigitFlow, DigitSource
 from benchmarks.samples import DigitSamples, PipelineSamples
 from meancache_plan import calibrate, load_schedule
@@ -150,7 +150,7 @@ def main() -> None:
     roles: list[Role] = ["baseline", "ours"]
     if options.ablations:
         roles.append("ablation")
-    report(list(hold(contest, roles)), options)
+    report(list(compete(contest, roles)), options)
 
 
 if __name__ == "__main__":

@@ -200,6 +200,11 @@ def solve(
     from meancache_plan.requests import Request, fulfil
 
     request = Request(budget, speedup, max_seconds, min_psnr, every)
+    needless = recipe or limit or device or batch != 1 or offload != "none"
+    if refine is None and needless:
+        raise InputError("--recipe, --limit, --batch, --device and --offload need --refine MODEL")
+    if refine is not None and (shift is not None or sigmas is not None):
+        raise InputError("--refine runs the model on its own grid: leave out --shift and --sigmas")
     measured = on_grid(load_profile(profile), steps=steps, shift=shift, sigmas=sigmas)
     plan = partial(
         compiler.solve,

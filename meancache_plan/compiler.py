@@ -66,6 +66,8 @@ def solve(
         weighting = "propagated" if profile.has_propagation else "displacement"
     if not 1 <= order <= MAX_ORDER:
         raise InputError(f"order {order} is out of range: choose 1 to {MAX_ORDER}")
+    if order != 2 and "calibrated" not in predictors:
+        raise InputError(f"order {order} is for the predictor calibrated: name it, or leave order")
     objective = Objective(
         predictors=check_predictors(predictors, chosen.predictors),
         metric=metric,

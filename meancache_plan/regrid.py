@@ -50,8 +50,8 @@ def on_grid(
 def resized(sigmas: tuple[float, ...], steps: int) -> tuple[float, ...]:
     """Return a grid of the same shape with another number of steps.
 
-    σ is interpolated over i/T by a monotone cubic; of a grid with a static shift that is, but for
-    1e-3, the grid with this shift.
+    σ is interpolated over i/T by a monotone cubic; of a grid with a static shift that is
+    nearly the grid with this shift.
 
     Example:
         >>> resized((1.0, 0.75, 0.5, 0.25, 0.0), 2)

@@ -90,10 +90,10 @@ def fulfil(
     """
     budgets = budgets_for(request, profile, max_edge=max_edge)
     if request.min_psnr is not None:
-        predicted = _good_enough(plan(budgets), request.min_psnr)
+        schedule = plan(budgets)
         if improve is None:
-            return predicted
-        start = predicted.schedule.budgets[0]
+            return _good_enough(schedule, request.min_psnr)
+        start = next(iter(_reaching(schedule, request.min_psnr)), budgets[-1])
         return _proven(lambda b: improve(plan([b])), budgets, start, request.min_psnr)
     schedule = prune(improve(plan(budgets)) if improve else plan(budgets))
     return Answer(schedule)
@@ -145,23 +145,32 @@ def _short_enough(seconds: float, profile: Profile) -> int:
     return math.floor(seconds / each * (1 + SLACK))
 
 
+def _reaching(schedule: Schedule, wanted: float) -> list[int]:
+    """Budgets whose plans are predicted to reach ``wanted`` dB, ascending."""
+    found = {plan.budget: _known_quality(schedule, plan.budget) for plan in schedule.plans}
+    return [
+        budget for budget, quality in found.items() if quality and quality.psnr_latent >= wanted
+    ]
+
+
 def _good_enough(schedule: Schedule, wanted: float) -> Answer:
     """The smallest budget whose plan is predicted to reach ``wanted`` dB, alone."""
-    found = {plan.budget: _known_quality(schedule, plan.budget) for plan in schedule.plans}
-    known = {budget: quality for budget, quality in found.items() if quality is not None}
-    reached = [budget for budget, quality in known.items() if quality.psnr_latent >= wanted]
+    reached = _reaching(schedule, wanted)
     if not reached:
-        best = max(known, key=lambda budget: known[budget].psnr_latent)
+        known = {plan.budget: _known_quality(schedule, plan.budget) for plan in schedule.plans}
+        decibels = {budget: q.psnr_latent for budget, q in known.items() if q is not None}
+        best = max(decibels, key=lambda budget: decibels[budget])
         raise InputError(
             f"--min-psnr {wanted:g}: no budget is predicted to reach it; the best, {best}, gets "
-            f"{known[best].psnr_latent:.1f} dB: give less, or run all {schedule.grid.steps} steps"
+            f"{decibels[best]:.1f} dB: give less, or run all {schedule.grid.steps} steps"
         )
-    budget, quality = reached[0], known[reached[0]]
+    quality = _known_quality(schedule, reached[0])
+    assert quality is not None
     note = (
-        f"budget {budget} is the smallest predicted to reach {wanted:g} dB on average: "
+        f"budget {reached[0]} is the smallest predicted to reach {wanted:g} dB on average: "
         f"{quality.psnr_latent:.1f} dB, at worst {quality.low:.1f}, at best {quality.high:.1f}"
     )
-    return Answer(_only(schedule, {budget}, ()), (note,))
+    return Answer(_only(schedule, {reached[0]}, ()), (note,))
 
 
 def _proven(
@@ -195,8 +204,8 @@ def _proven(
     quality = _known_quality(schedule, budgets[place])
     assert quality is not None
     note = (
-        f"budget {budgets[place]} is the smallest that reached {wanted:g} dB on validation "
-        f"prompts: {quality.psnr_latent:.1f} dB"
+        f"budget {budgets[place]} reached {wanted:g} dB on the prompts that chose its plan, the "
+        f"one below did not: {quality.psnr_latent:.1f} dB"
     )
     return Answer(schedule, (note,))
 

@@ -15,7 +15,7 @@ from matplotlib.colors import to_rgb
 from PIL import Image
 from torch import Tensor
 
-from benchmarks.contest import METHODS, REFINED, RELEASED, Contest, Judge, Row, hold
+from benchmarks.contest import METHODS, REFINED, RELEASED, Contest, Judge, Row, compete
 from benchmarks.digits import DigitFlow, DigitSource
 from benchmarks.planners import digits_contest
 from benchmarks.samples import DigitSamples, PipelineSamples
@@ -46,7 +46,7 @@ def contest(tmp_path_factory: pytest.TempPathFactory) -> Contest:
 
 @pytest.fixture(scope="module")
 def rows(contest: Contest) -> list[Row]:
-    return list(hold(contest, list(METHODS)))
+    return list(compete(contest, list(METHODS)))
 
 
 @pytest.mark.parametrize("sigma", [0.9, 0.5, 0.1, 0.0])
@@ -96,7 +96,7 @@ def test_a_second_contest_finds_all_held_out_samples_made(
     contest: Contest, rows: list[Row]
 ) -> None:
     before = contest.heldout.refreshes
-    assert list(hold(contest, ["baseline"])) == [row for row in rows if row.role == "baseline"]
+    assert list(compete(contest, ["baseline"])) == [row for row in rows if row.role == "baseline"]
     assert contest.heldout.refreshes == before
 
 

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,18 @@ def folder_of(path: Path) -> Path:
 
 
 def forget(path: Path) -> None:
-    """Drop the work that was kept for a schedule file: it is written."""
-    shutil.rmtree(folder_of(path), ignore_errors=True)
+    """Drop the work that was kept for a schedule file: it is written. Other files stay."""
+    folder = folder_of(path)
+    for trajectories in folder.glob("trajectories-*"):
+        shutil.rmtree(trajectories, ignore_errors=True)
+    for name in (RESULTS, SETTINGS):
+        (folder / name).unlink(missing_ok=True)
+    with suppress(OSError):  # somebody else's file is in it
+        folder.rmdir()
+
+
+RESULTS, SETTINGS = "results.jsonl", "settings.json"
+"""Files of a journal; the settings say what the results depend on."""
 
 
 class Journal:
@@ -37,8 +48,8 @@ class Journal:
     def __init__(self, path: Path, settings: dict[str, Any]) -> None:
         check_writable(path)
         self.folder = folder_of(path)
-        self._file = self.folder / "results.jsonl"
-        header = self.folder / "settings.json"
+        self._file = self.folder / RESULTS
+        header = self.folder / SETTINGS
         wanted = json.dumps(settings, sort_keys=True, indent=1)
         try:
             self.folder.mkdir(exist_ok=True)

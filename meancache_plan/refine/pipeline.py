@@ -51,7 +51,8 @@ def refine_with(
     count = min(limit or len(prompts), len(prompts))
     chosen = [prompts[i * len(prompts) // count] for i in range(count)]
     seeds = parse_numbers(pipeline.recipe.seeds, "seeds")[:1]
-    samples = digest([profile.fingerprint, *chosen, *seeds]).removeprefix("sha256:")[:16]
+    settings = pipeline.recipe.model_dump_json()
+    samples = digest([profile.fingerprint, settings, *chosen, *seeds]).removeprefix("sha256:")[:16]
     ensemble = PipelineEnsemble(
         pipeline,
         chosen,
@@ -65,6 +66,7 @@ def refine_with(
         schedule,
         ensemble,
         path,
+        samples=samples,
         published=_published(profile.steps),
         progress=watch("refining"),
     )
@@ -81,12 +83,18 @@ def _published(steps: int) -> dict[str, Schedule]:
 
 
 def _check_model(pipeline: Pipeline, profile: Profile) -> None:
-    """Refuse to refine one model's schedule by replaying another."""
+    """Refuse to refine a schedule on another model, or other prompts, than it was calibrated on."""
     here, there = pipeline.identity(), profile.settings.model
-    for name in ("fingerprint", "revision"):
-        mine, theirs = getattr(here, name), getattr(there, name, None)
+    settings = profile.settings
+    pairs = {
+        "fingerprint": (here.fingerprint, there.fingerprint if there else None),
+        "revision": (here.revision, there.revision if there else None),
+        "call": (pipeline.call_arguments(), settings.call),
+        "prompts": (digest(read_prompts(pipeline.recipe.prompts)), settings.prompts_sha256),
+    }
+    for name, (mine, theirs) in pairs.items():
         if theirs is not None and mine is not None and mine != theirs:
             raise InputError(
-                f"this pipeline is not the one that the profile was measured on: {name} {mine} "
-                f"here, {theirs} there; refine with that model, or calibrate this one"
+                f"this pipeline is not the one that the profile was measured on: {name} is {mine} "
+                f"here, {theirs} there; refine with that model and recipe, or calibrate this one"
             )

@@ -61,13 +61,16 @@ def refine(
     ensemble: Ensemble,
     path: Path,
     *,
+    samples: str = "",
     published: Mapping[str, Schedule] | None = None,
     progress: Progress = lambda spent, expected: None,
 ) -> Schedule:
     """Replay many candidates for every budget of a schedule, and return the schedule of the best.
 
-    Gains are fitted on one half of the ensemble's prompts and everything is judged on the other
-    half. Results are kept in ``PATH.refine/``: the same call goes on where it was interrupted,
+    Closed-loop gains are fitted on one half of the ensemble's prompts, and everything is judged on
+    the other half; candidates that come from the profile have seen all of its prompts. The winner
+    is the best of many on these prompts, so what is ``validated`` flatters it a little: only
+    held-out prompts tell its quality. Results are kept in ``PATH.refine/``: the same call goes on where it was interrupted,
     and gives the same schedule.
 
     Args:
@@ -75,6 +78,7 @@ def refine(
         schedule: Its plans take part, and its weighting guides the moves of knots.
         ensemble: The samples to replay; calibration's own, never held-out ones.
         path: The file that the schedule will be written to; not written here.
+        samples: Identifies the ensemble's samples: finished work of others is refused.
         published: Schedules whose plans take part, by name; those for as many steps.
         progress: Told after every replay.
 
@@ -93,6 +97,7 @@ def refine(
         "profile": profile.fingerprint,
         "prompts": ensemble.prompt_index.tolist(),
         "rows": [fit_rows, judge_rows],
+        "samples": samples,
     }
     journal = Journal(path, settings)
     fields = pools(profile, schedule, published or {}, made.max_edge)

@@ -27,7 +27,7 @@ def quality_notes(plan: Plan, record: PlanRecord | None) -> list[str]:
         if record.validated is not None:
             found = record.validated
             notes.append(
-                f"validated on calibration prompts: latents {found.psnr_latent:.1f} dB "
+                f"validated on the calibration prompts that chose it: latents {found.psnr_latent:.1f} dB "
                 f"({found.low:.1f} to {found.high:.1f})"
             )
     if plan.measured is not None:
