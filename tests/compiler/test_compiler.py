@@ -107,13 +107,11 @@ def test_the_schedule_says_what_it_is_for_and_where_it_comes_from(profile: Profi
 
 
 def test_a_record_has_a_calibration_where_gains_were_fitted(profile: Profile) -> None:
-    plain, fitted = (
-        solve(profile, [5, T], predictors=predictors, order=3)
-        for predictors in (("hold", "adams"), ("calibrated",))
-    )
+    plain = solve(profile, [5, T], predictors=("hold", "adams"))
+    fitted = solve(profile, [5, T], predictors=("calibrated",), order=3)
     for schedule, expected, terms in ((plain, [False, False], 2), (fitted, [True, False], 3)):
         assert schedule.provenance is not None
-        assert schedule.provenance.order == 3
+        assert schedule.provenance.order == terms
         found = [record.calibration is not None for record in schedule.provenance.plans]
         assert found == expected
         assert max(getattr(i, "order", 0) for i in schedule.plans[0].intervals) == terms
@@ -269,6 +267,7 @@ def test_on_the_mixture_the_path_replays_closer_to_the_full_run_than_the_paper()
         ({"gamma": 1e5, "planner": "pssp"}, "gamma 100000.0: .* choose a smaller gamma"),
         ({"order": 0}, "order 0 is out of range: choose 1 to 4"),
         ({"order": 5}, "order 5 is out of range: choose 1 to 4"),
+        ({"order": 3}, "order 3 is for the predictor calibrated"),
         ({"max_edge": 0}, "max_edge 0 is out of range: choose 1 to 20"),
         ({"max_edge": 21}, "max_edge 21 is out of range: choose 1 to 20"),
         ({"budgets": [9, 3], "max_edge": 6}, "budget 3: .* choose max_edge 7 or more"),

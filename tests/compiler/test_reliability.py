@@ -186,7 +186,7 @@ def test_identical_prompts_agree_regret_nothing_and_plan_the_same(chosen: dict[s
 
 def test_two_camps_of_prompts_are_less_reliable_than_one() -> None:
     """Half of the prompts bend early, the others late; or all of them early."""
-    wanted, planner = objective(planner="path", predictors=("hold", "adams"))
+    wanted, planner = objective(planner="path", predictors=("adams",))
     early = profile(bumps([0.9] * 12))
     camps = profile(bumps([0.9] * 6 + [0.3] * 6))
     found = []

@@ -61,7 +61,7 @@ def test_profile_view_names_correlation_and_regret_as_they_were_assessed(profile
     found = made.reliability
     text = printed(show_profile(profile))
     assert f"alike, Spearman's ρ {found.rank_correlation:.2f}" in text
-    excess = f"{found.regret['1']:.0%}, {found.regret['2']:.1%}"
+    excess = f"{found.regret['1']:.0%}, {found.regret['2']:.0%}"
     assert f"n = 1, 2 prompts cost {excess} more than from all 4 (budgets 2, 3, 4)" in text
 
 
