@@ -70,8 +70,8 @@ def refine(
     Closed-loop gains are fitted on one half of the ensemble's prompts, and everything is judged on
     the other half; candidates that come from the profile have seen all of its prompts. The winner
     is the best of many on these prompts, so what is ``validated`` flatters it a little: only
-    held-out prompts tell its quality. Results are kept in ``PATH.refine/``: the same call goes on where it was interrupted,
-    and gives the same schedule.
+    held-out prompts tell its quality. Results are kept in ``PATH.refine/``: the same call goes on
+    where it was interrupted, and gives the same schedule.
 
     Args:
         profile: What the schedule was solved from.

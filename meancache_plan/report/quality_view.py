@@ -27,8 +27,8 @@ def quality_notes(plan: Plan, record: PlanRecord | None) -> list[str]:
         if record.validated is not None:
             found = record.validated
             notes.append(
-                f"validated on the calibration prompts that chose it: latents {found.psnr_latent:.1f} dB "
-                f"({found.low:.1f} to {found.high:.1f})"
+                "validated on the calibration prompts that chose it: latents "
+                f"{found.psnr_latent:.1f} dB ({found.low:.1f} to {found.high:.1f})"
             )
     if plan.measured is not None:
         seen = plan.measured
