@@ -203,9 +203,10 @@ def _proven(
     assert schedule is not None
     quality = _known_quality(schedule, budgets[place])
     assert quality is not None
+    below = "the one below did not" if place else "and is the smallest there is"
     note = (
-        f"budget {budgets[place]} reached {wanted:g} dB on the prompts that chose its plan, the "
-        f"one below did not: {quality.psnr_latent:.1f} dB"
+        f"budget {budgets[place]} reached {wanted:g} dB on the prompts that chose its plan, "
+        f"{below}: {quality.psnr_latent:.1f} dB"
     )
     return Answer(schedule, (note,))
 

@@ -15,7 +15,8 @@ from diffusers import FluxPipeline
 from PIL import Image
 
 from meancache_plan import load_schedule, profile_flow, save_profile
-from meancache_plan.cli import app, main
+from meancache_plan.cli import app
+from tests.compiler.commands import refuse, run
 from tests.tiny import SIDE, TEXT_LENGTH
 
 STEPS = 8
@@ -51,24 +52,6 @@ def model(cwd: Path, tiny_flux: FluxPipeline) -> Path:
         'prompts = "fit.txt"\nheldout_prompts = "held.txt"\n'
     )
     return cwd / "model"
-
-
-def refuse(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    """Run a command that must fail as bad input does; return its one message."""
-    with pytest.raises(SystemExit) as stop:
-        main(list(arguments))
-    streams = capsys.readouterr()
-    assert stop.value.code == 2
-    assert "Traceback" not in streams.err
-    assert streams.err.strip()
-    return re.sub(r"\s+", " ", streams.err)
-
-
-def run(*arguments: str) -> None:
-    """Run a command that must succeed."""
-    with pytest.raises(SystemExit) as stop:
-        main(list(arguments))
-    assert stop.value.code in (0, None)
 
 
 def test_solve_writes_a_schedule_from_the_default_profile(
@@ -132,6 +115,22 @@ def test_solve_twice_writes_the_same_bytes(profile: Path, cwd: Path) -> None:
     assert (cwd / "a.json").read_bytes() == (cwd / "b.json").read_bytes()
 
 
+def test_how_sure_the_plans_are_is_left_unasked_if_one_says_so(profile: Path, cwd: Path) -> None:
+    run("solve", "--budget", "3,4", "-o", "asked.json")
+    run("solve", "--budget", "3,4", "--no-reliability", "-o", "unasked.json")
+    asked, unasked = (load_schedule(cwd / f"{name}.json") for name in ("asked", "unasked"))
+    assert asked.plans == unasked.plans
+    assert asked.provenance is not None
+    assert asked.provenance.reliability is not None
+    assert set(asked.provenance.reliability.regret) == {"1", "2"}, "of the profile's 4 prompts"
+    for plan, record in zip(asked.plans, asked.provenance.plans, strict=True):
+        assert record.stability is not None
+        assert len(record.stability) == len(plan.knots)
+    assert unasked.provenance is not None
+    assert unasked.provenance.reliability is None
+    assert all(record.stability is None for record in unasked.provenance.plans)
+
+
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
@@ -163,6 +162,12 @@ def test_solve_twice_writes_the_same_bytes(profile: Path, cwd: Path) -> None:
         (("--budget", "3", "--gamma", "0"), "gamma 0"),
         (("--budget", "3", "--gamma", "nan"), "gamma nan"),
         (("--budget", "3", "--order", "5"), "order 5"),
+        (("--budget", "3", "--order", "3"), "order 3 is for the predictor calibrated"),
+        (("--budget", "3", "--limit", "2"), "need --refine MODEL"),
+        (("--budget", "3", "--batch", "2"), "need --refine MODEL"),
+        (("--budget", "3", "--recipe", "reference"), "need --refine MODEL"),
+        (("--budget", "3", "--device", "cpu"), "need --refine MODEL"),
+        (("--budget", "3", "--offload", "model"), "need --refine MODEL"),
         (("--budget", "2", "--max-edge", "3"), "max_edge"),
         (("--all", "--max-edge", "0"), "max_edge 0"),
         (("--budget", "3", "--steps", "1"), "--steps 1"),

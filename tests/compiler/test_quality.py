@@ -156,7 +156,8 @@ def test_no_figure_is_lost_to_latents_without_range_or_errors_without_bound(scal
         replace(base, moments=base.moments * 0, grams=base.grams * 0),
     ]
     for profile in profiles:
-        found = predict(profile, held([0, 3]))
+        with np.errstate(over="raise", divide="raise", invalid="raise"):
+            found = predict(profile, held([0, 3]))
         assert -CEILING <= found.low <= found.psnr_latent <= found.high <= CEILING
 
 
