@@ -36,7 +36,9 @@ def test_a_plan_is_shown_with_its_origin_its_fit_and_every_known_quality() -> No
     assert "from closed �[31mloop, predicted cost" in text
     assert "gains: deviation 0.0123 fitted, 0.0456 cross-validated; shrinkage 0.1" in text
     assert "predicted: latents 41.3 dB (at worst 30.0, at best 45.0)" in text
-    assert "validated on calibration prompts: latents 39.9 dB (38.8 to 41.0)" in text
+    assert (
+        "validated on the calibration prompts that chose it: latents 39.9 dB (38.8 to 41.0)" in text
+    )
     assert "predicted: latents as all steps give them" in text
 
 
