@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -170,6 +171,7 @@ def solve(
         str | None, _replay("The calibrated model: replay candidates, fit gains in closed loop.")
     ] = None,
     recipe: Annotated[str | None, _replay("Recipe name or TOML file.")] = None,
+    prompts: Annotated[str | None, _replay("The prompts that it was calibrated on.")] = None,
     limit: Annotated[int | None, _replay("Use so many calibration prompts; all.")] = None,
     batch: Annotated[int, _replay("Samples a pipeline call.")] = 1,
     device: Annotated[str | None, _replay("Such as cuda:1 or cpu; the best.")] = None,
@@ -200,9 +202,11 @@ def solve(
     from meancache_plan.requests import Request, fulfil
 
     request = Request(budget, speedup, max_seconds, min_psnr, every)
-    needless = recipe or limit or device or batch != 1 or offload != "none"
+    needless = recipe or prompts or limit or device or batch != 1 or offload != "none"
     if refine is None and needless:
-        raise InputError("--recipe, --limit, --batch, --device and --offload need --refine MODEL")
+        raise InputError(
+            "--recipe, --prompts, --limit, --batch, --device and --offload need --refine MODEL"
+        )
     if refine is not None and (shift is not None or sigmas is not None):
         raise InputError("--refine runs the model on its own grid: leave out --shift and --sigmas")
     measured = on_grid(load_profile(profile), steps=steps, shift=shift, sigmas=sigmas)
@@ -221,7 +225,8 @@ def solve(
     check_writable(output)
     improve = None
     if refine is not None:
-        improve = _improver(measured, output, refine, recipe, limit, batch, device, offload)
+        source = partial(_load, refine, recipe, {"prompts": prompts}, device, offload)
+        improve = _improver(measured, output, source, limit, batch)
     with resumable():
         answer = fulfil(request, measured, plan, improve=improve, max_edge=max_edge)
     schedule = with_reliability(measured, answer.schedule) if reliability else answer.schedule
@@ -387,23 +392,16 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _improver(
-    profile: Any,
-    output: Path,
-    model: str,
-    recipe: str | None,
-    limit: int | None,
-    batch: int,
-    device: str | None,
-    offload: str,
-) -> Any:
-    """schedule → the schedule refined with this model, which is loaded once."""
+    profile: Any, output: Path, source: Callable[[Any], Any], limit: int | None, batch: int
+) -> Callable[[Any], Any]:
+    """schedule → the schedule refined with the pipeline of ``source``, which is loaded once."""
     from meancache_plan.refine.pipeline import refine_with
 
     pipelines: list[Any] = []
 
     def improve(schedule: Any) -> Any:
         if not pipelines:
-            pipelines.append(_load(model, recipe, {}, device, offload, schedule))
+            pipelines.append(source(schedule))
         with watching() as watch:
             return refine_with(
                 pipelines[0], profile, schedule, output, limit=limit, batch=batch, watch=watch

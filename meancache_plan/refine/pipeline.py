@@ -96,5 +96,6 @@ def _check_model(pipeline: Pipeline, profile: Profile) -> None:
         if theirs is not None and mine is not None and mine != theirs:
             raise InputError(
                 f"this pipeline is not the one that the profile was measured on: {name} is {mine} "
-                f"here, {theirs} there; refine with that model and recipe, or calibrate this one"
+                f"here, {theirs} there; refine with that model, --recipe and --prompts, or "
+                "calibrate this one"
             )
