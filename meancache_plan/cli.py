@@ -234,6 +234,8 @@ def solve(
     if refine is not None:
         forget(output)
     display((front_table if every else show_schedule)(schedule))
+    if measured.settings.transferred_from is not None:
+        say(f"planned for {measured.steps} steps by interpolation: calibrate there to be sure")
     for line in (*answer.notes, f"wrote {output}"):
         say(line)
 

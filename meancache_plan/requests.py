@@ -168,7 +168,8 @@ def _good_enough(schedule: Schedule, wanted: float) -> Answer:
     assert quality is not None
     note = (
         f"budget {reached[0]} is the smallest predicted to reach {wanted:g} dB on average: "
-        f"{quality.psnr_latent:.1f} dB, at worst {quality.low:.1f}, at best {quality.high:.1f}"
+        f"{quality.psnr_latent:.1f} dB, at worst {quality.low:.1f}, at best {quality.high:.1f}; "
+        "not replayed: check it with evaluate, or let --refine do so"
     )
     return Answer(_only(schedule, {reached[0]}, ()), (note,))
 

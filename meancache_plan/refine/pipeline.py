@@ -13,6 +13,7 @@ from meancache_plan.profile import Profile
 from meancache_plan.recipe import digest, parse_numbers, read_prompts
 from meancache_plan.refine.journal import folder_of
 from meancache_plan.refine.refine import refine
+from meancache_runtime.strict_json import shorten
 
 Watch = Callable[[str], Callable[[int, int], None]]
 """Name of a piece of work → what to tell (done, in all) while it lasts."""
@@ -95,7 +96,7 @@ def _check_model(pipeline: Pipeline, profile: Profile) -> None:
     for name, (mine, theirs) in pairs.items():
         if theirs is not None and mine is not None and mine != theirs:
             raise InputError(
-                f"this pipeline is not the one that the profile was measured on: {name} is {mine} "
-                f"here, {theirs} there; refine with that model, --recipe and --prompts, or "
-                "calibrate this one"
+                f"this pipeline is not the one that the profile was measured on: {name} is "
+                f"{shorten(str(mine))} here, {shorten(str(theirs))} there; refine with that model, "
+                "--recipe and --prompts, or calibrate this one"
             )
