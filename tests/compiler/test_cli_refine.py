@@ -48,7 +48,7 @@ def refined(calibrated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.chdir(calibrated)
 
     def refine(*arguments: str, name: str = "schedule.json") -> Path:
-        run("solve", *arguments, *MODEL, "-o", str(tmp_path / name))
+        run("solve", *MODEL, *arguments, "-o", str(tmp_path / name))
         return tmp_path / name
 
     return refine
@@ -92,6 +92,13 @@ def test_a_limit_and_batches_are_heeded(refined: Refine) -> None:
         validated(load_schedule(refined("--budget", "2", "--batch", n, name=n)), 2) for n in "12"
     )
     assert together.psnr_latent == pytest.approx(alone.psnr_latent, abs=0.1)
+
+
+def test_a_recipe_with_other_prompts_will_do_if_those_of_the_calibration_are_named(
+    refined: Refine,
+) -> None:
+    named = refined("--budget", "2", "--recipe", "fewer.toml", "--prompts", "fit.txt", name="a")
+    assert load_schedule(named).plans == load_schedule(refined("--budget", "2", name="b")).plans
 
 
 def test_a_wish_for_quality_is_held_against_what_was_validated(
@@ -140,6 +147,8 @@ def test_interrupted_it_says_that_work_is_kept_and_goes_on_to_the_same_bytes(
         (("--refine", "model", "--recipe", "fewer.toml"), "prompts is"),
         (("--refine", "no/such/model", "--recipe", "tiny.toml"), "no/such/model"),
         (("--refine", "model", "--recipe", "no-such-recipe"), "no-such-recipe"),
+        ((*MODEL, "--prompts", "two.txt"), "prompts is"),
+        ((*MODEL, "--prompts", "absent.txt"), "absent.txt"),
         ((*MODEL, "--limit", "1"), "a limit of at least 2"),
         ((*MODEL, "--limit", "0"), "a limit of at least 2"),
         ((*MODEL, "--batch", "0"), "a batch of at least 1"),

@@ -139,6 +139,7 @@ def test_how_sure_the_plans_are_is_left_unasked_if_one_says_so(profile: Path, cw
         (("--budget", "3", "--limit", "2"), "need --refine MODEL"),
         (("--budget", "3", "--batch", "2"), "need --refine MODEL"),
         (("--budget", "3", "--recipe", "reference"), "need --refine MODEL"),
+        (("--budget", "3", "--prompts", "images"), "need --refine MODEL"),
         (("--budget", "3", "--device", "cpu"), "need --refine MODEL"),
         (("--budget", "3", "--offload", "model"), "need --refine MODEL"),
         (("--budget", "2", "--max-edge", "3"), "max_edge"),
