@@ -101,7 +101,7 @@ def test_the_same_grid_gives_the_same_measurements() -> None:
 
 
 @given(
-    old=st.tuples(st.integers(1, 60), st.floats(1, 8)),
+    old=st.tuples(st.integers(8, 60), st.floats(1, 8)),
     new=st.tuples(st.integers(1, 60), st.floats(1, 8)),
 )
 def test_constant_velocities_stay_constant_and_weights_stay_moderate(
