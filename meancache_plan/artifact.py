@@ -49,7 +49,11 @@ class ModelIdentity(_Strict):
 
 
 class Grid(_Strict):
-    """Noise levels σ₀ … σ_T; None fits any grid of ``steps`` steps."""
+    """Noise levels σ₀ … σ_T; None fits any grid of ``steps`` steps.
+
+    ``replaces`` is the class of the sampler whose steps the plans take in its place; None where
+    the sampler takes plain Euler steps itself.
+    """
 
     steps: Annotated[int, Field(ge=1, le=runtime.MAX_STEPS)]
     sigmas: (
@@ -60,6 +64,7 @@ class Grid(_Strict):
         | None
     )
     tolerance: Annotated[float, Field(ge=0, le=1)]
+    replaces: Text | None = None
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -335,7 +340,7 @@ def from_bytes(data: bytes) -> Schedule:
         schedule = Schedule.model_validate_json(data)
     except ValidationError as error:
         raise ScheduleError(first_reason(error, "schedule")) from error
-    parts: list[tuple[str, _Strict]] = [("schedule", schedule)]
+    parts: list[tuple[str, _Strict]] = [("schedule", schedule), ("grid", schedule.grid)]
     parts += [(f"plans[{i}]", plan) for i, plan in enumerate(schedule.plans)]
     for where, part in parts:  # defaults are for those who build a schedule, not for files
         for key in type(part).model_fields.keys() - part.model_fields_set:

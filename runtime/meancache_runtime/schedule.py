@@ -83,11 +83,16 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """The sampler's noise levels: σ₀ … σ_T, or None for any grid of ``steps`` steps."""
+    """The sampler's noise levels: σ₀ … σ_T, or None for any grid of ``steps`` steps.
+
+    ``replaces`` is the class of the sampler whose steps the plan takes in its place; None where
+    the sampler takes plain Euler steps itself.
+    """
 
     steps: int
     sigmas: tuple[float, ...] | None
     tolerance: float
+    replaces: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,11 +218,12 @@ def _model(value: Any, where: str) -> Model:
 
 
 def _grid(value: Any) -> Grid:
-    got = read_object(value, "grid", ("steps", "sigmas", "tolerance"))
+    got = read_object(value, "grid", ("steps", "sigmas", "tolerance", "replaces"))
     steps = read_integer(got["steps"], "grid.steps", 1, MAX_STEPS)
     tolerance = read_number(got["tolerance"], "grid.tolerance", 0.0, 1.0)
+    replaces = optional(got["replaces"], "grid.replaces", read_text)
     if got["sigmas"] is None:
-        return Grid(steps, None, tolerance)
+        return Grid(steps, None, tolerance, replaces)
     entries = read_list(got["sigmas"], "grid.sigmas", MAX_STEPS + 1)
     sigmas = tuple(read_number(x, f"grid.sigmas[{i}]", 0.0, 1.0) for i, x in enumerate(entries))
     if len(sigmas) != steps + 1:
@@ -225,7 +231,7 @@ def _grid(value: Any) -> Grid:
     pairs = list(pairwise(sigmas))
     if not (all(a > b for a, b in pairs) or all(a < b for a, b in pairs)):
         raise ScheduleError("grid.sigmas: must be strictly monotone")
-    return Grid(steps, sigmas, tolerance)
+    return Grid(steps, sigmas, tolerance, replaces)
 
 
 def _plan(value: Any, where: str, steps: int) -> Plan:
