@@ -15,6 +15,9 @@ from meancache_plan.cli import main
 PAPER = ("--planner", "pssp", "--predictors", "hold,jvp", "--metric", "l1", "--weighting", "none")
 """The paper's own method."""
 
+STEPS = 8
+"""Steps of the profile and of the recipe that the fixtures give."""
+
 
 def run(*arguments: str) -> None:
     """Run a command that must succeed."""

@@ -9,22 +9,7 @@ import numpy as np
 import pytest
 
 from meancache_plan import load_schedule
-from tests.compiler.commands import PAPER, refuse, run, write_profile
-
-STEPS = 8
-
-
-@pytest.fixture
-def cwd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty current directory."""
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-@pytest.fixture
-def profile(cwd: Path) -> Path:
-    """A profile of a closed-form flow under the default name."""
-    return write_profile(cwd, STEPS)
+from tests.compiler.commands import PAPER, STEPS, refuse, run
 
 
 def test_solve_writes_a_schedule_from_the_default_profile(

@@ -1,0 +1,5 @@
+"""The ``meancache-plan`` command: a module for each group of commands; parse, call, print."""
+
+from meancache_plan.cli.app import app, main
+
+__all__ = ["app", "main"]

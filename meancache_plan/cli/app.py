@@ -1,0 +1,37 @@
+"""The application: which commands there are, and how it ends on bad input."""
+
+import os
+import sys
+
+import typer
+
+from meancache_plan.cli.calibrate import calibrate, merge
+from meancache_plan.cli.evaluate import evaluate
+from meancache_plan.cli.generate import generate
+from meancache_plan.cli.show import show
+from meancache_plan.cli.solve import solve
+from meancache_plan.cli.tables import import_table
+from meancache_plan.console import complain
+from meancache_plan.errors import MeanCacheError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    help="Compile cache schedules for flow-matching pipelines: calibrate, solve, replay, prove.",
+)
+
+for command in (calibrate, merge, solve, import_table, evaluate, generate, show):
+    app.command()(command)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line: bad input ends with one message and exit code 2."""
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
+    try:
+        app(arguments)
+    except MeanCacheError as error:
+        complain(str(error))
+        sys.exit(2)

@@ -1,0 +1,83 @@
+"""``calibrate`` and ``merge``: make profiles."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from meancache_plan import catalog
+from meancache_plan.cli.loading import load_pipeline
+from meancache_plan.cli.options import PROFILE, Device, Model, Offload, Prompts, RecipeName, Seeds
+from meancache_plan.console import resumable, say, watching
+
+Guidance = Annotated[float | None, typer.Option(help="Guidance, in the recipe's argument.")]
+DTypeName = Annotated[str | None, typer.Option("--dtype", help="float32, bfloat16 or float16.")]
+Pixels = Annotated[int | None, typer.Option(help="Pixels (--frames: frames of a video).")]
+
+
+def calibrate(
+    model: Model = catalog.REFERENCE,
+    recipe: RecipeName = None,
+    prompts: Prompts = None,
+    seeds: Seeds = None,
+    steps: Annotated[int | None, typer.Option(help="Sampler steps T.")] = None,
+    height: Pixels = None,
+    width: Pixels = None,
+    frames: Pixels = None,
+    guidance: Guidance = None,
+    device: Device = None,
+    dtype: DTypeName = None,
+    offload: Offload = "none",
+    shard: Annotated[str, typer.Option(help="Part i/n of the samples, for job arrays.")] = "1/1",
+    max_edge: Annotated[int | None, typer.Option(help="Longest interval measured; T.")] = None,
+    sensitivity: Annotated[
+        bool, typer.Option(help="Measure how errors propagate; at most 25 % more work.")
+    ] = True,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help=f"{PROFILE}, or with its shard's number.")
+    ] = None,
+) -> None:
+    """Measure full-step runs of a pipeline into a profile.
+
+    Interrupted at any moment, the same command goes on where it stopped.
+
+    Example: `meancache-plan calibrate black-forest-labs/FLUX.1-dev -o flux.profile.safetensors`
+    """
+    from meancache_plan.calibrate import Shard, calibrate
+    from meancache_plan.recipe import parse_numbers, read_prompts
+
+    part = Shard.parse(shard)
+    output = output or Path(part.suffixed(PROFILE))
+    options = {"steps": steps, "height": height, "width": width, "frames": frames}
+    options |= {"guidance": guidance, "dtype": dtype, "prompts": prompts, "seeds": seeds}
+    source = load_pipeline(model, recipe, options, device, offload)
+    with resumable(), watching() as watch:
+        profile = calibrate(
+            source,
+            read_prompts(source.recipe.prompts),
+            parse_numbers(source.recipe.seeds, "--seeds"),
+            output,
+            shard=part,
+            max_edge=max_edge,
+            sensitivity=sensitivity,
+            progress=watch("calibrating"),
+        )
+    say(f"{output}: {profile.samples} samples, {profile.steps} steps, {profile.fingerprint[:19]}…")
+
+
+def merge(
+    profiles: Annotated[list[Path], typer.Argument(help="The shards' profiles.")],
+    output: Annotated[Path, typer.Option("-o", "--output")] = Path(PROFILE),
+) -> None:
+    """Join the profiles of a calibration's shards.
+
+    Example: `meancache-plan merge part1.safetensors part2.safetensors -o all.safetensors`
+    """
+    from meancache_plan.merge import merge_profiles
+    from meancache_plan.profile import load_profile, save_profile
+
+    merged = merge_profiles([load_profile(path) for path in profiles])
+    save_profile(merged, output)
+    missing = merged.settings.samples_total - merged.samples
+    note = f"; {missing} of {merged.settings.samples_total} samples are missing" if missing else ""
+    say(f"{output}: {merged.samples} samples of {len(profiles)} profiles{note}")

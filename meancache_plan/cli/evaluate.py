@@ -1,0 +1,84 @@
+"""``evaluate``: judge a schedule on held-out prompts."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from meancache_plan import catalog
+from meancache_plan.cli.loading import load_pipeline
+from meancache_plan.cli.options import (
+    Device,
+    Model,
+    Offload,
+    Prompts,
+    RecipeName,
+    ScheduleFile,
+    Seeds,
+)
+from meancache_plan.console import display, watching
+
+SHEET_ROWS = 6
+"""Prompts that a sheet of sample pictures shows."""
+
+
+def evaluate(
+    model: Model = catalog.REFERENCE,
+    schedule: ScheduleFile = Path("schedule.json"),
+    recipe: RecipeName = None,
+    prompts: Prompts = None,
+    seeds: Seeds = None,
+    budget: Annotated[str | None, typer.Option(help="Budgets to evaluate; all by default.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Use the first N prompts.")] = None,
+    against: Annotated[
+        list[Path] | None, typer.Option(help="Another schedule, for rows of its own.")
+    ] = None,
+    device: Device = None,
+    offload: Offload = "none",
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw quality against calls.")] = None,
+    sheet: Annotated[Path | None, typer.Option(help="Write sample pictures.")] = None,
+    lpips: Annotated[bool, typer.Option("--lpips", help="LPIPS too; needs its weights.")] = False,
+    record: Annotated[bool, typer.Option("--record", help="Note it in the schedule.")] = False,
+) -> None:
+    """Replay a schedule on held-out prompts beside what one would use instead.
+
+    Example: `meancache-plan evaluate --schedule schedule.json --json figures.json`
+    """
+    from meancache_plan.artifact import load_schedule, save_schedule
+    from meancache_plan.evaluate import judge
+    from meancache_plan.recipe import parse_numbers, read_prompts
+    from meancache_plan.report.views import evaluation_table, write_evaluation
+
+    _check_outputs(json_file, schedule if record else None, pictures=(plot, sheet))
+    plan = load_schedule(schedule)
+    budgets = None if budget is None else parse_numbers(budget, "--budget")
+    options = {"heldout_prompts": prompts, "heldout_seeds": seeds}
+    source = load_pipeline(model, recipe, options, device, offload, plan)
+    with watching() as watch:
+        result = judge.evaluate(
+            source,
+            plan,
+            read_prompts(source.recipe.heldout_prompts)[:limit],
+            parse_numbers(source.recipe.heldout_seeds, "--seeds"),
+            budgets=budgets,
+            rivals={path.stem: load_schedule(path) for path in against or []},
+            lpips=lpips,
+            shots=SHEET_ROWS if sheet else 0,
+            progress=watch("evaluating"),
+        )
+    display(evaluation_table(result))
+    write_evaluation(result, json_file=json_file, plot=plot, sheet=sheet)
+    if record:
+        save_schedule(judge.with_measured(plan, result), schedule)
+
+
+def _check_outputs(*files: Path | None, pictures: tuple[Path | None, ...]) -> None:
+    """Refuse what cannot be written before any work is done."""
+    from meancache_plan.files import check_writable
+    from meancache_plan.report.pictures import check_output
+
+    for picture in filter(None, pictures):
+        check_output(picture)
+    for file in filter(None, files):
+        check_writable(file)

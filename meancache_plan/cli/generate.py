@@ -1,0 +1,48 @@
+"""``generate``: one sample with a schedule."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from meancache_plan import catalog
+from meancache_plan.cli.loading import load_pipeline
+from meancache_plan.cli.options import Device, Model, Offload, RecipeName, ScheduleFile
+from meancache_plan.console import say
+from meancache_plan.errors import InputError
+
+
+def generate(
+    model: Model = catalog.REFERENCE,
+    prompt: Annotated[str, typer.Option("--prompt", "-p", help="What to show.")] = "",
+    schedule: ScheduleFile = Path("schedule.json"),
+    budget: Annotated[int | None, typer.Option(help="Which plan; the largest.")] = None,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    recipe: RecipeName = None,
+    device: Device = None,
+    offload: Offload = "none",
+    compare: Annotated[bool, typer.Option("--compare", help="Full and cached, labelled.")] = False,
+    output: Annotated[Path, typer.Option("-o", "--output")] = Path("out.png"),
+) -> None:
+    """Generate one sample with a schedule.
+
+    Example: `meancache-plan generate --prompt "a red apple" --compare -o out.png`
+    """
+    from meancache_plan.artifact import load_schedule
+    from meancache_plan.evaluate.judge import replay
+    from meancache_plan.report import pictures
+
+    if not prompt:
+        raise InputError('--prompt is missing: say what to show, such as --prompt "a red apple"')
+    pictures.check_output(output)
+    plan = load_schedule(schedule)
+    chosen = plan.plans[-1].budget if budget is None else budget
+    source = load_pipeline(model, recipe, {}, device, offload, plan)
+    cached, stats = replay(source, plan.replayable(), chosen, prompt, seed)
+    if compare:
+        full = source.generate(prompt, seed)
+        labels = f"full, {plan.grid.steps} steps", f"plan, {stats.refreshes} refreshes"
+        pictures.side_by_side(full.frames, cached.frames, labels, output)
+    else:
+        pictures.save_frames(cached.frames, output)
+    say(f"{output}: {stats.denoiser_calls} denoiser calls, {stats.cached_steps} cached steps")

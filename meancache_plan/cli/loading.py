@@ -1,0 +1,43 @@
+"""Load the pipeline that a command line names."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+if TYPE_CHECKING:
+    from meancache_plan.adapters.diffusers import Pipeline
+    from meancache_plan.artifact import Schedule
+
+
+def load_pipeline(
+    model: str,
+    recipe_name: str | None,
+    options: Mapping[str, object],
+    device: str | None,
+    offload: str,
+    schedule: "Schedule | None" = None,
+) -> "Pipeline":
+    """Load a pipeline by its recipe, the given options, and the schedule's own settings.
+
+    Args:
+        model: Directory, hub id, or ``"reference"``.
+        recipe_name: A bundled recipe or a TOML file; by default the model's own.
+        options: Fields of the recipe that the command line overrides; None leaves one as it is.
+        device: Such as ``"cuda:1"``; None for the best.
+        offload: ``"none"``, ``"model"`` or ``"sequential"``.
+        schedule: Samples are made as this was made for.
+
+    Raises:
+        InputError: The recipe, an option, the model or the device cannot be used.
+    """
+    from meancache_plan.recipe import find_recipe, follow, override
+
+    recipe = override(find_recipe(model, recipe_name), **options)
+    if schedule is not None:
+        recipe = follow(recipe, schedule)
+    with Console(stderr=True).status(f"loading {model}"):
+        from meancache_plan.adapters.diffusers import load, quieten
+
+        quieten()
+        return load(model, recipe, device=device, offload=offload)

@@ -1,0 +1,75 @@
+"""The options of ``solve`` that are about refining by replay."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from meancache_plan.cli.loading import load_pipeline
+from meancache_plan.console import watching
+from meancache_plan.errors import InputError
+
+if TYPE_CHECKING:
+    from meancache_plan.adapters.diffusers import Pipeline
+    from meancache_plan.artifact import Schedule
+    from meancache_plan.profile import Profile
+    from meancache_plan.requests import Improve
+
+
+@dataclass(frozen=True, slots=True)
+class Refinement:
+    """With which model to refine, and how; without a model nothing is refined.
+
+    Raises:
+        InputError: There is no model, so that another option has no effect.
+    """
+
+    model: str | None
+    recipe: str | None
+    prompts: str | None
+    limit: int | None
+    batch: int
+    device: str | None
+    offload: str
+
+    def __post_init__(self) -> None:
+        """Refuse options without effect."""
+        named = (self.recipe, self.prompts, self.limit, self.device)
+        needless = named != (None,) * 4 or self.batch != 1 or self.offload != "none"
+        if self.model is None and needless:
+            raise InputError(
+                "--recipe, --prompts, --limit, --batch, --device and --offload need --refine MODEL"
+            )
+
+    def check_grid(self, shift: float | None, sigmas: Path | None) -> None:
+        """Refuse a grid that the model would not run on. Raises InputError."""
+        if self.model is not None and (shift is not None or sigmas is not None):
+            raise InputError(
+                "--refine runs the model on its own grid: leave out --shift and --sigmas"
+            )
+
+    def improver(self, profile: "Profile", output: Path) -> "Improve | None":
+        """schedule → the schedule refined, by a pipeline that is loaded once; None: do not.
+
+        Args:
+            profile: What the schedule is solved from.
+            output: The schedule's file; work is kept beside it.
+        """
+        if self.model is None:
+            return None
+        from meancache_plan.refine.pipeline import refine_with
+
+        pipelines: list[Pipeline] = []
+
+        def improve(schedule: "Schedule") -> "Schedule":
+            if not pipelines:
+                pipelines.append(self._load(schedule))
+            given = pipelines[0], profile, schedule, output
+            with watching() as watch:
+                return refine_with(*given, limit=self.limit, batch=self.batch, watch=watch)
+
+        return improve
+
+    def _load(self, schedule: "Schedule") -> "Pipeline":
+        assert self.model is not None
+        options = {"prompts": self.prompts}
+        return load_pipeline(self.model, self.recipe, options, self.device, self.offload, schedule)

@@ -1,0 +1,37 @@
+"""``import-table``: make schedules of tables that others publish."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from meancache_plan.console import say
+
+
+def import_table(
+    file: Annotated[Path, typer.Argument(help="JSON: fresh_steps and edge_span by budget.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="A folder; with --model a file.")],
+    model: Annotated[
+        str | None, typer.Option(help="Hub id: only its table, or the name of a bare table.")
+    ] = None,
+) -> None:
+    """Make schedules of tables as MeanCache's authors publish them.
+
+    Without `--model` every model's schedule is written, as FOLDER/name/50-steps.json.
+
+    Example: `meancache-plan import-table schedules/published.json -o schedules`
+    """
+    from meancache_plan.artifact import save_schedule
+    from meancache_plan.files import check_writable
+    from meancache_plan.tables import load_tables, save_tables, to_schedule
+
+    tables = load_tables(file, model)
+    if model is None:
+        written = save_tables(tables, output)
+    else:
+        check_writable(output)
+        save_schedule(to_schedule(model, tables[model]), output)
+        written = (output,)
+    for path, (name, table) in zip(written, tables.items(), strict=True):
+        budgets = ", ".join(sorted(table.budgets, key=int))
+        say(f"{path}: {name}, {table.steps} steps, budgets {budgets}")
