@@ -55,6 +55,7 @@ def evaluate(
     rivals: Mapping[str, Schedule] | None = None,
     lpips: bool = False,
     shots: int = 0,
+    witness: Callable[[Shot], None] = lambda shot: None,
     progress: Progress = lambda done, total: None,
 ) -> Evaluation:
     """Compare plans with their baselines, sample by sample, against the full trajectory.
@@ -73,6 +74,8 @@ def evaluate(
         rivals: Other schedules to judge beside it, by the name of their rows.
         lpips: Measure LPIPS too; see :func:`meancache_plan.evaluate.metrics.load_lpips`.
         shots: Keep the pictures of the first ``shots`` prompts (first seed) in the result.
+        witness: Shown the pictures of every sample as it is made; see
+            :class:`meancache_plan.evaluate.samples.SampleFolder`.
         progress: Told after every generated sample.
 
     Raises:
@@ -98,6 +101,7 @@ def evaluate(
         keep = prompt in prompts[:shots] and seed == seeds[0]
         for shot in _compete(pipeline, prompt, seed, results, judges):
             results.shots.extend([shot] if keep else [])
+            witness(shot)
             done += 1
             progress(done, total)
     return _conclude(pipeline, schedule, prompts, seeds, results)
