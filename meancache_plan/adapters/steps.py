@@ -20,7 +20,8 @@ Step = Callable[..., Any]
 class Answers:
     """One real output of a denoiser for each form of a call, to answer skipped steps with.
 
-    Only the output's own form matters; the values are those of some earlier call.
+    Only the output's own form matters; the values are those of some earlier call. A call that
+    returns more than tensors, as one that fills a key-value cache for later steps, is not skipped.
     """
 
     LIMIT = 16
@@ -35,7 +36,7 @@ class Answers:
         if skip and form in self._kept:
             return self._kept[form]
         output = module(*args, **kwargs)
-        if form not in self._kept:
+        if form not in self._kept and _only_tensors(output):
             self._kept[form] = copy.deepcopy(output)  # compiled modules reuse their outputs
             if len(self._kept) > self.LIMIT:
                 del self._kept[next(iter(self._kept))]
@@ -177,6 +178,16 @@ def _check_shape(latents: Tensor, own: Tensor) -> None:
             f"latents have shape {list(latents.shape)}, the pipeline's {list(own.shape)}: give "
             "them as a recorded trajectory holds them, one row a prompt"
         )
+
+
+def _only_tensors(output: Any) -> bool:
+    match output:
+        case dict():
+            return all(map(_only_tensors, output.values()))
+        case list() | tuple():
+            return all(map(_only_tensors, output))
+        case _:
+            return isinstance(output, Tensor)
 
 
 def _form(value: Any) -> Hashable:
