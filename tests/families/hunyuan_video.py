@@ -1,0 +1,209 @@
+"""HunyuanVideo, its guidance embedded in the model, and 1.5, its guidance in two calls a step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from diffusers import (
+    AutoencoderKLHunyuanVideo,
+    AutoencoderKLHunyuanVideo15,
+    FlowMatchEulerDiscreteScheduler,
+    HunyuanVideo15ImageToVideoPipeline,
+    HunyuanVideo15Pipeline,
+    HunyuanVideo15Transformer3DModel,
+    HunyuanVideoImageToVideoPipeline,
+    HunyuanVideoPipeline,
+    HunyuanVideoTransformer3DModel,
+)
+from diffusers.guiders import ClassifierFreeGuidance
+from transformers import SiglipImageProcessor, SiglipVisionConfig, SiglipVisionModel
+
+from tests.families.case import Case, Refusal, seeded
+from tests.families.pictures import noise, picture
+from tests.families.text_to_image import masks, prompts, quiet
+
+SIDE = 16
+"""Height and width of its videos, in pixels."""
+
+TEXT, GLYPH, SEEN = 16, 8, 12
+"""Widths of the embeddings: of text, of a whole prompt or of its glyphs, of a picture."""
+
+
+def _text_to_video() -> Any:
+    pipe = HunyuanVideoPipeline(
+        transformer=_transformer(),
+        scheduler=FlowMatchEulerDiscreteScheduler(shift=7.0),
+        vae=None,
+        text_encoder=None,
+        tokenizer=None,
+        text_encoder_2=None,
+        tokenizer_2=None,
+    )
+    return quiet(pipe)
+
+
+def _image_to_video(condition: str) -> Any:
+    channels = 9 if condition == "latent_concat" else 4
+    pipe = HunyuanVideoImageToVideoPipeline(
+        transformer=_transformer(channels, guidance_embeds=False, image_condition_type=condition),
+        scheduler=FlowMatchEulerDiscreteScheduler(shift=7.0),
+        vae=_vae(),
+        text_encoder=None,
+        tokenizer=None,
+        text_encoder_2=None,
+        tokenizer_2=None,
+        image_processor=None,
+    )
+    return quiet(pipe)
+
+
+def _transformer(channels: int = 4, **options: Any) -> HunyuanVideoTransformer3DModel:
+    return HunyuanVideoTransformer3DModel(
+        in_channels=channels,
+        out_channels=4,
+        num_attention_heads=2,
+        attention_head_dim=8,
+        num_layers=1,
+        num_single_layers=1,
+        num_refiner_layers=1,
+        patch_size=1,
+        text_embed_dim=TEXT,
+        pooled_projection_dim=GLYPH,
+        rope_axes_dim=(2, 2, 4),
+        **options,
+    )
+
+
+def _vae() -> AutoencoderKLHunyuanVideo:
+    return AutoencoderKLHunyuanVideo(
+        latent_channels=4, block_out_channels=(4,) * 4, layers_per_block=1, norm_num_groups=2
+    )
+
+
+def _call(steps: int) -> dict[str, Any]:
+    return {
+        **prompts("prompt_embeds", width=TEXT),
+        **masks("prompt_attention_mask"),
+        "pooled_prompt_embeds": noise(1, GLYPH),
+        "guidance_scale": 6.0,
+        "height": SIDE,
+        "width": SIDE,
+        "num_frames": 9,
+        "num_inference_steps": steps,
+        "output_type": "latent",
+    }
+
+
+def _call_with_image(steps: int) -> dict[str, Any]:
+    return {**_call(steps), "image": picture(SIDE), "guidance_scale": 1.0}
+
+
+def _text_to_video_15() -> Any:
+    pipe = HunyuanVideo15Pipeline(**_components_15("t2v"))
+    return quiet(pipe)
+
+
+def _image_to_video_15() -> Any:
+    vision = SiglipVisionConfig(
+        hidden_size=SEEN,
+        intermediate_size=SEEN,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        image_size=SIDE,
+        patch_size=8,
+    )
+    pipe = HunyuanVideo15ImageToVideoPipeline(
+        image_encoder=SiglipVisionModel(vision),
+        feature_extractor=SiglipImageProcessor(size={"height": SIDE, "width": SIDE}),
+        **_components_15("i2v"),
+    )
+    return quiet(pipe)
+
+
+def _components_15(task: str) -> dict[str, Any]:
+    transformer = HunyuanVideo15Transformer3DModel(
+        in_channels=9,
+        out_channels=4,
+        num_attention_heads=2,
+        attention_head_dim=8,
+        num_layers=1,
+        num_refiner_layers=1,
+        text_embed_dim=TEXT,
+        text_embed_2_dim=GLYPH,
+        image_embed_dim=SEEN,
+        rope_axes_dim=(2, 2, 4),
+        target_size=SIDE,
+        task_type=task,
+    )
+    vae = AutoencoderKLHunyuanVideo15(
+        latent_channels=4,
+        block_out_channels=(8, 8),
+        layers_per_block=1,
+        spatial_compression_ratio=4,
+        temporal_compression_ratio=2,
+        downsample_match_channel=False,
+        upsample_match_channel=False,
+    )
+    return {
+        "transformer": transformer,
+        "vae": vae,
+        "scheduler": FlowMatchEulerDiscreteScheduler(shift=5.0),
+        "guider": ClassifierFreeGuidance(guidance_scale=6.0),
+        "text_encoder": None,
+        "tokenizer": None,
+        "text_encoder_2": None,
+        "tokenizer_2": None,
+    }
+
+
+def _call_15(steps: int) -> dict[str, Any]:
+    names = ("prompt_embeds", "negative_prompt_embeds")
+    return {
+        **prompts(*names, width=TEXT),
+        **prompts(*(f"{name}_2" for name in names), width=GLYPH),
+        **masks(*(f"{name}_mask" for name in names), *(f"{name}_mask_2" for name in names)),
+        "num_frames": 5,
+        "num_inference_steps": steps,
+        "output_type": "latent",
+    }
+
+
+def _call_15_with_size(steps: int) -> dict[str, Any]:
+    return {**_call_15(steps), "height": SIDE, "width": SIDE}
+
+
+def _call_15_with_image(steps: int) -> dict[str, Any]:
+    return {**_call_15(steps), "image": picture(SIDE)}
+
+
+_CONCATENATED = Case(
+    "HunyuanVideoImageToVideoPipeline",
+    lambda: seeded(lambda: _image_to_video("latent_concat")),
+    _call_with_image,
+    "HunyuanVideo",
+)
+
+CASES = (
+    Case("HunyuanVideoPipeline", lambda: seeded(_text_to_video), _call, "HunyuanVideo"),
+    _CONCATENATED,
+    _CONCATENATED.variant(
+        name="HunyuanVideoImageToVideoPipeline, token replace",
+        build=lambda: seeded(lambda: _image_to_video("token_replace")),
+        note="the first frame is given, and the schedule moves the others",
+    ),
+    Case(
+        "HunyuanVideo15Pipeline",
+        lambda: seeded(_text_to_video_15),
+        _call_15_with_size,
+        "HunyuanVideo 1.5",
+        branches=2,
+    ),
+    Case(
+        "HunyuanVideo15ImageToVideoPipeline",
+        lambda: seeded(_image_to_video_15),
+        _call_15_with_image,
+        "HunyuanVideo 1.5",
+        branches=2,
+    ),
+)
+REFUSALS: tuple[Refusal, ...] = ()
