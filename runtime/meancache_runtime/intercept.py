@@ -113,9 +113,13 @@ class Interception:
                 )
 
     def remove(self) -> None:
-        """Put back the very objects that were found; keep a component replaced since then."""
+        """Put back the very objects that were found; keep a component replaced since then.
+
+        ``torch.compile(pipe.transformer)`` made of a proxy cannot run, and is not kept.
+        """
         for name, proxy in self._proxies.items():
-            if vars(self._pipe).get(name) is proxy:
+            found = vars(self._pipe).get(name)
+            if found is proxy or getattr(found, "_orig_mod", None) is proxy:
                 vars(self._pipe)[name] = self._originals[name]
         if self._pipe.__class__ is self._subclass:
             object.__setattr__(self._pipe, "__class__", self._class)
