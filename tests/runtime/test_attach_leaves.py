@@ -120,17 +120,6 @@ def test_moving_and_converting_while_attached(tiny_flux):
     assert torch.equal(run(tiny_flux), latents)
 
 
-def test_group_offload_while_attached_and_before(tiny_flux):
-    with attach(tiny_flux, PLAN):
-        expected = run(tiny_flux)
-        tiny_flux.transformer.enable_group_offload(
-            onload_device=torch.device("cpu"), offload_type="leaf_level"
-        )
-        assert torch.equal(run(tiny_flux), expected)
-    with attach(tiny_flux, PLAN):
-        assert torch.equal(run(tiny_flux), expected)
-
-
 @pytest.mark.parametrize("names", [("transformer",), ("scheduler",), ("transformer", "scheduler")])
 def test_a_pipeline_that_shares_components_is_not_affected(tiny_flux, names):
     other = sharing(tiny_flux, *names)
