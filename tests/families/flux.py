@@ -38,7 +38,7 @@ def _built(cls: type[Any], channels: int = LATENT, **components: Any) -> Any:
         components["transformer"] = resized(
             flux.transformer, in_channels=channels, out_channels=LATENT
         )
-    pipe = cls.from_pipe(flux, torch_dtype=None, **components)
+    pipe = cls.from_pipe(flux, **components)
     pipe.set_progress_bar_config(disable=True)
     return pipe
 
