@@ -1,0 +1,205 @@
+"""Wan 2.1 and 2.2: guidance in two calls; UniPC by default; in 2.2 a second denoiser, from t on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from diffusers import (
+    AutoencoderKLWan,
+    FlowMatchEulerDiscreteScheduler,
+    UniPCMultistepScheduler,
+    WanImageToVideoPipeline,
+    WanPipeline,
+    WanTransformer3DModel,
+)
+from transformers import CLIPImageProcessor, CLIPVisionConfig, CLIPVisionModel
+
+from tests.families.case import Case, Refusal, seeded
+from tests.families.pictures import picture
+from tests.families.text_to_image import SIDE, WIDTH, prompts, quiet, size
+
+CHANNELS = 4
+"""Of the latents."""
+
+SEEING = 2 * CHANNELS + 4
+"""Channels that image-to-video denoisers take: latents, the picture's, and a mask of frames."""
+
+BOUNDARY = 0.875
+"""Share of the noise above which Wan 2.2 calls its first denoiser."""
+
+UNIPC = "UniPCMultistepScheduler"
+
+
+def tiny_wan_vae(channels: int = CHANNELS) -> AutoencoderKLWan:
+    """An autoencoder with an eighth of a video's side and a quarter of its frames."""
+    return AutoencoderKLWan(
+        base_dim=3,
+        z_dim=channels,
+        dim_mult=[1, 1, 1, 1],
+        num_res_blocks=1,
+        latents_mean=[0.1] * channels,
+        latents_std=[1.5] * channels,
+    )
+
+
+def _transformer(channels: int = CHANNELS, **options: Any) -> WanTransformer3DModel:
+    return WanTransformer3DModel(
+        num_attention_heads=2,
+        attention_head_dim=12,
+        in_channels=channels,
+        out_channels=CHANNELS,
+        text_dim=WIDTH,
+        freq_dim=16,
+        ffn_dim=32,
+        num_layers=2,
+        rope_max_seq_len=32,
+        **options,
+    )
+
+
+def _euler() -> FlowMatchEulerDiscreteScheduler:
+    return FlowMatchEulerDiscreteScheduler(shift=3.0)
+
+
+def _unipc() -> UniPCMultistepScheduler:
+    return UniPCMultistepScheduler(
+        prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=3.0
+    )
+
+
+def _text_to_video(scheduler: Any, *, denoisers: int = 1, **options: Any) -> WanPipeline:
+    second = _transformer() if denoisers == 2 else None
+    return quiet(
+        WanPipeline(
+            transformer=_transformer(),
+            transformer_2=second,
+            scheduler=scheduler,
+            vae=None,
+            text_encoder=None,
+            tokenizer=None,
+            **options,
+        )
+    )
+
+
+def _image_to_video(scheduler: Any, **options: Any) -> WanImageToVideoPipeline:
+    return quiet(
+        WanImageToVideoPipeline(
+            scheduler=scheduler,
+            vae=tiny_wan_vae(),
+            text_encoder=None,
+            tokenizer=None,
+            **{"image_encoder": None, "image_processor": None, **options},
+        )
+    )
+
+
+def _image_to_video_21() -> WanImageToVideoPipeline:
+    vision = CLIPVisionConfig(
+        hidden_size=WIDTH,
+        intermediate_size=WIDTH,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        image_size=SIDE,
+        patch_size=16,
+    )
+    return _image_to_video(
+        _euler(),
+        transformer=_transformer(SEEING, image_dim=WIDTH, added_kv_proj_dim=24),
+        image_encoder=CLIPVisionModel(vision),
+        image_processor=CLIPImageProcessor(
+            size={"shortest_edge": SIDE}, crop_size={"height": SIDE, "width": SIDE}
+        ),
+    )
+
+
+def _call(steps: int) -> dict[str, Any]:
+    return {
+        **prompts("prompt_embeds", "negative_prompt_embeds"),
+        "guidance_scale": 5.0,
+        "num_frames": 9,
+        **size(steps),
+    }
+
+
+def _call_22(steps: int) -> dict[str, Any]:
+    return {**_call(steps), "guidance_scale": 4.0, "guidance_scale_2": 3.0}
+
+
+def _call_with_image(steps: int) -> dict[str, Any]:
+    return {**_call(steps), "image": picture(SIDE)}
+
+
+_EULER = Case(
+    "WanPipeline, Euler",
+    lambda: seeded(lambda: _text_to_video(_euler())),
+    _call,
+    "Wan 2.1",
+    branches=2,
+)
+_UNIPC = _EULER.variant(
+    name="WanPipeline, UniPC",
+    build=lambda: seeded(lambda: _text_to_video(_unipc())),
+    sampler=UNIPC,
+)
+
+CASES = (
+    _EULER,
+    Case(
+        "WanImageToVideoPipeline",
+        lambda: seeded(_image_to_video_21),
+        _call_with_image,
+        "Wan 2.1",
+        branches=2,
+    ),
+    _EULER.variant(
+        name="WanPipeline, a timestep for each token",
+        build=lambda: seeded(lambda: _text_to_video(_euler(), expand_timesteps=True)),
+        family="Wan 2.2, 5B",
+    ),
+)
+PENDING = (
+    _UNIPC,
+    _UNIPC.variant(
+        name="WanPipeline, two denoisers, UniPC",
+        build=lambda: seeded(
+            lambda: _text_to_video(_unipc(), denoisers=2, boundary_ratio=BOUNDARY)
+        ),
+        call=_call_22,
+        family="Wan 2.2",
+    ),
+    _EULER.variant(
+        name="WanPipeline, two denoisers, Euler",
+        build=lambda: seeded(
+            lambda: _text_to_video(_euler(), denoisers=2, boundary_ratio=BOUNDARY)
+        ),
+        call=_call_22,
+        family="Wan 2.2",
+    ),
+    Case(
+        "WanImageToVideoPipeline, two denoisers, UniPC",
+        lambda: seeded(
+            lambda: _image_to_video(
+                _unipc(),
+                transformer=_transformer(SEEING),
+                transformer_2=_transformer(SEEING),
+                boundary_ratio=BOUNDARY,
+            )
+        ),
+        _call_with_image,
+        "Wan 2.2",
+        branches=2,
+        sampler=UNIPC,
+    ),
+    Case(
+        "WanImageToVideoPipeline, a timestep for each token",
+        lambda: seeded(
+            lambda: _image_to_video(_unipc(), transformer=_transformer(), expand_timesteps=True)
+        ),
+        _call_with_image,
+        "Wan 2.2, 5B",
+        branches=2,
+        sampler=UNIPC,
+    ),
+)
+REFUSALS: tuple[Refusal, ...] = ()
