@@ -1,0 +1,114 @@
+"""Stable Diffusion 3 and 3.5: guidance in one batched call."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from diffusers import (
+    FlowMatchEulerDiscreteScheduler,
+    SD3ControlNetModel,
+    SD3Transformer2DModel,
+    StableDiffusion3ControlNetPipeline,
+    StableDiffusion3Img2ImgPipeline,
+    StableDiffusion3Pipeline,
+)
+
+from tests.families.case import Case, seeded
+from tests.families.pictures import awaken, noise, picture
+from tests.families.text_to_image import WIDTH, prompts, quiet, size, tiny_vae
+
+FAMILY = "Stable Diffusion 3"
+CHANNELS = 16
+
+_SIZES: dict[str, Any] = {
+    "sample_size": 8,
+    "patch_size": 2,
+    "in_channels": CHANNELS,
+    "out_channels": CHANNELS,
+    "attention_head_dim": 8,
+    "num_attention_heads": 2,
+    "joint_attention_dim": WIDTH,
+    "caption_projection_dim": 16,
+    "pooled_projection_dim": WIDTH,
+    "pos_embed_max_size": 8,
+}
+_NO_TEXT: dict[str, None] = dict.fromkeys(
+    ("text_encoder", "tokenizer", "text_encoder_2", "tokenizer_2", "text_encoder_3", "tokenizer_3")
+)
+
+
+def _pipeline(cls: type, **components: Any) -> Any:
+    scheduler = FlowMatchEulerDiscreteScheduler(shift=3.0)
+    transformer = SD3Transformer2DModel(
+        num_layers=2, qk_norm="rms_norm", dual_attention_layers=(0,), **_SIZES
+    )
+    return quiet(cls(transformer=transformer, scheduler=scheduler, **_NO_TEXT, **components))
+
+
+def _text_to_image() -> Any:
+    return seeded(lambda: _pipeline(StableDiffusion3Pipeline, vae=None))
+
+
+def _image_to_image() -> Any:
+    return seeded(lambda: _pipeline(StableDiffusion3Img2ImgPipeline, vae=tiny_vae(CHANNELS)))
+
+
+def _controlnet() -> Any:
+    def build() -> Any:
+        controlnet = awaken(SD3ControlNetModel(num_layers=1, **_SIZES))
+        return _pipeline(
+            StableDiffusion3ControlNetPipeline, vae=tiny_vae(CHANNELS), controlnet=controlnet
+        )
+
+    return seeded(build)
+
+
+def _call(steps: int) -> dict[str, Any]:
+    return {
+        **prompts("prompt_embeds", "negative_prompt_embeds"),
+        "pooled_prompt_embeds": noise(1, WIDTH, seed=1),
+        "negative_pooled_prompt_embeds": noise(1, WIDTH, seed=2),
+        "guidance_scale": 4.0,
+        **size(steps),
+    }
+
+
+def _call_skipping_layers(steps: int) -> dict[str, Any]:
+    everywhere = {"skip_layer_guidance_start": -1.0, "skip_layer_guidance_stop": 1.0}
+    return {**_call(steps), "skip_guidance_layers": [1], **everywhere}
+
+
+def _call_controlnet(steps: int) -> dict[str, Any]:
+    torch.manual_seed(0)  # the pipeline samples the encoded picture from torch's global state
+    return {**_call(steps), "control_image": picture(), "controlnet_conditioning_scale": 0.7}
+
+
+def _call_image(steps: int) -> dict[str, Any]:
+    return {**_call(steps), "image": picture(), "strength": 1.0}
+
+
+CASES = (
+    Case("StableDiffusion3Pipeline", _text_to_image, _call, FAMILY),
+    Case(
+        "StableDiffusion3Pipeline, skip-layer guidance",
+        _text_to_image,
+        _call_skipping_layers,
+        FAMILY,
+        branches=2,
+    ),
+    Case(
+        "StableDiffusion3ControlNetPipeline",
+        _controlnet,
+        _call_controlnet,
+        FAMILY,
+        note="the ControlNet itself still runs at every step",
+    ),
+    Case(
+        "StableDiffusion3Img2ImgPipeline, strength 1",
+        _image_to_image,
+        _call_image,
+        FAMILY,
+    ),
+)
+REFUSALS = ()
