@@ -20,6 +20,9 @@ Seeds = Annotated[str, Field(pattern=r"^\d+(-\d+)?(,\d+(-\d+)?)*$")]
 OURS = {"prompt", "num_inference_steps", "generator", "output_type", "callback_on_step_end"}
 """Arguments of a pipeline's call that no recipe may fix."""
 
+LONGEST_RANGE = 100_000
+"""What a range of numbers may span."""
+
 
 class Recipe(BaseModel):
     """What fixes a model's samples; every command line option overrides its field.
@@ -159,8 +162,12 @@ def parse_numbers(text: str, what: str) -> tuple[int, ...]:
         if found is None:
             raise InputError(f"{what} {text!r}: give a number, a list (8,10,13) or a range (8-25)")
         first, last = int(found[1]), int(found[2] or found[1])
-        if not first <= last <= first + 100_000:
-            raise InputError(f"{what} {text!r}: the range {part} runs backwards or is too long")
+        if first > last:
+            raise InputError(f"{what} {text!r}: {part} runs backwards: give {last}-{first}")
+        if last > first + LONGEST_RANGE:
+            raise InputError(
+                f"{what} {text!r}: {part} has more than {LONGEST_RANGE:,} numbers: give fewer"
+            )
         numbers.update(range(first, last + 1))
     return tuple(sorted(numbers))
 

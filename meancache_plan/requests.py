@@ -5,10 +5,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import NamedTuple
 
-from meancache_plan.artifact import Pruned, Quality, Schedule
+from meancache_plan.artifact import Schedule
 from meancache_plan.errors import BeatenError, InputError
 from meancache_plan.latents import CEILING
 from meancache_plan.profile import Profile
+from meancache_plan.pruning import known_quality, only, prune
 from meancache_plan.recipe import parse_numbers
 
 Improve = Callable[[Schedule], Schedule]
@@ -16,9 +17,6 @@ Improve = Callable[[Schedule], Schedule]
 
 Plan = Callable[[Sequence[int]], Schedule]
 """Budgets → their schedule: :func:`meancache_plan.compiler.solve` with all else chosen."""
-
-QualityOf = Callable[[int], float | None]
-"""Budget → mean latent PSNR in dB of its plan, None if that is not known."""
 
 SLACK = 1e-9
 """What a quotient may fall short of a whole number by rounding, relative to it."""
@@ -96,7 +94,9 @@ def fulfil(
         start = next(iter(_reaching(schedule, request.min_psnr)), budgets[-1])
         return _proven(lambda b: improve(plan([b])), budgets, start, request.min_psnr)
     schedule = prune(improve(plan(budgets)) if improve else plan(budgets))
-    return Answer(schedule)
+    if request.max_seconds is None:
+        return Answer(schedule)
+    return Answer(schedule, (_arithmetic(budgets[0], request.max_seconds, profile),))
 
 
 def budgets_for(
@@ -145,9 +145,18 @@ def _short_enough(seconds: float, profile: Profile) -> int:
     return math.floor(seconds / each * (1 + SLACK))
 
 
+def _arithmetic(budget: int, seconds: float, profile: Profile) -> str:
+    each = profile.seconds_per_step
+    return (
+        f"--max-seconds {seconds:g}: {budget} refreshes × {each:.3g} s a step = "
+        f"{budget * each:.3g} s, in place of {profile.steps} × {each:.3g} s = "
+        f"{profile.steps * each:.3g} s; text encoders and decoder take their time besides"
+    )
+
+
 def _reaching(schedule: Schedule, wanted: float) -> list[int]:
     """Budgets whose plans are predicted to reach ``wanted`` dB, ascending."""
-    found = {plan.budget: _known_quality(schedule, plan.budget) for plan in schedule.plans}
+    found = {plan.budget: known_quality(schedule, plan.budget) for plan in schedule.plans}
     return [
         budget for budget, quality in found.items() if quality and quality.psnr_latent >= wanted
     ]
@@ -157,21 +166,21 @@ def _good_enough(schedule: Schedule, wanted: float) -> Answer:
     """The smallest budget whose plan is predicted to reach ``wanted`` dB, alone."""
     reached = _reaching(schedule, wanted)
     if not reached:
-        known = {plan.budget: _known_quality(schedule, plan.budget) for plan in schedule.plans}
+        known = {plan.budget: known_quality(schedule, plan.budget) for plan in schedule.plans}
         decibels = {budget: q.psnr_latent for budget, q in known.items() if q is not None}
         best = max(decibels, key=lambda budget: decibels[budget])
         raise InputError(
             f"--min-psnr {wanted:g}: no budget is predicted to reach it; the best, {best}, gets "
             f"{decibels[best]:.1f} dB: give less, or run all {schedule.grid.steps} steps"
         )
-    quality = _known_quality(schedule, reached[0])
+    quality = known_quality(schedule, reached[0])
     assert quality is not None
     note = (
         f"budget {reached[0]} is the smallest predicted to reach {wanted:g} dB on average: "
         f"{quality.psnr_latent:.1f} dB, at worst {quality.low:.1f}, at best {quality.high:.1f}; "
         "not replayed: check it with evaluate, or let --refine do so"
     )
-    return Answer(_only(schedule, {reached[0]}, ()), (note,))
+    return Answer(only(schedule, {reached[0]}), (note,))
 
 
 def _proven(
@@ -187,7 +196,7 @@ def _proven(
             except BeatenError:
                 found[budget] = None
         schedule = found[budget]
-        quality = None if schedule is None else _known_quality(schedule, budget)
+        quality = None if schedule is None else known_quality(schedule, budget)
         return quality is not None and quality.psnr_latent >= wanted
 
     place = list(budgets).index(start)
@@ -202,7 +211,7 @@ def _proven(
         place -= 1
     schedule = found[budgets[place]]
     assert schedule is not None
-    quality = _known_quality(schedule, budgets[place])
+    quality = known_quality(schedule, budgets[place])
     assert quality is not None
     below = "the one below did not" if place else "and is the smallest there is"
     note = (
@@ -210,60 +219,3 @@ def _proven(
         f"{below}: {quality.psnr_latent:.1f} dB"
     )
     return Answer(schedule, (note,))
-
-
-def prune(schedule: Schedule, quality_of: QualityOf | None = None) -> Schedule:
-    """Leave out every plan that one of a smaller budget equals or beats; note it in provenance.
-
-    Args:
-        schedule: Plans with provenance, else nothing is known of them.
-        quality_of: By default what was validated by replay, or else predicted. Plans of unknown
-            quality stay.
-    """
-
-    def known(budget: int) -> float | None:
-        quality = _known_quality(schedule, budget)
-        return None if quality is None else quality.psnr_latent
-
-    best: tuple[int, float] | None = None
-    pruned: list[Pruned] = []
-    for budget in schedule.budgets:
-        decibels = (quality_of or known)(budget)
-        if decibels is None:
-            continue
-        if best is None or decibels > best[1]:
-            best = budget, decibels
-            continue
-        reason = f"{decibels:.1f} dB, where budget {best[0]} has {best[1]:.1f} dB"
-        pruned.append(Pruned(budget=budget, by=best[0], reason=reason))
-    kept = set(schedule.budgets) - {entry.budget for entry in pruned}
-    return _only(schedule, kept, tuple(pruned))
-
-
-def pruned_notes(schedule: Schedule) -> list[str]:
-    """One sentence for each budget that was left out: which one to use instead."""
-    made = schedule.provenance
-    return [
-        f"no plan for budget {entry.budget}: {entry.reason}"
-        + (f"; use budget {entry.by}" if entry.by != entry.budget else "")
-        for entry in (made.pruned if made is not None else ())
-    ]
-
-
-def _known_quality(schedule: Schedule, budget: int) -> Quality | None:
-    """What was validated of a plan, or else predicted."""
-    record = schedule.provenance.record(budget) if schedule.provenance is not None else None
-    return None if record is None else record.validated or record.predicted
-
-
-def _only(schedule: Schedule, kept: set[int], pruned: tuple[Pruned, ...]) -> Schedule:
-    """The schedule with the plans of these budgets, and what was pruned noted besides."""
-    made = schedule.provenance
-    if made is not None:
-        changes = {
-            "plans": tuple(record for record in made.plans if record.budget in kept),
-            "pruned": (*made.pruned, *pruned),
-        }
-        made = made.model_copy(update=changes)
-    plans = tuple(plan for plan in schedule.plans if plan.budget in kept)
-    return schedule.model_copy(update={"plans": plans, "provenance": made})

@@ -48,7 +48,7 @@ def evaluate(
     from meancache_plan.artifact import load_schedule, save_schedule
     from meancache_plan.evaluate import judge
     from meancache_plan.recipe import parse_numbers, read_prompts
-    from meancache_plan.report.views import evaluation_table, write_evaluation
+    from meancache_plan.report.evaluation_view import evaluation_table, write_evaluation
 
     _check_outputs(json_file, schedule if record else None, pictures=(plot, sheet))
     plan = load_schedule(schedule)

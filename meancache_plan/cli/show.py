@@ -14,7 +14,9 @@ def show(
     profile: Annotated[
         Path | None, typer.Option(help="Draw a schedule's plan over this profile's deviations.")
     ] = None,
-    budget: Annotated[int | None, typer.Option(help="Which plan to draw.")] = None,
+    budget: Annotated[
+        int | None, typer.Option(help="Which plan to draw, and whose candidates to list.")
+    ] = None,
 ) -> None:
     """Print a profile or a schedule as a person wants it.
 

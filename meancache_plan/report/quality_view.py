@@ -7,8 +7,8 @@ from rich.text import Text
 
 from meancache_plan.artifact import Plan, PlanRecord, Quality, Schedule
 from meancache_plan.latents import CEILING
+from meancache_plan.pruning import pruned_notes
 from meancache_plan.report.terminal import plain
-from meancache_plan.requests import pruned_notes
 
 
 def quality_notes(plan: Plan, record: PlanRecord | None) -> list[str]:

@@ -1,11 +1,10 @@
-"""Profiles, schedules and evaluations as a person wants them, in a terminal of 80 columns."""
+"""Profiles and schedules as a person wants them, in a terminal of 80 columns."""
 
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -19,12 +18,11 @@ from meancache_plan.artifact import (
     load_schedule,
 )
 from meancache_plan.errors import InputError
-from meancache_plan.evaluate.result import CEILING, HIGHER_IS_BETTER, Evaluation, Row
-from meancache_plan.files import write_atomically
 from meancache_plan.profile import Profile, load_profile
-from meancache_plan.report.charts import plot_evaluation, plot_profile, plot_schedule
+from meancache_plan.pruning import pruned_notes
+from meancache_plan.report.candidates_view import candidates_view
+from meancache_plan.report.charts import plot_profile, plot_schedule
 from meancache_plan.report.landscape import by_length, hold_surfaces, spread
-from meancache_plan.report.pictures import contact_sheet
 from meancache_plan.report.quality_view import quality_notes
 from meancache_plan.report.reliability_view import (
     profile_facts,
@@ -32,7 +30,6 @@ from meancache_plan.report.reliability_view import (
     stability_note,
 )
 from meancache_plan.report.terminal import STYLES, Sparkline, Timeline, fact_list, plain
-from meancache_plan.requests import pruned_notes
 
 LENGTHS = (2, 3, 4, 6, 8, 12, 16, 24)
 """Lengths of the edges in a profile's heat map."""
@@ -47,10 +44,10 @@ def show(
         file: What ``calibrate`` or ``solve`` wrote.
         plot: PNG file for the picture; none by default.
         profile: Draw a plan of the schedule over this profile's deviations.
-        budget: Which plan to draw there; the largest by default.
+        budget: Which plan to draw there, by default the largest; all its candidates are listed.
 
     Raises:
-        InputError: The file cannot be read, or the options do not fit it.
+        InputError: The file cannot be read or is neither, or the options do not fit it.
         ProfileError: The profile is not valid.
         ScheduleError: The schedule is not valid.
         BudgetError: The schedule has no plan for ``budget``.
@@ -70,98 +67,26 @@ def show(
         plot_profile(load_profile(profile), plot, plan=schedule.plans[budgets.index(chosen)])
     elif plot is not None:
         plot_schedule(schedule, plot)
-    return show_schedule(schedule)
+    return show_schedule(schedule, detailed=budget)
 
 
 def _is_json(file: Path) -> bool:
+    """Whether it starts as a schedule does, not as a profile; refuses what is neither."""
     try:
         with file.open("rb") as stream:
-            return stream.read(4096).lstrip()[:1] == b"{"
+            start = stream.read(4096)
     except OSError as error:
         raise InputError(
             f"{file}: cannot be read ({error.strerror}); give a profile or a schedule"
         ) from error
-
-
-def write_evaluation(
-    evaluation: Evaluation,
-    *,
-    json_file: Path | None = None,
-    plot: Path | None = None,
-    sheet: Path | None = None,
-) -> None:
-    """Write the figures, a chart of them, and a sheet of the kept pictures, as far as asked for.
-
-    Raises:
-        InputError: A file cannot be written, or a sheet is asked for and no picture was kept.
-    """
-    if json_file is not None:
-        write_atomically(json_file, evaluation.to_json().encode())
-    if plot is not None:
-        plot_evaluation(evaluation, plot)
-    if sheet is not None:
-        contact_sheet(evaluation.shots, sheet)
-
-
-def evaluation_table(evaluation: Evaluation) -> RenderableType:
-    """One line a method and budget; beneath each mean its 95 % interval."""
-    with_lpips = any(row.lpips is not None for row in evaluation.rows)
-    table = Table(box=box.SIMPLE_HEAD, padding=0, show_edge=False)
-    table.add_column("method", no_wrap=True)
-    for heading in ("B", "calls", "latent\nPSNR", "\nworst", "picture\nPSNR", "\nworst", "SSIM"):
-        table.add_column(heading, justify="right", vertical="top", no_wrap=True)
-    for heading in ("FLIP", *(["LPIPS"] if with_lpips else []), "s", "speed-\nup"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    best = _best(evaluation.rows)
-    before = evaluation.rows[0].budget
-    for row in evaluation.rows:
-        if row.budget != before or (row.method == "plan" and before == evaluation.steps):
-            table.add_section()
-        before = row.budget
-        table.add_row(*_cells(row, best, with_lpips))
-    samples = evaluation.prompts * len(evaluation.seeds)
-    caption = (
-        f"{samples} samples (prompts × seeds: {evaluation.prompts} × {len(evaluation.seeds)}) "
-        f"against all {evaluation.steps} steps. B: budget. PSNR in dB, beneath it the 95 % "
-        f"interval of its mean. s: seconds a sample, on {evaluation.device}."
-    )
-    return Group(table, Text(plain(caption), style="dim"))
-
-
-def _best(rows: Sequence[Row]) -> set[tuple[str, int, str]]:
-    """(figure, budget, method) of the best mean of each figure at each budget."""
-    found: set[tuple[str, int, str]] = set()
-    for budget in {row.budget for row in rows if row.method != "full"}:
-        group = [row for row in rows if row.budget == budget and row.method != "full"]
-        for name, higher in HIGHER_IS_BETTER.items():
-            values = {row.method: getattr(row, name) for row in group}
-            if None not in values.values():
-                top = max(values.values()) if higher else min(values.values())
-                found |= {(name, budget, method) for method, v in values.items() if v == top}
-    return found
-
-
-def _cells(row: Row, best: set[tuple[str, int, str]], with_lpips: bool) -> list[Text]:
-    full = row.method == "full"
-
-    def mean(name: str, digits: int) -> Text:
-        value: float | None = getattr(row, name)
-        style = "bold" if (name, row.budget, row.method) in best else ""
-        return Text("–" if full or value is None else f"{value:.{digits}f}", style=style)
-
-    def decibels(name: str) -> list[Text]:
-        if full or getattr(row, name) == CEILING:
-            return [Text("–" if full else "same")] * 2
-        low, high = getattr(row, f"{name}_interval")
-        interval = Text(f"\n{low:.1f}–{high:.1f}", style="dim")
-        return [mean(name, 1).append_text(interval), Text(f"{getattr(row, f'{name}_worst'):.1f}")]
-
-    method = Text(row.method, style="bold" if row.method == "plan" else "")
-    figures = [*decibels("psnr_latent"), *decibels("psnr"), mean("ssim", 3), mean("flip", 3)]
-    if with_lpips:
-        figures.append(mean("lpips", 3))
-    times = [Text(f"{row.seconds:.2f}"), Text(f"{row.speedup:.2f}×")]
-    return [method, Text(str(row.budget)), Text(str(row.calls)), *figures, *times]
+    if start.lstrip()[:1] == b"{":
+        return True
+    if start[8:9] != b"{":  # safetensors: eight bytes of length, then JSON
+        raise InputError(
+            f"{file}: neither a profile (safetensors) nor a schedule (JSON); give a file that "
+            "calibrate or solve wrote"
+        )
+    return False
 
 
 def show_profile(profile: Profile) -> RenderableType:
@@ -209,8 +134,13 @@ def _heat_map(profile: Profile) -> RenderableType:
     return Group(title, table)
 
 
-def show_schedule(schedule: Schedule) -> RenderableType:
-    """What a schedule is for, where it comes from, and a timeline of each plan."""
+def show_schedule(schedule: Schedule, *, detailed: int | None = None) -> RenderableType:
+    """What a schedule is for, where it comes from, and a timeline of each plan.
+
+    Args:
+        schedule: The schedule.
+        detailed: The budget whose candidates are all listed; the leading ones of the others.
+    """
     made = schedule.provenance
     facts = {
         **_model_facts(schedule.model),
@@ -230,8 +160,11 @@ def show_schedule(schedule: Schedule) -> RenderableType:
     for plan in schedule.plans:
         record = made.record(plan.budget) if made is not None else None
         views.append(_plan_view(plan, schedule.grid.steps, record))
-        note = stability_note(plan.knots, record.stability) if record is not None else None
-        views += [] if note is None else [Text(note, style="dim")]
+        if record is not None:
+            note = stability_note(plan.knots, record.stability)
+            views += [] if note is None else [Text(note, style="dim")]
+            tried = candidates_view(record, every=plan.budget == detailed)
+            views += [] if tried is None else [tried]
     views += [Text(plain(note), style="dim") for note in pruned_notes(schedule)]
     return Group(fact_list(facts), *views)
 

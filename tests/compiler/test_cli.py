@@ -139,6 +139,8 @@ def test_calibrate_refuses_bad_input(
         (("generate", "model", "--prompt", "x", "-o", "missing/out.png"), "missing"),
         (("show", "absent.json"), "absent.json"),
         (("show", "bad.json"), "bad.json"),
+        (("show", "tiny.toml"), "tiny.toml: neither a profile (safetensors) nor a schedule (JSON)"),
+        (("show", "empty"), "a file that calibrate or solve wrote"),
         (("show", "schedule.json", "--plot", "missing/a.png"), "missing"),
         (("show", "schedule.json", "--budget", "5", "--plot", "a.png"), "5"),
         (("show", "schedule.json", "--budget", "0"), "budget 0"),
@@ -155,6 +157,7 @@ def test_replaying_commands_refuse_bad_input(
 ) -> None:
     run("solve", "--budget", "3")
     (cwd / "bad.json").write_text('{"format": "meancache-schedule", "version": 99}')
+    (cwd / "empty").touch()
     (cwd / "plan.json").write_bytes((cwd / "schedule.json").read_bytes())
     run("solve", "--budget", "4", "-o", "four.json")
     short = profile_flow(lambda z, _: z, torch.ones(1, 4), np.linspace(1, 0, 6).tolist())

@@ -122,6 +122,7 @@ def test_how_sure_the_plans_are_is_left_unasked_if_one_says_so(profile: Path, cw
         (("--budget", "3", "--order", "5"), "order 5"),
         (("--budget", "3", "--order", "3"), "order 3 is for the predictor calibrated"),
         (("--budget", "3", "--limit", "2"), "need --refine MODEL"),
+        (("--budget", "3", "--limit", "0"), "need --refine MODEL"),
         (("--budget", "3", "--batch", "2"), "need --refine MODEL"),
         (("--budget", "3", "--recipe", "reference"), "need --refine MODEL"),
         (("--budget", "3", "--prompts", "images"), "need --refine MODEL"),

@@ -2,9 +2,9 @@ from rich.console import Console, RenderableType
 
 from meancache_plan import solve
 from meancache_plan.artifact import Calibration, PlanRecord, Quality, Schedule
+from meancache_plan.pruning import prune
 from meancache_plan.report.quality_view import front_table
 from meancache_plan.report.views import show_schedule
-from meancache_plan.requests import prune
 from tests.fields import mixture_profile
 
 RECORD = PlanRecord(

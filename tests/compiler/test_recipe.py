@@ -84,6 +84,13 @@ def test_other_numbers_are_refused(text: str) -> None:
         parse_numbers(text, "--budget")
 
 
+def test_a_range_that_runs_backwards_and_one_that_is_too_long_are_told_apart() -> None:
+    with pytest.raises(InputError, match="12-8 runs backwards: give 8-12"):
+        parse_numbers("12-8", "--budget")
+    with pytest.raises(InputError, match="1-999999 has more than 100,000 numbers"):
+        parse_numbers("1-999999", "--budget")
+
+
 @pytest.mark.parametrize(
     ("content", "reason"),
     [(b"# only a comment\n", "no prompt"), (b"a\nb\na\n", "twice"), (b"\xff\xfe", "UTF-8")],

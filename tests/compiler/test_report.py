@@ -27,6 +27,7 @@ from meancache_plan.evaluate.result import CEILING, Evaluation, Method, PerSampl
 from meancache_plan.profile import Profile, save_profile
 from meancache_plan.report import views as report
 from meancache_plan.report.charts import plot_evaluation, plot_profile, plot_schedule
+from meancache_plan.report.evaluation_view import evaluation_table, write_evaluation
 from meancache_plan.report.landscape import by_length, hold_surfaces, spread
 from meancache_plan.report.terminal import Timeline
 from meancache_runtime.errors import BudgetError
@@ -114,7 +115,7 @@ def printed(view: RenderableType, width: int = 80) -> str:
 
 
 def test_evaluation_table_has_a_line_a_method_in_80_columns() -> None:
-    lines = printed(report.evaluation_table(EVALUATION)).splitlines()
+    lines = printed(evaluation_table(EVALUATION)).splitlines()
     assert max(map(len, lines)) <= 80
     assert not any("…" in line for line in lines)
     plan = next(line for line in lines if line.startswith("plan "))
@@ -234,7 +235,7 @@ def test_schedule_chart_grows_with_its_plans(tmp_path: Path) -> None:
 
 def test_evaluation_is_written_as_json_chart_and_sheet(tmp_path: Path) -> None:
     files = {"json_file": "e.json", "plot": "chart.png", "sheet": "sheet.png"}
-    report.write_evaluation(EVALUATION, **{key: tmp_path / name for key, name in files.items()})
+    write_evaluation(EVALUATION, **{key: tmp_path / name for key, name in files.items()})
     assert Evaluation.model_validate_json((tmp_path / "e.json").read_text()).steps == STEPS
     for name in ("chart.png", "sheet.png"):
         opened(tmp_path / name)

@@ -11,8 +11,9 @@ from meancache_plan import solve
 from meancache_plan.artifact import Quality, Schedule, from_bytes, to_bytes
 from meancache_plan.errors import BeatenError, InputError
 from meancache_plan.profile import Profile
+from meancache_plan.pruning import prune, pruned_notes
 from meancache_plan.regrid import on_grid, resized
-from meancache_plan.requests import Answer, Request, budgets_for, fulfil, prune, pruned_notes
+from meancache_plan.requests import Answer, Request, budgets_for, fulfil
 from tests.fields import mixture_profile, shifted_grid
 
 STEPS = 12
@@ -58,6 +59,13 @@ def test_seconds_allow_as_many_refreshes_as_fit(profile: Profile, each: float) -
     for budget in range(1, STEPS):
         assert budgets_for(Request(max_seconds=budget * each), timed) == (budget,)
         assert budgets_for(Request(max_seconds=(budget + 0.9) * each), timed) == (budget,)
+
+
+def test_a_wish_for_seconds_is_answered_with_its_arithmetic(profile: Profile) -> None:
+    timed = replace(profile, seconds=np.full(profile.samples, 0.5))
+    [note] = answer(Request(max_seconds=2.2), timed).notes
+    assert note.startswith("--max-seconds 2.2: 4 refreshes × 0.5 s a step = 2 s")
+    assert "12 × 0.5 s = 6 s" in note
 
 
 def test_quality_is_reached_by_the_smallest_budget_that_is_predicted_to(
