@@ -26,6 +26,8 @@ class Case:
         steps: Sampler steps of the tests' runs.
         budgets: Plans of the tests; fewer than ``steps``.
         note: What a user of the table should know; empty if nothing.
+        remembers: Whether the guidance keeps a memory of the denoiser's earlier outputs, which at
+            cached steps sees those of the last refresh again.
     """
 
     name: str
@@ -37,6 +39,7 @@ class Case:
     steps: int = 8
     budgets: tuple[int, ...] = (3, 5)
     note: str = ""
+    remembers: bool = False
 
     def variant(self, **changes: Any) -> Self:
         """The same case with some fields changed."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from meancache_runtime import attach, errors
 from meancache_runtime.identity import denoisers
 from meancache_runtime.schedule import as_schedule
 from tests.families import catalogue
-from tests.families.by_sampler import followed_by_hand
+from tests.families.by_sampler import followed_by_hand, repeating
 from tests.families.case import Case, Refusal, run
 from tests.runtime import by_hand
 
@@ -95,8 +95,9 @@ def test_the_denoiser_runs_as_often_as_the_budget_says(case: Case, compiled: Com
 def test_replay_equals_the_plan_followed_by_hand(case: Case, compiled: Compiled) -> None:
     schedule = compiled(case).replayable()
     for budget in case.budgets:
-        pipe = case.build()
-        with followed_by_hand(type(pipe.scheduler), as_schedule(schedule).plan(budget)):
+        pipe, plan = case.build(), as_schedule(schedule).plan(budget)
+        memory = repeating(pipe, plan) if case.remembers else nullcontext()
+        with followed_by_hand(type(pipe.scheduler), plan), memory:
             expected = run(pipe, case.call(case.steps))
         with attach(pipe, schedule, budget=budget):
             replayed = run(pipe, case.call(case.steps))

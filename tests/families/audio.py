@@ -1,0 +1,184 @@
+"""Sound: Stable Audio 3 and ACE-Step."""
+
+from __future__ import annotations
+
+import string
+from typing import Any
+
+from diffusers import (
+    AceStepConditionEncoder,
+    AceStepPipeline,
+    AceStepTransformer1DModel,
+    AutoencoderOobleck,
+    AutoencoderSAME,
+    FlowMatchEulerDiscreteScheduler,
+    StableAudio3DiTModel,
+    StableAudio3Pipeline,
+)
+from diffusers.pipelines.stable_audio_3.modeling_stable_audio_3 import StableAudio3DurationEmbedder
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3Model
+
+from tests.families.case import Case, Refusal, seeded
+from tests.families.text_to_image import WIDTH, prompts, quiet
+
+STABLE_AUDIO = "Stable Audio 3"
+ACE_STEP = "ACE-Step"
+CHANNELS = 8
+"""Channels of audio latents."""
+
+
+def _stable_audio(**scheduler: Any) -> Any:
+    def build() -> Any:
+        transformer = StableAudio3DiTModel(
+            io_channels=CHANNELS,
+            embed_dim=16,
+            depth=2,
+            num_heads=2,
+            cond_token_dim=WIDTH,
+            global_cond_dim=WIDTH,
+            local_add_cond_dim=5,
+            timestep_features_dim=16,
+            ff_mult=2,
+            num_memory_tokens=3,
+        )
+        vae = AutoencoderSAME(
+            patch_size=2,
+            encoder_channels=8,
+            encoder_c_mults=(2,),
+            encoder_strides=(2,),
+            encoder_transformer_depths=(1,),
+            latent_dim=CHANNELS,
+            dim_heads=4,
+            ff_mult=2,
+            sampling_rate=16,
+        )
+        pipe = StableAudio3Pipeline(
+            vae=vae,
+            text_encoder=None,
+            tokenizer=None,
+            duration_embedder=StableAudio3DurationEmbedder(output_dim=WIDTH, fourier_dim=16),
+            transformer=transformer,
+            scheduler=FlowMatchEulerDiscreteScheduler(num_train_timesteps=1, **scheduler),
+        )
+        return quiet(pipe)
+
+    return seeded(build)
+
+
+def _base() -> Any:
+    return _stable_audio()
+
+
+def _distilled() -> Any:
+    return _stable_audio(stochastic_sampling=True)
+
+
+def _call_stable_audio(steps: int) -> dict[str, Any]:
+    return {
+        **prompts("prompt_embeds", "negative_prompt_embeds"),
+        "guidance_scale": 4.0,
+        "duration": 2.0,
+        "num_inference_steps": steps,
+        "output_type": "latent",
+    }
+
+
+def _ace_step(is_turbo: bool) -> Any:
+    def build() -> Any:
+        sizes: dict[str, Any] = {
+            "hidden_size": WIDTH,
+            "intermediate_size": WIDTH,
+            "num_attention_heads": 2,
+            "num_key_value_heads": 1,
+            "head_dim": 8,
+        }
+        transformer = AceStepTransformer1DModel(
+            num_hidden_layers=2,
+            in_channels=3 * CHANNELS,
+            audio_acoustic_hidden_dim=CHANNELS,
+            is_turbo=is_turbo,
+            **sizes,
+        )
+        tokenizer = _letters()
+        text = Qwen3Config(vocab_size=len(tokenizer), num_hidden_layers=1, **sizes)
+        encoder = AceStepConditionEncoder(
+            text_hidden_dim=WIDTH,
+            timbre_hidden_dim=CHANNELS,
+            num_lyric_encoder_hidden_layers=1,
+            num_timbre_encoder_hidden_layers=1,
+            **sizes,
+        )
+        pipe = AceStepPipeline(
+            vae=_oobleck(),
+            text_encoder=Qwen3Model(text),
+            tokenizer=tokenizer,
+            transformer=transformer,
+            condition_encoder=encoder,
+            scheduler=FlowMatchEulerDiscreteScheduler(num_train_timesteps=1),
+        )
+        return quiet(pipe)
+
+    return seeded(build)
+
+
+def _oobleck() -> AutoencoderOobleck:
+    return AutoencoderOobleck(
+        encoder_hidden_size=4,
+        downsampling_ratios=[1, 2],
+        channel_multiples=[1, 2],
+        decoder_channels=2,
+        decoder_input_channels=CHANNELS,
+        sampling_rate=4,
+    )
+
+
+def _letters() -> PreTrainedTokenizerFast:
+    vocabulary = {letter: i for i, letter in enumerate(["<pad>", *string.printable])}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<pad>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Split("", "isolated")
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="<pad>")
+
+
+def _turbo() -> Any:
+    return _ace_step(is_turbo=True)
+
+
+def _ace_step_base() -> Any:
+    return _ace_step(is_turbo=False)
+
+
+def _call_ace_step(steps: int) -> dict[str, Any]:
+    return {
+        "prompt": "a piano",
+        "lyrics": "la",
+        "audio_duration": 4.0,
+        "max_text_length": 16,
+        "num_inference_steps": steps,
+        "output_type": "latent",
+    }
+
+
+CASES = (
+    Case("StableAudio3Pipeline, base", _base, _call_stable_audio, STABLE_AUDIO),
+    Case("AceStepPipeline, turbo", _turbo, _call_ace_step, ACE_STEP),
+    Case(
+        "AceStepPipeline, base",
+        _ace_step_base,
+        _call_ace_step,
+        ACE_STEP,
+        remembers=True,
+        note="the guidance's momentum sees the last refresh again at cached steps",
+    ),
+)
+REFUSALS = (
+    Refusal(
+        "StableAudio3Pipeline, distilled",
+        _distilled,
+        _call_stable_audio,
+        STABLE_AUDIO,
+        error="UnsupportedSchedulerError",
+        match="stochastic_sampling",
+        reason="distilled to a few steps, each of which adds fresh noise",
+    ),
+)
