@@ -2,10 +2,46 @@
 
 from __future__ import annotations
 
-from tests.families import flux
+from tests.families import (
+    audio,
+    aura_flow,
+    cogview4,
+    cosmos,
+    flux,
+    flux2,
+    hidream,
+    hunyuan_video,
+    kandinsky,
+    ltx,
+    lumina2,
+    mochi,
+    qwen_image,
+    sana,
+    stable_diffusion_3,
+    wan,
+    z_image,
+)
 from tests.families.case import Case, Refusal
 
-_FAMILIES = (flux,)
+_FAMILIES = (
+    audio,
+    aura_flow,
+    cogview4,
+    cosmos,
+    flux,
+    flux2,
+    hidream,
+    hunyuan_video,
+    kandinsky,
+    ltx,
+    lumina2,
+    mochi,
+    qwen_image,
+    sana,
+    stable_diffusion_3,
+    wan,
+    z_image,
+)
 
 CASES: tuple[Case, ...] = tuple(case for family in _FAMILIES for case in family.CASES)
 REFUSALS: tuple[Refusal, ...] = tuple(case for family in _FAMILIES for case in family.REFUSALS)
