@@ -3,25 +3,13 @@
 from __future__ import annotations
 
 import inspect
-import threading
-from typing import Any
 
 import pytest
 import torch
 from diffusers import FluxImg2ImgPipeline, FluxPipeline
 
 from meancache_runtime import attach
-from tests.runtime import by_hand
-from tests.runtime.test_attach import CFG, FULL, PLAN, STEPS, run
-from tests.tiny import tiny_flux as build
-
-
-def sharing(pipe: FluxPipeline, *names: str) -> FluxPipeline:
-    """Another pipeline with equal weights that shares the named components."""
-    other = build()
-    for name in names:
-        setattr(other, name, getattr(pipe, name))
-    return other
+from tests.runtime.test_attach import FULL, PLAN, STEPS, run
 
 
 def test_detach_restores_the_very_objects(tiny_flux):
@@ -118,71 +106,3 @@ def test_moving_and_converting_while_attached(tiny_flux):
         assert latents.dtype == torch.bfloat16
         assert attachment.stats.denoiser_calls == STEPS
     assert torch.equal(run(tiny_flux), latents)
-
-
-@pytest.mark.parametrize("names", [("transformer",), ("scheduler",), ("transformer", "scheduler")])
-def test_a_pipeline_that_shares_components_is_not_affected(tiny_flux, names):
-    other = sharing(tiny_flux, *names)
-    full = run(other)
-    with attach(tiny_flux, PLAN) as attachment:
-        cached = run(tiny_flux)
-        assert torch.equal(run(other), full)
-        assert torch.equal(run(tiny_flux), cached)
-        assert attachment.stats.denoiser_calls == 4
-        assert torch.equal(run(other, **CFG), run(build(), **CFG))
-    assert torch.equal(run(tiny_flux), full)
-
-
-def test_two_attached_pipelines_that_share_components_follow_their_own_plans(tiny_flux):
-    other = sharing(tiny_flux, "transformer", "scheduler")
-    first, second = attach(tiny_flux, PLAN), attach(other, by_hand.schedule(STEPS, (0, 2)))
-    a, b = run(tiny_flux), run(other)
-    assert not torch.equal(a, b)
-    assert torch.equal(run(tiny_flux), a)
-    assert torch.equal(run(other), b)
-    assert (first.stats.denoiser_calls, second.stats.denoiser_calls) == (4, 2)
-    first.detach()
-    assert torch.equal(run(other), b)
-    second.detach()
-    assert other.transformer is tiny_flux.transformer
-    assert torch.equal(run(other), run(tiny_flux))
-
-
-def test_runs_may_be_nested_where_the_scheduler_is_not_shared(tiny_flux):
-    other = sharing(tiny_flux, "transformer")
-    with attach(tiny_flux, PLAN) as first, attach(other, by_hand.schedule(STEPS, (0, 2))):
-        a, b = run(tiny_flux), run(other)
-        inside: list[torch.Tensor] = []
-
-        def nest(pipe: Any, step: int, t: Any, tensors: Any) -> Any:
-            inside.append(run(other))
-            return tensors
-
-        assert torch.equal(run(tiny_flux, callback_on_step_end=nest), a)
-        assert first.stats.denoiser_calls == 4
-    assert len(inside) == STEPS
-    assert all(torch.equal(latents, b) for latents in inside)
-
-
-def test_threads_with_a_pipeline_each_may_share_the_transformer(tiny_flux):
-    pipes = [tiny_flux, sharing(tiny_flux, "transformer"), sharing(tiny_flux, "transformer")]
-    plans = [PLAN, by_hand.schedule(STEPS, (0, 2)), None]
-    attachments = [attach(p, s) for p, s in zip(pipes, plans, strict=True) if s is not None]
-    expected = [run(pipe) for pipe in pipes]
-    results: list[list[torch.Tensor]] = [[], [], []]
-    barrier = threading.Barrier(3)
-
-    def work(i: int) -> None:
-        barrier.wait(30)
-        results[i] += [run(pipes[i]) for _ in range(4)]
-
-    threads = [threading.Thread(target=work, args=(i,)) for i in range(3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    for got, latents in zip(results, expected, strict=True):
-        assert len(got) == 4
-        assert all(torch.equal(g, latents) for g in got)
-    for attachment in attachments:
-        attachment.detach()
