@@ -1,4 +1,4 @@
-"""LTX-Video, guidance in one batched call; LTX-2, velocities of video and sound in one step."""
+"""LTX-Video: guidance in one batched call."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.families.text_to_image import SIDE, WIDTH, masks, prompts, quiet, siz
 CHANNELS = 8
 
 
-_SHIFT: dict[str, Any] = {
+SHIFT: dict[str, Any] = {
     "use_dynamic_shifting": True,
     "base_shift": 0.95,
     "max_shift": 2.05,
@@ -80,11 +80,11 @@ def _call_with_image(steps: int) -> dict[str, Any]:
 
 CASES = (
     Case(
-        "LTXPipeline", lambda: seeded(lambda: _pipeline(LTXPipeline, **_SHIFT)), _call, "LTX-Video"
+        "LTXPipeline", lambda: seeded(lambda: _pipeline(LTXPipeline, **SHIFT)), _call, "LTX-Video"
     ),
     Case(
         "LTXImageToVideoPipeline",
-        lambda: seeded(lambda: _pipeline(LTXImageToVideoPipeline, **_SHIFT)),
+        lambda: seeded(lambda: _pipeline(LTXImageToVideoPipeline, **SHIFT)),
         _call_with_image,
         "LTX-Video",
         note="the first frame is given, and the schedule moves the others",

@@ -1,0 +1,135 @@
+"""LTX-2: velocities of a video and of its sound in one step, guidance in three calls."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from diffusers import (
+    AutoencoderKLLTX2Audio,
+    AutoencoderKLLTX2Video,
+    FlowMatchEulerDiscreteScheduler,
+    LTX2ImageToVideoPipeline,
+    LTX2Pipeline,
+    LTX2VideoTransformer3DModel,
+)
+from diffusers.pipelines.ltx2 import LTX2TextConnectors
+
+from tests.families.case import Case, Refusal, seeded
+from tests.families.ltx import SHIFT
+from tests.families.pictures import picture
+from tests.families.text_to_image import SIDE, WIDTH, masks, prompts, quiet, size
+
+FAMILY = "LTX-2"
+
+
+def _pipeline(cls: type[Any]) -> Any:
+    return quiet(
+        cls(
+            transformer=_transformer(),
+            connectors=_connectors(),
+            scheduler=FlowMatchEulerDiscreteScheduler(**SHIFT),
+            vae=_vae(),
+            audio_vae=_audio_vae(),
+            text_encoder=None,
+            tokenizer=None,
+            vocoder=None,
+        )
+    )
+
+
+def _transformer() -> LTX2VideoTransformer3DModel:
+    return LTX2VideoTransformer3DModel(
+        in_channels=4,
+        out_channels=4,
+        num_attention_heads=2,
+        attention_head_dim=8,
+        cross_attention_dim=16,
+        audio_in_channels=4,
+        audio_out_channels=4,
+        audio_num_attention_heads=2,
+        audio_attention_head_dim=4,
+        audio_cross_attention_dim=8,
+        num_layers=2,
+        caption_channels=WIDTH,
+        rope_double_precision=False,
+        rope_type="split",
+        perturbed_attn=True,  # to guide by skipped attention
+    )
+
+
+def _connectors() -> LTX2TextConnectors:
+    one: dict[str, Any] = {
+        "connector_num_attention_heads": 2,
+        "connector_attention_head_dim": WIDTH // 2,
+        "connector_num_layers": 1,
+        "connector_num_learnable_registers": None,
+    }
+    both = {f"{kind}_{name}": value for kind in ("video", "audio") for name, value in one.items()}
+    return LTX2TextConnectors(
+        caption_channels=WIDTH,
+        text_proj_in_factor=1,
+        connector_rope_base_seq_len=32,
+        rope_double_precision=False,
+        rope_type="split",
+        **both,
+    )
+
+
+def _vae() -> AutoencoderKLLTX2Video:
+    return AutoencoderKLLTX2Video(
+        latent_channels=4,
+        block_out_channels=(8,),
+        decoder_block_out_channels=(8,),
+        layers_per_block=(1,),
+        decoder_layers_per_block=(1, 1),
+        spatio_temporal_scaling=(True,),
+        decoder_spatio_temporal_scaling=(True,),
+        decoder_inject_noise=(False, False),
+        downsample_type=("spatiotemporal",),
+        upsample_residual=(False,),
+        upsample_factor=(1,),
+        patch_size=4,
+    )
+
+
+def _audio_vae() -> AutoencoderKLLTX2Audio:
+    return AutoencoderKLLTX2Audio(
+        base_channels=4,
+        ch_mult=(1,),
+        num_res_blocks=1,
+        resolution=32,
+        latent_channels=2,
+        mel_bins=8,
+    )
+
+
+def _call(steps: int) -> dict[str, Any]:
+    return {
+        **prompts("prompt_embeds", "negative_prompt_embeds"),
+        **masks("prompt_attention_mask", "negative_prompt_attention_mask"),
+        "spatio_temporal_guidance_blocks": [1],
+        "num_frames": 5,
+        **size(steps),
+    }
+
+
+CASES: tuple[Case, ...] = ()
+PENDING = (
+    Case(
+        "LTX2Pipeline",
+        lambda: seeded(lambda: _pipeline(LTX2Pipeline)),
+        _call,
+        FAMILY,
+        branches=3,
+        note="the sound follows the same plan as the video",
+    ),
+    Case(
+        "LTX2ImageToVideoPipeline",
+        lambda: seeded(lambda: _pipeline(LTX2ImageToVideoPipeline)),
+        lambda steps: {**_call(steps), "image": picture(SIDE), "crf": 0},
+        FAMILY,
+        branches=3,
+        note="the first frame is given, and the schedule moves the others",
+    ),
+)
+REFUSALS: tuple[Refusal, ...] = ()
