@@ -36,16 +36,20 @@ def followed_by_hand(cls: type, plan: Plan) -> Any:
 def repeating(pipe: Any, plan: Plan) -> Any:
     """Within, a denoiser gives at a cached step what it gave at the last knot.
 
-    For guidance with a memory, which is fed at every step. One call a step.
+    For guidance with a memory, which is fed at every step.
     """
-    kept: dict[str, Any] = {}
+    kept: dict[tuple[str, int], Any] = {}
+    calls: list[int] = []
 
     def answer(name: str, _module: Any, _inputs: Any, output: Any) -> Any:
         index = pipe.scheduler.step_index or 0
         number = len(distinct(pipe.scheduler.sigmas[: index + 1].tolist())) - 1
+        if number not in calls:
+            calls.clear()
+        calls.append(number)
         if number in plan.knots:
-            kept[name] = output
-        return kept[name]
+            kept[name, len(calls)] = output
+        return kept[name, len(calls)]
 
     handles = [
         module.register_forward_hook(partial(answer, name))

@@ -1,0 +1,75 @@
+"""Z-Image: both branches of the guidance in one batch, velocities of the other sign."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from diffusers import (
+    ZImageControlNetModel,
+    ZImageControlNetPipeline,
+    ZImageImg2ImgPipeline,
+)
+
+from tests.families.case import Case, seeded
+from tests.families.pictures import awaken, picture
+from tests.families.text_to_image import quiet, tiny_vae
+from tests.tiny_families import tiny_z_image, z_image_options
+
+CHANNELS = 16
+"""Of the latents."""
+
+
+def _built(cls: type[Any], **components: Any) -> Any:
+    """The tiny Z-Image as another pipeline."""
+    vae = seeded(lambda: tiny_vae(CHANNELS))
+    return quiet(cls.from_pipe(tiny_z_image(), vae=vae, **components))
+
+
+def _controlled() -> Any:
+    controlnet = seeded(
+        lambda: ZImageControlNetModel(
+            control_layers_places=[0],
+            control_refiner_layers_places=[0],
+            control_in_dim=CHANNELS,
+            dim=32,
+            n_refiner_layers=1,
+            n_heads=2,
+            n_kv_heads=2,
+        )
+    )
+    return _built(ZImageControlNetPipeline, controlnet=awaken(controlnet))
+
+
+def _call(steps: int, **more: Any) -> dict[str, Any]:
+    options = z_image_options(steps)
+    del options["generator"]
+    return {**options, **more}
+
+
+_Z_IMAGE = Case("ZImagePipeline", tiny_z_image, _call, "Z-Image")
+
+CASES = (
+    _Z_IMAGE,
+    _Z_IMAGE.variant(
+        name="ZImagePipeline, without guidance",
+        call=lambda steps: _call(steps, guidance_scale=0.0),
+        family="Z-Image-Turbo",
+    ),
+    _Z_IMAGE.variant(
+        name="ZImagePipeline, guidance of the first steps only",
+        call=lambda steps: _call(steps, cfg_truncation=0.4),
+        note="steps between a guided refresh and the next one are guided",
+    ),
+    _Z_IMAGE.variant(
+        name="ZImageImg2ImgPipeline",
+        build=lambda: _built(ZImageImg2ImgPipeline),
+        call=lambda steps: _call(steps, image=picture(), strength=1.0),
+    ),
+    _Z_IMAGE.variant(
+        name="ZImageControlNetPipeline",
+        build=_controlled,
+        call=lambda steps: _call(steps, control_image=picture()),
+        family="Z-Image with ControlNet",
+    ),
+)
+REFUSALS = ()
