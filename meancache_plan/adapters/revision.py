@@ -6,6 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from meancache_runtime import identity
+from meancache_runtime.identity import active_adapters
+
+__all__ = ["active_adapters", "hub_commit", "weights_revision"]
 
 
 def weights_revision(folder: Path) -> str:
@@ -32,13 +35,3 @@ def hub_commit(pipe: Any) -> str | None:
         if found is not None:
             return found[1]
     return None
-
-
-def active_adapters(pipe: Any) -> tuple[str, ...]:
-    """Names of the LoRA adapters in use."""
-    if not getattr(pipe, "peft_config", None) and not hasattr(pipe, "get_active_adapters"):
-        return ()
-    try:
-        return tuple(sorted(pipe.get_active_adapters()))
-    except (ValueError, AttributeError):  # diffusers: no PEFT backend, so no adapter either
-        return ()

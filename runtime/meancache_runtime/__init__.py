@@ -9,13 +9,14 @@ Hosts with a loop of their own use :func:`integrate` or the step machine :class:
 """
 
 from .attach import Attachment, attach
-from .replay import Replay, ReplayStats, integrate
+from .replay import Replay, ReplayStats, ReplayWarning, integrate
 from .schedule import Schedule, load_schedule
 
 __all__ = [
     "Attachment",
     "Replay",
     "ReplayStats",
+    "ReplayWarning",
     "Schedule",
     "attach",
     "integrate",

@@ -156,6 +156,46 @@ def _mean_product(sigmas: Sequence[float], start: int, end: int, nodes: Sequence
     return total / (sigmas[end] - sigmas[start])
 
 
+def enter(plan: Plan, start: int) -> Plan:
+    """The end of a plan for a run that begins at step ``start``, counted from there.
+
+    The first step becomes a knot; later knots stay. A predictor keeps what it can have since the
+    start: the gains for the knots known by then, and a window that does not reach before it;
+    else the interval is held.
+
+    Args:
+        plan: For the whole grid.
+        start: 0 ≤ start < T.
+
+    Example:
+        >>> from meancache_runtime.schedule import Jvp
+        >>> enter(Plan(2, (0, 4), (Hold(), Jvp(3))), 2)
+        Plan(budget=2, knots=(0, 2), intervals=(Hold(), Hold()))
+    """
+    first = bisect_right(plan.knots, start) - 1
+    knots = (0, *(knot - start for knot in plan.knots[first + 1 :]))
+    intervals = tuple(
+        _since_start(predictor, knot, known)
+        for known, (knot, predictor) in enumerate(
+            zip(knots, plan.intervals[first:], strict=True), start=1
+        )
+    )
+    return Plan(len(knots), knots, intervals)
+
+
+def _since_start(predictor: Predictor, knot: int, known: int) -> Predictor:
+    """A predictor for the interval from ``knot`` on, where ``known`` velocities are fresh."""
+    match predictor:
+        case Adams(gains):
+            return Adams(gains[:known])
+        case Jvp(window) if window > knot:
+            return Hold()
+        case Released(span) if span > knot + 1:
+            return Hold()
+        case _:
+            return predictor
+
+
 def bind(plan: Plan, sigmas: Sequence[float]) -> BoundPlan:
     """Compute the weights of every step of ``plan`` on the grid ``sigmas``.
 

@@ -26,7 +26,7 @@ class UnsupportedPipelineError(AttachError):
 
 
 class UnsupportedSchedulerError(AttachError):
-    """The pipeline's scheduler does not take plain Euler steps along a flow."""
+    """The scheduler is not the schedule's, or one whose steps no schedule can follow."""
 
 
 class ReplacedComponentError(AttachError):
@@ -42,11 +42,15 @@ class ModelMismatchError(MismatchError):
 
 
 class StepCountError(MismatchError):
-    """The run has another number of steps than the schedule, or starts in mid-grid."""
+    """The run has another number of steps than the schedule, or starts off its grid."""
 
 
 class GridMismatchError(MismatchError):
     """The run's noise levels are farther from the schedule's than it allows."""
+
+
+class SwitchError(MismatchError):
+    """The pipeline switches to another denoiser at a step where the schedule has no knot."""
 
 
 class ReplayError(MeanCacheError, RuntimeError):

@@ -5,6 +5,7 @@ that stands for it; the component itself is never touched, so another pipeline m
 ``torch.compile`` sees no new code and device hooks go on working.
 """
 
+import copy
 import functools
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
@@ -13,7 +14,11 @@ from typing import Any, NoReturn
 from .errors import AttachError, ReplacedComponentError, UnsupportedPipelineError
 
 Overrides = Mapping[str, Callable[..., Any]]
-"""Method name (or ``"__call__"``) → what is called in its place."""
+"""Method name → what is called in its place.
+
+``"__call__"`` stands for calling the component. ``"__copy__"`` is called with each copy of the
+component (shallow or deep) that somebody makes; what it returns is handed out in the copy's place.
+"""
 
 _get = object.__getattribute__
 
@@ -21,17 +26,18 @@ _get = object.__getattribute__
 class Proxy:
     """Stands for ``target``: same class to isinstance, same attributes, some methods overridden."""
 
-    __slots__ = ("_proxy_call", "_proxy_methods", "_proxy_target")
+    __slots__ = ("_proxy_call", "_proxy_copied", "_proxy_methods", "_proxy_target")
 
     def __init__(self, target: Any, overrides: Overrides) -> None:
         methods = {
             name: _with_signature_of(getattr(target, name), override)
             for name, override in overrides.items()
-            if name != "__call__"
+            if name not in ("__call__", "__copy__")
         }
         object.__setattr__(self, "_proxy_target", target)
         object.__setattr__(self, "_proxy_methods", methods)
         object.__setattr__(self, "_proxy_call", overrides.get("__call__", target))
+        object.__setattr__(self, "_proxy_copied", overrides.get("__copy__", _itself))
 
     @property
     def __class__(self) -> type:  # type: ignore[override]
@@ -63,9 +69,19 @@ class Proxy:
     def __len__(self) -> int:
         return len(_get(self, "_proxy_target"))
 
+    def __copy__(self) -> Any:
+        return _get(self, "_proxy_copied")(copy.copy(_get(self, "_proxy_target")))
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        return _get(self, "_proxy_copied")(copy.deepcopy(_get(self, "_proxy_target"), memo))
+
     def __reduce_ex__(self, protocol: Any) -> Any:
-        """Copies and pickles are of the target."""
+        """Pickles are of the target."""
         return _get(self, "_proxy_target").__reduce_ex__(protocol)
+
+
+def _itself(component: Any) -> Any:
+    return component
 
 
 class Interception:

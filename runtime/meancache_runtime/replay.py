@@ -12,6 +12,18 @@ from .errors import GridMismatchError, ReplayError, StepCountError
 from .schedule import Replayable, Schedule, as_schedule
 
 
+@dataclass(frozen=True, slots=True)
+class ReplayWarning:
+    """What the schedule's measured quality does not cover in a run.
+
+    ``kind`` is ``"adapters"`` (others than the schedule was compiled with) or ``"mid-grid"`` (a
+    run that enters the schedule after its first step); ``message`` says more, with the fix.
+    """
+
+    kind: str
+    message: str
+
+
 @dataclass(slots=True)
 class ReplayStats:
     """What the latest run did.
@@ -23,6 +35,7 @@ class ReplayStats:
     refreshes: int = 0
     cached_steps: int = 0
     denoiser_calls: int = 0
+    warnings: tuple[ReplayWarning, ...] = ()
 
 
 class Replay:
@@ -189,11 +202,7 @@ def check_grid(schedule: Schedule, sigmas: Sequence[float]) -> None:
             f"pass num_inference_steps={grid.steps}, or compile a schedule for "
             f"{len(sigmas) - 1} steps"
         )
-    pairs = list(pairwise(sigmas))
-    if not (all(a > b for a, b in pairs) or all(a < b for a, b in pairs)):
-        raise GridMismatchError(
-            "this run's noise levels are not strictly monotone: pass sigmas that are, or none"
-        )
+    check_monotone(sigmas)
     if grid.sigmas is None:
         return
     there = enumerate(zip(sigmas, grid.sigmas, strict=True))
@@ -204,4 +213,17 @@ def check_grid(schedule: Schedule, sigmas: Sequence[float]) -> None:
             f"{grid.sigmas[step]:.4f}, {off:.4f} apart where {grid.tolerance:.4f} is allowed: "
             "use the size and the scheduler settings (shift) that the schedule was made for, "
             "or calibrate at these"
+        )
+
+
+def check_monotone(sigmas: Sequence[float]) -> None:
+    """Refuse noise levels that do not go strictly up or strictly down.
+
+    Raises:
+        GridMismatchError: They do neither.
+    """
+    pairs = list(pairwise(sigmas))
+    if not (all(a > b for a, b in pairs) or all(a < b for a, b in pairs)):
+        raise GridMismatchError(
+            "this run's noise levels are not strictly monotone: pass sigmas that are, or none"
         )

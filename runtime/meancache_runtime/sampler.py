@@ -1,20 +1,27 @@
 """What a scheduler's steps are: plain Euler ones, ones that a plan can replace, or neither."""
 
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
 
 from .errors import UnsupportedSchedulerError
 
 EULER = "FlowMatchEulerDiscreteScheduler"
 HEUN = "FlowMatchHeunDiscreteScheduler"
+UNIPC = "UniPCMultistepScheduler"
 
 MULTISTEP = (
-    "UniPCMultistepScheduler",
+    UNIPC,
     "DPMSolverMultistepScheduler",
     "DPMSolverSinglestepScheduler",
     "DEISMultistepScheduler",
 )
 """Samplers of diffusers that follow a flow where their configuration says so."""
+
+NOISY = ("Ancestral", "LCM", "SDE", "SASolver", "SCM", "TCD", "DDPM", "HeliosDMD")
+"""Parts of the names of samplers that draw fresh noise in every step."""
 
 
 def replaced(scheduler: Any) -> str | None:
@@ -29,12 +36,14 @@ def replaced(scheduler: Any) -> str | None:
     cls = scheduler.__class__
     euler = next((base for base in cls.__mro__ if base.__name__ == EULER), None)
     if euler is not None and cls.step is getattr(euler, "step", None):
-        _check_deterministic(cls.__name__, stochastic_sampling(scheduler))
+        if getattr(scheduler.config, "stochastic_sampling", False):
+            raise _noisy(cls.__name__, "give it stochastic_sampling=False")
         return None
     if cls.__name__ not in (HEUN, *MULTISTEP):
+        if any(part in cls.__name__ for part in NOISY):
+            raise _noisy(cls.__name__, _use_euler())
         raise UnsupportedSchedulerError(
-            f"{cls.__name__} takes no steps that a plan could stand for: use "
-            f"pipe.scheduler = {EULER}.from_config(pipe.scheduler.config)"
+            f"{cls.__name__} takes no steps that a plan could stand for: {_use_euler()}"
         )
     config = scheduler.config
     if cls.__name__ != HEUN and not (
@@ -45,33 +54,120 @@ def replaced(scheduler: Any) -> str | None:
             f"this {cls.__name__} does not follow a flow: it needs use_flow_sigmas=True and "
             "prediction_type='flow_prediction'"
         )
-    _check_deterministic(cls.__name__, "sde" in str(getattr(config, "algorithm_type", "")))
+    if "sde" in str(getattr(config, "algorithm_type", "")):
+        raise _noisy(cls.__name__, "give it an algorithm_type without 'sde'")
     return cls.__name__
 
 
-def stochastic_sampling(scheduler: Any) -> bool:
-    """Whether the Euler scheduler draws fresh noise in every step."""
-    return bool(getattr(scheduler.config, "stochastic_sampling", False))
+def _use_euler() -> str:
+    return f"use pipe.scheduler = {EULER}.from_config(pipe.scheduler.config)"
 
 
-def _check_deterministic(name: str, noisy: bool) -> None:
-    if noisy:
+def _noisy(name: str, fix: str) -> UnsupportedSchedulerError:
+    return UnsupportedSchedulerError(
+        f"this {name} draws fresh noise in each step, which cannot be cached: {fix}"
+    )
+
+
+def check_sampler(scheduler: Any, replaces: str | None) -> None:
+    """Refuse a sampler that is not the one whose trajectory a schedule was made for.
+
+    Args:
+        scheduler: A pipeline's scheduler.
+        replaces: The schedule's ``grid.replaces``.
+
+    Raises:
+        UnsupportedSchedulerError: Another sampler, or one that no schedule can follow.
+    """
+    here = replaced(scheduler)
+    if here == replaces:
+        return
+    if replaces is None:
         raise UnsupportedSchedulerError(
-            f"this {name} draws fresh noise in every step, which cannot be cached: give it "
-            "stochastic_sampling=False, or an algorithm_type without 'sde'"
+            f"the schedule was made for the plain Euler steps of {EULER}, this pipeline samples "
+            f"with {here}: {_use_euler()}, or calibrate with {here} for a schedule that takes its "
+            "steps"
         )
+    raise UnsupportedSchedulerError(
+        f"the schedule was made for {replaces} and takes its steps in its place, this pipeline "
+        f"samples with {scheduler.__class__.__name__}: use pipe.scheduler = "
+        f"{replaces}.from_config(pipe.scheduler.config, …) as calibrated, or calibrate with "
+        f"{scheduler.__class__.__name__}"
+    )
 
 
-def run_sigmas(scheduler: Any) -> tuple[float, ...]:
+def first_index(scheduler: Any) -> int | None:
+    """Where in ``scheduler.sigmas`` the coming step starts; None if its timestep will tell."""
+    return scheduler.begin_index if scheduler.step_index is None else scheduler.step_index
+
+
+def run_sigmas(scheduler: Any, first: int | None = None) -> tuple[float, ...]:
     """The noise levels of the coming run, from its first step on, each once.
 
     Heun's scheduler lists a level twice where it evaluates the denoiser twice.
+
+    Args:
+        scheduler: A scheduler whose timesteps are set.
+        first: Index of the first step in ``scheduler.sigmas``; what the scheduler says (and 0
+            if it does not) by default.
     """
-    first = scheduler.step_index or scheduler.begin_index or 0
-    levels = scheduler.sigmas[first:].tolist()
+    if first is None:
+        first = first_index(scheduler) or 0
+    levels: list[float] = scheduler.sigmas[first:].tolist()
+    if scheduler.__class__.__name__ != HEUN:
+        return tuple(levels)
     return (*(a for a, b in pairwise(levels) if a != b), levels[-1])
 
 
 def is_inner(scheduler: Any, index: int) -> bool:
     """Whether the loop's iteration ``index`` stays at its noise level: a stage inside a step."""
+    if scheduler.__class__.__name__ != HEUN:
+        return False
     return bool(scheduler.sigmas[index] == scheduler.sigmas[index + 1])
+
+
+class Stepped(NamedTuple):
+    """What a replaced ``scheduler.step`` returns, with ``return_dict`` and without."""
+
+    prev_sample: Tensor
+
+
+def take(scheduler: Any, velocity: Tensor, sample: Tensor) -> Stepped:
+    """Take the step in a sampler's place: ``z + (σᵢ₊₁ − σᵢ)·û``, in float32 at least.
+
+    Args:
+        scheduler: The sampler; its ``step_index`` i is known.
+        velocity: û.
+        sample: z, of û's shape.
+
+    Returns:
+        z at σᵢ₊₁, of the dtype that the sampler's own step gives.
+    """
+    i = scheduler.step_index
+    wide = torch.promote_types(torch.promote_types(sample.dtype, velocity.dtype), torch.float32)
+    h = scheduler.sigmas[i + 1] - scheduler.sigmas[i]
+    moved = sample.to(wide) + h * velocity.to(wide)
+    return Stepped(moved.to(_dtype(scheduler, velocity, sample)))
+
+
+def _dtype(scheduler: Any, velocity: Tensor, sample: Tensor) -> torch.dtype:
+    """What the sampler's own step returns; see the casts at the end of each ``step``."""
+    match scheduler.__class__.__name__:
+        case name if name == UNIPC:
+            return sample.dtype
+        case name if name == HEUN:
+            return velocity.dtype
+        case _:
+            return torch.promote_types(velocity.dtype, sample.dtype)
+
+
+def move_on(scheduler: Any) -> None:
+    """Count a step that was taken without the scheduler."""
+    scheduler._step_index += 1
+
+
+def find_start(scheduler: Any, timestep: Any) -> int:
+    """Where the coming step starts, found by its timestep if need be, as every ``step`` does."""
+    if scheduler.step_index is None:
+        scheduler._init_step_index(timestep)
+    return first_index(scheduler) or 0

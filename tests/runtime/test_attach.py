@@ -111,7 +111,7 @@ def test_bfloat16_history_is_kept_in_float32(tiny_flux):
     dtypes = set()
 
     def look(pipe, step, t, tensors):
-        machine = attachment._machine
+        machine = attachment._run.main.machine
         dtypes.update(tensor.dtype for tensor in machine._fresh.values())
         return tensors
 
@@ -182,7 +182,7 @@ def test_an_exception_leaves_nothing_behind(tiny_flux, place, at_call):
             run(tiny_flux, output_type="pt")
     gc.collect()
     assert not any(velocity() is not None for velocity in velocities)
-    assert (attachment._machine, attachment._outputs, attachment._owner) == (None, [], None)
+    assert attachment._run is None
     assert torch.equal(run(tiny_flux), expected)
     attachment.detach()
     assert torch.equal(run(tiny_flux), run(tiny_flux))

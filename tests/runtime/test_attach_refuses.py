@@ -153,15 +153,19 @@ def test_a_transformer_swapped_in_mid_run(tiny_flux):
         run(tiny_flux, callback_on_step_end=swap)
 
 
-def test_a_run_from_mid_grid(tiny_flux):
+def test_a_run_from_mid_grid_of_another_grid(tiny_flux):
     pipe = FluxImg2ImgPipeline(**tiny_flux.components)
     pipe.set_progress_bar_config(disable=True)
-    options = call_options(2 * STEPS) | {"image": Image.new("RGB", (SIDE, SIDE)), "strength": 0.5}
-    with attach(pipe, by_hand.schedule(2 * STEPS, (0, 3))):
-        with pytest.raises(StepCountError, match="starts at step 8"), torch.no_grad():
-            pipe("a cat", **options)
-        with torch.no_grad():
-            pipe("a cat", **options | {"strength": 1.0})
+    options = call_options(2 * STEPS) | {"image": Image.new("RGB", (SIDE, SIDE)), "strength": 0.25}
+    calls = []
+    tiny_flux.transformer.register_forward_hook(lambda *_: calls.append(1))
+    with (
+        attach(pipe, PLAN),
+        pytest.raises(StepCountError, match=r"starts at step 12.*takes 4 steps.*calibrate"),
+        torch.no_grad(),
+    ):
+        pipe("a cat", **options)
+    assert calls == []
 
 
 def test_a_shared_scheduler_used_in_mid_run(tiny_flux):

@@ -1,0 +1,114 @@
+"""One scheduler's way along a plan: its own step machine, and steps taken with û."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from .binding import BoundPlan
+from .entry import check_some_entry, find_entry
+from .errors import StepCountError
+from .replay import Replay
+from .sampler import Stepped, find_start, first_index, is_inner, move_on, take
+from .schedule import Plan, Schedule
+
+Bind = Callable[[Plan, Sequence[float]], BoundPlan]
+
+
+class Channel:
+    """Follows a plan with one scheduler through one run.
+
+    A loop *iteration* is a sampler step, or a stage inside one (Heun's second evaluation), which
+    a plan has no use for: the denoiser is not due there and the latents stay as they are.
+
+    Attributes:
+        scheduler: The scheduler itself.
+        machine: The step machine; None until the run's start is known.
+        start: The schedule's step that the run begins with.
+        iteration: Loop iterations taken.
+    """
+
+    def __init__(self, scheduler: Any, schedule: Schedule, plan: Plan, bind: Bind) -> None:
+        self.scheduler = scheduler
+        self.machine: Replay | None = None
+        self.start = 0
+        self.iteration = 0
+        self._schedule, self._plan, self._bind = schedule, plan, bind
+        self._first = 0
+        self._inner: frozenset[int] = frozenset()
+        self._own_steps = True
+
+    @property
+    def knots(self) -> tuple[int, ...] | None:
+        """The steps at which the denoiser runs; None until the run's start is known."""
+        return None if self.machine is None else self.machine.plan.knots
+
+    @property
+    def inner(self) -> bool:
+        """Whether this iteration is a stage inside a step."""
+        return self.iteration in self._inner
+
+    @property
+    def due(self) -> bool:
+        """Whether the denoiser must run in this iteration; the first one always is a knot."""
+        if self.machine is None:
+            return True
+        if self.inner:
+            return self._own_steps
+        return self.machine.due
+
+    def prepare(self) -> None:
+        """Before a denoiser call: refuse a run that the schedule was not made for.
+
+        Raises:
+            StepCountError: Another number of steps, or a start that is not on the schedule's grid.
+            GridMismatchError: Other noise levels.
+        """
+        if self.machine is not None:
+            return
+        first = first_index(self.scheduler)
+        if first is None:
+            check_some_entry(self._schedule, self._plan, self.scheduler)
+        else:
+            self._begin(first)
+
+    def _begin(self, first: int) -> None:
+        entry = find_entry(self._schedule, self._plan, self.scheduler, first)
+        bound = self._bind(entry.plan, entry.sigmas)
+        self.machine, self.start, self._first = Replay(bound), entry.start, first
+        count = len(self.scheduler.sigmas) - 1 - first
+        self._inner = frozenset(i for i in range(count) if is_inner(self.scheduler, first + i))
+        self._own_steps = self._schedule.grid.replaces is None or _changes_nothing(bound)
+
+    def step(self, model_output: Any, timestep: Any, sample: Any, *args: Any, **kwargs: Any) -> Any:
+        """In place of ``scheduler.step``: take the guided velocity, step with û.
+
+        Raises:
+            StepCountError: The scheduler is elsewhere than the plan.
+            StepCountError, GridMismatchError: As :meth:`prepare`.
+        """
+        if self.machine is None:
+            self._begin(find_start(self.scheduler, timestep))
+        assert self.machine is not None
+        velocity = model_output if self.inner else self.machine.advance(model_output)
+        if self._own_steps:
+            result = self.scheduler.step(velocity, timestep, sample, *args, **kwargs)
+        else:
+            find_start(self.scheduler, timestep)
+            result = Stepped(sample) if self.inner else take(self.scheduler, velocity, sample)
+            move_on(self.scheduler)
+        self.iteration += 1
+        self._check_in_step()
+        return result
+
+    def _check_in_step(self) -> None:
+        here, expected = self.scheduler.step_index, self._first + self.iteration
+        if here not in (None, expected):
+            raise StepCountError(
+                f"the scheduler is at step {here} of its grid where the plan is at step "
+                f"{expected}: start runs at the step that the scheduler was told, and let no "
+                "other pipeline use this scheduler meanwhile"
+            )
+
+
+def _changes_nothing(plan: BoundPlan) -> bool:
+    """Whether the denoiser runs at every step and its velocity is used as it is."""
+    return len(plan.knots) == plan.steps and all(map(plan.is_plain, range(plan.steps)))

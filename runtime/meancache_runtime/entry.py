@@ -1,0 +1,87 @@
+"""Where a run enters a schedule: at its first step, or in mid-grid as image-to-image does."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .binding import enter
+from .errors import GridMismatchError, MismatchError, StepCountError
+from .replay import check_grid, check_monotone
+from .sampler import run_sigmas
+from .schedule import Grid, Plan, Schedule
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What one run follows.
+
+    Attributes:
+        plan: The schedule's plan, or its end.
+        sigmas: The run's own noise levels, from its first step on, each once.
+        start: The schedule's step that the run begins with.
+    """
+
+    plan: Plan
+    sigmas: tuple[float, ...]
+    start: int
+
+
+def find_entry(schedule: Schedule, plan: Plan, scheduler: Any, first: int) -> Entry:
+    """Match a run's noise levels with the schedule's grid.
+
+    Args:
+        schedule: What the run is to follow.
+        plan: The plan chosen from it.
+        scheduler: The run's scheduler, its timesteps set.
+        first: Index in ``scheduler.sigmas`` of the run's first step.
+
+    Raises:
+        StepCountError: Another number of steps than the schedule, or a start in mid-grid that
+            is not on the schedule's grid.
+        GridMismatchError: As many steps as the schedule, on other noise levels.
+    """
+    sigmas = run_sigmas(scheduler, first)
+    grid, steps = schedule.grid, len(sigmas) - 1
+    if steps < grid.steps and _is_end(grid, sigmas, scheduler, first):
+        check_monotone(sigmas)
+        start = grid.steps - steps
+        return Entry(enter(plan, start), sigmas, start)
+    if steps != grid.steps and first:
+        raise StepCountError(
+            f"this run starts at step {first} of its grid and takes {steps} steps (as "
+            f"image-to-image does), which is no end of the schedule's grid of {grid.steps} steps: "
+            f"pass num_inference_steps={grid.steps} on the schedule's noise levels, calibrate for "
+            "this use, or run without the schedule"
+        )
+    check_grid(schedule, sigmas)
+    return Entry(plan, sigmas, 0)
+
+
+def _is_end(grid: Grid, sigmas: Sequence[float], scheduler: Any, first: int) -> bool:
+    """Whether a shorter run's noise levels are the last ones of the schedule's grid."""
+    if grid.sigmas is None:
+        return first > 0 and len(run_sigmas(scheduler, 0)) - 1 == grid.steps
+    end = grid.sigmas[-len(sigmas) :]
+    nearest = min(grid.sigmas, key=lambda sigma: abs(sigma - sigmas[0]))
+    off = max(abs(a - b) for a, b in zip(sigmas, end, strict=True))
+    return nearest == end[0] and off <= grid.tolerance
+
+
+def check_some_entry(schedule: Schedule, plan: Plan, scheduler: Any) -> None:
+    """Refuse a run, of which only the first timestep will tell the start, that fits nowhere.
+
+    Raises:
+        StepCountError: As :func:`find_entry`, for a run that starts at its first noise level.
+        GridMismatchError: Likewise.
+    """
+    starts = 1 if schedule.grid.sigmas is None else len(scheduler.sigmas) - 1
+    refusal: MismatchError | None = None
+    for first in range(starts):
+        try:
+            find_entry(schedule, plan, scheduler, first)
+        except (StepCountError, GridMismatchError) as error:
+            refusal = refusal or error
+        else:
+            return
+    if refusal is not None:
+        raise refusal
