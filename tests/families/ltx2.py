@@ -126,7 +126,7 @@ PENDING = (
     Case(
         "LTX2ImageToVideoPipeline",
         lambda: seeded(lambda: _pipeline(LTX2ImageToVideoPipeline)),
-        lambda steps: {**_call(steps), "image": picture(SIDE), "crf": 0},
+        lambda steps: {**_call(steps), "image": picture(SIDE), "image_crf": 0},
         FAMILY,
         branches=3,
         note="the first frame is given, and the schedule moves the others",
