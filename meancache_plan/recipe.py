@@ -12,9 +12,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from meancache_plan import catalog
 from meancache_plan.artifact import Pixels, Real, Schedule, Text
 from meancache_plan.errors import InputError
+from meancache_plan.image_file import read_picture
 
 DType = Literal["float32", "bfloat16", "float16"]
-Seeds = Annotated[str, Field(pattern=r"^\d+(-\d+)?(,\d+(-\d+)?)*$")]
+Numbers = Annotated[str, Field(pattern=r"^\d{1,9}(-\d{1,9})?(,\d{1,9}(-\d{1,9})?)*$")]
+Count = Annotated[int, Field(ge=1, le=1_000_000)]
 
 
 OURS = {"prompt", "num_inference_steps", "generator", "output_type", "callback_on_step_end"}
@@ -27,14 +29,14 @@ LONGEST_RANGE = 100_000
 class Recipe(BaseModel):
     """What fixes a model's samples; every command line option overrides its field.
 
-    ``guidance_argument`` names the pipeline argument that ``guidance`` goes to, and ``call``
-    holds further arguments of the pipeline's call.
+    ``calibration/models/README.md`` says what each field means.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     model: Text | None = None
     revision: Text | None = None
+    pipeline: Text | None = None
     steps: Annotated[int, Field(ge=2, le=1000)] = 50
     height: Pixels | None = None
     width: Pixels | None = None
@@ -43,19 +45,37 @@ class Recipe(BaseModel):
     guidance: Real | None = None
     negative_prompt: str | None = None
     call: dict[str, str | int | float | bool] = {}
+    images: dict[Text, Text] = {}
     dtype: DType = "bfloat16"
+    branches: Annotated[int, Field(ge=1, le=16)] = 1
+    latent_shape: Annotated[tuple[Count, ...], Field(min_length=1)] | None = None
     prompts: str = "images"
     heldout_prompts: str = "images-heldout"
-    seeds: Seeds = "0-4"
-    heldout_seeds: Seeds = "1000"
+    seeds: Numbers = "0-4"
+    heldout_seeds: Numbers = "1000"
+    budgets: Numbers | None = None
 
-    @field_validator("call")
+    @field_validator("call", "images")
     @classmethod
-    def _leave_ours(cls, call: dict[str, Any]) -> dict[str, Any]:
+    def _leave_ours(cls, table: dict[str, Any]) -> dict[str, Any]:
         """Refuse arguments that every sample sets for itself."""
-        for name in OURS & call.keys():
-            raise ValueError(f"{name} is set for every sample: take it out of [call]")
-        return call
+        for name in OURS & table.keys():
+            raise ValueError(f"{name} is set for every sample: take it out")
+        return table
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        """Refuse budgets that the steps do not allow, and what is no picture."""
+        if self.budgets is not None:
+            numbers = parse_numbers(self.budgets, "budgets")
+            if not 1 <= numbers[0] <= numbers[-1] <= self.steps:
+                allowed = f"{self.steps} steps allow 1 to {self.steps}"
+                raise ValueError(f"budgets {self.budgets!r}: {allowed}")
+        for name in self.images.keys() & self.call.keys():
+            raise ValueError(f"{name} is in [call] and in [images]: give it once")
+        for file in self.images.values():
+            read_picture(Path(file))
+        return self
 
     @model_validator(mode="after")
     def _keep_apart(self) -> Self:
@@ -96,18 +116,44 @@ def find_recipe(model: str, name: str | None) -> Recipe:
 
 
 def load_recipe(file: Path) -> Recipe:
-    """Read a recipe. Raises InputError with the file, the field and the reason."""
+    """Read a recipe; its pictures lie beside it, or where their absolute paths say.
+
+    Raises:
+        InputError: The file is no recipe; names the file, the field and the reason.
+    """
     try:
-        return Recipe.model_validate(tomllib.loads(file.read_text(encoding="utf-8")))
+        content = tomllib.loads(file.read_text(encoding="utf-8"))
+        return Recipe.model_validate(_beside(file, content))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise InputError(f"{file}: not a readable TOML file ({error})") from error
     except ValidationError as error:
         raise InputError(f"{file}: {_reason(error)}") from error
 
 
+def _beside(file: Path, content: dict[str, Any]) -> dict[str, Any]:
+    """The recipe's content with its pictures' paths made absolute."""
+    images = content.get("images")
+    if not isinstance(images, dict):
+        return content
+    folder = file.resolve().parent
+    found = {k: str(folder / v) if isinstance(v, str) else v for k, v in images.items()}
+    return {**content, "images": found}
+
+
 def override(recipe: Recipe, **options: Any) -> Recipe:
-    """A copy of the recipe with every option that is not None put in its field's place."""
+    """A copy of the recipe with every option that is not None put in its field's place.
+
+    What the recipe says of other steps or sizes than these goes: its budgets, its latents' shape.
+
+    Raises:
+        InputError: A value is not valid; names the field and the reason.
+    """
     given = {key: value for key, value in options.items() if value is not None}
+    changed = {key for key, value in given.items() if value != getattr(recipe, key)}
+    if "steps" in changed:
+        given = {"budgets": None, **given}
+    if changed & {"height", "width", "frames"}:
+        given = {"latent_shape": None, **given}
     try:
         return Recipe.model_validate({**recipe.model_dump(), **given})
     except ValidationError as error:

@@ -1,11 +1,15 @@
 """The arguments of a pipeline's call, for one sample or for a batch of them."""
 
+import inspect
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
+from PIL import Image
 
+from meancache_plan.image_file import name_and_digest, read_picture
 from meancache_plan.recipe import Recipe
 
 TEXT = re.compile(r"(negative_)?prompt(_\d)?")
@@ -13,7 +17,26 @@ TEXT = re.compile(r"(negative_)?prompt(_\d)?")
 
 
 def arguments(recipe: Recipe) -> dict[str, Any]:
-    """The pipeline's keyword arguments that a recipe fixes; what it leaves open is not passed."""
+    """The pipeline's keyword arguments that a recipe fixes; what it leaves open is not passed.
+
+    Raises:
+        InputError: A picture cannot be read.
+    """
+    pictures = {name: read_picture(Path(file)) for name, file in recipe.images.items()}
+    return _plain(recipe) | pictures
+
+
+def described(recipe: Recipe) -> dict[str, Any]:
+    """The same, sorted, as a profile holds them: a picture by its file's name and SHA-256.
+
+    Raises:
+        InputError: A picture cannot be read.
+    """
+    pictures = {name: name_and_digest(Path(file)) for name, file in recipe.images.items()}
+    return dict(sorted((_plain(recipe) | pictures).items()))
+
+
+def _plain(recipe: Recipe) -> dict[str, Any]:
     fixed = {
         "height": recipe.height,
         "width": recipe.width,
@@ -24,12 +47,28 @@ def arguments(recipe: Recipe) -> dict[str, Any]:
     return {k: v for k, v in fixed.items() if v is not None} | dict(recipe.call)
 
 
-def repeated(fixed: dict[str, Any], count: int) -> dict[str, Any]:
-    """The arguments of a batched call: a text that goes beside the prompt goes with each one."""
-    return {
-        name: [value] * count if isinstance(value, str) and TEXT.fullmatch(name) else value
-        for name, value in fixed.items()
-    }
+def takes_strength(pipe: Any) -> bool:
+    """Whether a pipeline starts from a picture, which its ``strength`` says: img2img, inpaint."""
+    return "strength" in inspect.signature(type(pipe).__call__).parameters
+
+
+def repeated(fixed: dict[str, Any], count: int, *, pictures: bool = False) -> dict[str, Any]:
+    """The arguments of a batched call: a text that goes beside the prompt goes with each one.
+
+    Args:
+        fixed: The arguments of one sample's call.
+        count: Samples of the batch.
+        pictures: Give each sample a picture of its own, as pipelines with ``strength`` need it,
+            who draw its latents with the sample's generator. Others share one among all
+            samples; several are to them several pictures for each sample.
+    """
+
+    def each(name: str, value: Any) -> Any:
+        text = isinstance(value, str) and TEXT.fullmatch(name)
+        own = pictures and isinstance(value, Image.Image)
+        return [value] * count if text or own else value
+
+    return {name: each(name, value) for name, value in fixed.items()}
 
 
 def generators(seed: int | Sequence[int]) -> Any:

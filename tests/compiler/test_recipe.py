@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
-from meancache_plan import catalog
 from meancache_plan.artifact import Generation, Grid, HoldInterval, Plan, Schedule
 from meancache_plan.errors import InputError
 from meancache_plan.recipe import (
@@ -18,14 +18,6 @@ from meancache_plan.recipe import (
     parse_numbers,
     read_prompts,
 )
-
-
-@pytest.mark.parametrize("name", ["reference", "flux.1-dev", "qwen-image", "hunyuan-video"])
-def test_every_bundled_recipe_is_valid_and_found_by_its_model(name: str) -> None:
-    recipe = load_recipe(catalog.recipe_files()[name])
-    assert recipe.model is not None
-    assert find_recipe(recipe.model, None) == find_recipe("anything", name) == recipe
-    assert recipe.steps == 50
 
 
 def test_the_default_set_is_fifty_prompts_by_five_seeds() -> None:
@@ -50,7 +42,8 @@ def test_prompts_may_not_serve_both_fitting_and_judging(tmp_path: Path) -> None:
 
 def test_options_override_only_what_they_name() -> None:
     recipe = find_recipe("reference", None)
-    assert override(recipe, steps=30, guidance=None) == recipe.model_copy(update={"steps": 30})
+    changed = recipe.model_copy(update={"guidance": 3.0})
+    assert override(recipe, guidance=3.0, dtype=None) == changed
 
 
 def test_a_schedule_s_settings_are_followed() -> None:
@@ -68,6 +61,26 @@ def test_a_schedule_s_settings_are_followed() -> None:
     recipe = follow(Recipe(height=8, guidance=1.0), schedule)
     assert (recipe.steps, recipe.height, recipe.width, recipe.dtype) == (12, 32, 64, "float16")
     assert (recipe.guidance_argument, recipe.guidance) == ("true_cfg_scale", 7.0)
+
+
+def test_other_steps_and_sizes_drop_what_the_recipe_says_of_its_own() -> None:
+    recipe = find_recipe("reference", None)
+    assert (recipe.budgets, recipe.latent_shape) == ("8,10,11,13,16,20,25", (1, 16, 64))
+    same = override(recipe, steps=50, height=64, seeds="1")
+    assert same == recipe.model_copy(update={"seeds": "1"})
+    assert override(recipe, steps=6).budgets is None
+    assert override(recipe, steps=6).latent_shape == (1, 16, 64)
+    assert override(recipe, width=32).latent_shape is None
+    assert override(recipe, width=32).budgets == recipe.budgets
+
+
+def test_pictures_lie_beside_the_recipe_wherever_it_is_read_from(tmp_path: Path) -> None:
+    Image.new("L", (4, 4)).save(tmp_path / "a.png")
+    (tmp_path / "mine.toml").write_text(
+        f'images = {{ image = "a.png", mask_image = "{tmp_path}/a.png" }}'
+    )
+    images = load_recipe(tmp_path / "mine.toml").images
+    assert images == dict.fromkeys(("image", "mask_image"), str(tmp_path / "a.png"))
 
 
 @pytest.mark.parametrize(
@@ -112,6 +125,19 @@ def test_bad_prompt_files_are_refused(tmp_path: Path, content: bytes, reason: st
         ("guidance = nan", "guidance"),
         ("seeds = 'all'", "seeds"),
         ("prompts = 'no-such-list'", "no-such-list"),
+        ("budgets = 'few'", "budgets"),
+        ("budgets = '0,3'", "50 steps allow 1 to 50"),
+        ("steps = 9\nbudgets = '8-10'", "9 steps allow 1 to 9"),
+        ("budgets = '9-3'", "9-3 runs backwards: give 3-9"),
+        ("branches = 0", "branches"),
+        ("latent_shape = []", "latent_shape"),
+        ("latent_shape = [1, 0]", "latent_shape"),
+        ("images = { image = 'absent.png' }", "absent.png: no such picture"),
+        ("images = { image = 'bad.toml' }", "bad.toml: not readable as a picture"),
+        ("images = { image = 3 }", "images.image"),
+        ("images = 'a.png'", "images"),
+        ("images = { prompt = 'a.png' }", "prompt is set for every sample"),
+        ("call = { image = 1 }\nimages = { image = 'a.png' }", "in \\[call\\] and in \\[images\\]"),
     ],
 )
 def test_bad_recipes_are_refused_by_field(tmp_path: Path, content: str, reason: str) -> None:
