@@ -8,6 +8,7 @@ import typer
 from meancache_plan.cli.calibrate import calibrate, merge
 from meancache_plan.cli.evaluate import evaluate
 from meancache_plan.cli.generate import generate
+from meancache_plan.cli.report import report
 from meancache_plan.cli.show import show
 from meancache_plan.cli.solve import solve
 from meancache_plan.cli.tables import import_table
@@ -22,7 +23,7 @@ app = typer.Typer(
     help="Compile cache schedules for flow-matching pipelines: calibrate, solve, replay, prove.",
 )
 
-for command in (calibrate, merge, solve, import_table, evaluate, generate, show):
+for command in (calibrate, merge, solve, import_table, evaluate, generate, show, report):
     app.command()(command)
 
 

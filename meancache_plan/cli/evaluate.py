@@ -38,6 +38,9 @@ def evaluate(
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures.")] = None,
     plot: Annotated[Path | None, typer.Option(help="Draw quality against calls.")] = None,
     sheet: Annotated[Path | None, typer.Option(help="Write sample pictures.")] = None,
+    samples: Annotated[
+        Path | None, typer.Option(help="A folder for figures and every prompt's pictures.")
+    ] = None,
     lpips: Annotated[bool, typer.Option("--lpips", help="LPIPS too; needs its weights.")] = False,
     record: Annotated[bool, typer.Option("--record", help="Note it in the schedule.")] = False,
 ) -> None:
@@ -47,11 +50,13 @@ def evaluate(
     """
     from meancache_plan.artifact import load_schedule, save_schedule
     from meancache_plan.evaluate import judge
+    from meancache_plan.evaluate.samples import SampleFolder
     from meancache_plan.recipe import parse_numbers, read_prompts
     from meancache_plan.report.evaluation_view import evaluation_table, write_evaluation
 
     _check_outputs(json_file, schedule if record else None, pictures=(plot, sheet))
     plan = load_schedule(schedule)
+    folder = None if samples is None else SampleFolder(samples)
     budgets = None if budget is None else parse_numbers(budget, "--budget")
     options = {"heldout_prompts": prompts, "heldout_seeds": seeds}
     source = load_pipeline(model, recipe, options, device, offload, plan)
@@ -65,10 +70,13 @@ def evaluate(
             rivals={path.stem: load_schedule(path) for path in against or []},
             lpips=lpips,
             shots=SHEET_ROWS if sheet else 0,
+            witness=folder.keep if folder is not None else lambda shot: None,
             progress=watch("evaluating"),
         )
     display(evaluation_table(result))
     write_evaluation(result, json_file=json_file, plot=plot, sheet=sheet)
+    if folder is not None:
+        folder.finish(result)
     if record:
         save_schedule(judge.with_measured(plan, result), schedule)
 

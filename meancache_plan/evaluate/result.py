@@ -1,14 +1,17 @@
 """What an evaluation found: one row a method and budget, for tables, pictures and machines."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, InstanceOf
+from pydantic import BaseModel, ConfigDict, Field, InstanceOf, ValidationError
 
 from meancache_plan.artifact import ModelIdentity
+from meancache_plan.errors import InputError
 from meancache_plan.latents import CEILING as CEILING
+from meancache_plan.wording import first_reason
 
 METHODS = ("full", "plan", "uniform-hold", "uniform-adams", "fewer-steps")
 """What every evaluation compares; rival schedules come under names of their own."""
@@ -125,3 +128,16 @@ class Evaluation(_Strict):
     def to_json(self) -> str:
         """The evaluation for machines: one JSON object, its ``rows`` a list of flat records."""
         return self.model_dump_json(indent=2) + "\n"
+
+
+def load_evaluation(file: Path) -> Evaluation:
+    """Read what :meth:`Evaluation.to_json` gave. Raises InputError with the place and reason."""
+    try:
+        return Evaluation.model_validate_json(file.read_bytes())
+    except OSError as error:
+        raise InputError(
+            f"{file}: cannot be read ({error.strerror}); "
+            "make it with `meancache-plan evaluate --json FILE`"
+        ) from error
+    except ValidationError as error:
+        raise InputError(f"{file}: {first_reason(error, 'evaluation')}") from error

@@ -1,0 +1,48 @@
+"""``report``: a schedule as one web page."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from meancache_plan.console import say
+
+
+def report(
+    schedule: Annotated[Path, typer.Argument(help="The schedule to show.")] = Path("schedule.json"),
+    profile: Annotated[
+        Path | None, typer.Option(help="What calibrate wrote; adds the heat map of deviations.")
+    ] = None,
+    samples: Annotated[
+        Path | None,
+        typer.Option(help="Folder of `evaluate --samples`; adds figures and pictures."),
+    ] = None,
+    evaluation: Annotated[
+        Path | None, typer.Option(help="Figures of `evaluate --json`, if not the folder's own.")
+    ] = None,
+    output: Annotated[Path, typer.Option("-o", "--output")] = Path("report.html"),
+) -> None:
+    """Write one HTML file that shows all plans of a schedule, what they cost and how good they are.
+
+    It needs no network and no other file. What is not given is left out, and said so.
+
+    Example: `meancache-plan report schedule.json --samples judged -o report.html`
+    """
+    from meancache_plan.artifact import load_schedule
+    from meancache_plan.evaluate.result import load_evaluation
+    from meancache_plan.evaluate.samples import FIGURES, load_samples
+    from meancache_plan.profile import load_profile
+    from meancache_plan.report.html import check_output, write_report
+
+    check_output(output)
+    if evaluation is None and samples is not None and (samples / FIGURES).is_file():
+        evaluation = samples / FIGURES
+    size = write_report(
+        load_schedule(schedule),
+        output,
+        profile=None if profile is None else load_profile(profile),
+        evaluation=None if evaluation is None else load_evaluation(evaluation),
+        samples=None if samples is None else load_samples(samples),
+        name=schedule.name,
+    )
+    say(f"{output}: {size / 1e6:.1f} MB; open it in a browser")

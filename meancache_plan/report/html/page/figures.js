@@ -1,0 +1,116 @@
+// What was measured at the current budget: a sentence, tiles, and the alternatives.
+
+const NAMES = {
+  plan: "this plan",
+  "uniform-hold": "uniform knots, hold",
+  "uniform-adams": "uniform knots, Adams",
+  "fewer-steps": "simply fewer steps",
+};
+const nameOf = (method) => NAMES[method] ?? method;
+
+function startFigures() {
+  if (data.figures === null) {
+    show("quality-h", "Measured quality");
+    const words = "No quality is known: nobody has replayed these plans on held-out prompts.";
+    byId("quality").replaceChildren(byId("quality-h"), missing(words, data.remedies.evaluation));
+    onPlan(() => show("verdict", words));
+    return;
+  }
+  show("table", allFigures());
+  onPlan(() => {
+    const row = rowOf("plan", plan().budget);
+    show("verdict", ...verdict(row));
+    show("tiles", row ? tiles(row) : el("p", { class: "missing" }, "This budget was not measured."));
+    show("rivals-h", `At budget ${plan().budget}`);
+    show("rivals", rivals());
+  });
+}
+
+const strong = (text) => el("strong", {}, text);
+
+function verdict(row) {
+  if (!row) return [`Budget ${plan().budget} was not measured.`];
+  if (row.same) return ["This plan makes the very samples that all steps make."];
+  const metric = data.figures.metrics[0];
+  const found = [
+    strong(`${fixed(row.speedup, 2)}× faster`),
+    " than all ", String(data.steps), " steps, with pictures at ",
+    strong(withUnit(row.quality[metric.key].mean, metric)),
+    " PSNR against theirs",
+  ];
+  const fewer = rowOf("fewer-steps", plan().budget);
+  if (fewer) {
+    found.push("; simply running fewer steps gives ", withUnit(fewer.quality[metric.key].mean, metric));
+  }
+  return [...found, "."];
+}
+
+function tiles(row) {
+  const quality = data.figures.metrics.map((metric) => tile(metric, row.quality[metric.key], row.same));
+  const full = data.figures.full;
+  const cost = [el("p", { class: "value" }, `${fixed(row.speedup, 2)}×`)];
+  cost.push(el("p", { class: "small" }, `${fixed(plan().theory, 2)}× by count`));
+  if (full) {
+    cost.push(el("p", { class: "small" }, `${row.calls} of ${full.calls} denoiser calls`));
+    cost.push(el("p", { class: "small" }, `${fixed(row.seconds, 2)} s of ${fixed(full.seconds, 2)} s`));
+  }
+  return [
+    el("div", { class: "tile lead", "data-figure": "speedup" }, el("h3", {}, "Speed-up"), cost),
+    ...quality,
+  ];
+}
+
+function tile(metric, figure, same) {
+  const parts = [el("h3", {}, metric.label)];
+  const value = same && metric.unit ? "identical" : withUnit(figure.mean, metric);
+  parts.push(el("p", { class: "value" }, value));
+  if (figure.low !== undefined) {
+    const bounds = `${fixed(figure.low, metric.digits)} to ${fixed(figure.high, metric.digits)}`;
+    parts.push(el("p", { class: "small" }, `95 % ${bounds}`));
+    if (figure.decile !== null) {
+      parts.push(el("p", { class: "small" }, `worst tenth ${fixed(figure.decile, metric.digits)}`));
+    }
+    parts.push(el("p", { class: "small" }, `worst sample ${fixed(figure.worst, metric.digits)}`));
+  }
+  return el("div", { class: "tile", "data-figure": metric.key }, parts);
+}
+
+function rivals() {
+  const rows = data.figures.rows.filter((row) => row.budget === plan().budget);
+  if (rows.length < 2) {
+    return missing("No alternative was measured beside this plan.", data.remedies.evaluation);
+  }
+  const metric = data.figures.metrics[0];
+  const last = data.figures.metrics.find((entry) => entry.key === "ssim") ?? metric;
+  const lines = rows.map((row) => ({
+    kind: row.method === "plan" ? "ours" : null,
+    cells: [
+      nameOf(row.method),
+      row.same ? "same" : fixed(row.quality[metric.key].mean, metric.digits),
+      row.same ? "–" : fixed(row.quality[metric.key].worst, metric.digits),
+      fixed(row.quality[last.key].mean, 3),
+      row.seconds === null ? "–" : fixed(row.seconds, 2),
+    ],
+  }));
+  return table(["method", "PSNR, dB", "worst", "SSIM", "seconds"], lines, "Pictures against those of all steps");
+}
+
+function allFigures() {
+  const metrics = data.figures.metrics;
+  const figure = (row, metric) => {
+    const { mean, low, high } = row.quality[metric.key];
+    if (row.same && metric.unit) return "same";
+    const bounds = low === undefined ? "" : ` (${fixed(low, metric.digits)}–${fixed(high, metric.digits)})`;
+    return fixed(mean, metric.digits) + bounds;
+  };
+  const lines = data.figures.rows.map((row) => ({
+    kind: row.method === "plan" ? "ours" : null,
+    cells: [
+      nameOf(row.method), String(row.budget), String(row.calls),
+      ...metrics.map((metric) => figure(row, metric)),
+      row.seconds === null ? "–" : fixed(row.seconds, 2), `${fixed(row.speedup, 2)}×`,
+    ],
+  }));
+  const headings = ["method", "budget", "calls", ...metrics.map((m) => m.label), "seconds", "speed-up"];
+  return table(headings, lines, "Means, and in brackets their 95 % intervals");
+}

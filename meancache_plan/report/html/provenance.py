@@ -1,0 +1,72 @@
+"""Where a schedule and its figures come from, as names and values."""
+
+from meancache_plan.artifact import Generation, ModelIdentity, Provenance, Schedule
+from meancache_plan.evaluate.result import Evaluation
+from meancache_plan.pruning import pruned_notes
+from meancache_plan.report.reliability_view import schedule_facts
+
+Facts = list[tuple[str, str]]
+
+
+def provenance_data(schedule: Schedule, evaluation: Evaluation | None) -> Facts:
+    """Everything that tells this schedule and these figures from others; hashes in full."""
+    grid = schedule.grid
+    sigmas = "any" if grid.sigmas is None else f"σ {grid.sigmas[0]:.4g} → {grid.sigmas[-1]:.4g}"
+    facts = _model(schedule.model)
+    facts.append(("grid", f"{grid.steps} steps, {sigmas}, tolerance {grid.tolerance:g}"))
+    if grid.replaces is not None:
+        facts.append(("in place of", f"the steps of {grid.replaces}"))
+    facts.append(("generation", generation_words(schedule.generation)))
+    if schedule.provenance is not None:
+        facts += _planning(schedule.provenance)
+    facts += [("left out", note) for note in pruned_notes(schedule)]
+    return facts if evaluation is None else facts + _judging(evaluation)
+
+
+def generation_words(made: Generation | None) -> str:
+    """Size, frames, dtype and guidance of the calibration samples."""
+    if made is None:
+        return "any"
+    size = [] if made.height is None else [f"{made.width} × {made.height} pixels"]
+    frames = [] if made.frames is None else [f"{made.frames} frames"]
+    guidance = [f"{name} {value:g}" for name, value in made.guidance.items()]
+    return ", ".join([*size, *frames, made.dtype, *guidance])
+
+
+def _model(model: ModelIdentity | None) -> Facts:
+    if model is None:
+        return [("model", "any")]
+    named = {
+        "model": model.id,
+        "revision": model.revision,
+        "denoiser": model.fingerprint,
+        "pipeline": model.pipeline,
+        "scheduler": model.scheduler,
+        "adapters": ", ".join(model.adapters),
+    }
+    return [(name, value) for name, value in named.items() if value]
+
+
+def _planning(made: Provenance) -> Facts:
+    planned = (
+        f"{made.planner} over {', '.join(made.predictors)}; metric {made.metric}, weighting "
+        f"{made.weighting}, {made.statistic} over samples, γ = {made.gamma:g}, edges up to "
+        f"{made.max_edge} steps"
+    )
+    return [
+        ("made by", made.tool),
+        ("planned by", planned),
+        ("profile", f"{made.profile}, {made.samples} samples"),
+        *schedule_facts(made.reliability).items(),
+    ]
+
+
+def _judging(evaluation: Evaluation) -> Facts:
+    versions = ", ".join(f"{name} {version}" for name, version in evaluation.versions.items())
+    seeds = ", ".join(map(str, evaluation.seeds))
+    return [
+        ("judged on", f"{evaluation.prompts} held-out prompts with seeds {seeds}"),
+        ("prompts", evaluation.prompts_sha256),
+        ("device", evaluation.device),
+        ("versions", versions),
+    ]

@@ -1,0 +1,115 @@
+"""Lines that a reader copies: how to replay a plan, and how to make what a page lacks."""
+
+import keyword
+import re
+import shlex
+from typing import Any
+
+from meancache_plan.artifact import Plan, Schedule
+from meancache_plan.catalog import REFERENCE
+from meancache_plan.recipe import Recipe, find_recipe
+
+ANY_MODEL = "YOUR/MODEL"
+"""Stands for the model where a schedule fits any."""
+
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+def usage_data(schedule: Schedule, name: str) -> list[dict[str, Any]]:
+    """Blocks of lines, each with a text a plan, in the plans' order.
+
+    Args:
+        schedule: Whose plans to use.
+        name: The schedule file's name, as it stands in the lines.
+    """
+    model = model_name(schedule)
+    file, source = shlex.quote(name), shlex.quote(model)
+    replay = [_python(schedule, plan, name) for plan in schedule.plans]
+    look = [
+        f"meancache-plan generate {source} --schedule {file} --budget {plan.budget} \\\n"
+        f'    --prompt "a red apple" --compare -o compare.png'
+        for plan in schedule.plans
+    ]
+    judge = [
+        f"meancache-plan evaluate {source} --schedule {file} --budget {plan.budget}"
+        for plan in schedule.plans
+    ]
+    return [
+        {"title": "Replay this plan: needs meancache-runtime and torch only", "texts": replay},
+        {"title": "See it on a prompt of yours", "texts": look},
+        {"title": "Judge it on held-out prompts", "texts": judge},
+    ]
+
+
+def remedies(schedule: Schedule, name: str) -> dict[str, str]:
+    """Commands that add what a page lacks: ``profile``, ``evaluation``, ``samples``."""
+    model, file = shlex.quote(model_name(schedule)), shlex.quote(name)
+    judge = f"meancache-plan evaluate {model} --schedule {file} --samples judged"
+    report = f"meancache-plan report {file} --samples judged -o report.html"
+    return {
+        "profile": (
+            f"meancache-plan calibrate {model} -o model.profile.safetensors\n"
+            f"meancache-plan report {file} --profile model.profile.safetensors -o report.html"
+        ),
+        "evaluation": f"{judge}\n{report}",
+        "samples": f"{judge}\n{report}",
+    }
+
+
+def model_name(schedule: Schedule) -> str:
+    """The model that the schedule names, as commands take it."""
+    return ANY_MODEL if schedule.model is None else schedule.model.id
+
+
+def _python(schedule: Schedule, plan: Plan, name: str) -> str:
+    model, made = schedule.model, schedule.generation
+    pipeline = _class_name(None if model is None else model.pipeline)
+    dtype = "float32" if made is None else made.dtype
+    half = dtype in ("bfloat16", "float16")
+    arguments = ",\n".join(f"        {line}" for line in _call(schedule))
+    return "\n".join(
+        [
+            *(["import torch"] if half else []),
+            f"from diffusers import {pipeline}",
+            "from meancache_runtime import attach, load_schedule",
+            "",
+            f"pipe = {pipeline}.from_pretrained({_source(schedule, dtype if half else None)})",
+            f"with attach(pipe, load_schedule({name!r}), budget={plan.budget}):",
+            f"    result = pipe(\n{arguments},\n    )",
+        ]
+    )
+
+
+def _source(schedule: Schedule, dtype: str | None) -> str:
+    """The arguments of ``from_pretrained``."""
+    model, name = schedule.model, model_name(schedule)
+    parts = [repr("calibration/reference" if name == REFERENCE else name)]
+    if model is not None and model.revision is not None and _COMMIT.fullmatch(model.revision):
+        parts.append(f"revision={model.revision!r}")
+    if dtype is not None:
+        parts.append(f"torch_dtype=torch.{dtype}")
+    return ", ".join(parts)
+
+
+def _call(schedule: Schedule) -> list[str]:
+    """The arguments of the pipeline's call: what the schedule fixes, and the recipe's own."""
+    recipe: Recipe = find_recipe(model_name(schedule), None)
+    named: dict[str, Any] = {"num_inference_steps": schedule.grid.steps}
+    if recipe.negative_prompt is not None:
+        named["negative_prompt"] = recipe.negative_prompt
+    if schedule.generation is not None:
+        made = schedule.generation
+        sizes = {"height": made.height, "width": made.width, "num_frames": made.frames}
+        named |= {key: value for key, value in sizes.items() if value is not None}
+        named |= {key: value for key, value in made.guidance.items() if _is_name(key)}
+    named |= recipe.call
+    return ['"a red apple"', *(f"{key}={value!r}" for key, value in named.items())]
+
+
+def _class_name(pipeline: str | None) -> str:
+    return pipeline if pipeline is not None and _is_name(pipeline) else "DiffusionPipeline"
+
+
+def _is_name(text: str) -> bool:
+    """Whether it may stand in code as a name; a file's text could be anything."""
+    return text.isascii() and text.isidentifier() and not keyword.iskeyword(text)

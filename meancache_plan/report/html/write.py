@@ -1,0 +1,106 @@
+"""Write the report of a schedule, from whatever is known of it."""
+
+from pathlib import Path
+from typing import Any
+
+from meancache_plan.artifact import Schedule
+from meancache_plan.errors import InputError
+from meancache_plan.evaluate.result import Evaluation
+from meancache_plan.evaluate.samples import Samples
+from meancache_plan.files import check_writable, write_atomically
+from meancache_plan.profile import Profile
+from meancache_plan.report.html.document import render
+from meancache_plan.report.html.figures import figure_data
+from meancache_plan.report.html.fit import check_evaluation, check_profile, check_samples
+from meancache_plan.report.html.heat import heat_data
+from meancache_plan.report.html.pictures import picture_data
+from meancache_plan.report.html.plans import plan_data
+from meancache_plan.report.html.provenance import generation_words, provenance_data
+from meancache_plan.report.html.usage import remedies, usage_data
+
+LIMIT = 5_000_000
+"""Bytes that a report stays under, pictures included."""
+
+
+def write_report(
+    schedule: Schedule,
+    path: Path,
+    *,
+    profile: Profile | None = None,
+    evaluation: Evaluation | None = None,
+    samples: Samples | None = None,
+    name: str = "schedule.json",
+) -> int:
+    """Write one HTML file that needs no other file and no network.
+
+    What is not given is named in the page, with the command that would add it.
+
+    Args:
+        schedule: Whose plans to show.
+        path: The HTML file.
+        profile: Adds the heat map of deviations.
+        evaluation: Adds figures beside those of the alternatives.
+        samples: Adds pictures; they are made coarser until the file is smaller than ``LIMIT``.
+        name: The schedule file's name, for the lines that a reader copies.
+
+    Returns:
+        The file's size in bytes.
+
+    Raises:
+        InputError: One of these does not belong to the schedule, a picture cannot be read, the
+            report would be too large, or ``path`` cannot be written.
+    """
+    check_output(path)
+    page = render(report_data(schedule, profile, evaluation, samples, name)).encode()
+    if len(page) >= LIMIT:
+        raise InputError(
+            f"{path}: the report would take {len(page)} bytes, more than {LIMIT}: give a schedule "
+            "with fewer budgets"
+        )
+    write_atomically(path, page)
+    return len(page)
+
+
+def check_output(path: Path) -> Path:
+    """Return ``path`` if a report can be written there. Raises InputError."""
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise InputError(f"{path}: a report is a web page: give a name that ends in .html")
+    check_writable(path)
+    return path
+
+
+def report_data(
+    schedule: Schedule,
+    profile: Profile | None,
+    evaluation: Evaluation | None,
+    samples: Samples | None,
+    name: str,
+) -> dict[str, Any]:
+    """Everything that the page shows, as JSON values."""
+    caution = None if profile is None else check_profile(schedule, profile)
+    if evaluation is not None:
+        check_evaluation(schedule, evaluation)
+    if samples is not None:
+        check_samples(schedule, samples, evaluation)
+    model = schedule.model
+    data: dict[str, Any] = {
+        "title": "Any model" if model is None else model.id,
+        "pipeline": None if model is None else model.pipeline,
+        "made": generation_words(schedule.generation),
+        "steps": schedule.grid.steps,
+        "sigmas": schedule.grid.sigmas,
+        "plans": plan_data(schedule),
+        "heat": None if profile is None else heat_data(profile),
+        "profiled": profile is not None,
+        "caution": caution,
+        "figures": figure_data(schedule, evaluation),
+        "judged": evaluation is not None,
+        "pictures": None,
+        "facts": provenance_data(schedule, evaluation),
+        "usage": usage_data(schedule, name),
+        "remedies": remedies(schedule, name),
+    }
+    if samples is not None:
+        spent = len(render(data).encode())
+        data["pictures"] = picture_data(samples, LIMIT - spent)
+    return data
