@@ -8,9 +8,12 @@ from diffusers import (
     AutoencoderKLHunyuanVideo,
     AutoencoderKLHunyuanVideo15,
     FlowMatchEulerDiscreteScheduler,
+    HunyuanSkyreelsImageToVideoPipeline,
     HunyuanVideo15ImageToVideoPipeline,
     HunyuanVideo15Pipeline,
     HunyuanVideo15Transformer3DModel,
+    HunyuanVideoFramepackPipeline,
+    HunyuanVideoFramepackTransformer3DModel,
     HunyuanVideoImageToVideoPipeline,
     HunyuanVideoPipeline,
     HunyuanVideoTransformer3DModel,
@@ -29,49 +32,79 @@ TEXT, GLYPH, SEEN = 16, 8, 12
 """Widths of the embeddings: of text, of a whole prompt or of its glyphs, of a picture."""
 
 
-def _text_to_video() -> Any:
-    pipe = HunyuanVideoPipeline(
-        transformer=_transformer(),
-        scheduler=FlowMatchEulerDiscreteScheduler(shift=7.0),
-        vae=None,
-        text_encoder=None,
-        tokenizer=None,
-        text_encoder_2=None,
-        tokenizer_2=None,
+_SIZES: dict[str, Any] = {
+    "out_channels": 4,
+    "num_attention_heads": 2,
+    "attention_head_dim": 8,
+    "num_layers": 1,
+    "num_single_layers": 1,
+    "num_refiner_layers": 1,
+    "patch_size": 1,
+    "text_embed_dim": TEXT,
+    "pooled_projection_dim": GLYPH,
+    "rope_axes_dim": (2, 2, 4),
+}
+
+
+def _pipeline(cls: type[Any], transformer: Any, **components: Any) -> Any:
+    return quiet(
+        cls(
+            transformer=transformer,
+            scheduler=FlowMatchEulerDiscreteScheduler(shift=7.0),
+            text_encoder=None,
+            tokenizer=None,
+            text_encoder_2=None,
+            tokenizer_2=None,
+            **components,
+        )
     )
-    return quiet(pipe)
+
+
+def _text_to_video() -> Any:
+    return _pipeline(HunyuanVideoPipeline, _transformer(), vae=None)
 
 
 def _image_to_video(condition: str) -> Any:
     channels = 9 if condition == "latent_concat" else 4
-    pipe = HunyuanVideoImageToVideoPipeline(
-        transformer=_transformer(channels, guidance_embeds=False, image_condition_type=condition),
-        scheduler=FlowMatchEulerDiscreteScheduler(shift=7.0),
-        vae=_vae(),
-        text_encoder=None,
-        tokenizer=None,
-        text_encoder_2=None,
-        tokenizer_2=None,
-        image_processor=None,
+    transformer = _transformer(channels, guidance_embeds=False, image_condition_type=condition)
+    return _pipeline(
+        HunyuanVideoImageToVideoPipeline, transformer, vae=_vae(), image_processor=None
     )
-    return quiet(pipe)
+
+
+def _skyreels() -> Any:
+    transformer = _transformer(8, guidance_embeds=False)
+    return _pipeline(HunyuanSkyreelsImageToVideoPipeline, transformer, vae=_vae())
+
+
+def _framepack() -> Any:
+    transformer = HunyuanVideoFramepackTransformer3DModel(
+        in_channels=4,
+        has_image_proj=True,
+        image_proj_dim=SEEN,
+        has_clean_x_embedder=True,
+        **{**_SIZES, "patch_size": 2},
+    )
+    return _pipeline(HunyuanVideoFramepackPipeline, transformer, vae=_vae(), **_eyes())
+
+
+def _eyes() -> dict[str, Any]:
+    vision = SiglipVisionConfig(
+        hidden_size=SEEN,
+        intermediate_size=SEEN,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        image_size=SIDE,
+        patch_size=8,
+    )
+    return {
+        "image_encoder": SiglipVisionModel(vision),
+        "feature_extractor": SiglipImageProcessor(size={"height": SIDE, "width": SIDE}),
+    }
 
 
 def _transformer(channels: int = 4, **options: Any) -> HunyuanVideoTransformer3DModel:
-    return HunyuanVideoTransformer3DModel(
-        in_channels=channels,
-        out_channels=4,
-        num_attention_heads=2,
-        attention_head_dim=8,
-        num_layers=1,
-        num_single_layers=1,
-        num_refiner_layers=1,
-        patch_size=1,
-        text_embed_dim=TEXT,
-        pooled_projection_dim=GLYPH,
-        rope_axes_dim=(2, 2, 4),
-        **options,
-    )
+    return HunyuanVideoTransformer3DModel(in_channels=channels, **_SIZES, **options)
 
 
 def _vae() -> AutoencoderKLHunyuanVideo:
@@ -98,26 +131,27 @@ def _call_with_image(steps: int) -> dict[str, Any]:
     return {**_call(steps), "image": picture(SIDE), "guidance_scale": 1.0}
 
 
+def _call_twice_with_image(steps: int) -> dict[str, Any]:
+    return {
+        **_call_with_image(steps),
+        **prompts("prompt_embeds", "negative_prompt_embeds", width=TEXT),
+        **masks("negative_prompt_attention_mask"),
+        "negative_pooled_prompt_embeds": noise(1, GLYPH, seed=8),
+        "true_cfg_scale": 6.0,
+    }
+
+
+def _call_sections(steps: int) -> dict[str, Any]:
+    large = {"height": 4 * SIDE, "width": 4 * SIDE}
+    return {**_call_with_image(steps), **large, "num_frames": 17, "latent_window_size": 3}
+
+
 def _text_to_video_15() -> Any:
-    pipe = HunyuanVideo15Pipeline(**_components_15("t2v"))
-    return quiet(pipe)
+    return quiet(HunyuanVideo15Pipeline(**_components_15("t2v")))
 
 
 def _image_to_video_15() -> Any:
-    vision = SiglipVisionConfig(
-        hidden_size=SEEN,
-        intermediate_size=SEEN,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        image_size=SIDE,
-        patch_size=8,
-    )
-    pipe = HunyuanVideo15ImageToVideoPipeline(
-        image_encoder=SiglipVisionModel(vision),
-        feature_extractor=SiglipImageProcessor(size={"height": SIDE, "width": SIDE}),
-        **_components_15("i2v"),
-    )
-    return quiet(pipe)
+    return quiet(HunyuanVideo15ImageToVideoPipeline(**_eyes(), **_components_15("i2v")))
 
 
 def _components_15(task: str) -> dict[str, Any]:
@@ -192,6 +226,13 @@ CASES = (
         note="the first frame is given, and the schedule moves the others",
     ),
     Case(
+        "HunyuanSkyreelsImageToVideoPipeline",
+        lambda: seeded(_skyreels),
+        _call_twice_with_image,
+        "SkyReels V1",
+        branches=2,
+    ),
+    Case(
         "HunyuanVideo15Pipeline",
         lambda: seeded(_text_to_video_15),
         _call_15_with_size,
@@ -206,4 +247,14 @@ CASES = (
         branches=2,
     ),
 )
-REFUSALS: tuple[Refusal, ...] = ()
+REFUSALS = (
+    Refusal(
+        "HunyuanVideoFramepackPipeline, several sections",
+        lambda: seeded(_framepack),
+        _call_sections,
+        "FramePack",
+        error="ReplayError",
+        match="all 8 steps are taken",
+        reason="it samples the video's sections one after another, in one call",
+    ),
+)
