@@ -11,6 +11,9 @@ from diffusers import (
     WanImageToVideoPipeline,
     WanPipeline,
     WanTransformer3DModel,
+    WanVACEPipeline,
+    WanVACETransformer3DModel,
+    WanVideoToVideoPipeline,
 )
 from transformers import CLIPImageProcessor, CLIPVisionConfig, CLIPVisionModel
 
@@ -42,19 +45,20 @@ def tiny_wan_vae(channels: int = CHANNELS) -> AutoencoderKLWan:
     )
 
 
+_SIZES: dict[str, Any] = {
+    "num_attention_heads": 2,
+    "attention_head_dim": 12,
+    "out_channels": CHANNELS,
+    "text_dim": WIDTH,
+    "freq_dim": 16,
+    "ffn_dim": 32,
+    "num_layers": 2,
+    "rope_max_seq_len": 32,
+}
+
+
 def _transformer(channels: int = CHANNELS, **options: Any) -> WanTransformer3DModel:
-    return WanTransformer3DModel(
-        num_attention_heads=2,
-        attention_head_dim=12,
-        in_channels=channels,
-        out_channels=CHANNELS,
-        text_dim=WIDTH,
-        freq_dim=16,
-        ffn_dim=32,
-        num_layers=2,
-        rope_max_seq_len=32,
-        **options,
-    )
+    return WanTransformer3DModel(in_channels=channels, **_SIZES, **options)
 
 
 def _euler() -> FlowMatchEulerDiscreteScheduler:
@@ -67,31 +71,33 @@ def _unipc() -> UniPCMultistepScheduler:
     )
 
 
+def _pipeline(cls: type[Any], scheduler: Any, **components: Any) -> Any:
+    return quiet(cls(scheduler=scheduler, text_encoder=None, tokenizer=None, **components))
+
+
 def _text_to_video(scheduler: Any, *, denoisers: int = 1, **options: Any) -> WanPipeline:
-    second = _transformer() if denoisers == 2 else None
-    return quiet(
-        WanPipeline(
-            transformer=_transformer(),
-            transformer_2=second,
-            scheduler=scheduler,
-            vae=None,
-            text_encoder=None,
-            tokenizer=None,
-            **options,
-        )
+    first, second = _transformer(), _transformer() if denoisers == 2 else None
+    return _pipeline(
+        WanPipeline, scheduler, transformer=first, transformer_2=second, vae=None, **options
     )
 
 
 def _image_to_video(scheduler: Any, **options: Any) -> WanImageToVideoPipeline:
-    return quiet(
-        WanImageToVideoPipeline(
-            scheduler=scheduler,
-            vae=tiny_wan_vae(),
-            text_encoder=None,
-            tokenizer=None,
-            **{"image_encoder": None, "image_processor": None, **options},
-        )
+    eyes = {"image_encoder": None, "image_processor": None}
+    return _pipeline(WanImageToVideoPipeline, scheduler, vae=tiny_wan_vae(), **{**eyes, **options})
+
+
+def _video_to_video() -> WanVideoToVideoPipeline:
+    return _pipeline(
+        WanVideoToVideoPipeline, _euler(), transformer=_transformer(), vae=tiny_wan_vae()
     )
+
+
+def _controlled() -> WanVACEPipeline:
+    transformer = WanVACETransformer3DModel(
+        in_channels=CHANNELS, vace_layers=[0, 1], vace_in_channels=2 * CHANNELS + 64, **_SIZES
+    )
+    return _pipeline(WanVACEPipeline, _euler(), transformer=transformer, vae=tiny_wan_vae())
 
 
 def _image_to_video_21() -> WanImageToVideoPipeline:
@@ -130,6 +136,12 @@ def _call_with_image(steps: int) -> dict[str, Any]:
     return {**_call(steps), "image": picture(SIDE)}
 
 
+def _call_with_video(steps: int) -> dict[str, Any]:
+    options = {**_call(steps), "video": [picture(SIDE)] * 9, "strength": 1.0}
+    del options["num_frames"]
+    return options
+
+
 _EULER = Case(
     "WanPipeline, Euler",
     lambda: seeded(lambda: _text_to_video(_euler())),
@@ -150,6 +162,20 @@ CASES = (
         lambda: seeded(_image_to_video_21),
         _call_with_image,
         "Wan 2.1",
+        branches=2,
+    ),
+    Case(
+        "WanVideoToVideoPipeline, strength 1",
+        lambda: seeded(_video_to_video),
+        _call_with_video,
+        "Wan 2.1",
+        branches=2,
+    ),
+    Case(
+        "WanVACEPipeline",
+        lambda: seeded(_controlled),
+        lambda steps: {**_call(steps), "reference_images": [picture(SIDE)]},
+        "Wan 2.1 VACE",
         branches=2,
     ),
     _EULER.variant(
