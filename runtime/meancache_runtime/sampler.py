@@ -16,12 +16,14 @@ MULTISTEP = (
     UNIPC,
     "DPMSolverMultistepScheduler",
     "DPMSolverSinglestepScheduler",
-    "DEISMultistepScheduler",
 )
 """Samplers of diffusers that follow a flow where their configuration says so."""
 
 NOISY = ("Ancestral", "LCM", "SDE", "SASolver", "SCM", "TCD", "DDPM", "HeliosDMD")
 """Parts of the names of samplers that draw fresh noise in every step."""
+
+STOPS_SHORT = ("DEISMultistepScheduler",)
+"""Samplers that on a flow take no last step: their last two noise levels are the same."""
 
 
 def replaced(scheduler: Any) -> str | None:
@@ -42,9 +44,10 @@ def replaced(scheduler: Any) -> str | None:
     if cls.__name__ not in (HEUN, *MULTISTEP):
         if any(part in cls.__name__ for part in NOISY):
             raise _noisy(cls.__name__, _use_euler())
-        raise UnsupportedSchedulerError(
-            f"{cls.__name__} takes no steps that a plan could stand for: {_use_euler()}"
-        )
+        reason = "takes no steps that a plan could stand for"
+        if cls.__name__ in STOPS_SHORT:
+            reason = "stops a flow before σ = 0: its last two noise levels are the same"
+        raise UnsupportedSchedulerError(f"{cls.__name__} {reason}; {_use_euler()}")
     config = scheduler.config
     if cls.__name__ != HEUN and not (
         getattr(config, "use_flow_sigmas", False)

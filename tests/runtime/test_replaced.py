@@ -1,0 +1,135 @@
+"""Plans that take another sampler's steps in its place, in a pipeline and in loops of our own."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+
+from meancache_runtime import attach
+from meancache_runtime.errors import UnsupportedSchedulerError
+from meancache_runtime.schedule import Adams, Hold, Jvp, Released, Schedule
+from tests.families import wan
+from tests.families.by_sampler import followed_by_hand
+from tests.families.case import run
+from tests.runtime import by_hand
+from tests.runtime.loops import NOISE, Loop, field
+from tests.runtime.test_sampler import REPLACEABLE, sampler
+
+STEPS = 8
+KNOTS = (0, 1, 3, 6)
+PREDICTORS = [Hold(), Released(2), Jvp(3), Adams((1.02, 0.7, 0.4))]
+CASE = wan.CASES[0]
+
+every_sampler = pytest.mark.parametrize("name", REPLACEABLE)
+
+
+def made_for(name: str | None, schedule: Schedule) -> Schedule:
+    return replace(schedule, grid=replace(schedule.grid, replaces=name))
+
+
+PLAN = by_hand.schedule(STEPS, KNOTS, PREDICTORS)
+FULL = by_hand.schedule(STEPS, range(STEPS))
+
+
+def video(name: str) -> Any:
+    """Wan with another sampler: 32-bit latents, guidance in two calls, no begin index."""
+    pipe = CASE.build()
+    pipe.scheduler = sampler(name)
+    return pipe
+
+
+@every_sampler
+def test_a_budget_of_all_steps_leaves_the_sampler_to_itself(name):
+    pipe = video(name)
+    (plain,) = run(pipe, CASE.call(STEPS))
+    with attach(pipe, made_for(name, FULL)) as attached:
+        (replayed,) = run(pipe, CASE.call(STEPS))
+    assert torch.equal(replayed, plain)
+    assert (attached.stats.refreshes, attached.stats.cached_steps) == (STEPS, 0)
+
+
+@every_sampler
+def test_a_plan_steps_by_euler_with_its_own_velocities(name):
+    pipe, calls = video(name), []
+    pipe.transformer.register_forward_hook(lambda *_: calls.append(1))
+    with followed_by_hand(type(pipe.scheduler), PLAN.plans[0]):
+        (expected,) = run(pipe, CASE.call(STEPS))
+    calls.clear()
+    with attach(pipe, made_for(name, PLAN)) as attached:
+        (replayed,) = run(pipe, CASE.call(STEPS))
+        (again,) = run(pipe, CASE.call(STEPS))
+    assert (replayed - expected).norm() <= 1e-5 * expected.norm()
+    assert torch.equal(again, replayed)
+    assert len(calls) == 2 * 2 * len(KNOTS)
+    stats = attached.stats
+    assert (stats.refreshes, stats.cached_steps, stats.denoiser_calls) == (4, 4, 8)
+
+
+@every_sampler
+def test_what_the_sampler_knew_of_a_replaced_run_does_not_reach_the_next(name):
+    pipe = video(name)
+    (plain,) = run(pipe, CASE.call(STEPS))
+    with attach(pipe, made_for(name, PLAN)):
+        run(pipe, CASE.call(STEPS))
+    assert torch.equal(run(pipe, CASE.call(STEPS))[0], plain)
+
+
+def test_the_attached_result_stays_near_the_samplers_own():
+    pipe = video("UniPCMultistepScheduler")
+    (plain,) = run(pipe, CASE.call(STEPS))
+    with attach(pipe, made_for("UniPCMultistepScheduler", PLAN)):
+        (replayed,) = run(pipe, CASE.call(STEPS))
+    assert 0 < (replayed - plain).norm() < 0.2 * plain.norm()
+
+
+@every_sampler
+@pytest.mark.parametrize("tells", [True, False], ids=["begin index", "first timestep"])
+@pytest.mark.parametrize("first", [0, 2])
+def test_the_scheduler_counts_the_steps_that_it_does_not_take(name, tells, first):
+    loop = Loop(sampler(name), tells=tells)
+    loop.scheduler.set_timesteps(STEPS)
+    distinct = list(dict.fromkeys(loop.scheduler.sigmas.tolist()))
+    knots = tuple(k for k in (0, 3, 5) if k < STEPS - first)
+    own = distinct[first:]
+    schedule = by_hand.schedule(len(own) - 1, knots, sigmas=own, tolerance=1e-4)
+    expected = by_hand.integrate(field, NOISE, schedule.plans[0], own)
+    with attach(loop, made_for(name, schedule)) as attached:
+        replayed = loop(STEPS, first)
+    assert torch.allclose(replayed, expected, rtol=1e-6, atol=1e-6)
+    assert loop.scheduler.step_index == len(loop.scheduler.timesteps)
+    assert loop.transformer.sigmas == pytest.approx([own[k] for k in knots])
+    assert attached.stats.warnings == ()
+
+
+def test_an_error_at_heuns_second_evaluation_leaves_no_trace():
+    loop = Loop(sampler("FlowMatchHeunDiscreteScheduler"))
+    steps = 4
+    with attach(loop, made_for("FlowMatchHeunDiscreteScheduler", by_hand.schedule(steps, (0, 2)))):
+        expected = loop(steps)
+        whole = loop.transformer.velocity
+        loop.transformer.velocity = None
+        with pytest.raises(TypeError):
+            loop(steps)
+        loop.transformer.velocity = whole
+        assert torch.equal(loop(steps), expected)
+
+
+@pytest.mark.parametrize(
+    ("here", "there"),
+    [
+        ("UniPCMultistepScheduler", None),
+        ("FlowMatchHeunDiscreteScheduler", None),
+        ("FlowMatchEulerDiscreteScheduler", "UniPCMultistepScheduler"),
+        ("DPMSolverMultistepScheduler", "UniPCMultistepScheduler"),
+    ],
+)
+@pytest.mark.parametrize("schedule", [PLAN, FULL], ids=["cached", "all steps"])
+def test_another_sampler_than_the_schedules_is_refused_and_left_alone(here, there, schedule):
+    loop = Loop(sampler(here))
+    scheduler = loop.scheduler
+    with pytest.raises(UnsupportedSchedulerError, match="schedule was made for"):
+        attach(loop, made_for(there, schedule))
+    assert loop.scheduler is scheduler
