@@ -1,7 +1,8 @@
 """Costs C(r, t, s) of intervals t→s after r→t, with the very predictor that replay will use.
 
 At a knot t everything follows from the inner products of the differences v_k − v_t: the Gram
-matrix, centred there. (Differences are small beside the velocities; float64 keeps them.)
+matrix, centred there. (Differences are small beside the velocities; float64 keeps them.) Below,
+w_k is what step k moved with: v_k itself where steps are Euler's.
 """
 
 from collections.abc import Callable, Iterator
@@ -11,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meancache_plan.errors import InputError
-from meancache_plan.objective import WEIGHTINGS, Measurements, Objective
+from meancache_plan.grid import furthest
+from meancache_plan.objective import WEIGHTINGS, Measurements, Objective, is_exact
 from meancache_plan.path import LineGraph
 
 SHRINKAGE = 0.1
@@ -23,7 +25,7 @@ term's own size; a plan's gains are fitted again, with a shrinkage of their own.
 class Moments:
     """Inner products at a knot t on S samples, for the ends s = t+1 … and the knots r < t before.
 
-    With a = Σ Δσ_k·(v_k − v_t) over the steps k of t→s (what ``hold`` misses of z_s), x = h·v_t,
+    With a = Σ Δσ_k·(w_k − v_t) over the steps k of t→s (what ``hold`` misses of z_s), x = h·v_t,
     and y = m·(v_t − v_r)/(σ_t − σ_r), m = Σ Δσ_k·(σ_k − σ_t) (what ``adams`` adds to ``hold``).
 
     Attributes:
@@ -46,17 +48,18 @@ class Moments:
     def at(cls, measured: Measurements, t: int, ends: int) -> "Moments":
         """Measure at knot t, for the next ``ends`` steps as ends."""
         sigmas, gram = np.array(measured.sigmas), measured.grams
-        near = slice(t, t + ends)
-        delta = np.diff(sigmas)[near]
+        steps = slice(t, t + ends)
+        near = slice(measured.taken[t], measured.taken[t] + ends)
+        delta = np.diff(sigmas)[steps]
         h = sigmas[t + 1 : t + ends + 1] - sigmas[t]
         own = gram[:, t, t, None]
-        from_own = gram[:, t] - own  # ⟨v_k − v_t, v_t⟩ [S, T]
+        from_own = gram[:, t] - own  # ⟨column − v_t, v_t⟩ [S, n]
         ahead = gram[:, near, near] - gram[:, t, None, near] - from_own[:, near, None]
         behind = gram[:, :t, near] - gram[:, t, None, near] - from_own[:, :t, None]
         apart = np.diagonal(gram, axis1=1, axis2=2)[:, :t] - own - 2 * from_own[:, :t]
         pairs = np.outer(delta, delta)
         new = np.einsum("skl,kl->sk", ahead, np.tril(pairs) + np.tril(pairs, -1))
-        slope = (delta * (sigmas[near] - sigmas[t])).cumsum() / (sigmas[t] - sigmas[:t, None])
+        slope = (delta * (sigmas[steps] - sigmas[t])).cumsum() / (sigmas[t] - sigmas[:t, None])
         return cls(
             aa=new.cumsum(axis=1),
             ax=h * (delta * from_own[:, near]).cumsum(axis=1),
@@ -87,8 +90,10 @@ def _calibrated(found: Moments) -> NDArray[np.float64]:
     )
     wide, high = (1 + SHRINKAGE) * xx, (1 + SHRINKAGE) * yy
     pull = ay + SHRINKAGE * yy
-    determinant = np.maximum(wide * high - xy**2, np.finfo(float).tiny)  # 0 for one step
-    excess = (high * ax - xy * pull) / determinant  # α − 1
+    tiny = np.finfo(float).tiny
+    determinant = np.maximum(wide * high - xy**2, tiny)
+    alone = ax / np.maximum(wide, tiny)  # one step: there y = 0
+    excess = np.where(high > 0, (high * ax - xy * pull) / determinant, alone)  # α − 1
     beta = (wide * pull - xy * ax) / determinant
     return (
         found.aa[:, None]
@@ -105,7 +110,7 @@ ARC_PREDICTORS: dict[str, Errors] = {"hold": _hold, "adams": _adams, "calibrated
 
 Choice = NDArray[np.int8]
 """The place in ``Objective.predictors`` of each arc's predictor, int8 [r, t, s] (−1: ``hold``, as
-for all intervals of one step, which are exact, and the first)."""
+for the first interval, and for all of one step where that is exact)."""
 
 
 def line_graph(measured: Measurements, objective: Objective) -> tuple[LineGraph, Choice]:
@@ -140,7 +145,8 @@ def add_arcs(
         return
     graph.arcs[:t, t, reach] = objective.power(costs.min(axis=0))
     choice[:t, t, reach] = costs.argmin(axis=0)
-    choice[:t, t, t + 1] = -1
+    if not costs[..., 0].any():  # one step: exact
+        choice[:t, t, t + 1] = -1
 
 
 def sample_costs(
@@ -148,8 +154,8 @@ def sample_costs(
 ) -> Iterator[tuple[int, NDArray[np.float64]]]:
     """Yield each knot t with the weighted deviations on each sample, float64 [S, predictor, r, s].
 
-    Predictors are the objective's, r is 0 … t − 1, s is t + 1 … min(T, t + max_edge); at t = 0
-    there is only ``hold``, and one r, which stands for none.
+    Predictors are the objective's, r is 0 … t − 1, s is t + 1 … as far as an interval may reach;
+    at t = 0 there is only ``hold``, and one r, which stands for none.
 
     Raises:
         InputError: A predictor looks further back, or the metric is not ``rms``.
@@ -159,10 +165,11 @@ def sample_costs(
     steps = len(sigmas) - 1
     factors = WEIGHTINGS[objective.weighting](measured)
     for t in range(steps):
-        ends = min(objective.max_edge, steps - t)
+        ends = furthest(t, steps, objective.max_edge, measured.switches) - t
         spans = np.abs(sigmas[t + 1 : t + ends + 1] - sigmas[t])
         factor = factors[t, t + 1 : t + ends + 1] / spans / np.sqrt(measured.numel)
-        factor[0] = 0.0  # one step: exact
+        if is_exact(measured):
+            factor[0] = 0.0
         found = Moments.at(measured, t, ends)
         rules = [_hold] if t == 0 else [ARC_PREDICTORS[name] for name in objective.predictors]
         costs = [factor * np.sqrt(np.maximum(errors(found), 0.0)) for errors in rules]

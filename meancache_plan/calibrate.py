@@ -24,6 +24,7 @@ from meancache_plan.profile import (
 )
 from meancache_plan.recipe import digest
 from meancache_plan.record import Trajectory, Velocity, record_flow
+from meancache_plan.reference import record_reference
 from meancache_plan.sensitivity import Finish
 
 MAX_WINDOW = 6
@@ -56,12 +57,17 @@ class Source(Protocol):
         """Versions of the libraries that decide a sample's bits."""
         ...
 
-    def record(self, prompt: str, seed: int) -> tuple[Trajectory, float]:
-        """Run one sample: its trajectory, and the mean seconds of a step."""
+    def record(
+        self, prompt: str, seed: int, *, reference_steps: int | None = None
+    ) -> tuple[Trajectory, float]:
+        """Run one sample: its trajectory, and the mean seconds of a denoiser refresh.
+
+        ``reference_steps``: of so many steps, seen on the grid of the usual number.
+        """
         ...
 
     def resume(self, prompt: str, seed: int, step: int, latents: Tensor) -> Trajectory:
-        """Run one sample's steps from ``step`` on, from these latents."""
+        """Take Euler steps with one sample from ``step`` on, from these latents."""
         ...
 
 
@@ -97,6 +103,7 @@ def calibrate(
     shard: Shard | None = None,
     max_edge: int | None = None,
     sensitivity: bool = True,
+    reference_steps: int | None = None,
     progress: Progress = lambda done, total: None,
 ) -> Profile:
     """Record every prompt with every seed, measure, and write the profile to ``path``.
@@ -114,11 +121,13 @@ def calibrate(
         max_edge: Longest edge measured, in steps; all T by default.
         sensitivity: Measure how errors propagate to the sample, with at most a quarter more
             denoiser refreshes, on a few samples spread over the prompts.
+        reference_steps: Make plans reproduce a run of so many steps, at least those of the
+            recipe, on whose grid they are replayed; by default the recipe's own run.
         progress: Told after every sample.
 
     Raises:
         InputError: ``path`` cannot be written, or it or its partial results belong to another
-            calibration.
+            calibration, or the reference does not fit the recipe's grid.
     """
     part = shard or Shard()
     jobs = _jobs(prompts, seeds)[part.number - 1 :: part.count]
@@ -126,8 +135,12 @@ def calibrate(
         raise InputError(f"this shard holds none of the {len(prompts) * len(seeds)} samples")
     if max_edge is not None and max_edge < 1:
         raise InputError(f"max_edge {max_edge}: edges have at least one step")
-    request = _request(source, prompts, seeds)
-    partial = Partial(path, request | {"max_edge": max_edge, "sensitivity": sensitivity})
+    options = {
+        "max_edge": max_edge,
+        "sensitivity": sensitivity,
+        "reference_steps": reference_steps,
+    }
+    partial = Partial(path, _request(source, prompts, seeds) | options)
     if path.exists():
         profile = load_profile(path)
         partial.check_profile(profile, jobs)
@@ -135,13 +148,18 @@ def calibrate(
         progress(len(jobs), len(jobs))
         return profile
     with partial.open():
-        _record_missing(source, jobs, partial, progress)
+        _record_missing(source, jobs, partial, reference_steps, progress)
     partial.finish(jobs)
     return load_profile(path)
 
 
 def profile_flow(
-    velocity: Velocity, noise: Tensor, sigmas: Sequence[float], *, sensitivity: bool = True
+    velocity: Velocity,
+    noise: Tensor,
+    sigmas: Sequence[float],
+    *,
+    sensitivity: bool = True,
+    reference: Sequence[float] | None = None,
 ) -> Profile:
     """Profile a velocity function: the same measurements without a pipeline.
 
@@ -150,13 +168,15 @@ def profile_flow(
         noise: Initial latents, shape [samples, …], floating dtype.
         sigmas: Noise levels σ₀ … σ_T, length T + 1.
         sensitivity: Measure how errors propagate, with at most a quarter more calls.
+        reference: Finer noise levels with the same ends: make plans reproduce a run on these.
 
     Raises:
-        InputError: ``noise`` holds no sample, or ``sigmas`` is no grid.
+        InputError: ``noise`` holds no sample, ``sigmas`` is no grid, or ``reference`` is coarser
+            or ends elsewhere.
     """
     if noise.ndim < 1 or len(noise) == 0:
         raise InputError("noise holds no sample: give shape [samples, …]")
-    settings = _flow_settings(noise, check_sigmas(sigmas), sensitivity)
+    settings = _flow_settings(noise, check_sigmas(sigmas), sensitivity, reference)
     grid = settings.sigmas
     jobs = [Job(number=i, prompt_index=i, prompt="", seed=i) for i in range(len(noise))]
     measured: list[SampleMeasurement] = []
@@ -167,14 +187,22 @@ def profile_flow(
         return record_flow(velocity, latents, grid[step:]).latents[-1]
 
     for job, sample in zip(jobs, noise, strict=True):
-        trajectory = record_flow(velocity, sample[None], grid)
-        measured.append(measure(trajectory.velocities, grid, settings.index))
+        if reference is None:
+            trajectory = record_flow(velocity, sample[None], grid)
+        else:
+            trajectory = record_reference(velocity, sample[None], grid, reference)
+        measured.append(measure(trajectory.columns, grid, settings.index))
         scales.append(np.array(moments(trajectory.latents[-1])))
         propagations.append(propagated(settings, job, trajectory, finish))
     return assemble(settings, jobs, measured, [0.0] * len(jobs), scales, propagations)
 
 
-def _flow_settings(noise: Tensor, grid: tuple[float, ...], sensitivity: bool) -> ProfileSettings:
+def _flow_settings(
+    noise: Tensor,
+    grid: tuple[float, ...],
+    sensitivity: bool,
+    reference: Sequence[float] | None,
+) -> ProfileSettings:
     return ProfileSettings(
         sigmas=grid,
         dtype=str(noise.dtype).removeprefix("torch."),
@@ -183,6 +211,8 @@ def _flow_settings(noise: Tensor, grid: tuple[float, ...], sensitivity: bool) ->
         max_window=MAX_WINDOW,
         samples_total=len(noise),
         sensitivity=sensitivity,
+        displaced=reference is not None,
+        reference_steps=None if reference is None else len(reference) - 1,
         versions={"torch": torch.__version__},
     )
 
@@ -193,13 +223,18 @@ def _jobs(prompts: Sequence[str], seeds: Sequence[int]) -> list[Job]:
 
 
 def _record_missing(
-    source: Source, jobs: Sequence[Job], partial: Partial, progress: Progress
+    source: Source,
+    jobs: Sequence[Job],
+    partial: Partial,
+    reference_steps: int | None,
+    progress: Progress,
 ) -> None:
     """Record and keep the samples that are not there yet."""
+    finer = {} if reference_steps is None else {"reference_steps": reference_steps}
     progress(sum(map(partial.has, jobs)), len(jobs))
     for job in jobs:
         if not partial.has(job):
-            trajectory, seconds = source.record(job.prompt, job.seed)
+            trajectory, seconds = source.record(job.prompt, job.seed, **finer)
             partial.keep(job, trajectory, seconds, _finish(source, job))
             progress(sum(map(partial.has, jobs)), len(jobs))
 

@@ -2,9 +2,10 @@
 
 import math
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from operator import index
 
-from meancache_plan.artifact import Grid, PlanRecord, Provenance, Schedule
+from meancache_plan.artifact import Grid, HoldInterval, Plan, PlanRecord, Provenance, Schedule
 from meancache_plan.errors import InputError
 from meancache_plan.objective import Objective
 from meancache_plan.planners import Outcome, find_planner
@@ -77,9 +78,16 @@ def solve(
         order=order,
         max_edge=longest,
     )
-    wanted = check_budgets(budgets, longest, profile.steps)
-    plans = chosen.plan(profile, objective, wanted, 1)
-    return assemble(profile, planner, objective, {b: found[0] for b, found in plans.items()})
+    wanted = check_budgets(budgets, longest, profile.steps, profile.switches)
+    plans = {b: found[0] for b, found in chosen.plan(profile, objective, wanted, 1).items()}
+    left_alone = {b: Outcome(every_step(b)) for b in wanted if profile.is_left_alone(b)}
+    return assemble(profile, planner, objective, plans | left_alone)
+
+
+def every_step(steps: int) -> Plan:
+    """The plan of a run that is the sampler's own."""
+    held = (HoldInterval(),) * steps
+    return Plan(budget=steps, knots=tuple(range(steps)), intervals=held, cost=0.0)
 
 
 def assemble(
@@ -89,7 +97,12 @@ def assemble(
     name = f"{planner}, {objective.weighting}, {objective.statistic}, γ {objective.gamma:g}"
     return Schedule(
         model=profile.settings.model,
-        grid=Grid(steps=profile.steps, sigmas=profile.sigmas, tolerance=TOLERANCE),
+        grid=Grid(
+            steps=profile.steps,
+            sigmas=profile.sigmas,
+            tolerance=TOLERANCE,
+            replaces=profile.settings.replaces,
+        ),
         generation=profile.settings.generation,
         plans=tuple(outcome.plan for outcome in outcomes.values()),
         provenance=Provenance(
@@ -117,12 +130,14 @@ def assemble(
     )
 
 
-def check_budgets(budgets: Iterable[int], max_edge: int, steps: int) -> list[int]:
+def check_budgets(
+    budgets: Iterable[int], max_edge: int, steps: int, switches: Sequence[int] = ()
+) -> list[int]:
     """Return the budgets ascending and distinct.
 
     Raises:
-        InputError: There is none, one is out of range, or edges are so short that a budget's path
-            cannot reach T.
+        InputError: There is none, one is out of range, or edges are so short, or must end at so
+            many ``switches``, that a budget's path cannot reach T.
     """
     wanted = sorted({index(budget) for budget in budgets})
     if not wanted:
@@ -132,8 +147,19 @@ def check_budgets(budgets: Iterable[int], max_edge: int, steps: int) -> list[int
             raise InputError(f"budget {budget} is out of range: choose 1 to {steps}, the steps")
     if not 1 <= max_edge <= steps:
         raise InputError(f"max_edge {max_edge} is out of range: choose 1 to {steps}, the steps")
-    needed = math.ceil(steps / wanted[0])
-    if max_edge < needed:
+    if len(switches) >= wanted[0]:
+        raise InputError(
+            f"budget {wanted[0]}: another denoiser takes over at step "
+            f"{', '.join(map(str, switches))}, where it has to run: choose {len(switches) + 1} "
+            "or more"
+        )
+    stretches = [b - a for a, b in pairwise((0, *switches, steps))]
+    if sum(math.ceil(stretch / max_edge) for stretch in stretches) > wanted[0]:
+        needed = next(
+            edge
+            for edge in range(max_edge, steps + 1)
+            if sum(math.ceil(stretch / edge) for stretch in stretches) <= wanted[0]
+        )
         raise InputError(
             f"budget {wanted[0]}: {wanted[0]} intervals of at most {max_edge} steps do not reach "
             f"step {steps}; choose max_edge {needed} or more, or a larger budget"

@@ -3,6 +3,10 @@
 Measured once a trajectory with torch: the Gram matrix of its velocities, from which every
 squared deviation of every linear predictor follows, and the paper's L1 deviations
 (MeanCache, arXiv 2601.19961), which are not in it.
+
+A trajectory's columns are v₀ … v_{T−1} and, where its steps are not Euler's, after these what the
+steps moved with instead: w_i = (z_{i+1} − z_i)/(σ_{i+1} − σ_i). So the last T columns are always
+what u(t→s) averages, and the first T what predictors are made of.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -68,24 +72,40 @@ def windows(steps: int, max_edge: int, max_window: int) -> EdgeIndex:
 @lru_cache(maxsize=8)
 def own_velocities(steps: int) -> tuple[LinearForm, ...]:
     """Return the forms of v₀ … v_{T−1} on a full trajectory, where every step has its own."""
-    return tuple({i: 1.0} for i in range(steps))
+    return single_columns(range(steps))
 
 
-def dense(forms: Sequence[Mapping[int, float]], steps: int) -> NDArray[np.float64]:
-    """Return linear forms as the rows of a matrix, float64 [n, T]."""
-    rows = np.zeros((len(forms), steps))
+@lru_cache(maxsize=8)
+def single_columns(columns: range) -> tuple[LinearForm, ...]:
+    """Return the form of each of these columns alone."""
+    return tuple({column: 1.0} for column in columns)
+
+
+def taken_columns(steps: int, columns: int) -> range:
+    """Return which columns are what the steps moved with: the last T.
+
+    Example:
+        >>> taken_columns(3, 3), taken_columns(3, 6)
+        (range(0, 3), range(3, 6))
+    """
+    return range(columns - steps, columns)
+
+
+def dense(forms: Sequence[Mapping[int, float]], columns: int) -> NDArray[np.float64]:
+    """Return linear forms as the rows of a matrix, float64 [n, columns]."""
+    rows = np.zeros((len(forms), columns))
     for row, form in zip(rows, forms, strict=True):
         row[list(form)] = list(form.values())
     return rows
 
 
-def gram(velocities: Tensor) -> NDArray[np.float64]:
-    """Return the inner products ⟨vᵢ, vⱼ⟩ of a trajectory's velocities, float64 [T, T].
+def gram(columns: Tensor) -> NDArray[np.float64]:
+    """Return the inner products of a trajectory's columns, float64 [n, n].
 
     Args:
-        velocities: [T, ...], any floating dtype and device.
+        columns: [n, ...], any floating dtype and device.
     """
-    flat = velocities.detach().flatten(1)
+    flat = columns.detach().flatten(1)
     exact = torch.device("cpu") if flat.device.type == "mps" else flat.device
     total = torch.zeros(len(flat), len(flat), dtype=torch.float64, device=exact)
     for part in _parts(flat, row_bytes=8 * len(flat)):
@@ -94,21 +114,21 @@ def gram(velocities: Tensor) -> NDArray[np.float64]:
     return ((total + total.T) / 2).cpu().numpy()
 
 
-def l1(velocities: Tensor, sigmas: Sequence[float], index: EdgeIndex) -> NDArray[np.float32]:
+def l1(columns: Tensor, sigmas: Sequence[float], index: EdgeIndex) -> NDArray[np.float32]:
     """Return mean|u(t→s) − û(t→s)| for each triple of ``index``, float32 [len(index)].
 
     With û = v_t + h·JVP_K (JVP₀ = 0) this is |h| · mean|(u − v_t)/h − JVP_K|, so the deviations
     at a knot t are the L1 distances between two short lists of vectors.
 
     Args:
-        velocities: [T, ...], any floating dtype and device; summed in float32 or better.
+        columns: [T, ...] or [2T, ...], any floating dtype and device; summed in float32 or better.
         sigmas: The grid, T + 1 values.
         index: Which triples, in which order.
     """
-    flat = velocities.detach().flatten(1)
+    flat = columns.detach().flatten(1)
     dtype = torch.promote_types(flat.dtype, torch.float32)
     knots: list[Tensor] = []
-    for knot in _slopes(tuple(sigmas), index):
+    for knot in _slopes(tuple(sigmas), index, taken_columns(index.steps, len(flat))):
         forms = knot.slopes.to(flat.device, dtype)
         ends, near = len(knot.spans), slice(knot.first, knot.first + forms.shape[1])
         distance = forms.new_zeros(ends, len(forms) - ends)
@@ -122,8 +142,8 @@ def l1(velocities: Tensor, sigmas: Sequence[float], index: EdgeIndex) -> NDArray
 class _Knot(NamedTuple):
     """The forms (u(t→s) − v_t)/h for all s, then JVP_K for all K, as rows, and |h| for all s.
 
-    The weights of each form sum to 0, so they may be applied to vᵢ − v_t; they are cut to the
-    steps that any of them uses, from ``first`` on.
+    The weights of each form sum to 0, so they may be applied to columns less v_t; they are cut to
+    the columns from the ``first`` to the last that any of them uses.
     """
 
     start: int
@@ -133,11 +153,11 @@ class _Knot(NamedTuple):
 
 
 @lru_cache(maxsize=4)
-def _slopes(sigmas: tuple[float, ...], index: EdgeIndex) -> tuple[_Knot, ...]:
-    own = own_velocities(index.steps)
+def _slopes(sigmas: tuple[float, ...], index: EdgeIndex, taken: range) -> tuple[_Knot, ...]:
+    own, moved = own_velocities(index.steps), single_columns(taken)
     knots: list[_Knot] = []
     for t in range(index.steps):
-        targets = [(s, average(sigmas, t, s, own)) for s in index.ends(t)]
+        targets = [(s, average(sigmas, t, s, moved)) for s in index.ends(t)]
         predicted = [
             (t + 1, jvp(sigmas, t, t + 1, window, own, own) if window else own[t])
             for window in index.windows(t)
@@ -146,8 +166,8 @@ def _slopes(sigmas: tuple[float, ...], index: EdgeIndex) -> tuple[_Knot, ...]:
             combine([(1 / (sigmas[s] - sigmas[t]), u), (-1 / (sigmas[s] - sigmas[t]), own[t])])
             for s, u in targets + predicted
         ]
-        first, last = t - index.windows(t)[-1], index.ends(t)[-1]
-        rows = torch.from_numpy(dense(slopes, index.steps)[:, first:last])
+        first, last = t - index.windows(t)[-1], taken[index.ends(t)[-1] - 1] + 1
+        rows = torch.from_numpy(dense(slopes, taken.stop)[:, first:last])
         spans = torch.tensor(
             [abs(sigmas[s] - sigmas[t]) for s in index.ends(t)], dtype=torch.float64
         )
@@ -161,22 +181,22 @@ def rms(
     """Return √(r G rᵀ / N), the rms of each residual on each sample, float64 [S, n].
 
     Args:
-        grams: Gram matrices, float64 [S, T, T].
+        grams: Gram matrices, float64 [S, n, n].
         numel: Elements N of a latent.
-        residuals: Weights r of the velocities, float64 [n, T]; fast if neighbours are non-zero
-            in the same columns.
+        residuals: Weights r of the columns, float64 [rows, n]; fast if neighbours are non-zero in
+            the same columns.
     """
     squares = np.zeros((len(grams), len(residuals)))
     for begin in range(0, len(residuals), ROWS):
         rows = slice(begin, begin + ROWS)
         if len(used := np.flatnonzero(residuals[rows].any(axis=0))):
-            steps = slice(used[0], used[-1] + 1)
-            r = np.ascontiguousarray(residuals[rows, steps])
-            squares[:, rows] = np.einsum("snt,nt->sn", r @ grams[:, steps, steps], r)
+            near = slice(used[0], used[-1] + 1)
+            r = np.ascontiguousarray(residuals[rows, near])
+            squares[:, rows] = np.einsum("snt,nt->sn", r @ grams[:, near, near], r)
     return np.sqrt(np.maximum(squares, 0.0) / numel)
 
 
 def _parts(flat: Tensor, row_bytes: int) -> Iterator[Tensor]:
-    """Cut [T, N] along N, so that the workspace holds two parts and their results."""
+    """Cut [n, N] along N, so that the workspace holds two parts and their results."""
     limit = max(WORKSPACE, flat.shape[1] * flat.element_size()) // 3
     yield from flat.split(max(1, limit // row_bytes), dim=1)

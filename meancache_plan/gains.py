@@ -77,8 +77,8 @@ def calibrate_gains(
     Args:
         measured: A profile.
         knots: The plan's.
-        orders: For each interval its number of terms p, at most the knots up to it; intervals of
-            one step are exact with gains 1 and get these.
+        orders: For each interval its number of terms p, at most the knots up to it; where steps
+            are Euler's, intervals of one step are exact with gains 1 and get these.
         weighting: Name in :data:`meancache_plan.objective.WEIGHTINGS`, for the two figures.
         free: For each interval whether its gains may differ from 1; by default all may.
     """
@@ -137,18 +137,19 @@ def _equations(measured: Measurements, knots: Sequence[int], orders: Sequence[in
     products = np.zeros((len(orders), samples, width, width))
     for n, order in enumerate(orders):
         end = (*knots[1:], len(measured.sigmas) - 1)[n]
-        rows, steps = _rows(measured.sigmas, knots[: n + 1], end, order)
-        found = rows @ measured.grams[:, steps, steps] @ rows.T
+        rows, near = _rows(measured, knots[: n + 1], end, order)
+        found = rows @ measured.grams[:, near, near] @ rows.T
         products[n, :, : order + 1, : order + 1] = found
     return _Equations(products[..., 0, 0], products[..., 1:, 0], products[..., 1:, 1:])
 
 
 def _rows(
-    sigmas: Sequence[float], knots: Sequence[int], end: int, order: int
+    measured: Measurements, knots: Sequence[int], end: int, order: int
 ) -> tuple[NDArray[np.float64], slice]:
-    """What gains 1 miss of z_end, then the terms, [1 + p, …] over the steps that they are of."""
-    start, first = knots[-1], knots[-order]
-    parts = (sigmas[end] - sigmas[start]) * dense(terms(sigmas, knots, end, order), end)
+    """What gains 1 miss of z_end, then the terms, [1 + p, …] over the columns that they are of."""
+    sigmas, start, first = measured.sigmas, knots[-1], knots[-order]
+    moved = slice(measured.taken[start], measured.taken[end - 1] + 1)
+    parts = (sigmas[end] - sigmas[start]) * dense(terms(sigmas, knots, end, order), moved.stop)
     missed = -parts.sum(axis=0)
-    missed[start:] += np.diff(sigmas)[start:end]
-    return np.vstack([missed, parts])[:, first:], slice(first, end)
+    missed[moved] += np.diff(sigmas)[start:end]
+    return np.vstack([missed, parts])[:, first:], slice(first, moved.stop)

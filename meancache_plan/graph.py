@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from meancache_plan.deviation import rms
 from meancache_plan.errors import InputError
 from meancache_plan.grid import edges
-from meancache_plan.objective import WEIGHTINGS, Measurements, Objective
+from meancache_plan.objective import WEIGHTINGS, Measurements, Objective, is_exact
 from meancache_plan.predictors import Candidate, candidates, residuals
 
 BLOCK = 10_000
@@ -23,13 +23,13 @@ def deviation_graph(measured: Measurements, objective: Objective) -> "nx.MultiDi
     """Build the graph: one parallel edge t→s for each predictor and K on offer, in that order.
 
     Edges carry ``predictor``, ``window`` (K, 0 without), ``cost`` C(e) ≥ 0, and ``weight``
-    C(e)^γ. An edge of one step is exact: its cost is 0.
+    C(e)^γ. Where steps are Euler's, an edge of one step is exact: its cost is 0.
 
     Raises:
         InputError: The metric is not measured for these edges, or γ is too large for floats.
     """
     steps = len(measured.sigmas) - 1
-    reach = edges(steps, min(objective.max_edge, steps))
+    reach = edges(steps, min(objective.max_edge, steps), measured.switches)
     chosen = candidates(reach, objective.predictors, measured.index.max_window)
     costs = edge_costs(measured, objective, chosen)
     weights = objective.power(costs)
@@ -58,10 +58,9 @@ def sample_costs(
     """Return the weighted deviation of each candidate on each sample, float64 [S, n]."""
     starts, ends = [c.start for c in chosen], [c.end for c in chosen]
     deviations = (_l1 if objective.metric == "l1" else _rms)(measured, chosen)
-    one_step = np.array(ends) - np.array(starts) == 1
-    return np.where(one_step, 0.0, WEIGHTINGS[objective.weighting](measured)[starts, ends]) * (
-        deviations
-    )
+    exact = is_exact(measured) & (np.array(ends) - np.array(starts) == 1)
+    factors = WEIGHTINGS[objective.weighting](measured)[starts, ends]
+    return np.where(exact, 0.0, factors) * deviations
 
 
 def _l1(measured: Measurements, chosen: Sequence[Candidate]) -> NDArray[np.float64]:
@@ -82,4 +81,5 @@ def _l1(measured: Measurements, chosen: Sequence[Candidate]) -> NDArray[np.float
 
 
 def _rms(measured: Measurements, chosen: Sequence[Candidate]) -> NDArray[np.float64]:
-    return rms(measured.grams, measured.numel, residuals(measured.sigmas, chosen))
+    rows = residuals(measured.sigmas, chosen, measured.taken)
+    return rms(measured.grams, measured.numel, rows)

@@ -37,40 +37,79 @@ def check_sigmas(sigmas: Sequence[float]) -> tuple[float, ...]:
     return grid
 
 
-def edges(steps: int, max_edge: int) -> Iterator[tuple[int, int]]:
+def edges(steps: int, max_edge: int, switches: Sequence[int] = ()) -> Iterator[tuple[int, int]]:
     """Yield every edge (t, s) with 0 ≤ t < s ≤ ``steps`` and s − t ≤ ``max_edge``; t, then s.
+
+    No edge passes over one of the ``switches``.
 
     Example:
         >>> list(edges(3, 2))
         [(0, 1), (0, 2), (1, 2), (1, 3), (2, 3)]
+        >>> list(edges(3, 2, switches=[1]))
+        [(0, 1), (1, 2), (1, 3), (2, 3)]
     """
     for start in range(steps):
-        for end in range(start + 1, min(start + max_edge, steps) + 1):
+        for end in range(start + 1, furthest(start, steps, max_edge, switches) + 1):
             yield start, end
 
 
-def uniform_knots(steps: int, budget: int) -> tuple[int, ...]:
+def furthest(start: int, steps: int, max_edge: int, switches: Sequence[int] = ()) -> int:
+    """Return the last end that an edge from ``start`` may have.
+
+    Args:
+        start: Step t, below ``steps``.
+        steps: T.
+        max_edge: Longest edge, in steps.
+        switches: Steps at which another denoiser takes over; they must be knots.
+    """
+    return min(start + max_edge, steps, *(switch for switch in switches if switch > start))
+
+
+def uniform_knots(steps: int, budget: int, switches: Sequence[int] = ()) -> tuple[int, ...]:
     """Return ``budget`` knots from 0, whose intervals differ in length by at most one step.
 
+    For each of the ``switches``, the nearest other knot is moved there.
+
     Raises:
-        InputError: ``budget`` is not in 1 … ``steps``.
+        InputError: ``budget`` is not in 1 … ``steps``, or too small for the switches.
 
     Example:
         >>> uniform_knots(10, 4)
         (0, 2, 5, 7)
+        >>> uniform_knots(10, 4, switches=[6])
+        (0, 2, 6, 7)
     """
     if not 1 <= budget <= steps:
         raise InputError(f"budget {budget} is out of range: choose 1 to {steps}, the steps")
-    return tuple(i * steps // budget for i in range(budget))
+    return _pinned([i * steps // budget for i in range(budget)], switches)
 
 
-def graded_knots(steps: int, budget: int, ratio: float) -> tuple[int, ...]:
+def _pinned(knots: Sequence[int], switches: Sequence[int]) -> tuple[int, ...]:
+    """The knots, the nearest to each switch moved there; 0 and the switches stay."""
+    if len(knots) <= len(switches):
+        raise InputError(
+            f"budget {len(knots)}: the denoiser changes at step {', '.join(map(str, switches))}, "
+            f"which needs a knot there: choose {len(switches) + 1} or more"
+        )
+    found, fixed = set(knots), {0, *switches}
+    for switch in switches:
+        if switch not in found:
+            found.remove(min(sorted(found - fixed), key=lambda knot: abs(knot - switch)))
+            found.add(switch)
+    return tuple(sorted(found))
+
+
+def graded_knots(
+    steps: int, budget: int, ratio: float, switches: Sequence[int] = ()
+) -> tuple[int, ...]:
     """Return ``budget`` knots from 0 whose last interval is about ``ratio`` times the first.
 
-    The lengths follow a geometric progression, rounded; no interval is empty.
+    The lengths follow a geometric progression, rounded; no interval is empty. For each of the
+    ``switches``, the nearest other knot is moved there.
 
     Raises:
-        InputError: ``budget`` is not in 1 … ``steps``, or ``ratio`` not in 1e-6 … 1e6.
+        InputError: ``budget`` is not in 1 … ``steps``, or too small for the switches, or ``ratio``
+            is not in 1e-6 … 1e6.
 
     Example:
         >>> graded_knots(20, 4, 4.0)
@@ -85,7 +124,7 @@ def graded_knots(steps: int, budget: int, ratio: float) -> tuple[int, ...]:
         wanted = round(steps * sum(lengths[:i]) / sum(lengths))
         least = knots[-1] + 1 if knots else 0
         knots.append(min(max(wanted, least), steps - budget + i))
-    return tuple(knots)
+    return _pinned(knots, switches)
 
 
 def shifted_sigmas(steps: int, shift: float) -> tuple[float, ...]:

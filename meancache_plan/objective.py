@@ -47,7 +47,20 @@ class Measurements(Protocol):
 
     @property
     def grams(self) -> NDArray[np.float64]:
-        """Gram matrices of the velocities, float64 [S, T, T]."""
+        """Gram matrices of the trajectories' columns, float64 [S, n, n]."""
+        ...
+
+    @property
+    def taken(self) -> range:
+        """The columns of ``grams`` that are what each step moved with, T of them.
+
+        The velocities' own, ``range(T)``, where steps are Euler's: then one step is exact.
+        """
+        ...
+
+    @property
+    def switches(self) -> tuple[int, ...]:
+        """Steps at which another denoiser takes over, ascending: every plan has a knot there."""
         ...
 
     @property
@@ -58,6 +71,11 @@ class Measurements(Protocol):
     def amplification(self) -> NDArray[np.float64]:
         """How much an error made at each step grows on its way to σ_T, float64 [T + 1]."""
         ...
+
+
+def is_exact(measured: Measurements) -> bool:
+    """Whether an interval of one step needs no prediction: steps are Euler's, with v itself."""
+    return measured.taken.start == 0
 
 
 Weighting = Callable[[Measurements], NDArray[np.float64]]

@@ -94,15 +94,16 @@ class Partial:
             finish: Runs this sample's last steps from other latents.
 
         Raises:
-            InputError: Its grid or its latents' shape is not that of the other samples.
+            InputError: Its grid, its latents' shape or its change of denoisers is not that of the
+                other samples.
         """
-        settings = self._with(trajectory.sigmas, tuple(trajectory.latents.shape[1:]))
+        settings = self._with(_told_by(trajectory))
         if self._settings is None:
             trajectory.check_euler()
             write_atomically(self._header, settings.model_dump_json(indent=1).encode())
             self._settings = settings
         self._check(settings, self._settings)
-        found = measure(trajectory.velocities, settings.sigmas, settings.index)
+        found = measure(trajectory.columns, settings.sigmas, settings.index)
         tensors = {"gram": found.gram, "l1": found.l1, "seconds": np.array([seconds])}
         tensors["moments"] = np.array(moments(trajectory.latents[-1]))
         propagation = propagated(settings, job, trajectory, finish)
@@ -135,7 +136,7 @@ class Partial:
 
     def check_profile(self, profile: Profile, jobs: Sequence[Job]) -> None:
         """Refuse a finished profile of another calibration."""
-        self._check(self._with(profile.sigmas, profile.settings.latent_shape), profile.settings)
+        self._check(self._with(_told(profile.settings)), profile.settings)
         if [job.number for job in jobs] != profile.sample_index.tolist():
             raise InputError(
                 f"{self.path}: holds other samples of this calibration (another shard?); choose "
@@ -162,15 +163,14 @@ class Partial:
             raise InputError(
                 f"{self._header}: not readable; delete {self.folder} to start afresh"
             ) from error
-        self._check(self._with(settings.sigmas, settings.latent_shape), settings)
+        self._check(self._with(_told(settings)), settings)
         return settings
 
-    def _with(self, sigmas: tuple[float, ...], latent_shape: tuple[int, ...]) -> ProfileSettings:
+    def _with(self, told: dict[str, Any]) -> ProfileSettings:
         """The requested settings, with what only a run tells."""
-        steps = len(sigmas) - 1
+        steps = len(told["sigmas"]) - 1
         longest = min(self._request["max_edge"] or steps, steps)
-        measured = {"sigmas": sigmas, "latent_shape": latent_shape, "max_edge": longest}
-        return ProfileSettings.model_validate({**self._request, **measured})
+        return ProfileSettings.model_validate({**self._request, **told, "max_edge": longest})
 
     def _check(self, wanted: ProfileSettings, found: ProfileSettings) -> None:
         """Refuse to mix two calibrations."""
@@ -184,6 +184,19 @@ class Partial:
                 )
 
 
+TOLD = ("sigmas", "latent_shape", "displaced", "replaces", "switches")
+"""Settings that only a run tells."""
+
+
+def _told(settings: ProfileSettings) -> dict[str, Any]:
+    return {name: getattr(settings, name) for name in TOLD}
+
+
+def _told_by(trajectory: Trajectory) -> dict[str, Any]:
+    shape = tuple(trajectory.latents.shape[1:])
+    return {name: shape if name == "latent_shape" else getattr(trajectory, name) for name in TOLD}
+
+
 def propagated(
     settings: ProfileSettings, job: Job, trajectory: Trajectory, finish: Finish
 ) -> NDArray[np.float64] | None:
@@ -191,14 +204,15 @@ def propagated(
     positions, samples = _chosen(settings)
     if job.number not in samples:
         return None
-    run = trajectory.latents, trajectory.velocities
-    return propagation(settings.sigmas, *run, positions, finish)
+    latents = trajectory.latents.to(trajectory.velocities.dtype)  # the pipeline's own rounding
+    return propagation(settings.sigmas, latents, trajectory.columns, positions, finish)
 
 
 def _chosen(settings: ProfileSettings) -> Choice:
     if not settings.sensitivity:
         return Choice((), ())
-    return choose(settings.steps, settings.samples_total)
+    runs = 2 if settings.displaced else 1
+    return choose(settings.steps, settings.samples_total, runs)
 
 
 def assemble(

@@ -16,7 +16,7 @@ from meancache_plan.artifact import (
 from meancache_plan.errors import InputError
 from meancache_plan.gains import calibrate_gains
 from meancache_plan.graph import deviation_graph
-from meancache_plan.objective import Measurements, Objective
+from meancache_plan.objective import Measurements, Objective, is_exact
 from meancache_plan.path import KnotPath, shortest_paths
 from meancache_plan.predictors import PREDICTORS
 from meancache_plan.solver import pssp
@@ -78,8 +78,9 @@ def _plan_path(
         triples = zip((0, *path.knots), path.knots, ends, strict=False)
         places = [int(choice[triple]) for triple in triples]
         names = ["hold" if place < 0 else objective.predictors[place] for place in places]
-        if names[0] == "hold" and "calibrated" in objective.predictors and ends[0] > 1:
-            names[0] = "calibrated"  # a first interval of several steps may scale v₀
+        inexact = ends[0] > 1 or not is_exact(measured)
+        if names[0] == "hold" and "calibrated" in objective.predictors and inexact:
+            names[0] = "calibrated"  # it may scale v₀
         intervals, calibration = _intervals(measured, objective, path.knots, names)
         plan = Plan(budget=budget, knots=path.knots, intervals=intervals, cost=path.weight)
         return Outcome(plan, calibration)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from meancache_plan.deviation import dense, own_velocities
+from meancache_plan.deviation import dense, own_velocities, single_columns
 from meancache_plan.errors import InputError
 from meancache_runtime.binding import LinearForm, adams, average, jvp
 from meancache_runtime.schedule import Adams, Hold, Jvp, Released
@@ -100,19 +100,26 @@ def candidates(
     ]
 
 
-def residuals(sigmas: Sequence[float], chosen: Sequence[Candidate]) -> NDArray[np.float64]:
-    """Return u(t→s) − û(t→s) of each candidate as weights of the velocities, float64 [n, T].
+def residuals(
+    sigmas: Sequence[float], chosen: Sequence[Candidate], taken: range | None = None
+) -> NDArray[np.float64]:
+    """Return u(t→s) − û(t→s) of each candidate as weights of columns, float64 [n, columns].
 
-    The weights of a row sum to 0, and a candidate of one step has a row of zeros.
+    The weights of a row sum to 0. Where steps are Euler's, a candidate of one step has zeros.
+
+    Args:
+        sigmas: The grid, T + 1 noise levels.
+        chosen: The candidates.
+        taken: The columns of what the steps moved with; the velocities' own by default.
     """
-    steps = len(sigmas) - 1
-    own = own_velocities(steps)
+    moved = single_columns(taken or range(len(sigmas) - 1))
+    columns = taken.stop if taken else len(moved)
     means = {
-        (start, end): average(sigmas, start, end, own)
+        (start, end): average(sigmas, start, end, moved)
         for start, end in dict.fromkeys((c.start, c.end) for c in chosen)
     }
-    rows = dense([means[c.start, c.end] for c in chosen], steps)
+    rows = dense([means[c.start, c.end] for c in chosen], columns)
     rows -= dense(
-        [PREDICTORS[c.predictor].form(sigmas, c.start, c.end, c.window) for c in chosen], steps
+        [PREDICTORS[c.predictor].form(sigmas, c.start, c.end, c.window) for c in chosen], columns
     )
     return rows

@@ -35,6 +35,10 @@ METADATA = "meancache-profile"
 """The only metadata entry of a profile file."""
 
 
+_SPECIAL = {"displaced": False, "replaces": None, "reference_steps": None, "switches": ()}
+"""Settings that are left out of a fingerprint where they say that nothing is special."""
+
+
 class _Header(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
@@ -51,7 +55,8 @@ class Profile:
         sample_index: int64 [S], ascending: places among all samples, prompt by prompt.
         prompt_index: int64 [S], places of the samples' prompts in the prompt list.
         seeds: int64 [S].
-        grams: float64 [S, T, T], inner products of the velocities of each sample.
+        grams: float64 [S, T, T], inner products of the velocities of each sample; [S, 2T, 2T] if
+            ``settings.displaced``: of these, and then of what its steps moved with instead.
         l1: float32 [S, n], mean|u − û| for each triple of ``settings.index``; [S, 0] if
             not ``has_l1``.
         seconds: float64 [S], mean seconds a step of each sample.
@@ -104,6 +109,20 @@ class Profile:
     def index(self) -> EdgeIndex:
         """The triples (t, s, K) of the columns of ``l1``."""
         return self.settings.index
+
+    @property
+    def taken(self) -> range:
+        """The columns of ``grams`` that are what each step moved with."""
+        return self.settings.taken
+
+    @property
+    def switches(self) -> tuple[int, ...]:
+        """Steps at which another denoiser takes over: every plan has a knot there."""
+        return self.settings.switches
+
+    def is_left_alone(self, refreshes: int) -> bool:
+        """Whether replay with so many refreshes is the replaced sampler's own run."""
+        return self.settings.replaces is not None and refreshes == self.steps
 
     @property
     def has_l1(self) -> bool:
@@ -169,7 +188,9 @@ class Profile:
     @property
     def fingerprint(self) -> str:
         """SHA-256 of everything but timings and library versions, ``sha256:`` and hexadecimal."""
-        digest = hashlib.sha256(_canonical(self.settings.model_dump(exclude={"versions"})))
+        told = self.settings.model_dump(exclude={"versions"})
+        told = {k: v for k, v in told.items() if k not in _SPECIAL or v != _SPECIAL[k]}
+        digest = hashlib.sha256(_canonical(told))
         for name, tensor in self.tensors().items():
             if name != "seconds":
                 little_endian = tensor.astype(tensor.dtype.newbyteorder("<"))
@@ -184,20 +205,21 @@ class SampleMeasurement(NamedTuple):
     l1: NDArray[np.float32]
 
 
-def measure(velocities: Tensor, sigmas: Sequence[float], index: EdgeIndex) -> SampleMeasurement:
+def measure(columns: Tensor, sigmas: Sequence[float], index: EdgeIndex) -> SampleMeasurement:
     """Measure one trajectory.
 
     Args:
-        velocities: [T, ...], the velocity at each step, any floating dtype and device.
+        columns: [T, ...], the velocity at each step, any floating dtype and device; or [2T, ...],
+            these and what the steps moved with instead.
         sigmas: The grid, T + 1 values.
         index: The triples (t, s, K) whose L1 deviations to measure.
 
     Raises:
         InputError: The shape does not fit the grid, or a velocity is not finite.
     """
-    if len(velocities) != index.steps or len(sigmas) != index.steps + 1:
-        raise InputError(f"{len(velocities)} velocities for {len(sigmas)} noise levels")
-    sample = SampleMeasurement(gram(velocities), l1(velocities, sigmas, index))
+    if len(columns) not in (index.steps, 2 * index.steps) or len(sigmas) != index.steps + 1:
+        raise InputError(f"{len(columns)} velocities for {len(sigmas)} noise levels")
+    sample = SampleMeasurement(gram(columns), l1(columns, sigmas, index))
     if not all(np.isfinite(values).all() for values in sample):
         raise InputError("a velocity is not finite: the model overflows; try another dtype")
     return sample

@@ -21,7 +21,7 @@ from meancache_plan.artifact import (
     Quality,
     ReleasedInterval,
 )
-from meancache_plan.deviation import dense, rms
+from meancache_plan.deviation import dense, rms, single_columns
 from meancache_plan.latents import CEILING
 from meancache_plan.profile import Profile
 from meancache_runtime.binding import bind
@@ -53,21 +53,29 @@ class Misses(NamedTuple):
 
     Attributes:
         ends: Steps s at which the intervals end, int64 [n].
-        weights: e = Σ (σ_{k+1} − σ_k)·(v_k − û_k) as weights of the velocities, float64 [n, T].
+        weights: e = Σ (σ_{k+1} − σ_k)·(w_k − û_k) as weights of a trajectory's columns, float64
+            [n, columns]; w_k is what step k moved with.
     """
 
     ends: NDArray[np.int64]
     weights: NDArray[np.float64]
 
 
-def misses(plan: Plan, sigmas: Sequence[float]) -> Misses:
+def misses(plan: Plan, sigmas: Sequence[float], taken: range | None = None) -> Misses:
     """Return what a plan's intervals miss on the full trajectories of this grid.
 
-    Predictors get the velocities that replay has; intervals of one step, exact, are left out.
+    Predictors get the velocities that replay has; intervals that are exact, as those of one step
+    where steps are Euler's, are left out.
+
+    Args:
+        plan: Fits the grid.
+        sigmas: The grid.
+        taken: The columns of what the steps moved with; the velocities' own by default.
     """
     steps = len(sigmas) - 1
-    forms = dense(bind(_replayed(plan), sigmas).forms, steps)
-    missed = np.diff(sigmas)[:, None] * (np.eye(steps) - forms)
+    columns = taken or range(steps)
+    forms = dense(bind(_replayed(plan), sigmas).forms, columns.stop)
+    missed = np.diff(sigmas)[:, None] * (dense(single_columns(columns), columns.stop) - forms)
     weights = np.add.reduceat(missed, plan.knots)
     inexact = np.flatnonzero(weights.any(axis=1))
     return Misses(np.array([*plan.knots[1:], steps])[inexact], weights[inexact])
@@ -92,8 +100,8 @@ def predict(profile: Profile, plan: Plan, calibration: Calibration | None = None
     Returns:
         Figures in dB, −120 … 120, low ≤ psnr_latent ≤ high; a plan that is exact has 120.
     """
-    ends, weights = misses(plan, profile.sigmas)
-    if not len(ends):
+    ends, weights = misses(plan, profile.sigmas, profile.taken)
+    if not len(ends) or profile.is_left_alone(len(plan.knots)):
         return Quality(psnr_latent=CEILING, low=CEILING, high=CEILING)
     optimism = 1.0
     if calibration is not None and calibration.fitted > 0:
@@ -124,13 +132,13 @@ def _amplification(profile: Profile, quantile: float | None) -> NDArray[np.float
 
 
 def _sizes(profile: Profile, weights: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Rms of each row of combined velocities on each sample, float64 [S, n]."""
+    """Rms of each row of combined columns on each sample, float64 [S, n]."""
     parts = [weights[i : i + ROWS] for i in range(0, len(weights), ROWS)]
     return np.hstack([rms(profile.grams, profile.numel, part) for part in parts])
 
 
 def _norms(profile: Profile, weights: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Rms of one combination [T] of velocities on each sample, float64 [S]."""
+    """Rms of one combination of columns on each sample, float64 [S]."""
     return rms(profile.grams, profile.numel, weights[None])[:, 0]
 
 

@@ -1,7 +1,8 @@
 """Trajectories: what a full-step run of a flow-matching sampler looks like."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -21,18 +22,55 @@ class Trajectory:
         sigmas: Noise levels σ₀ … σ_T.
         latents: z₀ … z_T, shape [T + 1, …], in the pipeline's own dtype and device.
         velocities: Guided velocities v₀ … v_{T−1}, shape [T, …].
+        displaced: Whether the steps are other than Euler's: the latents say where they led.
+        replaces: Class of the sampler that took them, which a plan's steps are to replace; None
+            where that takes Euler steps itself.
+        switches: Steps at which other denoisers ran than at the step before, ascending.
     """
 
     sigmas: tuple[float, ...]
     latents: Tensor
     velocities: Tensor
+    displaced: bool = False
+    replaces: str | None = None
+    switches: tuple[int, ...] = ()
+
+    @property
+    def columns(self) -> Tensor:
+        """What a profile's Gram matrix is of, [T, …] or, if displaced, [2T, …].
+
+        The velocities; then w_i = (z_{i+1} − z_i)/(σ_{i+1} − σ_i), what the steps moved with, in
+        float32 or wider.
+        """
+        if not self.displaced:
+            return self.velocities
+        wide = torch.promote_types(self.latents.dtype, torch.float32)
+        columns = torch.cat([self.velocities.to(wide), self.latents[1:].to(wide)])
+        for i, (sigma, following) in enumerate(pairwise(self.sigmas)):
+            columns[len(self.velocities) + i] -= self.latents[i].to(wide)
+            columns[len(self.velocities) + i] /= following - sigma
+        return columns
+
+    def split(self) -> "list[Trajectory]":
+        """The trajectories of a batch's n samples, each [T + 1, 1, …]."""
+        rows = range(self.latents.shape[1])
+        return [
+            replace(
+                self,
+                latents=self.latents[:, row : row + 1],
+                velocities=self.velocities[:, row : row + 1],
+            )
+            for row in rows
+        ]
 
     def check_euler(self) -> None:
-        """Refuse a trajectory whose steps are not ``z + (σ_next − σ)·v``.
+        """Refuse a trajectory whose steps are not ``z + (σ_next − σ)·v``, if not displaced.
 
         Raises:
             InputError: Some step went elsewhere, further than its dtype's rounding explains.
         """
+        if self.displaced:
+            return
         tolerance = 8 * torch.finfo(self.latents.dtype).eps
         wide = torch.promote_types(self.latents.dtype, torch.float32)
         for i, velocity in enumerate(self.velocities):
@@ -46,20 +84,43 @@ class Trajectory:
 
 
 class Tape:
-    """Collects a trajectory step by step, in memory for 2T + 1 latents and no more."""
+    """Collects a trajectory step by step, in memory for 2T + 1 latents and no more.
 
-    def __init__(self, sigmas: Sequence[float], noise: Tensor) -> None:
+    Args:
+        sigmas: Noise levels σ₀ … σ_T.
+        noise: Latents at σ₀.
+        replaces: See :class:`Trajectory`.
+    """
+
+    def __init__(self, sigmas: Sequence[float], noise: Tensor, replaces: str | None = None) -> None:
         self.sigmas = check_sigmas(sigmas)
+        self._replaces = replaces
+        self._ran: list[frozenset[str]] = []
         steps = len(self.sigmas) - 1
         self._latents = noise.new_empty((steps + 1, *noise.shape))
         self._velocities = noise.new_empty((steps, *noise.shape))
         self._latents[0] = noise
         self._step = 0
 
-    def append(self, velocity: Tensor, latents: Tensor) -> None:
-        """Log a step: the velocity that it took, and the latents that it reached."""
+    @property
+    def full(self) -> bool:
+        """Whether all steps are logged."""
+        return self._step == len(self._velocities)
+
+    @property
+    def latents(self) -> Tensor:
+        """The latents reached so far."""
+        return self._latents[self._step]
+
+    def append(self, velocity: Tensor, latents: Tensor, ran: Iterable[str] = ()) -> None:
+        """Log a step: its velocity, the latents that it reached, the denoisers that ran."""
         self._velocities[self._step] = velocity
         self._step += 1
+        self._latents[self._step] = latents
+        self._ran.append(frozenset(ran))
+
+    def correct(self, latents: Tensor) -> None:
+        """Log other latents at the noise level that was reached."""
         self._latents[self._step] = latents
 
     def trajectory(self) -> Trajectory:
@@ -68,12 +129,29 @@ class Tape:
         Raises:
             InputError: The run ended before the last step.
         """
-        if self._step != len(self.sigmas) - 1:
+        if not self.full:
             raise InputError(
                 f"the run took {self._step} of {len(self.sigmas) - 1} steps: "
                 "calibrate on whole runs from pure noise"
             )
-        return Trajectory(self.sigmas, self._latents, self._velocities)
+        return Trajectory(
+            self.sigmas,
+            self._latents,
+            self._velocities,
+            displaced=self._replaces is not None,
+            replaces=self._replaces,
+            switches=switches(self._ran),
+        )
+
+
+def switches(ran: Sequence[frozenset[str]]) -> tuple[int, ...]:
+    """Return the steps at which other denoisers ran than at the step before.
+
+    Example:
+        >>> switches([frozenset("a"), frozenset("a"), frozenset("b")])
+        (2,)
+    """
+    return tuple(i for i, (before, now) in enumerate(pairwise(ran), start=1) if now != before)
 
 
 def record_flow(velocity: Velocity, noise: Tensor, sigmas: Sequence[float]) -> Trajectory:

@@ -46,11 +46,12 @@ def with_reliability(profile: Profile, schedule: Schedule) -> Schedule:
     """
     made, objective = _made(profile, schedule)
     whole = _everything(profile)
-    [own] = plan_draws(profile, objective, made.planner, whole, schedule.budgets)
+    budgets = _planned(profile, schedule)
+    [own] = plan_draws(profile, objective, made.planner, whole, budgets) if budgets else [{}]
     knots = {
         plan.budget: plan.knots
         for plan in schedule.plans
-        if plan.knots == tuple(interval.start for interval in own[plan.budget])
+        if plan.knots == tuple(interval.start for interval in own.get(plan.budget, ()))
     }
     found = stability(profile, objective, made.planner, knots)
 
@@ -71,7 +72,8 @@ def assess(profile: Profile, schedule: Schedule) -> Reliability:
         InputError: The schedule was not made from this profile, or not by a known planner.
     """
     made, objective = _made(profile, schedule)
-    excess = regret(profile, objective, made.planner, schedule.budgets)
+    budgets = _planned(profile, schedule)
+    excess = regret(profile, objective, made.planner, budgets) if budgets else {}
     return Reliability(
         rank_correlation=rank_correlation(profile, objective),
         regret={str(prompts): value for prompts, value in excess.items()},
@@ -107,7 +109,7 @@ def _typical_intervals(profile: Profile, objective: Objective) -> list[Candidate
     names = dict.fromkeys("adams" if n == "calibrated" else n for n in objective.predictors)
     longest, furthest = min(objective.max_edge, profile.steps), profile.index.max_window
     found: list[Candidate] = []
-    for t, s in edges(profile.steps, longest):
+    for t, s in edges(profile.steps, longest, profile.switches):
         for name in names if t and s > t + 1 else ():
             window = min(s - t, t, furthest) if PREDICTORS[name].windowed else 0
             found.append(Candidate(t, s, name, window))
@@ -199,6 +201,11 @@ def stability(
         )
         for budget, knots in plans.items()
     }
+
+
+def _planned(profile: Profile, schedule: Schedule) -> list[int]:
+    """The budgets whose plans a planner made: not the run that is the replaced sampler's own."""
+    return [budget for budget in schedule.budgets if not profile.is_left_alone(budget)]
 
 
 def _everything(profile: Profile) -> Draws:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from meancache_plan import arcs, graph
 from meancache_plan.errors import InputError
 from meancache_plan.grid import edges
-from meancache_plan.objective import Measurements, Objective, Statistic
+from meancache_plan.objective import Measurements, Objective, Statistic, is_exact
 from meancache_plan.path import shortest_paths
 from meancache_plan.predictors import Candidate, candidates
 from meancache_plan.solver import pssp
@@ -146,7 +146,7 @@ def _costs_of_arcs(
     found = np.zeros((len(measured.grams), len(wanted)))
     for t, costs in arcs.sample_costs(measured, objective):
         for column, interval in enumerate(wanted):
-            if interval.start != t or interval.end == t + 1:  # one step: exact
+            if interval.start != t or (interval.end == t + 1 and is_exact(measured)):
                 continue
             place = objective.predictors.index(interval.predictor) if t else 0
             found[:, column] = costs[:, place, t - interval.window, interval.end - t - 1]
@@ -157,7 +157,7 @@ def _plan_edges(
     measured: Measurements, objective: Objective, draws: Draws, budgets: Sequence[int]
 ) -> list[dict[int, Intervals]]:
     steps = len(measured.sigmas) - 1
-    reach = edges(steps, min(objective.max_edge, steps))
+    reach = edges(steps, min(objective.max_edge, steps), measured.switches)
     chosen = candidates(reach, objective.predictors, measured.index.max_window)
     blocks = (chosen[i : i + graph.BLOCK] for i in range(0, len(chosen), graph.BLOCK))
     costs = [

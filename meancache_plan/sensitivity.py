@@ -3,6 +3,9 @@
 A sample's own typical interval error is put into its trajectory at a few steps, and the full steps
 are run from there to the end: the amplification A(s) = ‖z_T′ − z_T‖ / ‖e_s‖. Latents in half
 precision round at every step, which shows as a floor of about 0.05 under A.
+
+Where the full run's steps are not Euler's (see :mod:`meancache_plan.deviation`), no run can take
+them up in the middle. Replay takes Euler steps, so both runs do, with and without the error.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from meancache_plan.deviation import own_velocities
+from meancache_plan.deviation import single_columns, taken_columns
 from meancache_plan.errors import InputError
 from meancache_runtime.binding import LinearForm, adams, average, combine
 
@@ -27,7 +30,7 @@ SMALLEST = 1e-9
 """What an amplification is at least: an error may vanish, its logarithm must not."""
 
 Finish = Callable[[int, Tensor], Tensor]
-"""(step s, latents at σ_s) → the latents that full steps lead to, at σ_T; same shape and dtype."""
+"""(step s, latents at σ_s) → the latents that Euler steps lead to, at σ_T; same shape and dtype."""
 
 
 class Choice(NamedTuple):
@@ -37,7 +40,7 @@ class Choice(NamedTuple):
     samples: tuple[int, ...]
 
 
-def choose(steps: int, samples: int) -> Choice:
+def choose(steps: int, samples: int, runs: int = 1) -> Choice:
     """Choose where to measure, for at most T·S/4 steps in all.
 
     Late positions come first, as they cost least; then as many samples as can be had, one from
@@ -47,6 +50,7 @@ def choose(steps: int, samples: int) -> Choice:
     Args:
         steps: T ≥ 1.
         samples: S ≥ 1, of the whole calibration; they are numbered prompt by prompt.
+        runs: How many runs a measurement takes: 2 if steps are not Euler's.
 
     Example:
         >>> choose(50, 1)
@@ -57,9 +61,9 @@ def choose(steps: int, samples: int) -> Choice:
     allowed, cost = steps * samples // ALLOWANCE, 0
     positions: list[int] = []
     for distance in sorted({max(1, round(part * steps)) for part in DISTANCES}):
-        if distance >= steps or cost + distance > allowed:
+        if distance >= steps or cost + runs * distance > allowed:
             break
-        cost += distance
+        cost += runs * distance
         positions.append(steps - distance)
     if not positions:
         return Choice((), ())
@@ -72,7 +76,7 @@ def choose(steps: int, samples: int) -> Choice:
 def propagation(
     sigmas: Sequence[float],
     latents: Tensor,
-    velocities: Tensor,
+    columns: Tensor,
     positions: Sequence[int],
     finish: Finish,
 ) -> NDArray[np.float64]:
@@ -81,9 +85,9 @@ def propagation(
     Args:
         sigmas: The grid, T + 1 noise levels.
         latents: z₀ … z_T of a full run, [T + 1, …], any floating dtype and device.
-        velocities: v₀ … v_{T−1}, [T, …].
+        columns: v₀ … v_{T−1}, [T, …]; or [2T, …], these and what the steps moved with instead.
         positions: Steps s, 1 … T − 1.
-        finish: Runs the full steps s … T − 1.
+        finish: Runs Euler steps s … T − 1.
 
     Raises:
         InputError: A run from slightly other latents is not finite.
@@ -92,15 +96,16 @@ def propagation(
     found: list[float] = []
     for step in positions:
         here = latents[step].to(wide)
-        moved = (here + injected(sigmas, latents, velocities, step)).to(latents.dtype)
-        there = finish(step, moved).to(wide) - latents[-1].to(wide)
+        moved = (here + injected(sigmas, latents, columns, step)).to(latents.dtype)
+        unmoved = latents[-1] if len(columns) < len(latents) else finish(step, latents[step])
+        there = finish(step, moved).to(wide) - unmoved.to(wide)
         found.append(float(there.norm() / (moved.to(wide) - here).norm()))
     if not np.isfinite(found).all():
         raise InputError("a run is not finite: the model overflows; try another dtype")
     return np.maximum(np.array(found, dtype=np.float64), SMALLEST)
 
 
-def injected(sigmas: Sequence[float], latents: Tensor, velocities: Tensor, step: int) -> Tensor:
+def injected(sigmas: Sequence[float], latents: Tensor, columns: Tensor, step: int) -> Tensor:
     """Return e_s, what is added to z_s: the error of one typical interval that ends at s.
 
     e_s = (σ_s − σ_t)·(û − u(t→s)) for an interval of T/10 steps, at least 2 but none before step
@@ -113,31 +118,36 @@ def injected(sigmas: Sequence[float], latents: Tensor, velocities: Tensor, step:
     """
     wide = torch.promote_types(latents.dtype, torch.float32)
     epsilon = torch.finfo(latents.dtype).eps
-    form, start = interval_error(sigmas, step)
+    form, start = interval_error(sigmas, step, taken_columns(len(sigmas) - 1, len(columns)))
     error = torch.zeros_like(latents[step], dtype=wide)
     for i, weight in form.items():
-        error += weight * velocities[i].to(wide)
+        error += weight * columns[i].to(wide)
     one = torch.ones_like(error)
     norm = float(latents[step].to(wide).norm() or one.norm())
     if error.norm() <= 8 * epsilon * norm:
-        others = (velocities[start].to(wide), latents[step].to(wide), one)
+        others = (columns[start].to(wide), latents[step].to(wide), one)
         error = next(other for other in others if other.norm() > 0)
         error = error * (epsilon**0.5 * norm / error.norm())
     return error * max(1.0, epsilon**0.5 * norm / float(error.norm()))
 
 
-def interval_error(sigmas: Sequence[float], step: int) -> tuple[LinearForm, int]:
-    """Return (σ_s − σ_t)·(û − u(t→s)) as weights of the velocities, and t; see ``injected``."""
+def interval_error(
+    sigmas: Sequence[float], step: int, taken: range | None = None
+) -> tuple[LinearForm, int]:
+    """Return (σ_s − σ_t)·(û − u(t→s)) as weights of columns, and t; see ``injected``.
+
+    ``taken`` are the columns of what the steps moved with, by default the velocities' own.
+    """
     steps = len(sigmas) - 1
     length = max(2, round(steps / 10))
     start = max(0, step - length)
-    own = own_velocities(steps)
     if start == 0:
-        predicted = own[0]
+        predicted: LinearForm = {0: 1.0}
     else:
         predicted = adams(sigmas, (max(0, start - length), start), step, (1.0, 1.0))
     h = sigmas[step] - sigmas[start]
-    return combine([(h, predicted), (-h, average(sigmas, start, step, own))]), start
+    moved = single_columns(taken or range(steps))
+    return combine([(h, predicted), (-h, average(sigmas, start, step, moved))]), start
 
 
 def interpolated(

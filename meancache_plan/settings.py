@@ -1,12 +1,13 @@
 """The settings of a calibration, which every profile carries."""
 
 import math
+from itertools import pairwise
 from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, model_validator
 
 from meancache_plan.artifact import Generation, ModelIdentity
-from meancache_plan.deviation import EdgeIndex, windows
+from meancache_plan.deviation import EdgeIndex, taken_columns, windows
 from meancache_plan.grid import check_sigmas
 
 Count = Annotated[int, Field(ge=1)]
@@ -18,6 +19,9 @@ class ProfileSettings(BaseModel):
     ``call`` holds the pipeline call's other arguments. ``max_edge`` and ``max_window`` bound the
     (t, s, K) whose L1 deviations were measured. ``samples_total`` counts the samples of the whole
     calibration, prompts x seeds. ``sensitivity``: whether the propagation of errors was measured.
+    ``displaced``: the steps were not Euler's, and their displacements were measured beside the
+    velocities: those of the sampler that plans ``replaces``, or of a finer run of
+    ``reference_steps``. ``switches``: steps at which another denoiser takes over.
     ``transferred_from`` is the fingerprint of the profile that this one was carried over from to
     another grid, by :mod:`meancache_plan.transfer`; such a profile has no L1 deviations.
     """
@@ -40,6 +44,10 @@ class ProfileSettings(BaseModel):
     seeds_sha256: str | None = None
     samples_total: Count
     sensitivity: bool = False
+    displaced: bool = False
+    replaces: str | None = None
+    reference_steps: Count | None = None
+    switches: tuple[Count, ...] = ()
     transferred_from: str | None = None
     versions: dict[str, str]
 
@@ -54,10 +62,38 @@ class ProfileSettings(BaseModel):
             raise ValueError(f"max_edge: {self.max_edge} exceeds the {self.steps} steps")
         return self
 
+    @model_validator(mode="after")
+    def _check_reference(self) -> Self:
+        for name in ("replaces", "reference_steps"):
+            if getattr(self, name) is not None and not self.displaced:
+                raise ValueError(f"{name}: displacements were not measured (displaced is false)")
+        fewer = self.reference_steps is not None and self.reference_steps < self.steps
+        if fewer and self.transferred_from is None:
+            raise ValueError(f"reference_steps: {self.reference_steps} are fewer than the steps")
+        return self
+
+    @model_validator(mode="after")
+    def _check_switches(self) -> Self:
+        if any(a >= b for a, b in pairwise((*self.switches, self.steps))):
+            raise ValueError(
+                f"switches: must be strictly ascending, between 1 and {self.steps - 1}"
+            )
+        return self
+
     @property
     def steps(self) -> int:
         """Number of sampler steps T."""
         return len(self.sigmas) - 1
+
+    @property
+    def columns(self) -> int:
+        """How many vectors of a trajectory the Gram matrices are of."""
+        return 2 * self.steps if self.displaced else self.steps
+
+    @property
+    def taken(self) -> range:
+        """Which of these columns are what the steps moved with."""
+        return taken_columns(self.steps, self.columns)
 
     @property
     def numel(self) -> int:

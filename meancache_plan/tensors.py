@@ -61,9 +61,9 @@ def check_tensors(settings: ProfileSettings, tensors: Tensors) -> None:
 def _shapes(settings: ProfileSettings, tensors: Tensors) -> dict[str, tuple[int, ...]]:
     """The shape that each tensor must have, by name."""
     samples, measured = tensors["sample_index"].size, tensors["propagation_index"].size
-    levels, steps = tensors["propagation_sigmas"].size, settings.steps
+    levels, columns = tensors["propagation_sigmas"].size, settings.columns
     return dict.fromkeys(TENSORS, (samples,)) | {
-        "grams": (samples, steps, steps),
+        "grams": (samples, columns, columns),
         "l1": (samples, len(settings.index) if settings.transferred_from is None else 0),
         "moments": (samples, 2),
         "propagation_sigmas": (levels,),

@@ -4,6 +4,7 @@ On a new grid, each velocity is a linear combination of measured ones, v′ = W�
 interpolation over the four nearest noise levels. W depends on σ only, so the Gram matrix follows:
 G′ = W·G·Wᵀ. That the new grid's own Euler steps would lead to slightly other latents is neglected.
 Calibrate on the finer grid: what happens between two measured velocities is not known afterwards.
+Where displacements were measured, the latents between are interpolated as well.
 """
 
 import json
@@ -17,16 +18,18 @@ from numpy.typing import NDArray
 
 from meancache_plan.errors import InputError
 from meancache_plan.grid import check_sigmas
+from meancache_plan.interpolation import latent_weights, velocity_weights
 from meancache_plan.profile import Profile
 
-NODES = 4
-"""Measured velocities that a velocity is interpolated from: a cubic in σ."""
+SAME = 1e-6
+"""Noise levels that are so near are the same one."""
 
 
 def transfer(profile: Profile, sigmas: Sequence[float]) -> Profile:
     """Return what calibration on another grid would have measured, as far as that is known.
 
-    Exact where velocities are cubic polynomials of σ. The amplification of errors is kept, as it
+    Exact where velocities are cubic polynomials of σ. A change of denoisers moves to the first step
+    at or after its noise level. The amplification of errors is kept, as it
     is known by σ; seconds are kept; L1 deviations are not there (``has_l1`` is False), and
     ``settings.transferred_from`` names the profile that was calibrated.
 
@@ -45,12 +48,13 @@ def transfer(profile: Profile, sigmas: Sequence[float]) -> Profile:
             "this profile was itself carried over to another grid: start from the one that "
             f"calibration measured ({profile.settings.transferred_from})"
         )
-    weights = interpolation(profile.sigmas, grid)
+    weights = _carried(profile.sigmas, grid, profile.settings.displaced)
     grams = weights @ profile.grams @ weights.T
     steps = len(grid) - 1
     changes = {
         "sigmas": grid,
         "max_edge": max(1, round(profile.settings.max_edge * steps / profile.steps)),
+        "switches": _switches(profile, grid),
         "transferred_from": profile.fingerprint,
     }
     return replace(
@@ -61,48 +65,24 @@ def transfer(profile: Profile, sigmas: Sequence[float]) -> Profile:
     )
 
 
-def interpolation(known: Sequence[float], wanted: Sequence[float]) -> NDArray[np.float64]:
-    """Return W with v′ = W·v, float64 [T′, T]: velocities at one grid's steps from another's.
-
-    Between the step starts of ``known`` a cubic through the four nearest, beyond them a straight
-    line through the outermost two; every row sums to 1.
-
-    Args:
-        known: σ₀ … σ_T.
-        wanted: σ′₀ … σ′_T′.
-
-    Raises:
-        InputError: As :func:`transfer`.
-    """
-    direction = np.sign(known[-1] - known[0])
-    if np.sign(wanted[-1] - wanted[0]) != direction:
-        raise InputError("the new noise levels run the other way: give them in the profile's order")
-    nodes, points = direction * np.array(known), direction * np.array(wanted[:-1])
-    steps = len(nodes) - 1
-    lowest, highest = nodes[0] - (nodes[1] - nodes[0]) / 2, (nodes[-2] + nodes[-1]) / 2
-    weights = np.zeros((len(points), steps))
-    for row, point, sigma in zip(weights, points, wanted, strict=False):
-        if not lowest <= point <= highest:
-            raise InputError(
-                f"noise level {sigma:.6g} is out of range: velocities were measured from "
-                f"{known[0]:.6g} to {known[-2]:.6g}, and half a step beyond may be guessed; "
-                "calibrate on a grid that reaches it"
-            )
-        inside = nodes[0] <= point <= nodes[-2]
-        count = min(NODES if inside else 2, steps)
-        first = int(np.searchsorted(nodes[:-1], point)) - count // 2
-        first = min(max(first, 0), steps - count)
-        row[first : first + count] = _lagrange(nodes[first : first + count], point)
-    return weights
+def _carried(known: Sequence[float], grid: Sequence[float], displaced: bool) -> NDArray[np.float64]:
+    """Weights of a profile's columns for each column on the new grid."""
+    velocities = velocity_weights(known, grid)
+    if not displaced:
+        return velocities
+    steps, delta = len(known) - 1, np.diff(known)
+    at = latent_weights(known, grid)
+    led = at.latents @ (np.tri(steps + 1, steps, -1) * delta)  # z_i − z₀ = Σ Δσ_k·w_k, k < i
+    moved = np.diff(np.hstack([at.velocities, led]), axis=0) / np.diff(grid)[:, None]
+    return np.vstack([np.hstack([velocities, np.zeros_like(velocities)]), moved])
 
 
-def _lagrange(nodes: NDArray[np.float64], point: float) -> NDArray[np.float64]:
-    """The weights of the polynomial through values at ``nodes``, evaluated at ``point``."""
-    weights = np.ones(len(nodes))
-    for j, node in enumerate(nodes):
-        others = np.delete(nodes, j)
-        weights[j] = np.prod((point - others) / (node - others))
-    return weights
+def _switches(profile: Profile, grid: Sequence[float]) -> tuple[int, ...]:
+    """The steps of the new grid that are the first at or after a change of denoisers."""
+    falls = -1.0 if grid[0] > grid[-1] else 1.0
+    levels = [profile.sigmas[switch] for switch in profile.switches]
+    places = np.searchsorted(falls * np.array(grid), falls * np.array(levels) - SAME)
+    return tuple(sorted({place for place in places.tolist() if 0 < place < len(grid) - 1}))
 
 
 def read_sigmas(path: str | os.PathLike[str]) -> tuple[float, ...]:

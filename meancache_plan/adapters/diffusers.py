@@ -18,11 +18,13 @@ from torch import Tensor
 
 from meancache_plan import catalog
 from meancache_plan.adapters import call, revision, steps
+from meancache_plan.adapters.between import Answers
 from meancache_plan.adapters.steps import Last
 from meancache_plan.artifact import Generation, ModelIdentity
 from meancache_plan.errors import InputError, MeanCacheError
 from meancache_plan.recipe import Recipe
 from meancache_plan.record import Trajectory
+from meancache_plan.reference import on_grid
 from meancache_runtime import identity
 
 OFFLOADS = ("none", "model", "sequential")
@@ -55,7 +57,8 @@ class Pipeline:
         self._id = model_id
         self._commit = commit
         self._arguments = call.arguments(recipe)
-        self._answers = steps.Answers()
+        self._answers = Answers()
+        self._course: steps.Course | None = None
 
     @property
     def device(self) -> torch.device:
@@ -99,12 +102,21 @@ class Pipeline:
         config = dict(self.pipe.scheduler.config)
         return {k: v for k, v in sorted(config.items()) if not k.startswith("_")}
 
-    def record(self, prompt: str, seed: int) -> tuple[Trajectory, float]:
-        """Run all steps; return the trajectory and the mean seconds of a step.
+    def record(
+        self, prompt: str, seed: int, *, reference_steps: int | None = None
+    ) -> tuple[Trajectory, float]:
+        """Run all steps; return the trajectory and the mean seconds of a denoiser refresh.
+
+        Args:
+            prompt: The text.
+            seed: Seed of the initial noise.
+            reference_steps: Take so many steps in place of the recipe's, and return where these
+                lead on the grid of the recipe's.
 
         Raises:
-            UnsupportedSchedulerError: The scheduler takes no plain Euler steps.
-            InputError: The pipeline refuses the recipe's arguments.
+            UnsupportedSchedulerError: The scheduler follows no flow, or adds fresh noise.
+            InputError: The pipeline refuses the recipe's arguments, or the reference has fewer
+                steps than the recipe or other noise levels at its ends.
         """
         times: list[float] = []
 
@@ -112,22 +124,39 @@ class Pipeline:
             self._synchronize()
             times.append(time.perf_counter())
 
-        tape = steps.record(self.pipe, self._answers, self._plain(prompt, seed), tick)
-        trajectory = tape.trajectory()
-        return trajectory, (times[-1] - times[0]) / max(len(trajectory.sigmas) - 2, 1)
+        found = self._recorded(prompt, seed, reference_steps, tick)
+        return found.trajectory, (times[-1] - times[0]) / max(found.iterations - 1, 1)
 
-    def record_batch(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Trajectory]:
+    def record_batch(
+        self, prompts: Sequence[str], seeds: Sequence[int], *, reference_steps: int | None = None
+    ) -> list[Trajectory]:
         """Run all steps of several samples in one call: a trajectory each, as ``record`` has it.
 
         Raises:
             As ``record``.
         """
-        run = self._plain(prompts, seeds)
-        whole = steps.record(self.pipe, self._answers, run, lambda: None).trajectory()
-        return [
-            Trajectory(whole.sigmas, whole.latents[:, i : i + 1], whole.velocities[:, i : i + 1])
-            for i in range(len(prompts))
-        ]
+        return self._recorded(prompts, seeds, reference_steps, lambda: None).trajectory.split()
+
+    def _recorded(
+        self,
+        prompt: str | Sequence[str],
+        seed: int | Sequence[int],
+        reference_steps: int | None,
+        tick: Callable[[], None],
+    ) -> steps.Recorded:
+        """A whole run, seen on the recipe's own grid."""
+        if reference_steps is None:
+            return steps.record(self.pipe, self._answers, self._plain(prompt, seed), tick)
+        if reference_steps < self.recipe.steps:
+            raise InputError(
+                f"reference_steps {reference_steps}: the reference is to be finer than the "
+                f"recipe's {self.recipe.steps} steps: choose {self.recipe.steps} or more"
+            )
+        if self._course is None:
+            self._course = steps.probe(self.pipe, self._answers, self._plain(prompt, seed))
+        run = self._plain(prompt, seed, steps=reference_steps)
+        fine = steps.record(self.pipe, self._answers, run, tick)
+        return fine._replace(trajectory=on_grid(fine.trajectory, *self._course))
 
     def resume(
         self,
@@ -137,7 +166,7 @@ class Pipeline:
         latents: Tensor,
         until: int | None = None,
     ) -> Trajectory:
-        """Run the steps ``step`` … ``until`` − 1 from given latents; the other steps cost nothing.
+        """Take Euler steps ``step`` … ``until`` − 1 from given latents; the others cost nothing.
 
         The velocity at any state is ``resume(…, step, latents, step + 1).velocities[0]``. The
         denoiser runs ``until`` − ``step`` steps, and one more if no call of its form was seen
@@ -158,12 +187,12 @@ class Pipeline:
         Raises:
             InputError: A step is out of range, the latents' shape is not the pipeline's, or the
                 pipeline refuses the recipe's arguments.
-            UnsupportedSchedulerError: The scheduler takes no plain Euler steps.
+            UnsupportedSchedulerError: The scheduler follows no flow, or adds fresh noise.
         """
         total = self.recipe.steps
-        until = total if until is None else until
-        if not 0 <= step < until <= total:
-            raise InputError(f"steps {step} to {until}: choose 0 <= step < until <= {total}")
+        end = total if until is None else until
+        if not 0 <= step < end <= total:
+            raise InputError(f"steps {step} to {end}: choose 0 <= step < until <= {total}")
         given = {} if step else {"latents": latents}
         run = self._plain(prompt, seed, **given)
         return steps.resume(self.pipe, self._answers, run, latents, step, until)

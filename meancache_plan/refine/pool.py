@@ -42,16 +42,17 @@ def pools(
         profile: What to plan from.
         solved: The schedule, solved from it.
         published: Schedules of others, by name; those for another number of steps, and plans of
-            other budgets, are left out.
+            other budgets or without a knot where the denoiser changes, are left out.
         max_edge: Longest interval of new plans, 1 … T steps.
     """
     budgets = solved.budgets
-    found: dict[int, list[Candidate]] = {b: _simple(profile.steps, b) for b in budgets}
+    found = {b: _simple(profile.steps, b, profile.switches) for b in budgets}
     for plan in solved.plans:
         found[plan.budget].append(Candidate("as solved", plan, baseline=True))
     for name, schedule in published.items():
         for plan in schedule.plans:
-            if schedule.grid.steps == profile.steps and plan.budget in found:
+            fits = schedule.grid.steps == profile.steps and plan.budget in found
+            if fits and set(profile.switches) <= set(plan.knots):
                 found[plan.budget].append(Candidate(name, plan, baseline=True))
     for variant in _variants(profile, max_edge):
         plans = find_planner(variant.planner).plan(
@@ -88,12 +89,15 @@ def _variants(profile: Profile, longest: int) -> list[_Variant]:
     return variants
 
 
-def _simple(steps: int, budget: int) -> list[Candidate]:
-    """Knots by a rule that looks at no model."""
-    uniform = uniform_knots(steps, budget)
+def _simple(steps: int, budget: int, switches: Sequence[int]) -> list[Candidate]:
+    """Knots by a rule that looks at no model, but for where its denoiser changes."""
+    uniform = uniform_knots(steps, budget, switches)
     hold = Plan(budget=budget, knots=uniform, intervals=(HoldInterval(),) * budget)
     graded = [
-        Candidate(f"adams, intervals × {grade:g}", adams_plan(graded_knots(steps, budget, grade)))
+        Candidate(
+            f"adams, intervals × {grade:g}",
+            adams_plan(graded_knots(steps, budget, grade, switches)),
+        )
         for grade in GRADES
     ]
     return [

@@ -199,7 +199,11 @@ def _neighbours(
             for by in (-2, -1, 1, 2)
         ]
         ends = [(each, (*each, profile.steps)) for each in moved]
-        legal = [k for k, e in ends if all(a < b for a, b in pairwise(e))]
+        legal = [
+            k
+            for k, e in ends
+            if all(a < b for a, b in pairwise(e)) and set(profile.switches) <= set(k)
+        ]
         return sorted(legal, key=lambda k: (cost(k), k))[:MOVES]
 
     return near

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from diffusers import FlowMatchHeunDiscreteScheduler, FluxPipeline
+from diffusers import FlowMatchEulerDiscreteScheduler, FluxPipeline
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -243,9 +243,9 @@ def test_a_refused_run_leaves_nothing_behind(tiny_flux: FluxPipeline, tmp_path: 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_scheduler_that_takes_no_euler_steps_is_refused(tiny_flux: FluxPipeline) -> None:
-    tiny_flux.scheduler = FlowMatchHeunDiscreteScheduler()
-    with pytest.raises(UnsupportedSchedulerError, match="Heun"):
+def test_a_scheduler_that_adds_noise_in_each_step_is_refused(tiny_flux: FluxPipeline) -> None:
+    tiny_flux.scheduler = FlowMatchEulerDiscreteScheduler(stochastic_sampling=True)
+    with pytest.raises(UnsupportedSchedulerError, match="noise"):
         source(tiny_flux).record("a cat", 0)
 
 

@@ -17,8 +17,9 @@ from meancache_plan import load_profile, merge_profiles, profile_flow, save_prof
 from meancache_plan.deviation import dense, gram, own_velocities, rms
 from meancache_plan.errors import GridError, InputError, MergeError, ProfileError
 from meancache_plan.grid import edges, shifted_sigmas
+from meancache_plan.interpolation import velocity_weights
 from meancache_plan.profile import Profile
-from meancache_plan.transfer import interpolation, read_sigmas, transfer
+from meancache_plan.transfer import read_sigmas, transfer
 from meancache_runtime import integrate
 from meancache_runtime.binding import average, combine
 from tests.fields import euler, mixture, noise, polynomial, shifted_grid
@@ -108,7 +109,7 @@ def test_constant_velocities_stay_constant_and_weights_stay_moderate(
     old: tuple[int, float], new: tuple[int, float]
 ) -> None:
     try:
-        weights = interpolation(shifted_sigmas(*old), shifted_sigmas(*new))
+        weights = velocity_weights(shifted_sigmas(*old), shifted_sigmas(*new))
     except InputError:
         return
     assert weights.shape == (new[0], old[0])

@@ -25,7 +25,8 @@ Array = NDArray[np.float64]
 class Trajectories:
     """Velocities float64 [S, T, N] of S samples, and what is known of their flow.
 
-    ``growth`` is the amplification at each step, float64 [T + 1].
+    ``growth`` is the amplification at each step, float64 [T + 1]; ``moved`` [S, T, N] is what the
+    steps moved with, where that was not the velocity.
     """
 
     velocities: Array
@@ -33,6 +34,8 @@ class Trajectories:
     growth: Array
     prompt_index: NDArray[np.int64]
     l1: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), np.float32))
+    moved: Array | None = None
+    switches: tuple[int, ...] = ()
 
     @property
     def steps(self) -> int:
@@ -48,7 +51,13 @@ class Trajectories:
 
     @property
     def grams(self) -> Array:
-        return self.velocities @ self.velocities.swapaxes(1, 2)
+        moved = self.velocities[:, :0] if self.moved is None else self.moved
+        columns = np.concatenate([self.velocities, moved], axis=1)
+        return columns @ columns.swapaxes(1, 2)
+
+    @property
+    def taken(self) -> range:
+        return range(self.steps) if self.moved is None else range(self.steps, 2 * self.steps)
 
     def amplification(self) -> Array:
         return self.growth
@@ -87,7 +96,8 @@ def with_propagation(profile: Profile) -> Profile:
 def mean_velocity(seen: Trajectories, start: int, end: int) -> Array:
     """u(start→end) from its definition, [S, N]."""
     delta = np.diff(seen.sigmas)[start:end]
-    moved = sum(d * seen.velocities[:, start + k] for k, d in enumerate(delta))
+    steps = seen.velocities if seen.moved is None else seen.moved
+    moved = sum(d * steps[:, start + k] for k, d in enumerate(delta))
     return moved / (seen.sigmas[end] - seen.sigmas[start])
 
 
@@ -103,8 +113,8 @@ def term(seen: Trajectories, knots: Sequence[int], end: int, j: int) -> Array:
 
 
 def deviation(seen: Trajectories, predicted: Array, start: int, end: int, weighting: str) -> Array:
-    """Weighted rms(u − û) of each sample, [S]; 0 for one step."""
-    if end == start + 1:
+    """Weighted rms(u − û) of each sample, [S]; 0 for one of Euler's steps."""
+    if end == start + 1 and seen.moved is None:
         return np.zeros(len(seen.velocities))
     missed = mean_velocity(seen, start, end) - predicted
     rms = np.sqrt((missed**2).mean(axis=1))

@@ -1,0 +1,95 @@
+"""A pipeline's denoisers and scheduler, stood between; the denoiser's calls may be answered."""
+
+import copy
+from collections.abc import Callable, Generator, Hashable
+from contextlib import contextmanager, nullcontext
+from functools import partial
+from typing import Any
+
+from torch import Tensor
+
+from meancache_runtime import identity
+from meancache_runtime.intercept import Interception
+
+Step = Callable[..., Any]
+"""Called in place of ``scheduler.step``, with its arguments."""
+
+
+class Answers:
+    """One real output of a denoiser for each form of a call, to answer skipped steps with.
+
+    Only the output's own form matters; the values are those of some earlier call. A call that
+    returns more than tensors, as one that fills a key-value cache for later steps, is not skipped.
+    """
+
+    LIMIT = 16
+    """Outputs kept; the oldest goes first."""
+
+    def __init__(self) -> None:
+        self._kept: dict[Hashable, Any] = {}
+
+    def call(self, name: str, module: Any, skip: bool, *args: Any, **kwargs: Any) -> Any:
+        """Run the denoiser and learn, or, to ``skip`` it, give what such a call once returned."""
+        form = (name, _form(args), _form(kwargs))
+        if skip and form in self._kept:
+            return self._kept[form]
+        output = module(*args, **kwargs)
+        if form not in self._kept and _only_tensors(output):
+            self._kept[form] = copy.deepcopy(output)  # compiled modules reuse their outputs
+            if len(self._kept) > self.LIMIT:
+                del self._kept[next(iter(self._kept))]
+        return output
+
+
+@contextmanager
+def intercepted(
+    pipe: Any,
+    answers: Answers,
+    tap: Step,
+    skip: Callable[[], bool],
+    note: Callable[[str], None] = lambda name: None,
+) -> Generator[None]:
+    """Stand between the pipeline and its denoisers and scheduler, and leave it as it was found.
+
+    ``note`` is told the name of each denoiser that is called.
+    """
+
+    def denoise(name: str, module: Any, *args: Any, **kwargs: Any) -> Any:
+        note(name)
+        return answers.call(name, module, skip(), *args, **kwargs)
+
+    overrides: dict[str, dict[str, Callable[..., Any]]] = {
+        name: {"__call__": partial(denoise, name, module)}
+        for name, module in identity.denoisers(pipe).items()
+    }
+    overrides["scheduler"] = {"step": tap}
+    interception = Interception(pipe, overrides, nullcontext)
+    try:
+        yield
+    finally:
+        interception.remove()
+
+
+def _form(value: Any) -> Hashable:
+    """What decides an output's form: shapes, dtypes, names, flags; never values of tensors."""
+    match value:
+        case Tensor():
+            return tuple(value.shape), value.dtype
+        case dict():
+            return tuple((key, _form(item)) for key, item in value.items())
+        case list() | tuple():
+            return tuple(_form(item) for item in value)
+        case bool() | int() | str() | None:
+            return value
+        case _:
+            return type(value)
+
+
+def _only_tensors(output: Any) -> bool:
+    match output:
+        case dict():
+            return all(map(_only_tensors, output.values()))
+        case list() | tuple():
+            return all(map(_only_tensors, output))
+        case _:
+            return isinstance(output, Tensor)

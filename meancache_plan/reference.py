@@ -1,0 +1,88 @@
+"""A finer run as the reference: where it stands on the grid that plans are replayed on."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from meancache_plan.errors import InputError
+from meancache_plan.grid import check_sigmas
+from meancache_plan.interpolation import latent_weights, velocity_weights
+from meancache_plan.record import Trajectory, Velocity, record_flow
+
+APART = 1e-3
+"""How far the ends of the two grids may be from each other."""
+
+
+def on_grid(fine: Trajectory, sigmas: Sequence[float], switches: Sequence[int] = ()) -> Trajectory:
+    """Return a finer run's latents and velocities at other noise levels.
+
+    They begin and end as the finer run does; between, they are interpolated in σ.
+
+    Args:
+        fine: The finer run.
+        sigmas: The replayed grid, T + 1 noise levels, no more than the finer run's.
+        switches: Steps of that grid at which the denoiser changes.
+
+    Returns:
+        A displaced trajectory on that grid: latents in float32 or wider.
+
+    Raises:
+        InputError: The grid is finer than the run, or its ends are more than 1e-3 from the run's.
+    """
+    grid = check_sigmas(sigmas)
+    ends = [(grid[i], fine.sigmas[i]) for i in (0, -1)]
+    if len(grid) > len(fine.sigmas):
+        raise InputError(
+            f"a reference of {len(fine.sigmas) - 1} steps is coarser than the {len(grid) - 1} "
+            "that are replayed: choose as many or more"
+        )
+    for here, there in ends:
+        if abs(here - there) > APART:
+            raise InputError(
+                f"the reference's noise levels run from {fine.sigmas[0]:.4f} to "
+                f"{fine.sigmas[-1]:.4f}, the replayed ones from {grid[0]:.4f} to {grid[-1]:.4f}: "
+                "this sampler's ends depend on the number of steps; calibrate without a reference"
+            )
+    inside = (fine.sigmas[0], *grid[1:-1], fine.sigmas[-1])
+    at = latent_weights(fine.sigmas, inside)
+    latents = _combined([(at.latents, fine.latents), (at.velocities, fine.velocities)])
+    velocities = _combined([(velocity_weights(fine.sigmas, inside), fine.velocities)])
+    return Trajectory(
+        grid,
+        latents,
+        velocities.to(fine.velocities.dtype),
+        displaced=True,
+        replaces=fine.replaces,
+        switches=tuple(switches),
+    )
+
+
+def record_reference(
+    velocity: Velocity, noise: Tensor, sigmas: Sequence[float], reference: Sequence[float]
+) -> Trajectory:
+    """Run Euler steps on a finer grid along a velocity function, and see them on another.
+
+    Args:
+        velocity: ``velocity(latents, sigma)``.
+        noise: Latents at σ₀, any shape, floating dtype.
+        sigmas: The replayed grid.
+        reference: The finer one.
+
+    Raises:
+        InputError: As :func:`on_grid`.
+    """
+    return on_grid(record_flow(velocity, noise, reference), sigmas)
+
+
+def _combined(parts: Sequence[tuple[NDArray[np.float64], Tensor]]) -> Tensor:
+    """Σ weights·vectors, in float32 or wider: few weights of a row are not 0."""
+    rows, like = len(parts[0][0]), parts[0][1]
+    wide = torch.promote_types(like.dtype, torch.float32)
+    total = like.new_zeros((rows, *like.shape[1:]), dtype=wide)
+    for weights, vectors in parts:
+        for row, column in np.argwhere(weights).tolist():
+            total[row] += weights[row, column] * vectors[column].to(wide)
+    return total
