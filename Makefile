@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO := demo
 
-.PHONY: demo test lint schema schedules published reference clean
+.PHONY: demo test lint schema pipelines schedules published reference clean
 
 demo: .venv/installed
 	mkdir -p $(DEMO)
@@ -36,6 +36,10 @@ lint: .venv/installed
 
 schema: .venv/installed
 	$(BIN)/python -m meancache_plan.schema > schedules/schema.json
+
+# Writes docs/PIPELINES.md and the README's table from the pipelines that are tested.
+pipelines: .venv/installed
+	$(BIN)/python -m tests.families.table --write
 
 # Compiles and judges the schedule that is shipped for the reference pipeline: half an hour.
 SHIPPED := 8,10,11,13,16,20,25

@@ -97,13 +97,7 @@ CASES = (
         FAMILY,
         branches=2,
     ),
-    Case(
-        "StableDiffusion3ControlNetPipeline",
-        _controlnet,
-        _call_controlnet,
-        FAMILY,
-        note="the ControlNet itself still runs at every step",
-    ),
+    Case("StableDiffusion3ControlNetPipeline", _controlnet, _call_controlnet, FAMILY),
     Case(
         "StableDiffusion3Img2ImgPipeline, strength 1",
         _image_to_image,

@@ -1,0 +1,41 @@
+"""The tables of pipelines say what the tests test."""
+
+from __future__ import annotations
+
+import runpy
+import sys
+from collections import Counter
+
+import pytest
+
+from tests.families import catalogue, table
+from tests.families.case import Case
+
+every_case = pytest.mark.parametrize("case", catalogue.CASES, ids=lambda case: case.name)
+
+
+def test_the_page_of_pipelines_is_what_the_command_prints(capfdbinary, monkeypatch):
+    assert printed(capfdbinary, monkeypatch) == table.PAGE.read_bytes()
+
+
+def test_the_readme_has_the_short_table(capfdbinary, monkeypatch):
+    (found,) = table.BETWEEN.findall(table.README.read_text(encoding="utf-8"))
+    assert printed(capfdbinary, monkeypatch, "--short").decode() == found
+
+
+def printed(capfdbinary, monkeypatch, *options: str) -> bytes:
+    """What the command prints: ``make pipelines`` brings the files up to date."""
+    monkeypatch.setattr(sys, "argv", ["table", *options])
+    runpy.run_path(table.__file__, run_name="__main__")
+    sys.stdout.flush()
+    return capfdbinary.readouterr().out
+
+
+@every_case
+def test_the_sampler_that_the_table_names_is_the_pipelines(case: Case):
+    assert type(case.build().scheduler).__name__ == case.sampler
+
+
+def test_no_two_rows_have_one_name():
+    names = Counter(row.name for row in (*catalogue.CASES, *catalogue.REFUSALS))
+    assert not [name for name, count in names.items() if count > 1]
