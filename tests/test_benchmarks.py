@@ -1,8 +1,9 @@
-"""The benchmark of planners: its closed-form flow, its fairness, and what it concludes."""
+"""The benchmarks: what planners are judged by and concluded from; the full-size models."""
 
 from __future__ import annotations
 
 import csv
+import json
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,10 @@ from matplotlib.colors import to_rgb
 from PIL import Image
 from torch import Tensor
 
+from benchmarks import full_size
 from benchmarks.contest import METHODS, REFINED, RELEASED, Contest, Judge, Row, compete
 from benchmarks.digits import DigitFlow, DigitSource
+from benchmarks.giants import GIANTS
 from benchmarks.planners import digits_contest
 from benchmarks.samples import DigitSamples, PipelineSamples
 from benchmarks.standings import COLOURS, plot, save_csv, targets
@@ -161,3 +164,43 @@ def test_the_file_and_the_plot_show_every_method(rows: list[Row], tmp_path: Path
     for colour in COLOURS:
         wanted = np.round(255 * np.array(to_rgb(colour)))
         assert (pixels == wanted).all(axis=1).sum() > 50, colour
+
+
+@pytest.mark.parametrize(
+    ("name", "billions"), [("flux", 11.90), ("qwen-image", 20.43), ("hunyuan-video", 12.82)]
+)
+def test_full_size_models_have_as_many_weights_as_the_released_ones(
+    name: str, billions: float
+) -> None:
+    """Their cards say 12, 20 and 13 billion."""
+    weights = sum(weight.numel() for weight in GIANTS[name].shell().parameters())
+    assert weights / 1e9 == pytest.approx(billions, abs=0.005)
+
+
+def test_full_size_runs_plain_and_replayed_loops_of_every_model(tmp_path: Path) -> None:
+    full_size.main(["--tiny", "--repeats", "1", "--json", str(tmp_path / "times.json")])
+    measured = json.loads((tmp_path / "times.json").read_text())["models"]
+    assert list(measured) == list(GIANTS)
+    for name, rows in measured.items():
+        calls = {row["budget"]: row["calls"] for row in rows}
+        assert calls == {budget: budget * GIANTS[name].branches for budget in (50, 10, 16, 25)}
+        plain = rows[0]["seconds"]
+        for row in rows:
+            assert row["speedup"] == pytest.approx(plain / row["seconds"])
+            assert row["of_ideal"] == pytest.approx(row["speedup"] / (50 / row["budget"]))
+
+
+@pytest.mark.parametrize(("reached", "verdict"), [(0.95, "FAIL"), (0.98, "PASS")])
+def test_full_size_says_whether_cached_steps_cost_too_much(
+    reached: float, verdict: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plain, replayed = (50, 50.0, 50, 1.0, 1.0), (10, 10 / reached, 10, 5 * reached, reached)
+    timings = [full_size.Timing(*plain), full_size.Timing(*replayed)]
+    full_size.show(GIANTS["flux"], timings, judged=True)
+    assert f"{reached:.3f} of T / B  {verdict}" in capsys.readouterr().out
+
+
+def test_full_size_without_an_accelerator_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(SystemExit, match=r"needs a CUDA device: use --tiny"):
+        full_size.main([])
