@@ -59,6 +59,7 @@ class Refusal:
         match: Regular expression that its message matches.
         reason: The table's words.
         steps: Sampler steps.
+        replaces: The sampler that the schedule takes the place of; None for Euler's own steps.
     """
 
     name: str
@@ -69,6 +70,7 @@ class Refusal:
     match: str
     reason: str
     steps: int = 8
+    replaces: str | None = None
 
 
 def run(pipe: Any, options: dict[str, Any], seed: int = 0) -> tuple[Tensor, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +132,7 @@ def test_detached_it_is_as_it_was_found(case: Case, compiled: Compiled) -> None:
 @pytest.mark.parametrize("case", catalogue.REFUSALS, ids=lambda case: case.name)
 def test_refused_by_name(case: Refusal) -> None:
     pipe, schedule = case.build(), by_hand.schedule(case.steps, (0, 2))
+    schedule = replace(schedule, grid=replace(schedule.grid, replaces=case.replaces))
     with (
         pytest.raises(getattr(errors, case.error), match=case.match),
         attach(pipe, schedule, budget=2),

@@ -1,0 +1,87 @@
+"""SkyReels V2: UniPC; its diffusion forcing gives every frame a scheduler of its own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from diffusers import (
+    SkyReelsV2DiffusionForcingPipeline,
+    SkyReelsV2Pipeline,
+    SkyReelsV2Transformer3DModel,
+    UniPCMultistepScheduler,
+)
+
+from tests.families.case import Case, Refusal, seeded
+from tests.families.text_to_image import WIDTH, prompts, quiet, size
+
+FAMILY = "SkyReels V2"
+UNIPC = "UniPCMultistepScheduler"
+
+
+def _pipeline(cls: type[Any], **options: Any) -> Any:
+    transformer = SkyReelsV2Transformer3DModel(
+        num_attention_heads=2,
+        attention_head_dim=12,
+        in_channels=4,
+        out_channels=4,
+        text_dim=WIDTH,
+        freq_dim=16,
+        ffn_dim=32,
+        num_layers=2,
+        rope_max_seq_len=32,
+        **options,
+    )
+    scheduler = UniPCMultistepScheduler(
+        prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=8.0
+    )
+    return quiet(
+        cls(
+            transformer=transformer,
+            scheduler=scheduler,
+            vae=None,
+            text_encoder=None,
+            tokenizer=None,
+        )
+    )
+
+
+def _text_to_video() -> SkyReelsV2Pipeline:
+    return _pipeline(SkyReelsV2Pipeline)
+
+
+def _diffusion_forcing() -> SkyReelsV2DiffusionForcingPipeline:
+    return _pipeline(SkyReelsV2DiffusionForcingPipeline, inject_sample_info=True)
+
+
+def _call(steps: int) -> dict[str, Any]:
+    return {
+        **prompts("prompt_embeds", "negative_prompt_embeds"),
+        "guidance_scale": 6.0,
+        "num_frames": 9,
+        **size(steps),
+    }
+
+
+CASES: tuple[Case, ...] = ()
+PENDING = (
+    Case(
+        "SkyReelsV2Pipeline",
+        lambda: seeded(_text_to_video),
+        _call,
+        FAMILY,
+        branches=2,
+        sampler=UNIPC,
+    ),
+)
+REFUSALS = (
+    Refusal(
+        "SkyReelsV2DiffusionForcingPipeline",
+        lambda: seeded(_diffusion_forcing),
+        lambda steps: {**_call(steps), "prompt": None},
+        FAMILY,
+        error="StepCountError",
+        match="a copy of the scheduler takes step 1 while the scheduler is at step 0",
+        reason="every frame has noise levels of its own, and a schedule has one for all",
+        replaces=UNIPC,
+    ),
+)
