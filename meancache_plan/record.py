@@ -26,6 +26,8 @@ class Trajectory:
         replaces: Class of the sampler that took them, which a plan's steps are to replace; None
             where that takes Euler steps itself.
         switches: Steps at which other denoisers ran than at the step before, ascending.
+        edited: Whether the pipeline changed latents between steps, as inpainting does to what it
+            keeps; ``latents`` are those that each step began with.
     """
 
     sigmas: tuple[float, ...]
@@ -34,6 +36,7 @@ class Trajectory:
     displaced: bool = False
     replaces: str | None = None
     switches: tuple[int, ...] = ()
+    edited: bool = False
 
     @property
     def columns(self) -> Tensor:
@@ -64,12 +67,14 @@ class Trajectory:
         ]
 
     def check_euler(self) -> None:
-        """Refuse a trajectory whose steps are not ``z + (σ_next − σ)·v``, if not displaced.
+        """Refuse a trajectory whose steps are not ``z + (σ_next − σ)·v``.
+
+        Of one that is displaced or edited the latents do not tell.
 
         Raises:
             InputError: Some step went elsewhere, further than its dtype's rounding explains.
         """
-        if self.displaced:
+        if self.displaced or self.edited:
             return
         tolerance = 8 * torch.finfo(self.latents.dtype).eps
         wide = torch.promote_types(self.latents.dtype, torch.float32)
@@ -101,6 +106,7 @@ class Tape:
         self._velocities = noise.new_empty((steps, *noise.shape))
         self._latents[0] = noise
         self._step = 0
+        self._edited = False
 
     @property
     def full(self) -> bool:
@@ -111,6 +117,12 @@ class Tape:
     def latents(self) -> Tensor:
         """The latents reached so far."""
         return self._latents[self._step]
+
+    def begin(self, latents: Tensor) -> None:
+        """Log the latents that a step begins with, which the pipeline may have changed."""
+        if not torch.equal(self.latents, latents.to(self.latents)):
+            self.correct(latents)
+            self._edited = True
 
     def append(self, velocity: Tensor, latents: Tensor, ran: Iterable[str] = ()) -> None:
         """Log a step: its velocity, the latents that it reached, the denoisers that ran."""
@@ -141,6 +153,7 @@ class Tape:
             displaced=self._replaces is not None,
             replaces=self._replaces,
             switches=switches(self._ran),
+            edited=self._edited,
         )
 
 
@@ -152,6 +165,33 @@ def switches(ran: Sequence[frozenset[str]]) -> tuple[int, ...]:
         (2,)
     """
     return tuple(i for i, (before, now) in enumerate(pairwise(ran), start=1) if now != before)
+
+
+def joined(parts: Sequence[Trajectory]) -> Trajectory:
+    """Return one trajectory of what several schedulers sampled together.
+
+    Args:
+        parts: Each [T + 1, n, …]; of one alone nothing changes.
+
+    Returns:
+        Latents [T + 1, n, N] and velocities [T, n, N], flattened and joined.
+
+    Raises:
+        InputError: Their noise levels differ.
+    """
+    first = parts[0]
+    if len(parts) == 1:
+        return first
+    if any(part.sigmas != first.sigmas for part in parts):
+        raise InputError(
+            "the pipeline samples with copies of its scheduler that step through other noise "
+            "levels: one plan cannot serve them all"
+        )
+    return replace(
+        first,
+        latents=torch.cat([part.latents.flatten(2) for part in parts], dim=2),
+        velocities=torch.cat([part.velocities.flatten(2) for part in parts], dim=2),
+    )
 
 
 def record_flow(velocity: Velocity, noise: Tensor, sigmas: Sequence[float]) -> Trajectory:
