@@ -130,8 +130,7 @@ def _call_omni(steps: int) -> dict[str, Any]:
     }
 
 
-CASES: tuple[Case, ...] = ()
-PENDING = (
+CASES = (
     Case(
         "Cosmos2_5_PredictBasePipeline",
         lambda: seeded(_predict),

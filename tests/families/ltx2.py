@@ -113,8 +113,7 @@ def _call(steps: int) -> dict[str, Any]:
     }
 
 
-CASES: tuple[Case, ...] = ()
-PENDING = (
+CASES = (
     Case(
         "LTX2Pipeline",
         lambda: seeded(lambda: _pipeline(LTX2Pipeline)),

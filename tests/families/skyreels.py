@@ -62,8 +62,7 @@ def _call(steps: int) -> dict[str, Any]:
     }
 
 
-CASES: tuple[Case, ...] = ()
-PENDING = (
+CASES = (
     Case(
         "SkyReelsV2Pipeline",
         lambda: seeded(_text_to_video),

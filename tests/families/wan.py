@@ -183,8 +183,6 @@ CASES = (
         build=lambda: seeded(lambda: _text_to_video(_euler(), expand_timesteps=True)),
         family="Wan 2.2, 5B",
     ),
-)
-PENDING = (
     _UNIPC,
     _UNIPC.variant(
         name="WanPipeline, two denoisers, UniPC",
