@@ -62,9 +62,9 @@ def _is_end(grid: Grid, sigmas: Sequence[float], scheduler: Any, first: int) -> 
     if grid.sigmas is None:
         return first > 0 and len(run_sigmas(scheduler, 0)) - 1 == grid.steps
     end = grid.sigmas[-len(sigmas) :]
-    nearest = min(grid.sigmas, key=lambda sigma: abs(sigma - sigmas[0]))
-    off = max(abs(a - b) for a, b in zip(sigmas, end, strict=True))
-    return nearest == end[0] and off <= grid.tolerance
+    off = [abs(a - b) for a, b in zip(sigmas, end, strict=True)]
+    nearest = min(abs(sigma - sigmas[0]) for sigma in grid.sigmas)
+    return off[0] <= nearest and max(off) <= grid.tolerance
 
 
 def check_some_entry(schedule: Schedule, plan: Plan, scheduler: Any) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Protocol
 
+from .annotations import check_annotations, check_measured
 from .errors import BudgetError, ScheduleError
 from .strict_json import (
     MAX_ITEMS,
@@ -194,7 +195,7 @@ def _schedule(value: Any) -> Schedule:
     keys = ("format", "version", "model", "grid", "generation", "plans", "provenance")
     top = read_object(value, "schedule", keys)
     grid = _grid(top["grid"])
-    _annotations(top)
+    check_annotations(top)
     entries = read_list(top["plans"], "plans", MAX_PLANS, least=1)
     plans = tuple(_plan(p, f"plans[{i}]", grid.steps) for i, p in enumerate(entries))
     budgets = [plan.budget for plan in plans]
@@ -238,7 +239,7 @@ def _plan(value: Any, where: str, steps: int) -> Plan:
     got = read_object(value, where, ("budget", "knots", "intervals", "cost", "measured"))
     budget = read_integer(got["budget"], f"{where}.budget", 1, steps)
     optional(got["cost"], f"{where}.cost", lambda v, w: read_number(v, w, 0.0, MAX_COST))
-    optional(got["measured"], f"{where}.measured", _measured)
+    optional(got["measured"], f"{where}.measured", check_measured)
     entries = read_list(got["knots"], f"{where}.knots", MAX_STEPS, least=1)
     knots = tuple(
         read_integer(k, f"{where}.knots[{i}]", 0, steps - 1) for i, k in enumerate(entries)
@@ -296,39 +297,3 @@ def _adams(value: Any, where: str, known: int) -> Adams:
         raise ScheduleError(f"{where}.gains: {len(entries)} weights; order {order} needs {order}")
     gains = (read_number(g, f"{where}.gains[{i}]", -1e6, 1e6) for i, g in enumerate(entries))
     return Adams(tuple(gains))
-
-
-def _annotations(top: dict[str, Any]) -> None:
-    """Validate what replay does not use: how samples were made, and where plans come from."""
-    optional(top["generation"], "generation", _generation)
-    optional(top["provenance"], "provenance", _opaque)
-
-
-def _generation(value: Any, where: str) -> None:
-    got = read_object(value, where, ("height", "width", "frames", "guidance", "dtype"))
-    for key in ("height", "width", "frames"):
-        optional(got[key], f"{where}.{key}", lambda v, w: read_integer(v, w, 1, 1_000_000))
-    guidance = got["guidance"]
-    if not isinstance(guidance, dict):
-        raise ScheduleError(f"{where}.guidance: must be an object")
-    if len(guidance) > MAX_ITEMS:
-        raise ScheduleError(f"{where}.guidance: must have at most {MAX_ITEMS} entries")
-    for key, number in guidance.items():
-        read_text(key, f"{where}.guidance key")
-        read_number(number, f"{where}.guidance.{quote(key)}", -1e6, 1e6)
-    read_text(got["dtype"], f"{where}.dtype")
-
-
-def _opaque(value: Any, where: str) -> None:
-    """For people and the compiler: any object, whatever it holds."""
-    if not isinstance(value, dict):
-        raise ScheduleError(f"{where}: must be an object")
-
-
-def _measured(value: Any, where: str) -> None:
-    keys = ("psnr_latent", "psnr", "ssim", "speedup", "samples", "prompts")
-    got = read_object(value, where, keys)
-    for key in ("psnr_latent", "psnr", "ssim", "speedup"):
-        read_number(got[key], f"{where}.{key}", -1e6, 1e6)
-    read_integer(got["samples"], f"{where}.samples", 1, 1_000_000_000)
-    read_text(got["prompts"], f"{where}.prompts")

@@ -123,7 +123,7 @@ def test_strict_a_swap_while_attached_is_refused_before_the_denoiser_runs(tiny_f
         expected = run(tiny_flux)
         tiny_flux.set_adapters(["b"])
         tiny_flux.transformer.register_forward_hook(lambda *_: calls.append(1))
-        with pytest.raises(ModelMismatchError, match="adapters a, .* adapters b"):
+        with pytest.raises(ModelMismatchError, match=r"adapters a, .* adapters b"):
             run(tiny_flux)
         assert calls == []
         tiny_flux.set_adapters(["a"])
