@@ -1,5 +1,6 @@
 """Diffusers pipelines: load, identify, record a full run, generate a sample."""
 
+import math
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -17,7 +18,7 @@ from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 from torch import Tensor
 
 from meancache_plan import catalog
-from meancache_plan.adapters import call, revision, steps
+from meancache_plan.adapters import call, resumption, revision, steps
 from meancache_plan.adapters.between import Answers
 from meancache_plan.adapters.steps import Last
 from meancache_plan.artifact import Generation, ModelIdentity
@@ -98,9 +99,9 @@ class Pipeline:
         return {library.__name__: library.__version__ for library in libraries}
 
     def scheduler_config(self) -> dict[str, Any]:
-        """The scheduler's public configuration."""
+        """The scheduler's public configuration; an infinite number, which JSON has not, as text."""
         config = dict(self.pipe.scheduler.config)
-        return {k: v for k, v in sorted(config.items()) if not k.startswith("_")}
+        return {k: _finite(v) for k, v in sorted(config.items()) if not k.startswith("_")}
 
     def record(
         self, prompt: str, seed: int, *, reference_steps: int | None = None
@@ -193,9 +194,9 @@ class Pipeline:
         end = total if until is None else until
         if not 0 <= step < end <= total:
             raise InputError(f"steps {step} to {end}: choose 0 <= step < until <= {total}")
-        given = {} if step else {"latents": latents}
+        given = {} if step or latents.ndim == 2 else {"latents": latents}  # 2: joined ones
         run = self._plain(prompt, seed, **given)
-        return steps.resume(self.pipe, self._answers, run, latents, step, until)
+        return resumption.resume(self.pipe, self._answers, run, latents, step, until)
 
     def generate(self, prompt: str, seed: int, *, steps: int | None = None) -> Sample:
         """Make one sample, with the pipeline as it is now (attached or not).
@@ -309,6 +310,10 @@ def quieten() -> None:
     """Let the libraries draw no progress bars of their own."""
     diffusers.utils.logging.disable_progress_bar()
     transformers.utils.logging.disable_progress_bar()
+
+
+def _finite(value: Any) -> Any:
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _place(pipe: Any, device: str | None, offload: str) -> None:

@@ -24,8 +24,9 @@ def distinct(levels: list[float]) -> list[float]:
 def followed_by_hand(cls: type, plan: Plan) -> Any:
     """Every scheduler of ``cls`` takes Euler steps with û, from the velocities at knots alone.
 
-    Each object, and each copy of one, keeps a log of its own. Written from the format's
-    specification, without a line of the runtime.
+    The plan is for the run's own noise levels, from its first step on. Each object, and each copy
+    of one, keeps a log of its own. Written from the format's specification, without a line of the
+    runtime.
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cls, "step", _step(plan))
@@ -68,15 +69,14 @@ def _step(plan: Plan) -> Callable[..., Any]:
     ) -> Any:
         if self.step_index is None:
             self._init_step_index(timestep)
-        index = self.step_index
-        log: list[Tensor] = self.__dict__.setdefault("fresh_by_hand", [])
+            self.__dict__ |= {"fresh_by_hand": [], "first_by_hand": self.step_index}
+        index, first = self.step_index, self.__dict__["first_by_hand"]
+        log: list[Tensor] = self.__dict__["fresh_by_hand"]
         here, there = float(self.sigmas[index]), float(self.sigmas[index + 1])
         result = sample
         if here != there:
-            sigmas = distinct(self.sigmas.tolist())
-            number = len(distinct(self.sigmas[: index + 1].tolist())) - 1
-            if number == 0:
-                log.clear()
+            sigmas = distinct(self.sigmas[first:].tolist())
+            number = len(distinct(self.sigmas[first : index + 1].tolist())) - 1
             if number in plan.knots:
                 log.append(model_output.detach().clone())
             result = _moved(plan, sigmas, number, log, sample)

@@ -8,6 +8,7 @@ from diffusers import (
     FlowMatchEulerDiscreteScheduler,
     HiDreamImagePipeline,
     HiDreamImageTransformer2DModel,
+    UniPCMultistepScheduler,
 )
 
 from tests.families.case import Case, seeded
@@ -54,6 +55,14 @@ def _euler() -> Any:
     return _pipeline(FlowMatchEulerDiscreteScheduler(shift=6.0))
 
 
+def _unipc() -> Any:
+    return _pipeline(
+        UniPCMultistepScheduler(
+            use_flow_sigmas=True, prediction_type="flow_prediction", flow_shift=3.0
+        )
+    )
+
+
 def _call(steps: int) -> dict[str, Any]:
     return {
         **prompts("prompt_embeds_t5", "negative_prompt_embeds_t5"),
@@ -66,5 +75,8 @@ def _call(steps: int) -> dict[str, Any]:
     }
 
 
-CASES = (Case("HiDreamImagePipeline, Euler", _euler, _call, FAMILY),)
+CASES = (
+    Case("HiDreamImagePipeline", _unipc, _call, FAMILY, sampler="UniPCMultistepScheduler"),
+    Case("HiDreamImagePipeline, Euler", _euler, _call, FAMILY),
+)
 REFUSALS = ()

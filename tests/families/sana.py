@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from diffusers import (
+    DPMSolverMultistepScheduler,
     FlowMatchEulerDiscreteScheduler,
     SanaPipeline,
     SanaSprintPipeline,
@@ -50,6 +51,16 @@ def _euler() -> Any:
     return _pipeline(SanaPipeline, FlowMatchEulerDiscreteScheduler(shift=3.0))
 
 
+def _dpm() -> Any:
+    """As the published Sana is configured: DPM-Solver++ of order 2."""
+    return _pipeline(
+        SanaPipeline,
+        DPMSolverMultistepScheduler(
+            use_flow_sigmas=True, prediction_type="flow_prediction", flow_shift=3.0
+        ),
+    )
+
+
 def _sprint() -> Any:
     return _pipeline(SanaSprintPipeline, SCMScheduler(), guidance_embeds=True)
 
@@ -75,7 +86,10 @@ def _call_sprint(steps: int) -> dict[str, Any]:
     }
 
 
-CASES = (Case("SanaPipeline, Euler", _euler, _call, FAMILY),)
+CASES = (
+    Case("SanaPipeline", _dpm, _call, FAMILY, sampler="DPMSolverMultistepScheduler"),
+    Case("SanaPipeline, Euler", _euler, _call, FAMILY),
+)
 REFUSALS = (
     Refusal(
         "SanaSprintPipeline",

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from diffusers import (
     FlowMatchEulerDiscreteScheduler,
+    FlowMatchHeunDiscreteScheduler,
     SD3ControlNetModel,
     SD3Transformer2DModel,
     StableDiffusion3ControlNetPipeline,
@@ -38,16 +39,20 @@ _NO_TEXT: dict[str, None] = dict.fromkeys(
 )
 
 
-def _pipeline(cls: type, **components: Any) -> Any:
-    scheduler = FlowMatchEulerDiscreteScheduler(shift=3.0)
+def _pipeline(cls: type, sampler: type = FlowMatchEulerDiscreteScheduler, **models: Any) -> Any:
     transformer = SD3Transformer2DModel(
         num_layers=2, qk_norm="rms_norm", dual_attention_layers=(0,), **_SIZES
     )
-    return quiet(cls(transformer=transformer, scheduler=scheduler, **_NO_TEXT, **components))
+    return quiet(cls(transformer=transformer, scheduler=sampler(shift=3.0), **_NO_TEXT, **models))
 
 
 def _text_to_image() -> Any:
     return seeded(lambda: _pipeline(StableDiffusion3Pipeline, vae=None))
+
+
+def _heun() -> Any:
+    sampler = FlowMatchHeunDiscreteScheduler
+    return seeded(lambda: _pipeline(StableDiffusion3Pipeline, sampler, vae=None))
 
 
 def _image_to_image() -> Any:
@@ -88,6 +93,11 @@ def _call_image(steps: int) -> dict[str, Any]:
     return {**_call(steps), "image": picture(), "strength": 1.0}
 
 
+def _call_image_in_part(steps: int) -> dict[str, Any]:
+    """Takes the last 6 steps of 10, or what is in this proportion."""
+    return {**_call_image(round(steps / 0.6)), "strength": 0.6}
+
+
 CASES = (
     Case("StableDiffusion3Pipeline", _text_to_image, _call, FAMILY),
     Case(
@@ -99,10 +109,20 @@ CASES = (
     ),
     Case("StableDiffusion3ControlNetPipeline", _controlnet, _call_controlnet, FAMILY),
     Case(
-        "StableDiffusion3Img2ImgPipeline, strength 1",
-        _image_to_image,
-        _call_image,
+        "StableDiffusion3Pipeline, Heun",
+        _heun,
+        _call,
         FAMILY,
+        sampler="FlowMatchHeunDiscreteScheduler",
+    ),
+    Case("StableDiffusion3Img2ImgPipeline, strength 1", _image_to_image, _call_image, FAMILY),
+    Case(
+        "StableDiffusion3Img2ImgPipeline, strength 0.6",
+        _image_to_image,
+        _call_image_in_part,
+        FAMILY,
+        steps=6,
+        note="calibrated at this strength, for the steps that it takes",
     ),
 )
 REFUSALS = ()
