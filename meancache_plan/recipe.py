@@ -101,18 +101,25 @@ def find_recipe(model: str, name: str | None) -> Recipe:
     Raises:
         InputError: The recipe does not exist or is not valid.
     """
-    files = catalog.recipe_files()
     if name is not None:
-        file = files.get(name, Path(name))
-        if not file.is_file():
-            raise InputError(
-                f"{name}: no such recipe; give a TOML file, or one of: {', '.join(files)}"
-            )
-        return load_recipe(file)
-    for recipe in map(load_recipe, files.values()):
+        return load_recipe(recipe_file(name))
+    for recipe in map(load_recipe, catalog.recipe_files().values()):
         if recipe.model == model:
             return recipe
-    return Recipe(model=model)
+    return Recipe(model=model or None)
+
+
+def recipe_file(name: str) -> Path:
+    """The file of a bundled recipe, or of a user's own.
+
+    Raises:
+        InputError: There is none; names the bundled ones.
+    """
+    files = catalog.recipe_files()
+    file = files.get(name, Path(name))
+    if not file.is_file():
+        raise InputError(f"{name}: no such recipe; give a TOML file, or one of: {', '.join(files)}")
+    return file
 
 
 def load_recipe(file: Path) -> Recipe:

@@ -10,13 +10,16 @@ from meancache_plan.errors import BeatenError, InputError
 from meancache_plan.latents import CEILING
 from meancache_plan.profile import Profile
 from meancache_plan.pruning import known_quality, only, prune
-from meancache_plan.recipe import parse_numbers
+from meancache_plan.recipe import find_recipe, parse_numbers
 
 Improve = Callable[[Schedule], Schedule]
 """A schedule → one refined by replay, with validated quality; raises BeatenError."""
 
 Plan = Callable[[Sequence[int]], Schedule]
 """Budgets → their schedule: :func:`meancache_plan.compiler.solve` with all else chosen."""
+
+WISHES = ("--budget", "--speedup", "--max-seconds", "--min-psnr", "--all")
+"""The options that wish for budgets, in the order of the fields of :class:`Request`."""
 
 SLACK = 1e-9
 """What a quotient may fall short of a whole number by rounding, relative to it."""
@@ -47,16 +50,36 @@ class Request:
 
     def __post_init__(self) -> None:
         """Refuse no wish, and wishes that may contradict each other."""
-        names = [f"--{field.name.replace('_', '-')}" for field in fields(self)]
         values = [getattr(self, field.name) for field in fields(self)]
         given = [
             n
-            for n, value in zip(names, values, strict=True)
+            for n, value in zip(WISHES, values, strict=True)
             if value is not None and value is not False
         ]
         if len(given) != 1:
             what = " and ".join(given) + " exclude each other" if given else "nothing asked for"
-            raise InputError(f"{what}: give exactly one of {', '.join(names)}")
+            raise InputError(f"{what}: give exactly one of {', '.join(WISHES)}")
+
+
+def recipe_request(profile: Profile, recipe: str | None = None) -> Request:
+    """What the recipe of the profile's model wants compiled, for a user who asks for nothing.
+
+    Args:
+        profile: Its model's bundled recipe counts, if it is for as many steps.
+        recipe: Another recipe's name or TOML file.
+
+    Raises:
+        InputError: No recipe names budgets for this profile, or the one named is not valid.
+    """
+    model = profile.settings.model
+    found = find_recipe("" if model is None else model.id, recipe)
+    if found.budgets is None or found.steps != profile.steps:
+        named = "no model" if model is None else model.id
+        raise InputError(
+            f"nothing asked for, and no recipe names budgets for {named} at {profile.steps} "
+            f"steps: give exactly one of {', '.join(WISHES)}"
+        )
+    return Request(budget=found.budgets)
 
 
 class Answer(NamedTuple):

@@ -8,6 +8,7 @@ import typer
 from meancache_plan.cli.calibrate import calibrate, merge
 from meancache_plan.cli.evaluate import evaluate
 from meancache_plan.cli.generate import generate
+from meancache_plan.cli.recipes import recipes
 from meancache_plan.cli.report import report
 from meancache_plan.cli.show import show
 from meancache_plan.cli.solve import solve
@@ -23,7 +24,9 @@ app = typer.Typer(
     help="Compile cache schedules for flow-matching pipelines: calibrate, solve, replay, prove.",
 )
 
-for command in (calibrate, merge, solve, import_table, evaluate, generate, show, report):
+COMMANDS = (calibrate, merge, solve, import_table, evaluate, generate, show, report, recipes)
+
+for command in COMMANDS:
     app.command()(command)
 
 

@@ -1,14 +1,19 @@
 """``calibrate`` and ``merge``: make profiles."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from meancache_plan import catalog
-from meancache_plan.cli.loading import load_pipeline
+from meancache_plan.cli.loading import chosen_recipe, load_pipeline
 from meancache_plan.cli.options import PROFILE, Device, Model, Offload, Prompts, RecipeName, Seeds
-from meancache_plan.console import resumable, say, watching
+from meancache_plan.console import display, resumable, say, watching
+from meancache_plan.errors import InputError
+
+if TYPE_CHECKING:
+    from meancache_plan.calibrate import Shard
+    from meancache_plan.recipe import Recipe
 
 Guidance = Annotated[float | None, typer.Option(help="Guidance, in the recipe's argument.")]
 DTypeName = Annotated[str | None, typer.Option("--dtype", help="float32, bfloat16 or float16.")]
@@ -33,6 +38,12 @@ def calibrate(
     sensitivity: Annotated[
         bool, typer.Option(help="Measure how errors propagate; at most 25 % more work.")
     ] = True,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would run, and load nothing.")
+    ] = False,
+    seconds_per_step: Annotated[
+        float | None, typer.Option(help="Seconds a refresh, for the hours of --dry-run.")
+    ] = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help=f"{PROFILE}, or with its shard's number.")
     ] = None,
@@ -50,6 +61,12 @@ def calibrate(
     output = output or Path(part.suffixed(PROFILE))
     options = {"steps": steps, "height": height, "width": width, "frames": frames}
     options |= {"guidance": guidance, "dtype": dtype, "prompts": prompts, "seeds": seeds}
+    if dry_run:
+        made = chosen_recipe(model, recipe, options)
+        _foretell(model, made, part, max_edge, sensitivity, seconds_per_step)
+        return
+    if seconds_per_step is not None:
+        raise InputError("--seconds-per-step has no effect without --dry-run")
     source = load_pipeline(model, recipe, options, device, offload)
     with resumable(), watching() as watch:
         profile = calibrate(
@@ -63,6 +80,23 @@ def calibrate(
             progress=watch("calibrating"),
         )
     say(f"{output}: {profile.samples} samples, {profile.steps} steps, {profile.fingerprint[:19]}…")
+
+
+def _foretell(
+    model: str,
+    recipe: "Recipe",
+    shard: "Shard",
+    max_edge: int | None,
+    sensitivity: bool,
+    seconds: float | None,
+) -> None:
+    """Print what a calibration would run."""
+    from meancache_plan.estimate import estimate
+    from meancache_plan.report.estimate_view import estimate_view
+
+    whole = estimate(recipe, max_edge=max_edge, sensitivity=sensitivity)
+    part = estimate(recipe, shard=shard, max_edge=max_edge, sensitivity=sensitivity)
+    display(estimate_view(model, whole, part if shard.count > 1 else None, seconds))
 
 
 def merge(

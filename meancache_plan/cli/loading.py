@@ -8,6 +8,18 @@ from rich.console import Console
 if TYPE_CHECKING:
     from meancache_plan.adapters.diffusers import Pipeline
     from meancache_plan.artifact import Schedule
+    from meancache_plan.recipe import Recipe
+
+
+def chosen_recipe(model: str, name: str | None, options: Mapping[str, object]) -> "Recipe":
+    """The recipe that is named, or the model's own, with the fields that options override.
+
+    Raises:
+        InputError: The recipe or an option is not valid.
+    """
+    from meancache_plan.recipe import find_recipe, override
+
+    return override(find_recipe(model, name), **options)
 
 
 def load_pipeline(
@@ -31,9 +43,9 @@ def load_pipeline(
     Raises:
         InputError: The recipe, an option, the model or the device cannot be used.
     """
-    from meancache_plan.recipe import find_recipe, follow, override
+    from meancache_plan.recipe import follow
 
-    recipe = override(find_recipe(model, recipe_name), **options)
+    recipe = chosen_recipe(model, recipe_name, options)
     if schedule is not None:
         recipe = follow(recipe, schedule)
     with Console(stderr=True).status(f"loading {model}"):

@@ -83,8 +83,9 @@ def solve(
     """Compile the best schedule for one or more budgets; without `--refine` it needs no GPU.
 
     Say what you want by exactly one of `--budget`, `--speedup`, `--max-seconds`, `--min-psnr` and
-    `--all`. `--refine MODEL` replays many candidates on calibration prompts and writes the best;
-    interrupted, the same command goes on where it stopped. The paper's own method is
+    `--all`; without any, the budgets of the model's recipe are compiled. `--refine MODEL` replays
+    many candidates on calibration prompts and writes the best; interrupted, the same command goes
+    on where it stopped. The paper's own method is
     `--planner pssp --predictors hold,jvp --metric l1 --weighting none`.
 
     Example: `meancache-plan solve --budget 16 --refine reference`
@@ -98,12 +99,15 @@ def solve(
     from meancache_plan.reliability import with_reliability
     from meancache_plan.report.quality_view import front_table
     from meancache_plan.report.views import show_schedule
-    from meancache_plan.requests import Request, fulfil
+    from meancache_plan.requests import Request, fulfil, recipe_request
 
-    request = Request(budget, speedup, max_seconds, min_psnr, every)
+    wishes = budget, speedup, max_seconds, min_psnr, every
+    asked = wishes != (None, None, None, None, False)
+    request = Request(*wishes) if asked else None
     refinement = Refinement(refine, recipe, prompts, limit, batch, device, offload)
     refinement.check_grid(shift, sigmas)
     measured = on_grid(load_profile(profile), steps=steps, shift=shift, sigmas=sigmas)
+    request = request or recipe_request(measured, recipe)
     plan = partial(
         compiler.solve,
         measured,
@@ -127,5 +131,7 @@ def solve(
     display((front_table if every else show_schedule)(schedule))
     if measured.settings.transferred_from is not None:
         say(f"planned for {measured.steps} steps by interpolation: calibrate there to be sure")
+    if not asked:
+        say(f"budgets {request.budget}: those of the recipe, as nothing else was asked for")
     for line in (*answer.notes, f"wrote {output}"):
         say(line)

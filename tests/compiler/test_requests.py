@@ -1,6 +1,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meancache_plan import solve
-from meancache_plan.artifact import Quality, Schedule, from_bytes, to_bytes
+from meancache_plan.artifact import ModelIdentity, Quality, Schedule, from_bytes, to_bytes
 from meancache_plan.errors import BeatenError, InputError
 from meancache_plan.profile import Profile
 from meancache_plan.pruning import prune, pruned_notes
 from meancache_plan.regrid import on_grid, resized
-from meancache_plan.requests import Answer, Request, budgets_for, fulfil
+from meancache_plan.requests import Answer, Request, budgets_for, fulfil, recipe_request
 from tests.fields import mixture_profile, shifted_grid
 
 STEPS = 12
@@ -116,6 +117,33 @@ def test_seconds_need_timings_and_a_choice_needs_three_steps(profile: Profile) -
         answer(Request(max_seconds=1), replace(profile, seconds=profile.seconds * 0))
     with pytest.raises(InputError, match="2 steps leave no choice of a budget: give --budget"):
         answer(Request(all=True), mixture_profile(2))
+
+
+def with_model(profile: Profile, name: str) -> Profile:
+    identity = ModelIdentity(
+        id=name, revision=None, fingerprint=None, pipeline=None, scheduler=None, adapters=()
+    )
+    return replace(profile, settings=profile.settings.model_copy(update={"model": identity}))
+
+
+def test_who_asks_for_nothing_gets_the_budgets_of_the_model_s_recipe() -> None:
+    measured = with_model(mixture_profile(28, samples=1), "stabilityai/stable-diffusion-3.5-large")
+    assert recipe_request(measured) == Request(budget="6,8,10,14")
+
+
+def test_another_recipe_s_budgets_count_if_it_is_named(profile: Profile, tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text("steps = 12\nbudgets = '3-5'\n")
+    assert recipe_request(profile, str(tmp_path / "mine.toml")) == Request(budget="3-5")
+
+
+@pytest.mark.parametrize("model", ["reference", "someone/else", None])
+def test_without_a_recipe_for_so_many_steps_one_has_to_ask(
+    profile: Profile, model: str | None
+) -> None:
+    measured = profile if model is None else with_model(profile, model)
+    reason = f"no recipe names budgets for {model or 'no model'} at 12 steps: give exactly one of"
+    with pytest.raises(InputError, match=reason):
+        recipe_request(measured)
 
 
 def test_wishes_exclude_each_other_and_none_is_too_few() -> None:
