@@ -70,7 +70,7 @@ const decibels = (psnr) => (psnr >= 120 ? "identical" : `${fixed(psnr, 1)} dB`);
 
 // Grey levels of the map are logarithms of errors: see meancache_plan.evaluate.samples.
 function paintError(canvas, encoded, gain) {
-  const token = `${encoded.length}:${gain}:${plan().budget}`;
+  const token = `${plan().budget} × ${gain}`;
   canvas.dataset.wanted = token;
   const map = new Image();
   map.src = source(encoded);
