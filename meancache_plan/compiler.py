@@ -24,7 +24,7 @@ def solve(
     budgets: Iterable[int],
     *,
     planner: str = "path",
-    predictors: Sequence[str] = ("adams",),
+    predictors: Sequence[str] | None = None,
     metric: str = "rms",
     weighting: str | None = None,
     statistic: str = "mean",
@@ -43,7 +43,8 @@ def solve(
         planner: Name in :data:`meancache_plan.planners.PLANNERS`.
         predictors: Names that the planner knows; ``hold`` is always there for intervals of one
             step and for the first. (Elsewhere, mixed with ``adams``, it made plans worse when
-            they were replayed than their costs say.)
+            they were replayed than their costs say.) By default ``adams``; ``calibrated`` where
+            the profile is of other steps than Euler's, as ``adams`` reproduces these.
         metric: Name in :data:`meancache_plan.objective.METRICS`.
         weighting: Name in :data:`meancache_plan.objective.WEIGHTINGS`; ``propagated`` by default
             where the profile has measured it, else ``displacement``.
@@ -67,6 +68,9 @@ def solve(
         weighting = "propagated" if profile.has_propagation else "displacement"
     if not 1 <= order <= MAX_ORDER:
         raise InputError(f"order {order} is out of range: choose 1 to {MAX_ORDER}")
+    if predictors is None:
+        calibrated = profile.settings.displaced and planner == "path"
+        predictors = ("calibrated",) if calibrated else ("adams",)
     if order != 2 and "calibrated" not in predictors:
         raise InputError(f"order {order} is for the predictor calibrated: name it, or leave order")
     objective = Objective(

@@ -191,6 +191,7 @@ def joined(parts: Sequence[Trajectory]) -> Trajectory:
         first,
         latents=torch.cat([part.latents.flatten(2) for part in parts], dim=2),
         velocities=torch.cat([part.velocities.flatten(2) for part in parts], dim=2),
+        edited=any(part.edited for part in parts),
     )
 
 

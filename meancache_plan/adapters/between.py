@@ -9,10 +9,13 @@ from typing import Any
 from torch import Tensor
 
 from meancache_runtime import identity
-from meancache_runtime.intercept import Interception
+from meancache_runtime.intercept import Interception, Proxy
 
 Step = Callable[..., Any]
 """Called in place of ``scheduler.step``, with its arguments."""
+
+Follow = Callable[[Any], Step]
+"""Scheduler → what is called in place of its ``step``."""
 
 
 class Answers:
@@ -45,14 +48,23 @@ class Answers:
 def intercepted(
     pipe: Any,
     answers: Answers,
-    tap: Step,
+    follow: Follow,
     skip: Callable[[], bool],
     note: Callable[[str], None] = lambda name: None,
 ) -> Generator[None]:
     """Stand between the pipeline and its denoisers and scheduler, and leave it as it was found.
 
-    ``note`` is told the name of each denoiser that is called.
+    Args:
+        pipe: The pipeline.
+        answers: Answers the denoisers' calls.
+        follow: Called with the scheduler, and with each copy of it that the pipeline makes (as
+            those do that sample two things at once).
+        skip: Whether a call is to be answered without the denoiser.
+        note: Told the name of each denoiser that is called.
     """
+
+    def copied(scheduler: Any) -> Proxy:
+        return Proxy(scheduler, {"step": follow(scheduler), "__copy__": copied})
 
     def denoise(name: str, module: Any, *args: Any, **kwargs: Any) -> Any:
         note(name)
@@ -62,7 +74,7 @@ def intercepted(
         name: {"__call__": partial(denoise, name, module)}
         for name, module in identity.denoisers(pipe).items()
     }
-    overrides["scheduler"] = {"step": tap}
+    overrides["scheduler"] = {"step": follow(pipe.scheduler), "__copy__": copied}
     interception = Interception(pipe, overrides, nullcontext)
     try:
         yield

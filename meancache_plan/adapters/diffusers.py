@@ -58,6 +58,7 @@ class Pipeline:
         self._id = model_id
         self._commit = commit
         self._arguments = call.arguments(recipe)
+        self._from_pictures = call.takes_strength(pipe)
         self._answers = Answers()
         self._course: steps.Course | None = None
 
@@ -90,8 +91,8 @@ class Pipeline:
         )
 
     def call_arguments(self) -> dict[str, Any]:
-        """Every argument that the recipe passes to the pipeline's call."""
-        return dict(sorted(self._arguments.items()))
+        """Every argument that the recipe passes to the pipeline's call; pictures by SHA-256."""
+        return call.described(self.recipe)
 
     def versions(self) -> dict[str, str]:
         """Versions of the libraries that decide a sample's bits."""
@@ -238,7 +239,8 @@ class Pipeline:
         """
         arguments, generator = self._arguments, call.generators(seed)
         if not isinstance(prompt, str):
-            prompt, arguments = list(prompt), call.repeated(arguments, len(prompt))
+            prompt = list(prompt)
+            arguments = call.repeated(arguments, len(prompt), pictures=self._from_pictures)
         steps = self.recipe.steps if steps is None else steps
         try:
             with torch.no_grad():

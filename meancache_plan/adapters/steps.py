@@ -88,7 +88,7 @@ class _Recording:
                 own.append(Tape(sampler.run_sigmas(scheduler, index), sample, self._replaces))
                 self.tapes += own
             tape = own[0]
-            _check_unedited(tape, sample, self._replaces)
+            _begin(tape, sample, self._replaces)
             result = scheduler.step(model_output, timestep, sample, *a, **k)
             if sampler.is_inner(scheduler, index):
                 tape.correct(result[0])
@@ -107,9 +107,11 @@ class _Recording:
             self._tick()
 
 
-def _check_unedited(tape: Tape, sample: Tensor, replaces: str | None) -> None:
-    """Refuse latents that are not those of the step before; Euler's steps tell by themselves."""
-    if replaces is not None and not torch.equal(tape.latents, sample.to(tape.latents)):
+def _begin(tape: Tape, sample: Tensor, replaces: str | None) -> None:
+    """Log what a step begins with; only Euler's steps need not begin where the last one led."""
+    if replaces is None:
+        tape.begin(sample)
+    elif not torch.equal(tape.latents, sample.to(tape.latents)):
         raise InputError(
             "the latents change between two steps: the pipeline or a callback edits them, and no "
             f"plan can tell this from the steps of {replaces}; calibrate without this"
