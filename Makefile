@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO := demo
+EXTRAS ?= test
 
 .PHONY: demo test lint schema pipelines schedules published reference clean
 
@@ -66,5 +67,5 @@ clean:
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed: make PYTHON=python3.11")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt \
-	    -e ./runtime -e '.[test]'
+	    -e ./runtime -e '.[$(EXTRAS)]'
 	touch $@
