@@ -10,13 +10,16 @@ from diffusers import (
     FlowMatchHeunDiscreteScheduler,
     SD3ControlNetModel,
     SD3Transformer2DModel,
+    StableDiffusion3ControlNetInpaintingPipeline,
     StableDiffusion3ControlNetPipeline,
     StableDiffusion3Img2ImgPipeline,
+    StableDiffusion3InpaintPipeline,
+    StableDiffusion3PAGPipeline,
     StableDiffusion3Pipeline,
 )
 
 from tests.families.case import Case, seeded
-from tests.families.pictures import awaken, noise, picture
+from tests.families.pictures import awaken, mask, noise, picture
 from tests.families.text_to_image import WIDTH, prompts, quiet, size, tiny_vae
 
 FAMILY = "Stable Diffusion 3"
@@ -55,18 +58,36 @@ def _heun() -> Any:
     return seeded(lambda: _pipeline(StableDiffusion3Pipeline, sampler, vae=None))
 
 
+def _perturbed() -> Any:
+    blocks = ["transformer_blocks.1"]
+    return seeded(
+        lambda: _pipeline(StableDiffusion3PAGPipeline, vae=None, pag_applied_layers=blocks)
+    )
+
+
 def _image_to_image() -> Any:
     return seeded(lambda: _pipeline(StableDiffusion3Img2ImgPipeline, vae=tiny_vae(CHANNELS)))
 
 
-def _controlnet() -> Any:
+def _inpaint() -> Any:
+    return seeded(lambda: _pipeline(StableDiffusion3InpaintPipeline, vae=tiny_vae(CHANNELS)))
+
+
+def _with_controlnet(cls: type, **options: Any) -> Any:
     def build() -> Any:
-        controlnet = awaken(SD3ControlNetModel(num_layers=1, **_SIZES))
-        return _pipeline(
-            StableDiffusion3ControlNetPipeline, vae=tiny_vae(CHANNELS), controlnet=controlnet
-        )
+        controlnet = awaken(SD3ControlNetModel(num_layers=1, **_SIZES, **options))
+        return _pipeline(cls, vae=tiny_vae(CHANNELS), controlnet=controlnet)
 
     return seeded(build)
+
+
+def _controlnet() -> Any:
+    return _with_controlnet(StableDiffusion3ControlNetPipeline)
+
+
+def _controlnet_inpaint() -> Any:
+    cls = StableDiffusion3ControlNetInpaintingPipeline
+    return _with_controlnet(cls, extra_conditioning_channels=1)
 
 
 def _call(steps: int) -> dict[str, Any]:
@@ -89,6 +110,18 @@ def _call_controlnet(steps: int) -> dict[str, Any]:
     return {**_call(steps), "control_image": picture(), "controlnet_conditioning_scale": 0.7}
 
 
+def _call_controlnet_inpaint(steps: int) -> dict[str, Any]:
+    return {**_call_controlnet(steps), "control_mask": mask()}
+
+
+def _call_perturbed(steps: int) -> dict[str, Any]:
+    return {**_call(steps), "pag_scale": 1.0}
+
+
+def _call_inpaint(steps: int) -> dict[str, Any]:
+    return {**_call_image(steps), "mask_image": mask()}
+
+
 def _call_image(steps: int) -> dict[str, Any]:
     return {**_call(steps), "image": picture(), "strength": 1.0}
 
@@ -108,6 +141,14 @@ CASES = (
         branches=2,
     ),
     Case("StableDiffusion3ControlNetPipeline", _controlnet, _call_controlnet, FAMILY),
+    Case(
+        "StableDiffusion3ControlNetInpaintingPipeline",
+        _controlnet_inpaint,
+        _call_controlnet_inpaint,
+        FAMILY,
+    ),
+    Case("StableDiffusion3PAGPipeline", _perturbed, _call_perturbed, FAMILY),
+    Case("StableDiffusion3InpaintPipeline, strength 1", _inpaint, _call_inpaint, FAMILY),
     Case(
         "StableDiffusion3Pipeline, Heun",
         _heun,
