@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import string
+from functools import partial
 from typing import Any
 
 from diffusers import (
@@ -12,7 +13,9 @@ from diffusers import (
     AutoencoderOobleck,
     AutoencoderSAME,
     FlowMatchEulerDiscreteScheduler,
+    StableAudio3AudioToAudioPipeline,
     StableAudio3DiTModel,
+    StableAudio3InpaintPipeline,
     StableAudio3Pipeline,
 )
 from diffusers.pipelines.stable_audio_3.modeling_stable_audio_3 import StableAudio3DurationEmbedder
@@ -20,6 +23,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3Model
 
 from tests.families.case import Case, Refusal, seeded
+from tests.families.pictures import noise
 from tests.families.text_to_image import WIDTH, prompts, quiet
 
 STABLE_AUDIO = "Stable Audio 3"
@@ -28,7 +32,7 @@ CHANNELS = 8
 """Channels of audio latents."""
 
 
-def _stable_audio(**scheduler: Any) -> Any:
+def _stable_audio(cls: type = StableAudio3Pipeline, **scheduler: Any) -> Any:
     def build() -> Any:
         transformer = StableAudio3DiTModel(
             io_channels=CHANNELS,
@@ -37,7 +41,7 @@ def _stable_audio(**scheduler: Any) -> Any:
             num_heads=2,
             cond_token_dim=WIDTH,
             global_cond_dim=WIDTH,
-            local_add_cond_dim=5,
+            local_add_cond_dim=1 + CHANNELS,
             timestep_features_dim=16,
             ff_mult=2,
             num_memory_tokens=3,
@@ -53,7 +57,7 @@ def _stable_audio(**scheduler: Any) -> Any:
             ff_mult=2,
             sampling_rate=16,
         )
-        pipe = StableAudio3Pipeline(
+        pipe = cls(
             vae=vae,
             text_encoder=None,
             tokenizer=None,
@@ -74,13 +78,38 @@ def _distilled() -> Any:
     return _stable_audio(stochastic_sampling=True)
 
 
-def _call_stable_audio(steps: int) -> dict[str, Any]:
+def _from_sound() -> Any:
+    return _stable_audio(StableAudio3AudioToAudioPipeline)
+
+
+def _inpaint() -> Any:
+    return _stable_audio(StableAudio3InpaintPipeline)
+
+
+def _call_base(steps: int) -> dict[str, Any]:
     return {
-        **prompts("prompt_embeds", "negative_prompt_embeds"),
-        "guidance_scale": 4.0,
+        **prompts("prompt_embeds"),
         "duration": 2.0,
         "num_inference_steps": steps,
         "output_type": "latent",
+    }
+
+
+def _call_stable_audio(steps: int) -> dict[str, Any]:
+    both = prompts("prompt_embeds", "negative_prompt_embeds")
+    return {**_call_base(steps), **both, "guidance_scale": 4.0}
+
+
+def _call_from_sound(steps: int, level: float = 1.0) -> dict[str, Any]:
+    return {**_call_base(steps), "audio": noise(1, 2, 32), "init_noise_level": level}
+
+
+def _call_inpaint(steps: int) -> dict[str, Any]:
+    return {
+        **_call_base(steps),
+        "audio": noise(1, 2, 32),
+        "mask_start_seconds": 0.5,
+        "mask_end_seconds": 1.5,
     }
 
 
@@ -161,6 +190,13 @@ def _call_ace_step(steps: int) -> dict[str, Any]:
 
 CASES = (
     Case("StableAudio3Pipeline, base", _base, _call_stable_audio, STABLE_AUDIO),
+    Case(
+        "StableAudio3AudioToAudioPipeline, noise level 1",
+        _from_sound,
+        _call_from_sound,
+        STABLE_AUDIO,
+    ),
+    Case("StableAudio3InpaintPipeline", _inpaint, _call_inpaint, STABLE_AUDIO),
     Case("AceStepPipeline, turbo", _turbo, _call_ace_step, ACE_STEP),
     Case(
         "AceStepPipeline, base",
@@ -172,6 +208,15 @@ CASES = (
     ),
 )
 REFUSALS = (
+    Refusal(
+        "StableAudio3AudioToAudioPipeline, noise level 0.7",
+        _from_sound,
+        partial(_call_from_sound, level=0.7),
+        STABLE_AUDIO,
+        error="GridMismatchError",
+        match="not strictly monotone",
+        reason="its noise levels begin with the one asked for, and then rise above it",
+    ),
     Refusal(
         "StableAudio3Pipeline, distilled",
         _distilled,
