@@ -23,6 +23,7 @@ class Estimate:
         seeds: Seeds of the whole calibration, each used with every prompt.
         shard: Which part this is.
         samples: Samples of this part.
+        reference_steps: Steps of a full run.
         full: Denoiser refreshes of their full runs.
         propagation: Denoiser refreshes that measure how errors propagate; Euler steps taken.
         branches: Denoiser calls a refresh.
@@ -35,6 +36,7 @@ class Estimate:
     seeds: int
     shard: Shard
     samples: int
+    reference_steps: int
     full: int
     propagation: int
     branches: int
@@ -68,39 +70,51 @@ def estimate(
     shard: Shard | None = None,
     max_edge: int | None = None,
     sensitivity: bool = True,
+    reference_steps: int | None = None,
 ) -> Estimate:
     """Count what :func:`meancache_plan.calibrate.calibrate` runs with a recipe.
+
+    Reckoned for a sampler that takes Euler steps; of others, and with a finer reference, the
+    displacements are measured beside the velocities.
 
     Args:
         recipe: How the samples are made.
         shard: Which part of the samples; all by default.
         max_edge: Longest edge measured, in steps; all T by default.
         sensitivity: Whether the propagation of errors is measured.
+        reference_steps: Steps of a finer full run; T by default.
 
     Raises:
-        InputError: The prompts or seeds cannot be read, the shard holds no sample, or no edge is
-            allowed.
+        InputError: The prompts or seeds cannot be read, the shard holds no sample, no edge is
+            allowed, or the reference is coarser than T.
     """
     part, steps = shard or Shard(), recipe.steps
+    finer = reference_steps is not None
+    full_steps = steps if reference_steps is None else reference_steps
+    if full_steps < steps:
+        raise InputError(f"--reference-steps {full_steps}: give {steps} or more")
     prompts, seeds = len(read_prompts(recipe.prompts)), len(parse_numbers(recipe.seeds, "seeds"))
     numbers = range(prompts * seeds)[part.number - 1 :: part.count]
     if not numbers:
         raise InputError(f"this shard holds none of the {prompts * seeds} samples")
     if max_edge is not None and max_edge < 1:
         raise InputError(f"max_edge {max_edge}: edges have at least one step")
-    positions, chosen = choose(steps, prompts * seeds) if sensitivity else ((), ())
+    runs = 2 if finer else 1
+    positions, chosen = choose(steps, prompts * seeds, runs) if sensitivity else ((), ())
     measured = sum(number in numbers for number in chosen)
+    edges = len(windows(steps, min(max_edge or steps, steps), MAX_WINDOW))
     return Estimate(
         recipe=recipe,
         prompts=prompts,
         seeds=seeds,
         shard=part,
         samples=len(numbers),
-        full=len(numbers) * steps,
-        propagation=measured * sum(steps - position for position in positions),
+        reference_steps=full_steps,
+        full=len(numbers) * full_steps,
+        propagation=measured * runs * sum(steps - position for position in positions),
         branches=_branches(recipe),
-        trajectory_bytes=_trajectory_bytes(recipe),
-        profile_bytes=_profile_bytes(steps, max_edge, len(numbers), measured, len(positions)),
+        trajectory_bytes=_trajectory_bytes(recipe, full_steps),
+        profile_bytes=_profile_bytes(runs * steps, edges, len(numbers), measured, len(positions)),
     )
 
 
@@ -109,16 +123,13 @@ def _branches(recipe: Recipe) -> int:
     return 1 if recipe.guidance is not None and recipe.guidance <= 1 else recipe.branches
 
 
-def _trajectory_bytes(recipe: Recipe) -> int | None:
+def _trajectory_bytes(recipe: Recipe, steps: int) -> int | None:
     if recipe.latent_shape is None:
         return None
-    return (2 * recipe.steps + 1) * prod(recipe.latent_shape) * LATENT_BYTES
+    return (2 * steps + 1) * prod(recipe.latent_shape) * LATENT_BYTES
 
 
-def _profile_bytes(
-    steps: int, max_edge: int | None, samples: int, measured: int, positions: int
-) -> int:
+def _profile_bytes(columns: int, edges: int, samples: int, measured: int, positions: int) -> int:
     """The tensors of :class:`meancache_plan.profile.Profile`."""
-    edges = len(windows(steps, min(max_edge or steps, steps), MAX_WINDOW))
-    gram, l1, numbers = 8 * steps**2, 4 * edges, 8 * 6
+    gram, l1, numbers = 8 * columns**2, 4 * edges, 8 * 6
     return samples * (gram + l1 + numbers) + 8 * (positions + measured * (positions + 1))

@@ -38,6 +38,9 @@ def calibrate(
     sensitivity: Annotated[
         bool, typer.Option(help="Measure how errors propagate; at most 25 % more work.")
     ] = True,
+    reference_steps: Annotated[
+        int | None, typer.Option(help="Reproduce a finer run of so many steps on T; T.")
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would run, and load nothing.")
     ] = False,
@@ -62,8 +65,8 @@ def calibrate(
     options = {"steps": steps, "height": height, "width": width, "frames": frames}
     options |= {"guidance": guidance, "dtype": dtype, "prompts": prompts, "seeds": seeds}
     if dry_run:
-        made = chosen_recipe(model, recipe, options)
-        _foretell(model, made, part, max_edge, sensitivity, seconds_per_step)
+        limits = max_edge, sensitivity, reference_steps
+        _foretell(model, chosen_recipe(model, recipe, options), part, limits, seconds_per_step)
         return
     if seconds_per_step is not None:
         raise InputError("--seconds-per-step has no effect without --dry-run")
@@ -77,6 +80,7 @@ def calibrate(
             shard=part,
             max_edge=max_edge,
             sensitivity=sensitivity,
+            reference_steps=reference_steps,
             progress=watch("calibrating"),
         )
     say(f"{output}: {profile.samples} samples, {profile.steps} steps, {profile.fingerprint[:19]}…")
@@ -86,16 +90,23 @@ def _foretell(
     model: str,
     recipe: "Recipe",
     shard: "Shard",
-    max_edge: int | None,
-    sensitivity: bool,
+    limits: tuple[int | None, bool, int | None],
     seconds: float | None,
 ) -> None:
-    """Print what a calibration would run."""
+    """Print what a calibration would run; ``limits`` as they follow in :func:`estimate`."""
     from meancache_plan.estimate import estimate
     from meancache_plan.report.estimate_view import estimate_view
 
-    whole = estimate(recipe, max_edge=max_edge, sensitivity=sensitivity)
-    part = estimate(recipe, shard=shard, max_edge=max_edge, sensitivity=sensitivity)
+    whole, part = (
+        estimate(
+            recipe,
+            shard=each,
+            max_edge=limits[0],
+            sensitivity=limits[1],
+            reference_steps=limits[2],
+        )
+        for each in (None, shard)
+    )
     display(estimate_view(model, whole, part if shard.count > 1 else None, seconds))
 
 

@@ -65,6 +65,17 @@ def test_calls_and_bytes_are_those_of_a_real_calibration(
     assert 0 < path.stat().st_size - said.profile_bytes < 4096, "the settings, as JSON"
 
 
+def test_a_finer_reference_is_counted_with_its_steps(
+    tiny_flux: FluxPipeline, tmp_path: Path
+) -> None:
+    made, options = recipe(tmp_path), {"reference_steps": 20}
+    said, path = estimate(made, **options), tmp_path / "profile"
+    ran = calls_of_a_calibration(tiny_flux, made, path, Shard(), **options)
+    assert said.full == 6 * 20
+    assert ran == said.calls + 1, "one call shows the grid and the form of its answers"
+    assert 0 < path.stat().st_size - said.profile_bytes < 4096
+
+
 @pytest.mark.parametrize("options", [{"sensitivity": False}, {"max_edge": 3}])
 def test_less_work_is_foretold_as_such(
     tiny_flux: FluxPipeline, tmp_path: Path, options: dict[str, Any]
@@ -141,7 +152,7 @@ def test_what_is_unknown_without_the_model_is_said_so(
     assert "pipeline unknown without the model" in text
     assert "101 latents; their shape is unknown without the model" in text
     assert "at least 15,568 denoiser calls" in text
-    assert "time" not in text
+    assert "hours" not in text
 
 
 @pytest.mark.parametrize(
@@ -151,6 +162,7 @@ def test_what_is_unknown_without_the_model_is_said_so(
         (("--dry-run", "--seconds-per-step", "0"), "--seconds-per-step 0: give seconds"),
         (("--dry-run", "--shard", "97/97"), "holds none of the 96 samples"),
         (("--dry-run", "--max-edge", "0"), "max_edge 0"),
+        (("--dry-run", "--reference-steps", "49"), "--reference-steps 49: give 50 or more"),
         (("--dry-run", "--recipe", "no-such"), "no-such: no such recipe"),
         (("--dry-run", "--prompts", "absent.txt"), "absent.txt"),
     ],
