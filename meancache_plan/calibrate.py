@@ -24,7 +24,7 @@ from meancache_plan.profile import (
 )
 from meancache_plan.recipe import digest
 from meancache_plan.record import Trajectory, Velocity, record_flow
-from meancache_plan.reference import record_reference
+from meancache_plan.reference import check_reference, record_reference
 from meancache_plan.sensitivity import Finish
 
 MAX_WINDOW = 6
@@ -176,6 +176,8 @@ def profile_flow(
     """
     if noise.ndim < 1 or len(noise) == 0:
         raise InputError("noise holds no sample: give shape [samples, …]")
+    if reference is not None:
+        check_reference(reference, sigmas)
     settings = _flow_settings(noise, check_sigmas(sigmas), sensitivity, reference)
     grid = settings.sigmas
     jobs = [Job(number=i, prompt_index=i, prompt="", seed=i) for i in range(len(noise))]

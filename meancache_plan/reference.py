@@ -33,19 +33,12 @@ def on_grid(fine: Trajectory, sigmas: Sequence[float], switches: Sequence[int] =
         InputError: The grid is finer than the run, or its ends are more than 1e-3 from the run's.
     """
     grid = check_sigmas(sigmas)
-    ends = [(grid[i], fine.sigmas[i]) for i in (0, -1)]
-    if len(grid) > len(fine.sigmas):
+    if fine.edited:
         raise InputError(
-            f"a reference of {len(fine.sigmas) - 1} steps is coarser than the {len(grid) - 1} "
-            "that are replayed: choose as many or more"
+            "the pipeline changes latents between steps, as inpainting does: a finer run does not "
+            "tell what the replayed one would begin each step with; calibrate without a reference"
         )
-    for here, there in ends:
-        if abs(here - there) > APART:
-            raise InputError(
-                f"the reference's noise levels run from {fine.sigmas[0]:.4f} to "
-                f"{fine.sigmas[-1]:.4f}, the replayed ones from {grid[0]:.4f} to {grid[-1]:.4f}: "
-                "this sampler's ends depend on the number of steps; calibrate without a reference"
-            )
+    check_reference(fine.sigmas, grid)
     inside = (fine.sigmas[0], *grid[1:-1], fine.sigmas[-1])
     at = latent_weights(fine.sigmas, inside)
     latents = _combined([(at.latents, fine.latents), (at.velocities, fine.velocities)])
@@ -58,6 +51,26 @@ def on_grid(fine: Trajectory, sigmas: Sequence[float], switches: Sequence[int] =
         replaces=fine.replaces,
         switches=tuple(switches),
     )
+
+
+def check_reference(reference: Sequence[float], sigmas: Sequence[float]) -> None:
+    """Refuse a reference grid that is coarser than the replayed one, or has other ends.
+
+    Raises:
+        InputError: It is.
+    """
+    if len(sigmas) > len(reference):
+        raise InputError(
+            f"a reference of {len(reference) - 1} steps is coarser than the {len(sigmas) - 1} "
+            "that are replayed: choose as many or more"
+        )
+    for i in (0, -1):
+        if abs(sigmas[i] - reference[i]) > APART:
+            raise InputError(
+                f"the reference's noise levels run from {reference[0]:.4f} to {reference[-1]:.4f}, "
+                f"the replayed ones from {sigmas[0]:.4f} to {sigmas[-1]:.4f}: this sampler's ends "
+                "depend on the number of steps; calibrate without a reference"
+            )
 
 
 def record_reference(

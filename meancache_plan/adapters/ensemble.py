@@ -30,11 +30,12 @@ class PipelineEnsemble:
         seeds: Each used with every prompt.
         folder: Where trajectories are kept; an interrupted recording goes on from there.
         batch: Samples a pipeline call.
+        reference_steps: Steps of the full runs, seen on the recipe's grid; the recipe's by default.
         progress: Told (samples recorded, samples in all).
 
     Raises:
         InputError: There is no sample, the folder cannot be written, or a trajectory in it is not
-            readable or of another sample.
+            readable or of another sample, or the pipeline samples two things at once.
     """
 
     def __init__(
@@ -45,9 +46,11 @@ class PipelineEnsemble:
         folder: Path,
         *,
         batch: int = 1,
+        reference_steps: int | None = None,
         progress: Callable[[int, int], None] = lambda done, total: None,
     ) -> None:
         self._pipeline = pipeline
+        self._finer = {} if reference_steps is None else {"reference_steps": reference_steps}
         self._samples = [(prompt, seed) for prompt in prompts for seed in seeds]
         if not self._samples:
             raise InputError("nothing to refine on: give at least one prompt and one seed")
@@ -56,6 +59,7 @@ class PipelineEnsemble:
         self._made = {
             "model": pipeline.identity().model_dump(),
             "recipe": pipeline.recipe.model_dump(),
+            **self._finer,
         }
         self.prompt_index: NDArray[np.int64] = np.repeat(np.arange(len(prompts)), len(seeds))
         self.sigmas = self._record(progress)
@@ -113,9 +117,9 @@ class PipelineEnsemble:
         missing = [row for row in rows if not self._kept(row)]
         progress(len(rows) - len(missing), len(rows))
         for part, prompts, seeds in self._batches(missing):
-            for row, trajectory in zip(
-                missing[part], self._pipeline.record_batch(prompts, seeds), strict=True
-            ):
+            found = self._pipeline.record_batch(prompts, seeds, **self._finer)
+            for row, trajectory in zip(missing[part], found, strict=True):
+                _check_alone(trajectory)
                 self._keep(row, trajectory)
             progress(len(rows) - len(missing) + part.stop, len(rows))
         with self._open(0) as kept:
@@ -162,6 +166,15 @@ class PipelineEnsemble:
 
     def _file(self, row: int) -> Path:
         return self._folder / f"{row:06d}.safetensors"
+
+
+def _check_alone(trajectory: Trajectory) -> None:
+    """Refuse joined latents, [T + 1, 1, N]: replay's final ones are seen of the first alone."""
+    if trajectory.latents.ndim == 3:
+        raise InputError(
+            "this pipeline samples two things at once, such as a video and its sound: schedules "
+            "for it are not refined; solve without --refine"
+        )
 
 
 def _wide(latents: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from torch import Tensor
 from meancache_plan.errors import InputError
 from meancache_plan.grid import check_sigmas
 from meancache_plan.record import Velocity, record_flow
+from meancache_plan.reference import record_reference
 from meancache_runtime import Schedule, integrate
 
 
@@ -58,6 +59,7 @@ class FlowEnsemble:
         prompt_index: Which of them go together; each alone by default.
         grid: steps → noise levels of a plain run of so few steps; by default the sampler's own
             levels interpolated, which is exact for grids with a static shift.
+        reference: Finer noise levels of the full runs; those of ``sigmas`` by default.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class FlowEnsemble:
         *,
         prompt_index: Sequence[int] | None = None,
         grid: Callable[[int], Sequence[float]] | None = None,
+        reference: Sequence[float] | None = None,
     ) -> None:
         self.sigmas = check_sigmas(sigmas)
         self.prompt_index = np.asarray(
@@ -78,7 +81,10 @@ class FlowEnsemble:
         self._velocity = velocity
         self._noise = noise
         self._grid = grid or self._interpolated
-        self._full = record_flow(velocity, noise, self.sigmas).latents
+        if reference is None:
+            self._full = record_flow(velocity, noise, self.sigmas).latents
+        else:
+            self._full = record_reference(velocity, noise, self.sigmas, reference).latents
 
     def full(self, rows: Sequence[int], step: int) -> Tensor:
         """Latents z_step of the full trajectories."""

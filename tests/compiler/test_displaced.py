@@ -1,0 +1,267 @@
+"""Steps that are not Euler's: what is planned from Gram matrices is what the tensors say."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from meancache_plan import load_profile, merge_profiles, profile_flow, save_profile, solve
+from meancache_plan.arcs import ARC_PREDICTORS, line_graph
+from meancache_plan.artifact import AdamsInterval, HoldInterval, Plan
+from meancache_plan.deviation import windows
+from meancache_plan.errors import InputError, ProfileError
+from meancache_plan.gains import calibrate_gains
+from meancache_plan.graph import sample_costs
+from meancache_plan.latents import CEILING
+from meancache_plan.objective import WEIGHTINGS, Objective
+from meancache_plan.planners import find_planner
+from meancache_plan.predictors import PREDICTORS, candidates
+from meancache_plan.profile import Profile, measure
+from meancache_plan.quality import misses, predict
+from meancache_plan.reliability import with_reliability
+from meancache_plan.resample import plan_draws
+from meancache_plan.transfer import transfer
+from meancache_runtime import integrate
+from meancache_runtime.schedule import Adams, Hold, Predictor
+from tests.compiler.test_arcs import predicted
+from tests.compiler.test_gains import ridge
+from tests.compiler.trajectories import (
+    Trajectories,
+    deviation,
+    heun_trajectories,
+    mean_velocity,
+    plan_cost,
+)
+from tests.fields import euler, mixture, noise, shifted_grid
+
+T = 8
+PLAIN: dict[str, Predictor] = {"hold": Hold(), "adams": Adams((1.0, 1.0))}
+
+
+@pytest.fixture(scope="module")
+def seen() -> Trajectories:
+    return heun_trajectories(T)
+
+
+@pytest.fixture(scope="module")
+def finer() -> Profile:
+    """A profile of the mixture's flow whose reference has ten times the steps."""
+    return profile_flow(mixture(), noise(8), shifted_grid(T), reference=shifted_grid(10 * T))
+
+
+def replacing(profile: Profile) -> Profile:
+    """The same measurements, of a sampler whose steps plans are to replace."""
+    update = {"replaces": "UniPCMultistepScheduler", "reference_steps": None}
+    return replace(profile, settings=profile.settings.model_copy(update=update))
+
+
+@pytest.mark.parametrize("weighting", WEIGHTINGS)
+@pytest.mark.parametrize("name", ARC_PREDICTORS)
+def test_an_arc_costs_what_its_prediction_misses_of_where_the_steps_led(
+    seen: Trajectories, name: str, weighting: str
+) -> None:
+    graph, _ = line_graph(seen, Objective((name,), weighting=weighting))
+    for r, t, s in combinations(range(T + 1), 3):
+        costs = deviation(seen, predicted(seen, name, r, t, s), t, s, weighting)
+        assert graph.arcs[r, t, s] == pytest.approx(costs.mean(), rel=1e-8)
+        assert graph.arcs[r, t, s] > 0
+    for s in range(1, T + 1):
+        costs = deviation(seen, seen.velocities[:, 0], 0, s, weighting)
+        assert graph.first[s] == pytest.approx(costs.mean(), rel=1e-8)
+
+
+def test_an_edge_costs_what_its_prediction_misses_of_where_the_steps_led(
+    seen: Trajectories,
+) -> None:
+    edges = candidates(combinations(range(T + 1), 2), tuple(PREDICTORS), 6)
+    found = sample_costs(seen, Objective(("hold",), weighting="displacement"), edges)
+    for column, edge in enumerate(edges):
+        form = PREDICTORS[edge.predictor].form(seen.sigmas, edge.start, edge.end, edge.window)
+        u_hat = sum(weight * seen.velocities[:, step] for step, weight in form.items())
+        expected = deviation(seen, u_hat, edge.start, edge.end, "displacement")
+        np.testing.assert_allclose(found[:, column], expected, rtol=1e-7)
+
+
+def test_l1_is_measured_against_where_the_steps_led(seen: Trajectories) -> None:
+    index = windows(T, T, 3)
+    assert seen.moved is not None
+    columns = torch.from_numpy(np.concatenate([seen.velocities[0], seen.moved[0]]))
+    found = measure(columns, seen.sigmas, index)
+    np.testing.assert_allclose(found.gram, seen.grams[0], rtol=1e-12)
+    for value, (t, s, window) in zip(found.l1, index, strict=True):
+        name = "jvp" if window else "hold"
+        form = PREDICTORS[name].form(seen.sigmas, t, s, window)
+        u_hat = sum(weight * seen.velocities[0, step] for step, weight in form.items())
+        expected = np.abs(mean_velocity(seen, t, s)[0] - u_hat).mean()
+        assert value == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_shortest_path_is_the_lightest_of_all_plans(seen: Trajectories) -> None:
+    objective = Objective(("hold", "adams"), gamma=2.0)
+    plans = find_planner("path").plan(seen, objective, [1, 3, T], 1)
+    for budget, [found] in plans.items():
+        costs = [
+            plan_cost(seen, (0, *later), _best(seen, (0, *later)), weighting="propagated")
+            for size in range(budget)
+            for later in combinations(range(1, T), size)
+        ]
+        assert found.plan.cost == pytest.approx(min(costs), rel=1e-8)
+
+
+def _best(seen: Trajectories, knots: tuple[int, ...]) -> list[Predictor]:
+    """The cheaper predictor of each interval."""
+    chosen: list[Predictor] = [Hold()]
+    for r, t, s in zip(knots, knots[1:], (*knots[2:], T), strict=False):
+        costs = {
+            name: deviation(seen, predicted(seen, name, r, t, s), t, s, "propagated").mean()
+            for name in PLAIN
+        }
+        chosen.append(PLAIN[min(costs, key=costs.__getitem__)])
+    return chosen
+
+
+@pytest.mark.parametrize("knots", [(0, 2, 5), (0, 1, 2, 3, 7), tuple(range(T))])
+def test_gains_are_the_least_squares_fit_to_where_the_steps_led(
+    seen: Trajectories, knots: tuple[int, ...]
+) -> None:
+    orders = [min(2, n + 1) for n in range(len(knots))]
+    found = calibrate_gains(seen, knots, orders, "displacement")
+    for n, end in enumerate((*knots[1:], T)):
+        expected = ridge(seen, knots[: n + 1], end, orders[n], found.shrinkage)
+        assert found.gains[n][0] == pytest.approx(expected[0], abs=1e-6)
+        if end > knots[n] + 1:
+            assert found.gains[n] == pytest.approx(expected, abs=1e-6)
+
+
+def test_misses_are_what_each_interval_lacks_of_where_the_steps_led(seen: Trajectories) -> None:
+    knots = (0, 1, 4)
+    plan = Plan(
+        budget=3,
+        knots=knots,
+        intervals=(HoldInterval(), HoldInterval(), AdamsInterval(order=2, gains=(0.9, 1.4))),
+    )
+    found = misses(plan, seen.sigmas, seen.taken)
+    columns = np.concatenate([seen.velocities, seen.moved], axis=1)
+    assert found.ends.tolist() == [1, 4, T]
+    for weights, t, s in zip(found.weights, knots, (1, 4, T), strict=True):
+        h = seen.sigmas[s] - seen.sigmas[t]
+        u_hat = predicted(seen, "hold", 0, t, s)
+        if t == 4:
+            middle = predicted(seen, "adams", 1, 4, T) - u_hat
+            u_hat = 0.9 * u_hat + 1.4 * middle
+        expected = h * (mean_velocity(seen, t, s) - u_hat)
+        np.testing.assert_allclose(np.tensordot(columns, weights, (1, 0)), expected, atol=1e-10)
+
+
+def test_a_profile_of_other_steps_survives_its_file_and_knows_its_columns(
+    finer: Profile, tmp_path: Path
+) -> None:
+    save_profile(finer, tmp_path / "p")
+    again = load_profile(tmp_path / "p")
+    assert again.fingerprint == finer.fingerprint
+    assert again.taken == range(T, 2 * T)
+    assert again.grams.shape == (8, 2 * T, 2 * T)
+    assert merge_profiles([again]).fingerprint == finer.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("update", "match"),
+    [
+        ({"displaced": False}, "reference_steps: displacements were not measured"),
+        ({"reference_steps": T - 1}, "fewer than the steps"),
+        ({"switches": (3, 3)}, "switches: must be strictly ascending"),
+        ({"switches": (T,)}, "switches: must be strictly ascending"),
+    ],
+)
+def test_settings_that_contradict_themselves_are_refused(
+    finer: Profile, update: dict[str, object], match: str
+) -> None:
+    told = finer.settings.model_dump() | update
+    with pytest.raises(ValueError, match=match):
+        type(finer.settings).model_validate(told)
+
+
+def test_grams_of_the_velocities_alone_are_refused_for_other_steps(finer: Profile) -> None:
+    with pytest.raises(ProfileError, match=r"grams: has shape \[8, 8, 8\]"):
+        replace(finer, grams=finer.grams[:, :T, :T].copy())
+
+
+def test_with_all_steps_a_replaced_sampler_is_left_to_itself(finer: Profile) -> None:
+    schedule = with_reliability(replacing(finer), solve(replacing(finer), [3, T]))
+    assert schedule.grid.replaces == "UniPCMultistepScheduler"
+    every = schedule.plans[-1]
+    assert every.knots == tuple(range(T))
+    assert set(every.intervals) == {HoldInterval()}
+    assert every.cost == 0.0
+    assert schedule.provenance is not None
+    record = schedule.provenance.record(T)
+    assert record is not None
+    assert record.predicted is not None
+    assert record.predicted.psnr_latent == CEILING
+    assert record.stability is None
+    assert solve(finer, [T]).grid.replaces is None
+    assert (solve(finer, [T]).plans[0].cost or 0) > 0
+
+
+def test_a_prediction_sees_what_eulers_own_steps_miss(finer: Profile) -> None:
+    held = Plan(budget=T, knots=tuple(range(T)), intervals=(HoldInterval(),) * T)
+    latents = noise(8)
+    for sigma, following in zip(finer.sigmas, finer.sigmas[1:], strict=False):
+        latents = latents + (following - sigma) * mixture()(latents, sigma)
+    full = noise(8)
+    fine = shifted_grid(10 * T)
+    for sigma, following in zip(fine, fine[1:], strict=False):
+        full = full + (following - sigma) * mixture()(full, sigma)
+    squares = (latents - full).square().mean(dim=1)
+    measured = float((10 * torch.log10(finer.latent_range**2 / squares)).mean())
+    found = predict(finer, held)
+    assert found.low < measured < found.high
+
+
+def test_a_plan_made_for_the_finer_run_ends_nearer_to_the_exact_sample() -> None:
+    """The same steps and budget; by 8 dB a sample and more."""
+    start, sigmas = noise(24, seed=9), shifted_grid(20)
+    exact = euler(mixture(), start, shifted_grid(4000))[0][-1]
+    coarse = profile_flow(mixture(), noise(24), sigmas)
+    fine = profile_flow(mixture(), noise(24), sigmas, reference=shifted_grid(400))
+    for budget in (8, 10):
+        own, other = (
+            (integrate(mixture(), start, made, budget=budget) - exact).square().mean(dim=1)
+            for made in (solve(fine, [budget]), solve(coarse, [budget]))
+        )
+        assert float((10 * torch.log10(other / own)).mean()) > 8
+
+
+def test_on_its_own_grid_a_transferred_profile_keeps_its_numbers(finer: Profile) -> None:
+    found = transfer(finer, finer.sigmas)
+    np.testing.assert_allclose(found.grams, finer.grams, rtol=1e-9, atol=1e-9)
+
+
+def test_a_transferred_profile_is_close_to_one_measured_there() -> None:
+    reference = shifted_grid(400)
+    old = profile_flow(mixture(), noise(6), shifted_grid(40), reference=reference)
+    there = profile_flow(mixture(), noise(6), shifted_grid(24), reference=reference)
+    found = transfer(old, there.sigmas)
+    assert found.taken == range(24, 48)
+    np.testing.assert_allclose(found.grams, there.grams, rtol=0.02, atol=0.02)
+
+
+def test_resampled_plans_are_those_of_the_planner(seen: Trajectories) -> None:
+    everything = np.ones((1, len(seen.velocities)), dtype=np.int64)
+    for planner, names in (("path", ("calibrated",)), ("pssp", ("hold", "jvp"))):
+        objective = Objective(names, gamma=2.0)
+        [again] = plan_draws(seen, objective, planner, everything, [2, 4])
+        for budget, [found] in find_planner(planner).plan(seen, objective, [2, 4], 1).items():
+            assert tuple(each.start for each in again[budget]) == found.plan.knots
+
+
+def test_a_finer_run_that_is_coarser_or_ends_elsewhere_is_refused() -> None:
+    with pytest.raises(InputError, match="coarser"):
+        profile_flow(mixture(), noise(1), shifted_grid(8), reference=shifted_grid(7))
+    with pytest.raises(InputError, match="ends depend on the number of steps"):
+        profile_flow(mixture(), noise(1), shifted_grid(8), reference=(0.99, *shifted_grid(30)[1:]))
