@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from meancache_plan.artifact import Measured, Schedule
+from meancache_plan import catalog
+from meancache_plan.artifact import Measured, Schedule, load_schedule
 from meancache_plan.errors import InputError
 from meancache_plan.evaluate.judge import with_measured
 from meancache_plan.evaluate.result import Evaluation
@@ -92,6 +93,17 @@ def test_json_between_script_tags_holds_no_markup(text: str) -> None:
     found = to_script_json({"prompt": text})
     assert not set(found) & set("<>&\u2028\u2029")
     assert json.loads(found)["prompt"] == text.replace("\ud800", "?")
+
+
+@pytest.mark.parametrize("name", catalog.schedule_files())
+def test_every_shipped_schedule_has_a_report(tmp_path: Path, name: str) -> None:
+    schedule = load_schedule(catalog.schedule_files()[name])
+    write_report(schedule, tmp_path / "r.html")
+    data = json.loads(Page(tmp_path / "r.html").inside["script"][0])
+    assert tuple(plan["budget"] for plan in data["plans"]) == schedule.budgets
+    assert [tuple(plan["knots"]) for plan in data["plans"]] == [p.knots for p in schedule.plans]
+    for text in data["usage"][0]["texts"]:
+        ast.parse(text)
 
 
 def test_numbers_that_json_cannot_hold_are_refused() -> None:

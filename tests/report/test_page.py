@@ -63,9 +63,8 @@ def test_the_slider_moves_the_figures(visit: Visit, index: int) -> None:
     assert f"{6 / (budget / 2):.2f}×" in visit.text("[data-figure=speedup]")
     assert f"{2 * budget} of 24 denoiser calls" in visit.text("[data-figure=speedup]")
     assert f"{psnr:.1f} dB" in visit.text("#verdict")
-    assert f"simply running fewer steps gives {given.PSNR['fewer-steps'][budget]:.1f} dB" in (
-        visit.text("#verdict")
-    )
+    steps, fewer = len(PLANS[index].knots), given.PSNR["fewer-steps"][budget]
+    assert f"simply running {steps} steps gives {fewer:.1f} dB" in visit.text("#verdict")
 
 
 @pytest.mark.parametrize("index", [0, 1, 2])
@@ -190,6 +189,34 @@ def test_lines_are_copied_as_they_stand(browser: Any, report: Path) -> None:
         assert "budget=6" in copied
 
 
+def test_an_enlarged_sample_flips_between_cached_and_full(visit: Visit) -> None:
+    visit.choose(0)
+    card(visit, given.HOSTILE).locator(".open").click()
+    viewer = visit.page.locator("#viewer")
+    assert viewer.locator(".prompt").text_content() == given.HOSTILE
+    picture, levels = viewer.locator("img"), given.PROMPTS[given.HOSTILE]
+    assert visit.pixel(picture)[0] == levels.cached[3]
+    viewer.get_by_text("Flip").click()
+    visit.settle()
+    assert visit.pixel(picture)[0] == levels.full
+    visit.page.keyboard.press("ArrowRight")
+    assert visit.page.locator("#budget").input_value() == "0"
+    visit.page.keyboard.press("Escape")
+    assert not viewer.is_visible()
+
+
+def test_a_worst_prompt_says_among_how_many_it_was_sought(browser: Any, tmp_path: Path) -> None:
+    write_report(
+        given.SCHEDULE,
+        tmp_path / "r.html",
+        evaluation=given.evaluation().model_copy(update={"prompts": 64}),
+        samples=given.samples(tmp_path / "judged"),
+    )
+    with visited(browser, tmp_path / "r.html") as found:
+        words = "Pictures were kept of 3 of the 64 prompts judged"
+        assert words in found.page.locator("#pictures").inner_text()
+
+
 INK = (
     "h1", "h2", ".about", ".eyebrow", "#verdict", ".tile .value", ".tile .small", "#rivals th",
     "#rivals .ours td", "#rivals td", "#chosen", "#chosen strong", ".ticks .now", ".ticks button",
@@ -208,6 +235,7 @@ def test_text_stands_out_in_light_and_dark(
         for _ in range(0 if by == "system" else ["light", "dark"].index(scheme) + 1):
             found.page.locator("#theme").click()
         found.choose(0)
+        found.page.locator("#plan-details summary").click()
         paper = found.page.evaluate("() => getComputedStyle(document.body).backgroundColor")
         assert (paper == "rgb(20, 22, 26)") == (scheme == "dark")
         poor = {name: ratio for name in INK if (ratio := found.contrast(name)) < 4.5}

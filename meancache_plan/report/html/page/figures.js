@@ -40,7 +40,8 @@ function verdict(row) {
   ];
   const fewer = rowOf("fewer-steps", plan().budget);
   if (fewer) {
-    found.push("; simply running fewer steps gives ", withUnit(fewer.quality[metric.key].mean, metric));
+    const count = String(plan().knots.length);
+    found.push("; simply running ", count, " steps gives ", withUnit(fewer.quality[metric.key].mean, metric));
   }
   return [...found, "."];
 }

@@ -29,10 +29,18 @@ function startPictures() {
     return el("div", { class: "group" }, el("h3", {}, title), el("p", { class: "small" }, words),
       el("div", { class: "cards" }, mine.map((entry) => entry.node)));
   });
-  const shown = pictures.entries.length;
-  const count = shown < pictures.prompts ? `${shown} of ${pictures.prompts} prompts. ` : "";
-  show("pictures", ...groups.filter(Boolean), el("p", { class: "small" }, `${count}${pictures.note} Errors below 10⁻⁶ are black.`));
+  const words = `${counted()}${pictures.note} Errors below 10⁻⁶ are black.`;
+  show("pictures", groups.filter(Boolean), el("p", { class: "small" }, words));
   onPlan(update);
+}
+
+// Whoever looks for the worst sample must know where it was looked for.
+function counted() {
+  const { entries, prompts } = data.pictures;
+  const judged = data.figures?.prompts ?? prompts;
+  if (prompts < judged) return `Pictures were kept of ${prompts} of the ${judged} prompts judged. `;
+  const seeds = data.figures?.seeds > 1 ? "Of each prompt the first seed is shown. " : "";
+  return (entries.length < prompts ? `${entries.length} of ${prompts} prompts are shown. ` : "") + seeds;
 }
 
 const source = (picture) => `data:image/webp;base64,${picture}`;

@@ -46,7 +46,7 @@ function startSlider() {
 // Arrow keys move the slider from anywhere but from fields that need them.
 function onKey(event) {
   if (event.altKey || event.ctrlKey || event.metaKey) return;
-  if (event.target.closest("input, select, textarea, pre, .scroll")) return;
+  if (event.target.closest("input, select, textarea, pre, .scroll, dialog")) return;
   const moves = { ArrowLeft: current - 1, ArrowRight: current + 1, Home: 0, End: data.plans.length - 1 };
   if (!(event.key in moves)) return;
   event.preventDefault();

@@ -38,7 +38,7 @@ function strip(row, place, y, across) {
   return svg(
     "g",
     { class: `series s${place % 8}` },
-    svg("text", { class: "tick", x: STRIP.left, y: y + 14 }, nameOf(row.method)),
+    svg("text", { class: "strip-name", x: STRIP.left, y: y + 14 }, nameOf(row.method)),
     svg("line", { class: "base", x1: STRIP.left, x2: STRIP.width - STRIP.right, y1: middle, y2: middle }),
     row.each.map((value) => svg("circle", { class: "dot", cx: across(value), cy: middle, r: 4 }, tip(`${fixed(value, 1)} dB`))),
     svg("line", { class: "mean", x1: mean, x2: mean, y1: middle - 9, y2: middle + 9 }),
