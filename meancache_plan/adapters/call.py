@@ -15,6 +15,9 @@ from meancache_plan.recipe import Recipe
 TEXT = re.compile(r"(negative_)?prompt(_\d)?")
 """Names of the arguments that hold one text a sample."""
 
+NO_LATENTS = ("QwenImageLayeredPipeline",)
+"""Pipelines that fail when latents are to be their output (diffusers 0.42)."""
+
 
 def arguments(recipe: Recipe) -> dict[str, Any]:
     """The pipeline's keyword arguments that a recipe fixes; what it leaves open is not passed.
@@ -45,6 +48,11 @@ def _plain(recipe: Recipe) -> dict[str, Any]:
         "negative_prompt": recipe.negative_prompt,
     }
     return {k: v for k, v in fixed.items() if v is not None} | dict(recipe.call)
+
+
+def least_output(pipe: Any) -> str:
+    """The type of output that costs least: latents, where the pipeline can."""
+    return "pt" if type(pipe).__name__ in NO_LATENTS else "latent"
 
 
 def takes_strength(pipe: Any) -> bool:

@@ -220,9 +220,10 @@ class Pipeline:
     def final_latents(
         self, prompts: Sequence[str], seeds: Sequence[int], *, steps: int | None = None
     ) -> Tensor:
-        """Final latents [n, …] of a batched call, which decodes nothing."""
+        """Final latents [n, …] of a batched call, which decodes nothing, where it can."""
         last = Last()
-        self.run(prompts, seeds, steps=steps, output_type="latent", callback_on_step_end=last)
+        output = call.least_output(self.pipe)
+        self.run(prompts, seeds, steps=steps, output_type=output, callback_on_step_end=last)
         return last.latents
 
     def run(
@@ -262,8 +263,9 @@ class Pipeline:
     def _plain(
         self, prompt: str | Sequence[str], seed: int | Sequence[int], **extra: Any
     ) -> Callable[[], Any]:
-        """A call of the pipeline that decodes nothing."""
-        return lambda: self.run(prompt, seed, output_type="latent", **extra)
+        """A call of the pipeline that decodes nothing, where it can."""
+        output = call.least_output(self.pipe)
+        return lambda: self.run(prompt, seed, output_type=output, **extra)
 
     def _synchronize(self) -> None:
         if self.device.type == "cuda":

@@ -74,10 +74,13 @@ class Refusal:
 
 
 def run(pipe: Any, options: dict[str, Any], seed: int = 0) -> tuple[Tensor, ...]:
-    """Call the pipeline with a seed; every tensor of its output, detached."""
+    """Call the pipeline with a seed, for torch's global generator as well (some VAEs use it).
+
+    Returns every tensor of its output, detached.
+    """
     generator = torch.Generator("cpu").manual_seed(seed)
     with torch.no_grad():
-        output = pipe(**options, generator=generator)
+        output = seeded(lambda: pipe(**options, generator=generator), seed)
     values = output.values() if hasattr(output, "values") else output
     return tuple(t for value in values for t in _tensors(value))
 

@@ -12,7 +12,7 @@ from diffusers import (
 )
 
 from tests.families.case import Case, seeded
-from tests.families.pictures import picture
+from tests.families.pictures import partway, picture
 from tests.families.text_to_image import WIDTH, masks, prompts, quiet, size, tiny_vae
 
 
@@ -57,12 +57,11 @@ def _call(steps: int, **more: Any) -> dict[str, Any]:
 
 _CHROMA = Case("ChromaPipeline", lambda: _built(ChromaPipeline), _call, "Chroma", branches=2)
 
-CASES = (
-    _CHROMA,
-    _CHROMA.variant(
-        name="ChromaImg2ImgPipeline",
-        build=lambda: _built(ChromaImg2ImgPipeline),
-        call=lambda steps: _call(steps, image=picture(), strength=1.0),
-    ),
+_FROM_PICTURE = _CHROMA.variant(
+    name="ChromaImg2ImgPipeline",
+    build=lambda: _built(ChromaImg2ImgPipeline),
+    call=lambda steps: _call(steps, image=picture(), strength=1.0),
 )
+
+CASES = (_CHROMA, _FROM_PICTURE, partway(_FROM_PICTURE))
 REFUSALS = ()

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from diffusers import (
+    FluxControlImg2ImgPipeline,
+    FluxControlInpaintPipeline,
+    FluxControlNetImg2ImgPipeline,
+    FluxControlNetInpaintPipeline,
     FluxControlNetModel,
     FluxControlNetPipeline,
     FluxControlPipeline,
     FluxFillPipeline,
     FluxImg2ImgPipeline,
+    FluxInpaintPipeline,
+    FluxKontextInpaintPipeline,
     FluxKontextPipeline,
 )
 
 from tests.families.case import Case, seeded
-from tests.families.pictures import awaken, mask, picture, resized
+from tests.families.pictures import awaken, mask, partway, picture, resized
 from tests.tiny import SIDE, call_options, tiny_flux
 
 LATENT = 16
@@ -49,52 +56,65 @@ def _controlnet() -> FluxControlNetModel:
     return awaken(seeded(lambda: FluxControlNetModel.from_config(config)))
 
 
-def _case(
-    cls: type[Any], family: str, build: Callable[[], Any] | None = None, **options: Any
-) -> Case:
-    return Case(
-        cls.__name__,
-        build or (lambda: _built(cls)),
-        lambda steps: _call(steps, **options),
-        family,
-    )
+def _controlled(cls: type[Any]) -> Any:
+    return _built(cls, controlnet=_controlnet())
 
+
+def _case(
+    cls: type[Any], build: Callable[[type[Any]], Any] = _built, family: str = "FLUX.1", **more: Any
+) -> Case:
+    return Case(cls.__name__, lambda: build(cls), lambda steps: _call(steps, **more), family)
+
+
+_IMAGE: dict[str, Any] = {"image": picture(SIDE), "strength": 1.0}
+_MASKED: dict[str, Any] = {**_IMAGE, "mask_image": mask(SIDE)}
+_CONTROL: dict[str, Any] = {"control_image": picture(SIDE)}
+
+_VARIANTS = (
+    _case(FluxImg2ImgPipeline, **_IMAGE),
+    _case(FluxInpaintPipeline, **_MASKED),
+    _case(FluxFillPipeline, partial(_built, channels=2 * LATENT + MASK), "FLUX.1 Fill", **_MASKED),
+)
+
+_DEPTH = tuple(
+    _case(cls, partial(_built, channels=2 * LATENT), "FLUX.1 Depth, Canny", **_CONTROL, **more)
+    for cls, more in (
+        (FluxControlPipeline, {}),
+        (FluxControlImg2ImgPipeline, _IMAGE),
+        (FluxControlInpaintPipeline, _MASKED),
+    )
+)
+
+_CONTROLNET = tuple(
+    _case(cls, _controlled, "FLUX.1 with ControlNet", **_CONTROL, **more)
+    for cls, more in (
+        (FluxControlNetPipeline, {}),
+        (FluxControlNetImg2ImgPipeline, _IMAGE),
+        (FluxControlNetInpaintPipeline, _MASKED),
+    )
+)
+
+_KONTEXT = tuple(
+    _case(cls, _built, "FLUX.1 Kontext", max_area=SIDE * SIDE, _auto_resize=False, **more)
+    for cls, more in (
+        (FluxKontextPipeline, {"image": picture(SIDE)}),
+        (FluxKontextInpaintPipeline, _MASKED),
+    )
+)
+
+_FLUX = Case("FluxPipeline", tiny_flux, _call, "FLUX.1")
 
 CASES = (
-    Case("FluxPipeline", tiny_flux, _call, "FLUX.1"),
-    Case(
-        "FluxPipeline, true CFG",
-        tiny_flux,
-        lambda steps: _call(steps, negative_prompt="a dog", true_cfg_scale=3.0),
-        "FLUX.1",
+    _FLUX,
+    _FLUX.variant(
+        name="FluxPipeline, true CFG",
+        call=lambda steps: _call(steps, negative_prompt="a dog", true_cfg_scale=3.0),
         branches=2,
     ),
-    _case(FluxImg2ImgPipeline, "FLUX.1", image=picture(SIDE), strength=1.0),
-    _case(
-        FluxFillPipeline,
-        "FLUX.1 Fill",
-        lambda: _built(FluxFillPipeline, LATENT + LATENT + MASK),
-        image=picture(SIDE),
-        mask_image=mask(SIDE),
-    ),
-    _case(
-        FluxControlPipeline,
-        "FLUX.1 Depth, Canny",
-        lambda: _built(FluxControlPipeline, 2 * LATENT),
-        control_image=picture(SIDE),
-    ),
-    _case(
-        FluxKontextPipeline,
-        "FLUX.1 Kontext",
-        image=picture(SIDE),
-        max_area=SIDE * SIDE,
-        _auto_resize=False,
-    ),
-    _case(
-        FluxControlNetPipeline,
-        "FLUX.1 with ControlNet",
-        lambda: _built(FluxControlNetPipeline, controlnet=_controlnet()),
-        control_image=picture(SIDE),
-    ),
+    *_VARIANTS,
+    *map(partway, _VARIANTS),
+    *_DEPTH,
+    *_CONTROLNET,
+    *_KONTEXT,
 )
 REFUSALS = ()

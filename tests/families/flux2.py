@@ -7,6 +7,7 @@ from typing import Any
 from diffusers import (
     AutoencoderKLFlux2,
     FlowMatchEulerDiscreteScheduler,
+    Flux2KleinInpaintPipeline,
     Flux2KleinKVPipeline,
     Flux2KleinPipeline,
     Flux2Pipeline,
@@ -14,7 +15,7 @@ from diffusers import (
 )
 
 from tests.families.case import Case, seeded
-from tests.families.pictures import picture
+from tests.families.pictures import mask, picture
 from tests.families.text_to_image import SIDE, WIDTH, prompts, quiet, size
 
 LATENT = 4
@@ -101,6 +102,13 @@ CASES = (
         "FLUX.2 Klein",
         steps=4,
         budgets=(2, 3),
+    ),
+    Case(
+        "Flux2KleinInpaintPipeline",
+        lambda: _built(Flux2KleinInpaintPipeline, is_distilled=False),
+        lambda steps: _guided(steps, image=picture(SIDE), mask_image=mask(SIDE), strength=1.0),
+        "FLUX.2 Klein",
+        branches=2,
     ),
     Case(
         "Flux2KleinKVPipeline",

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from tests.families.case import seeded
+from tests.families.case import Case, seeded
 
 
 def picture(side: int = 32) -> Image.Image:
@@ -41,3 +41,13 @@ def awaken(module: Any) -> Any:
         if not weights.any():
             weights.data = noise(*weights.shape, seed=number).mul(0.1)
     return module.eval()
+
+
+def partway(case: Case) -> Case:
+    """The case with runs that start in mid-grid, from a noisy picture: the last 6 of 10 steps."""
+    return case.variant(
+        name=f"{case.name}, strength 0.6",
+        call=lambda steps: {**case.call(round(steps / 0.6)), "strength": 0.6},
+        steps=6,
+        note="calibrated at this strength, for the steps that it takes",
+    )

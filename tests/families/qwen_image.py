@@ -6,16 +6,20 @@ from typing import Any
 
 from diffusers import (
     AutoencoderKLQwenImage,
+    QwenImageControlNetInpaintPipeline,
     QwenImageControlNetModel,
     QwenImageControlNetPipeline,
+    QwenImageEditInpaintPipeline,
     QwenImageEditPipeline,
     QwenImageEditPlusPipeline,
     QwenImageImg2ImgPipeline,
+    QwenImageInpaintPipeline,
+    QwenImageLayeredPipeline,
 )
 from torch import Tensor
 
 from tests.families.case import Case, seeded
-from tests.families.pictures import awaken, picture
+from tests.families.pictures import awaken, mask, partway, picture, resized
 from tests.families.text_to_image import quiet
 from tests.tiny_families import qwen_image_options, tiny_qwen_image
 
@@ -63,10 +67,24 @@ def _built(cls: type[Any], vae: AutoencoderKLQwenImage | None = None, **componen
     return quiet(cls.from_pipe(tiny_qwen_image(), vae=vae, **components))
 
 
-def _controlled() -> Any:
-    config = dict(tiny_qwen_image().transformer.config)
+def _controlled(cls: type[Any], masks: int = 0) -> Any:
+    """With a ControlNet that takes ``masks`` channels more than the latents'."""
+    config = {**tiny_qwen_image().transformer.config, "extra_condition_channels": masks}
     controlnet = awaken(seeded(lambda: QwenImageControlNetModel.from_config(config)))
-    return _built(QwenImageControlNetPipeline, controlnet=controlnet)
+    return _built(cls, controlnet=controlnet)
+
+
+def _layered() -> Any:
+    qwen = tiny_qwen_image()
+    transformer = resized(qwen.transformer, use_additional_t_cond=True, use_layer3d_rope=True)
+    parts = {
+        **qwen.components,
+        "transformer": transformer,
+        "vae": seeded(Thumbnails),
+        "text_encoder": transformer,  # asked for its dtype, and for nothing else
+        "processor": None,
+    }
+    return quiet(QwenImageLayeredPipeline(**parts))
 
 
 def _call(steps: int, **more: Any) -> dict[str, Any]:
@@ -75,21 +93,41 @@ def _call(steps: int, **more: Any) -> dict[str, Any]:
     return {**options, **more}
 
 
+def _layers(steps: int) -> dict[str, Any]:
+    options = _call(steps, prompt="a cat", image=picture(), layers=2, output_type="pt")
+    return {k: v for k, v in options.items() if k not in ("height", "width")}
+
+
 _QWEN = Case("QwenImagePipeline", tiny_qwen_image, _call, "Qwen-Image", branches=2)
 _EDIT: dict[str, Any] = {"height": EDITED, "width": EDITED}
 
+_FROM_PICTURE = _QWEN.variant(
+    name="QwenImageImg2ImgPipeline",
+    build=lambda: _built(QwenImageImg2ImgPipeline),
+    call=lambda steps: _call(steps, image=picture(), strength=1.0),
+)
+
 CASES = (
     _QWEN,
+    _FROM_PICTURE,
+    partway(_FROM_PICTURE),
     _QWEN.variant(
-        name="QwenImageImg2ImgPipeline",
-        build=lambda: _built(QwenImageImg2ImgPipeline),
-        call=lambda steps: _call(steps, image=picture(), strength=1.0),
+        name="QwenImageInpaintPipeline",
+        build=lambda: _built(QwenImageInpaintPipeline),
+        call=lambda steps: _call(steps, image=picture(), mask_image=mask(), strength=1.0),
     ),
     _QWEN.variant(
         name="QwenImageControlNetPipeline",
-        build=_controlled,
+        build=lambda: _controlled(QwenImageControlNetPipeline),
         call=lambda steps: _call(steps, control_image=picture()),
         family="Qwen-Image with ControlNet",
+    ),
+    _QWEN.variant(
+        name="QwenImageControlNetInpaintPipeline",
+        build=lambda: _controlled(QwenImageControlNetInpaintPipeline, masks=CHANNELS),
+        call=lambda steps: _call(steps, control_image=picture(), control_mask=mask()),
+        family="Qwen-Image with ControlNet",
+        note="diffusers encodes the picture with torch's global generator, not with the given one",
     ),
     _QWEN.variant(
         name="QwenImageEditPipeline",
@@ -98,10 +136,22 @@ CASES = (
         family="Qwen-Image-Edit",
     ),
     _QWEN.variant(
+        name="QwenImageEditInpaintPipeline",
+        build=lambda: _edited(QwenImageEditInpaintPipeline),
+        call=lambda steps: _call(steps, image=picture(), mask_image=mask(), strength=1.0, **_EDIT),
+        family="Qwen-Image-Edit",
+    ),
+    _QWEN.variant(
         name="QwenImageEditPlusPipeline",
         build=lambda: _edited(QwenImageEditPlusPipeline),
         call=lambda steps: _call(steps, image=[picture(), picture(16)], **_EDIT),
         family="Qwen-Image-Edit-2509",
+    ),
+    _QWEN.variant(
+        name="QwenImageLayeredPipeline",
+        build=_layered,
+        call=_layers,
+        family="Qwen-Image-Layered",
     ),
 )
 REFUSALS = ()

@@ -54,7 +54,7 @@ class Compiled:
 
     def __call__(self, case: Case) -> Schedule:
         if case.name not in self._made:
-            path = self._folder / f"{len(self._made)}.safetensors"
+            path = self._folder / f"{case.name}.safetensors"
             profile = calibrate(Embedded(case), ["a"], range(SAMPLES), path)
             self._made[case.name] = solve(profile, (*case.budgets, case.steps))
         return self._made[case.name]

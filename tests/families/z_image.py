@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from diffusers import (
+    ZImageControlNetInpaintPipeline,
     ZImageControlNetModel,
     ZImageControlNetPipeline,
     ZImageImg2ImgPipeline,
+    ZImageInpaintPipeline,
 )
 
 from tests.families.case import Case, seeded
-from tests.families.pictures import awaken, picture
+from tests.families.pictures import awaken, mask, partway, picture
 from tests.families.text_to_image import quiet, tiny_vae
 from tests.tiny_families import tiny_z_image, z_image_options
 
@@ -25,19 +27,20 @@ def _built(cls: type[Any], **components: Any) -> Any:
     return quiet(cls.from_pipe(tiny_z_image(), vae=vae, **components))
 
 
-def _controlled() -> Any:
+def _controlled(cls: type[Any], channels: int = CHANNELS) -> Any:
+    """With a ControlNet that takes latents of the picture, and more where something is to fill."""
     controlnet = seeded(
         lambda: ZImageControlNetModel(
             control_layers_places=[0],
             control_refiner_layers_places=[0],
-            control_in_dim=CHANNELS,
+            control_in_dim=channels,
             dim=32,
             n_refiner_layers=1,
             n_heads=2,
             n_kv_heads=2,
         )
     )
-    return _built(ZImageControlNetPipeline, controlnet=awaken(controlnet))
+    return _built(cls, controlnet=awaken(controlnet))
 
 
 def _call(steps: int, **more: Any) -> dict[str, Any]:
@@ -47,6 +50,12 @@ def _call(steps: int, **more: Any) -> dict[str, Any]:
 
 
 _Z_IMAGE = Case("ZImagePipeline", tiny_z_image, _call, "Z-Image")
+
+_FROM_PICTURE = _Z_IMAGE.variant(
+    name="ZImageImg2ImgPipeline",
+    build=lambda: _built(ZImageImg2ImgPipeline),
+    call=lambda steps: _call(steps, image=picture(), strength=1.0),
+)
 
 CASES = (
     _Z_IMAGE,
@@ -60,15 +69,25 @@ CASES = (
         call=lambda steps: _call(steps, cfg_truncation=0.4),
         note="steps between a guided refresh and the next one are guided",
     ),
+    _FROM_PICTURE,
+    partway(_FROM_PICTURE),
     _Z_IMAGE.variant(
-        name="ZImageImg2ImgPipeline",
-        build=lambda: _built(ZImageImg2ImgPipeline),
-        call=lambda steps: _call(steps, image=picture(), strength=1.0),
+        name="ZImageInpaintPipeline",
+        build=lambda: _built(ZImageInpaintPipeline),
+        call=lambda steps: _call(steps, image=picture(), mask_image=mask(), strength=1.0),
     ),
     _Z_IMAGE.variant(
         name="ZImageControlNetPipeline",
-        build=_controlled,
+        build=lambda: _controlled(ZImageControlNetPipeline),
         call=lambda steps: _call(steps, control_image=picture()),
+        family="Z-Image with ControlNet",
+    ),
+    _Z_IMAGE.variant(
+        name="ZImageControlNetInpaintPipeline",
+        build=lambda: _controlled(ZImageControlNetInpaintPipeline, 2 * CHANNELS + 1),
+        call=lambda steps: _call(
+            steps, image=picture(), mask_image=mask(), control_image=picture()
+        ),
         family="Z-Image with ControlNet",
     ),
 )
