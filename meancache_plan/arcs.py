@@ -172,8 +172,9 @@ def sample_costs(
             factor[0] = 0.0
         found = Moments.at(measured, t, ends)
         rules = [_hold] if t == 0 else [ARC_PREDICTORS[name] for name in objective.predictors]
+        shape = len(measured.grams), max(t, 1), ends
         costs = [factor * np.sqrt(np.maximum(errors(found), 0.0)) for errors in rules]
-        yield t, np.stack(np.broadcast_arrays(*costs), axis=1)
+        yield t, np.stack([np.broadcast_to(each, shape) for each in costs], axis=1)
 
 
 def _check(objective: Objective) -> None:

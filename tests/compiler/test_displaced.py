@@ -210,13 +210,8 @@ def test_with_all_steps_a_replaced_sampler_is_left_to_itself(finer: Profile) -> 
 
 def test_a_prediction_sees_what_eulers_own_steps_miss(finer: Profile) -> None:
     held = Plan(budget=T, knots=tuple(range(T)), intervals=(HoldInterval(),) * T)
-    latents = noise(8)
-    for sigma, following in zip(finer.sigmas, finer.sigmas[1:], strict=False):
-        latents = latents + (following - sigma) * mixture()(latents, sigma)
-    full = noise(8)
-    fine = shifted_grid(10 * T)
-    for sigma, following in zip(fine, fine[1:], strict=False):
-        full = full + (following - sigma) * mixture()(full, sigma)
+    latents = euler(mixture(), noise(8), finer.sigmas)[0][-1]
+    full = euler(mixture(), noise(8), shifted_grid(10 * T))[0][-1]
     squares = (latents - full).square().mean(dim=1)
     measured = float((10 * torch.log10(finer.latent_range**2 / squares)).mean())
     found = predict(finer, held)
