@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from diffusers import (
     FlowMatchEulerDiscreteScheduler,
     FlowMatchHeunDiscreteScheduler,
@@ -106,7 +105,6 @@ def _call_skipping_layers(steps: int) -> dict[str, Any]:
 
 
 def _call_controlnet(steps: int) -> dict[str, Any]:
-    torch.manual_seed(0)  # the pipeline samples the encoded picture from torch's global state
     return {**_call(steps), "control_image": picture(), "controlnet_conditioning_scale": 0.7}
 
 
