@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
 from meancache_plan.errors import InputError
-from meancache_plan.evaluate.samples import Cached, Samples, from_levels, to_levels
+from meancache_plan.evaluate.samples import Level, Samples, from_levels, to_levels
 from meancache_plan.report.html.choice import Chosen, choose
 
 GAINS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000)
@@ -39,6 +38,23 @@ LADDER = (
 """From the finest: the first that fits is taken."""
 
 
+class _CachedShot(NamedTuple):
+    """A plan's picture and the grey levels of its error, no finer than the ladder's first rung."""
+
+    budget: int
+    psnr: float
+    picture: Image.Image
+    levels: Level
+
+
+class _Entry(NamedTuple):
+    """One prompt's pictures, read."""
+
+    chosen: Chosen
+    full: Image.Image
+    cached: list[_CachedShot]
+
+
 def picture_data(samples: Samples, allowance: int) -> dict[str, Any] | None:
     """Pictures of typical, best and worst prompts, in at most ``allowance`` bytes of JSON.
 
@@ -48,22 +64,22 @@ def picture_data(samples: Samples, allowance: int) -> dict[str, Any] | None:
     Raises:
         InputError: A picture cannot be read, or even the coarsest do not fit.
     """
-    chosen = choose(samples.samples)
-    if not chosen:
+    entries = [_read(samples.folder, chosen) for chosen in choose(samples.samples)]
+    if not entries:
         return None
+    size = _open(samples.folder / entries[0].chosen.sample.full).size
     # Beside the pictures stands less than the manifest says of them, with every character escaped.
-    allowance -= 1000 + sum(6 * len(sample.model_dump_json()) for _, sample in chosen)
+    allowance -= 1000 + sum(6 * len(entry.chosen.sample.model_dump_json()) for entry in entries)
     for fineness in LADDER:
-        entries = _encoded(samples.folder, chosen, fineness, allowance)
-        if entries is not None:
-            size = _open(samples.folder / chosen[0].sample.full).size
+        encoded = _encoded(entries, fineness, allowance)
+        if encoded is not None:
             return {
-                "entries": entries,
+                "entries": encoded,
                 "width": size[0],
                 "height": size[1],
                 "prompts": len(samples.samples),
                 "gains": GAINS,
-                "gain": _usual_gain(samples.folder, chosen),
+                "gain": _usual_gain(entries),
                 "note": _note(size, fineness),
             }
     raise InputError(
@@ -71,36 +87,43 @@ def picture_data(samples: Samples, allowance: int) -> dict[str, Any] | None:
     )
 
 
+def _read(folder: Path, chosen: Chosen) -> _Entry:
+    side, map_side, _ = LADDER[0]
+    cached = [
+        _CachedShot(
+            shot.budget,
+            shot.psnr,
+            _shrunk(_open(folder / shot.picture).convert("RGB"), side),
+            _shrunk_map(np.asarray(_open(folder / shot.error).convert("L")), map_side),
+        )
+        for shot in chosen.sample.cached
+    ]
+    full = _shrunk(_open(folder / chosen.sample.full).convert("RGB"), side)
+    return _Entry(chosen, full, cached)
+
+
 def _encoded(
-    folder: Path, chosen: Sequence[Chosen], fineness: Fineness, allowance: int
+    entries: Sequence[_Entry], fineness: Fineness, allowance: int
 ) -> list[dict[str, Any]] | None:
     """One record a prompt; None as soon as they take more than ``allowance`` bytes."""
     found: list[dict[str, Any]] = []
-    for group, sample in chosen:
-        cached = [_encode_cached(folder, entry, fineness) for entry in sample.cached]
-        full = _encode(_shrunk(_open(folder / sample.full).convert("RGB"), fineness.side), fineness)
-        allowance -= len(full) + sum(len(c["picture"]) + len(c["error"]) for c in cached)
+    for (group, sample), full, shots in entries:
+        cached = [_encode_cached(shot, fineness) for shot in shots]
+        picture = _encode(_shrunk(full, fineness.side), fineness)
+        allowance -= len(picture) + sum(len(c["picture"]) + len(c["error"]) for c in cached)
         if allowance < 0:
             return None
-        found.append(
-            {
-                "group": group,
-                "prompt": sample.prompt,
-                "seed": sample.seed,
-                "full": full,
-                "cached": cached,
-            }
-        )
+        words = {"group": group, "prompt": sample.prompt, "seed": sample.seed}
+        found.append({**words, "full": picture, "cached": cached})
     return found
 
 
-def _encode_cached(folder: Path, cached: Cached, fineness: Fineness) -> dict[str, Any]:
-    picture = _shrunk(_open(folder / cached.picture).convert("RGB"), fineness.side)
-    levels = _shrunk_map(_levels(folder / cached.error), fineness.map_side)
+def _encode_cached(shot: _CachedShot, fineness: Fineness) -> dict[str, Any]:
+    levels = _shrunk_map(shot.levels, fineness.map_side)
     return {
-        "budget": cached.budget,
-        "psnr": cached.psnr,
-        "picture": _encode(picture, fineness),
+        "budget": shot.budget,
+        "psnr": shot.psnr,
+        "picture": _encode(_shrunk(shot.picture, fineness.side), fineness),
         "error": _encode(Image.fromarray(levels), fineness),
     }
 
@@ -114,17 +137,13 @@ def _open(file: Path) -> Image.Image:
         raise InputError(f"{file}: not a readable PNG picture ({error}); evaluate again") from error
 
 
-def _levels(file: Path) -> npt.NDArray[np.uint8]:
-    return np.asarray(_open(file).convert("L"))
-
-
 def _shrunk(picture: Image.Image, side: int) -> Image.Image:
     smaller = picture.copy()
     smaller.thumbnail((side, side), Image.Resampling.LANCZOS)
     return smaller
 
 
-def _shrunk_map(levels: npt.NDArray[np.uint8], side: int) -> npt.NDArray[np.uint8]:
+def _shrunk_map(levels: Level, side: int) -> Level:
     """A smaller map: root mean square of the errors that fall into each pixel."""
     share = side / max(levels.shape)
     if share >= 1:
@@ -144,14 +163,14 @@ def _encode(picture: Image.Image, fineness: Fineness) -> str:
     return base64.b64encode(stream.getvalue()).decode()
 
 
-def _usual_gain(folder: Path, chosen: Sequence[Chosen]) -> int:
+def _usual_gain(entries: Sequence[_Entry]) -> int:
     """The gain that shows the differences of typical prompts at the smallest budget."""
-    smallest = min(cached.budget for _, sample in chosen for cached in sample.cached)
+    shots = [shot for entry in entries for shot in entry.cached]
+    smallest = min(shot.budget for shot in shots)
     large = [
-        float(np.quantile(from_levels(_levels(folder / cached.error)), 0.99))
-        for _, sample in chosen
-        for cached in sample.cached
-        if cached.budget == smallest
+        float(np.quantile(from_levels(shot.levels), 0.99))
+        for shot in shots
+        if shot.budget == smallest
     ]
     usual = float(np.median(large))
     return max((gain for gain in GAINS if gain * usual <= 1), default=1)

@@ -10,10 +10,9 @@ const nameOf = (method) => NAMES[method] ?? method;
 
 function startFigures() {
   if (data.figures === null) {
-    show("quality-h", "Measured quality");
     const words = "No quality is known: nobody has replayed these plans on held-out prompts.";
     byId("quality").replaceChildren(byId("quality-h"), missing(words, data.remedies.evaluation));
-    onPlan(() => show("verdict", words));
+    byId("verdict").remove();
     return;
   }
   show("table", allFigures());

@@ -3,7 +3,7 @@
 function about() {
   const budgets = data.plans.map((entry) => entry.budget);
   const range = budgets.length > 1 ? `${budgets.length} budgets, ${budgets[0]} to ${budgets.at(-1)}` : `budget ${budgets[0]}`;
-  return [data.pipeline, `${data.steps} steps`, data.made, range].filter(Boolean).join(" · ");
+  return [data.pipeline, `${data.steps} steps`, data.made === "any" ? null : data.made, range].filter(Boolean).join(" · ");
 }
 
 document.title = `${data.title}: cache schedule`;

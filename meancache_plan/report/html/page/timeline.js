@@ -1,6 +1,7 @@
 // Knots over the σ grid, one segment an interval; beneath, all plans at a glance.
 
 const LINE = { width: 1120, left: 56, right: 14, curve: 120, lane: 46 };
+if (!data.sigmas) LINE.curve = 2;
 const PREDICTORS = ["hold", "jvp", "released", "adams"];
 const MOST_LANES = 24;
 
@@ -54,6 +55,7 @@ function timeline(entry, x) {
       {},
       el("ul", { class: "legend" }, used.map(key)),
       el("p", {}, "Solid: the denoiser runs. Pale: its last velocities predict the step."),
+      data.sigmas ? null : el("p", {}, `This schedule fits any grid of ${data.steps} steps, so there are no noise levels to draw.`),
     ),
   );
 }
