@@ -102,7 +102,7 @@ def refine(
     journal = Journal(path, settings)
     fields = pools(profile, schedule, published or {}, made.max_edge)
     meter = _Meter(progress, _expected(fields, len(judge_rows), len(fit_rows)))
-    trials = Trials(ensemble, journal, meter)
+    trials = Trials(ensemble, journal, meter, profile.settings.replaces)
     neighbours = _neighbours(profile, made.weighting, made.max_edge)
     races: dict[int, Race] = {}
     for budget, field in fields.items():

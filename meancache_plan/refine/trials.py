@@ -38,13 +38,21 @@ class Trials:
         ensemble: The samples.
         journal: Keeps results.
         spent: Told the refreshes of each piece of work when it is done or recalled.
+        replaces: Class of the sampler whose steps plans take in its place, if there is one.
 
     Raises:
         InputError: The full runs' latents are constant or not finite.
     """
 
-    def __init__(self, ensemble: Ensemble, journal: Journal, spent: Callable[[int], None]) -> None:
+    def __init__(
+        self,
+        ensemble: Ensemble,
+        journal: Journal,
+        spent: Callable[[int], None],
+        replaces: str | None = None,
+    ) -> None:
         self.ensemble = ensemble
+        self._replaces = replaces
         self._journal = journal
         self._spent = spent
         rows = range(len(ensemble.prompt_index))
@@ -72,7 +80,10 @@ class Trials:
         schedule = Schedule(
             model=None,
             grid=Grid(
-                steps=len(self.ensemble.sigmas) - 1, sigmas=self.ensemble.sigmas, tolerance=0.05
+                steps=len(self.ensemble.sigmas) - 1,
+                sigmas=self.ensemble.sigmas,
+                tolerance=0.05,
+                replaces=self._replaces,
             ),
             generation=None,
             plans=(bare,),
