@@ -187,17 +187,23 @@ class Pipeline:
             ``velocities`` [until − step, n, …].
 
         Raises:
-            InputError: A step is out of range, the latents' shape is not the pipeline's, or the
-                pipeline refuses the recipe's arguments.
+            InputError: A step is out of range, the latents' shape is not the pipeline's, it does
+                not start from them, or it refuses the recipe's arguments.
             UnsupportedSchedulerError: The scheduler follows no flow, or adds fresh noise.
         """
         total = self.recipe.steps
         end = total if until is None else until
         if not 0 <= step < end <= total:
             raise InputError(f"steps {step} to {end}: choose 0 <= step < until <= {total}")
-        given = {} if step or latents.ndim == 2 else {"latents": latents}  # 2: joined ones
-        run = self._plain(prompt, seed, **given)
-        return resumption.resume(self.pipe, self._answers, run, latents, step, until)
+        wanted = latents, step, until
+        run = self._plain(prompt, seed)
+        try:
+            return resumption.resume(self.pipe, self._answers, run, *wanted)
+        except resumption.StartError:
+            if latents.ndim == 2:  # joined ones, which no call takes
+                raise
+        run = self._plain(prompt, seed, latents=latents)
+        return resumption.resume(self.pipe, self._answers, run, *wanted)
 
     def generate(self, prompt: str, seed: int, *, steps: int | None = None) -> Sample:
         """Make one sample, with the pipeline as it is now (attached or not).

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from meancache_plan.adapters.between import Answers, Step, intercepted
@@ -13,6 +14,10 @@ from meancache_runtime import sampler
 
 class _Enough(BaseException):
     """The run has taken all the steps that were asked for."""
+
+
+class StartError(InputError):
+    """A run to be taken from its first step on has begun with other latents than those given."""
 
 
 def resume(
@@ -32,7 +37,7 @@ def resume(
     Args:
         pipe: The pipeline.
         answers: Known outputs of its denoiser.
-        run: The call; for ``step`` 0 it must start from ``latents`` by itself.
+        run: The call; for ``step`` 0 it has to start from ``latents`` by itself.
         latents: z at σ_step, in the pipeline's own layout, cast to its dtype and device; where
             copies of the scheduler step beside it, all their latents joined, [n, N].
         step: First step taken, 0 ≤ step < until.
@@ -41,6 +46,7 @@ def resume(
     Raises:
         UnsupportedSchedulerError: The scheduler follows no flow, or adds fresh noise.
         InputError: The pipeline's latents have another shape, or its run another length.
+        StartError: For ``step`` 0, the run started from other latents.
     """
     resumed = _Resumed(pipe.scheduler, latents, step, until)
     try:
@@ -170,7 +176,12 @@ class _Way:
 
     def _log(self, model_output: Tensor, sample: Tensor, result: Any) -> None:
         if self.tape is None:
-            self._run.own(self, sample)
+            given = self._run.own(self, sample)
+            if self._run.step == 0 and not torch.equal(given, sample):
+                raise StartError(
+                    "the run starts from latents of its own, not from those given: give the "
+                    "latents that a recorded trajectory of this prompt and seed begins with"
+                )
             end = len(self._grid) if self._run.until is None else self._run.until + 1
             self.tape = Tape(self._grid[self._run.step : end], sample)
         self.tape.begin(sample)

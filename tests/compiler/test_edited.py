@@ -10,6 +10,7 @@ from diffusers import FluxInpaintPipeline, FluxPipeline
 from torch import Tensor
 
 from meancache_plan.adapters.diffusers import Pipeline
+from meancache_plan.errors import InputError
 from meancache_plan.recipe import Recipe
 from tests.families.pictures import mask, picture
 from tests.tiny import SIDE, TEXT_LENGTH, call_options
@@ -55,9 +56,15 @@ def test_the_last_latents_are_where_the_last_step_led(source: Inpainting) -> Non
     torch.testing.assert_close(trajectory.latents[-1], led)
 
 
-@pytest.mark.parametrize("step", range(1, STEPS))
+@pytest.mark.parametrize("step", range(STEPS))
 def test_resuming_an_edited_run_gives_the_rest_bit_for_bit(source: Inpainting, step: int) -> None:
     whole, _ = source.record("a cat", 0)
     rest = source.resume("a cat", 0, step, whole.latents[step])
     assert torch.equal(rest.latents, whole.latents[step:])
     assert torch.equal(rest.velocities, whole.velocities[step:])
+
+
+def test_a_pipeline_that_takes_no_first_latents_says_so(source: Inpainting) -> None:
+    whole, _ = source.record("a cat", 0)
+    with pytest.raises(InputError, match="starts from latents of its own"):
+        source.resume("a cat", 0, 0, whole.latents[0] + 0.1)
