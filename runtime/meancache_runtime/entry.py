@@ -42,7 +42,7 @@ def find_entry(schedule: Schedule, plan: Plan, scheduler: Any, first: int) -> En
     """
     sigmas = run_sigmas(scheduler, first)
     grid, steps = schedule.grid, len(sigmas) - 1
-    if steps < grid.steps and _is_end(grid, sigmas, scheduler, first):
+    if steps < grid.steps and _is_end(grid, sigmas, scheduler):
         check_monotone(sigmas)
         start = grid.steps - steps
         return Entry(enter(plan, start), sigmas, start)
@@ -57,10 +57,10 @@ def find_entry(schedule: Schedule, plan: Plan, scheduler: Any, first: int) -> En
     return Entry(plan, sigmas, 0)
 
 
-def _is_end(grid: Grid, sigmas: Sequence[float], scheduler: Any, first: int) -> bool:
+def _is_end(grid: Grid, sigmas: Sequence[float], scheduler: Any) -> bool:
     """Whether a shorter run's noise levels are the last ones of the schedule's grid."""
     if grid.sigmas is None:
-        return first > 0 and len(run_sigmas(scheduler, 0)) - 1 == grid.steps
+        return len(run_sigmas(scheduler, 0)) - 1 == grid.steps
     end = grid.sigmas[-len(sigmas) :]
     off = [abs(a - b) for a, b in zip(sigmas, end, strict=True)]
     nearest = min(abs(sigma - sigmas[0]) for sigma in grid.sigmas)

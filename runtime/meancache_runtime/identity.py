@@ -7,7 +7,6 @@ import os
 from typing import Any
 
 from .errors import ModelMismatchError, UnsupportedPipelineError
-from .sampler import check_sampler
 from .schedule import Model
 from .strict_json import shorten
 
@@ -37,15 +36,6 @@ def denoisers(pipe: Any) -> dict[str, Any]:
 def companions(pipe: Any) -> dict[str, Any]:
     """The components by name that need not run where the denoisers do not."""
     return {name: vars(pipe)[name] for name in COMPANIONS if vars(pipe).get(name) is not None}
-
-
-def check_euler(scheduler: Any) -> None:
-    """Refuse a scheduler whose step is not ``z + (σ_next − σ)·velocity``.
-
-    Raises:
-        UnsupportedSchedulerError: It is of another class, or samples stochastically.
-    """
-    check_sampler(scheduler, None)
 
 
 def active_adapters(pipe: Any) -> tuple[str, ...]:

@@ -155,13 +155,12 @@ def take(scheduler: Any, velocity: Tensor, sample: Tensor) -> Stepped:
 
 def _dtype(scheduler: Any, velocity: Tensor, sample: Tensor) -> torch.dtype:
     """What the sampler's own step returns; see the casts at the end of each ``step``."""
-    match scheduler.__class__.__name__:
-        case name if name == UNIPC:
-            return sample.dtype
-        case name if name == HEUN:
-            return velocity.dtype
-        case _:
-            return torch.promote_types(velocity.dtype, sample.dtype)
+    name = scheduler.__class__.__name__
+    if name == UNIPC:
+        return sample.dtype
+    if name == HEUN:
+        return velocity.dtype
+    return torch.promote_types(velocity.dtype, sample.dtype)
 
 
 def move_on(scheduler: Any) -> None:

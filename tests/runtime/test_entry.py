@@ -121,10 +121,23 @@ def test_fewer_steps_from_the_first_level_are_no_end_of_the_grid_however_near():
     """15 steps instead of 16 are everywhere within 0.05 of the last 15 steps of 16."""
     near = by_hand.shifted(STEPS - 1)
     assert max(abs(a - b) for a, b in zip(near, SIGMAS[1:], strict=True)) < 0.05
-    loop = Loop()
+    loop, even = Loop(), [1 - i / (STEPS - 1) for i in range(STEPS - 1)]
     with attach(loop, stated(0.05)), pytest.raises(StepCountError, match="15 steps"):
-        loop(STEPS - 1)
+        loop(STEPS - 1, sigmas=even)
+    assert loop.scheduler.sigmas.tolist() == pytest.approx(near)
     assert loop.transformer.sigmas == []
+
+
+def test_a_run_given_the_grids_last_levels_alone_enters_it():
+    loop, start = Loop(), 8
+    knots, predictors = ENTERED[start]
+    expected = by_hand.integrate(
+        field, NOISE, Plan(len(knots), knots, tuple(predictors)), SIGMAS[start:]
+    )
+    with attach(loop, stated()) as attached:
+        replayed = loop(STEPS - start, sigmas=[1 - i / STEPS for i in range(start, STEPS)])
+    assert torch.allclose(replayed, expected, rtol=1e-6, atol=1e-6)
+    assert [warning.kind for warning in attached.stats.warnings] == ["mid-grid"]
 
 
 def test_an_end_of_another_grid_is_refused_before_the_denoiser_runs():

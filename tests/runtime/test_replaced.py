@@ -104,6 +104,25 @@ def test_the_scheduler_counts_the_steps_that_it_does_not_take(name, tells, first
     assert attached.stats.warnings == ()
 
 
+def test_heuns_second_evaluation_leaves_the_latents_as_they_are():
+    """Float64 latents stay so, although Heun's own step would give the velocity's float32."""
+    loop, returned = Loop(sampler("FlowMatchHeunDiscreteScheduler")), []
+
+    class Noting(Loop):
+        def __call__(self, steps: int, first: int = 0, **options: Any) -> None:
+            self.scheduler.set_timesteps(steps)
+            self.scheduler.set_begin_index(0)
+            for t in self.scheduler.timesteps:
+                z = NOISE.clone()
+                v = self.transformer(z, sigma=1.0).float()
+                returned.append((z, self.scheduler.step(v, t, z, return_dict=False)[0]))
+
+    loop.__class__ = Noting
+    with attach(loop, made_for("FlowMatchHeunDiscreteScheduler", by_hand.schedule(4, (0, 2)))):
+        loop(4)
+    assert [result is z for z, result in returned] == [i % 2 == 1 for i in range(7)]
+
+
 def test_an_error_at_heuns_second_evaluation_leaves_no_trace():
     loop = Loop(sampler("FlowMatchHeunDiscreteScheduler"))
     steps = 4
