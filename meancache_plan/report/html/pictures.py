@@ -182,9 +182,9 @@ def _note(size: tuple[int, int], fineness: Fineness) -> str:
         return f"Pictures are shown as they were made, {width} × {height} pixels."
     share = min(fineness.side / max(size), 1.0)
     shown = f"{math.ceil(width * share)} × {math.ceil(height * share)}"
-    how = "reduced" if share < 1 else "shown"
+    how = "reduced to" if share < 1 else "shown at"
     loss = "" if fineness.quality is None else " and compressed with some loss"
     return (
-        f"Pictures of {width} × {height} pixels are {how} at {shown}{loss}, to keep this file "
+        f"Pictures of {width} × {height} pixels are {how} {shown}{loss}, to keep this file "
         "small. Figures and differences were measured before that."
     )

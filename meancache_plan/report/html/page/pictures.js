@@ -59,7 +59,7 @@ function card(entry) {
     el("figure", {}, cached, psnr),
     el("figure", {}, error, amplified));
   const node = el("article", { class: "card" }, el("p", { class: "prompt" }, entry.prompt), open);
-  open.addEventListener("click", () => view(entry, error));
+  open.addEventListener("click", () => view(entry, error, amplified.textContent));
   const update = (gain) => {
     const found = entry.cached.find((each) => each.budget === plan().budget);
     node.classList.toggle("absent", !found);
@@ -109,7 +109,7 @@ function inferno(share) {
 }
 
 // One sample large: a button flips between the full and the cached picture in one place.
-function view(entry, error) {
+function view(entry, error, words) {
   const found = entry.cached.find((each) => each.budget === plan().budget);
   if (!found) return;
   const viewer = byId("viewer");
@@ -133,7 +133,7 @@ function view(entry, error) {
   put(false);
   viewer.replaceChildren(
     el("p", { class: "prompt" }, entry.prompt),
-    el("div", { class: "pair" }, el("div", {}, picture, caption), el("div", {}, map, el("p", { class: "small" }, "difference, amplified"))),
+    el("div", { class: "pair" }, el("div", {}, picture, caption), el("div", {}, map, el("p", { class: "small" }, words))),
     el("div", { class: "choices" }, flip, close),
   );
   viewer.showModal();
