@@ -15,12 +15,14 @@ from .intercept import Interception, is_intercepted
 from .replay import ReplayStats, ReplayWarning
 from .run import Run
 from .sampler import check_sampler
-from .schedule import Plan, Replayable, Schedule, as_schedule
+from .sampler import overrides as scheduler_overrides
+from .schedule import Plan, Replayable, Schedule, as_schedule, load_schedule
+from .snapshot import beside
 
 
 def attach(
     pipe: Any,
-    schedule: Schedule | Replayable,
+    schedule: Schedule | Replayable | None = None,
     *,
     budget: int | None = None,
     strict: bool = False,
@@ -32,7 +34,8 @@ def attach(
 
     Args:
         pipe: A flow-matching diffusers pipeline, with the sampler that the schedule is for.
-        schedule: What :func:`meancache_runtime.load_schedule` returns, or the compiler's own.
+        schedule: What :func:`meancache_runtime.load_schedule` returns, or the compiler's own; by
+            default ``meancache_schedule.json`` beside the weights that ``pipe`` was loaded from.
         budget: One of ``schedule.budgets``; may be left out if there is only one.
         strict: Refuse other adapters (LoRA) than the schedule was compiled with, which else
             are a warning in ``.stats.warnings`` of every run.
@@ -41,6 +44,7 @@ def attach(
         A handle: a context manager, with ``.detach()`` and ``.stats``.
 
     Raises:
+        ScheduleNotFoundError: None is given, and none lies beside the weights.
         BudgetError: The schedule has no plan for this budget.
         AlreadyAttachedError: ``pipe`` follows a schedule already.
         UnsupportedPipelineError: ``pipe`` has no denoiser or scheduler to intercept.
@@ -56,7 +60,7 @@ def attach(
         >>> with attach(pipe, load_schedule("schedule.json"), budget=16):  # doctest: +SKIP
         ...     image = pipe("a red apple", num_inference_steps=50).images[0]
     """
-    readable = as_schedule(schedule)
+    readable = as_schedule(load_schedule(beside(pipe)) if schedule is None else schedule)
     return Attachment(pipe, readable, _choose(readable, budget), strict)
 
 
@@ -123,7 +127,8 @@ class Attachment:
             overrides[name] = {"__call__": self._answering(Run.denoise, name, module)}
         for name, module in beside.items():
             overrides[name] = {"__call__": self._answering(Run.accompany, name, module)}
-        overrides["scheduler"] = {"step": self._step, "__copy__": self._copied}
+        steps = {"step": self._step, "__copy__": self._copied}
+        overrides["scheduler"] = scheduler_overrides(self._scheduler, steps)
         return overrides
 
     def _answering(

@@ -9,6 +9,10 @@ class ScheduleError(MeanCacheError, ValueError):
     """The file or bytes are not a valid schedule (see ``schedules/README.md``)."""
 
 
+class ScheduleNotFoundError(ScheduleError, LookupError):
+    """There is no schedule in the folder or the repository where it was looked for."""
+
+
 class BudgetError(MeanCacheError, ValueError):
     """The schedule has no plan for the budget that was asked for."""
 

@@ -1,7 +1,7 @@
 """The schedule artifact: plain data, and a strict reader (standard library only).
 
-The format is specified in ``schedules/README.md``. Reading never executes, imports or downloads
-anything; whatever the specification does not allow is refused with a message of its own.
+The format is specified in ``schedules/README.md``. Reading a file never executes, imports or
+downloads anything; whatever the specification does not allow is refused with its own message.
 """
 
 import os
@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from .annotations import check_annotations, check_measured
 from .errors import BudgetError, ScheduleError
+from .snapshot import locate
 from .strict_json import (
     MAX_ITEMS,
     decode,
@@ -144,20 +145,18 @@ def as_schedule(schedule: Schedule | Replayable) -> Schedule:
     return schedule.replayable()
 
 
-def load_schedule(path: str | os.PathLike[str]) -> Schedule:
-    """Read and validate a schedule file.
+def load_schedule(source: str | os.PathLike[str], *, revision: str | None = None) -> Schedule:
+    """Read and validate a schedule.
 
     Args:
-        path: A schedule's JSON file.
+        source: A schedule's file, a folder that holds ``meancache_schedule.json``, or a hub id
+            (``owner/name``), if ``huggingface_hub`` is installed; its local cache comes first.
+        revision: Branch, tag or commit of a hub id.
 
     Raises:
-        ScheduleError: The file cannot be read or is not a valid schedule.
-
-    Example:
-        >>> schedule = load_schedule("schedule.json")  # doctest: +SKIP
-        >>> schedule.budgets  # doctest: +SKIP
-        (10, 16)
+        ScheduleError: It is not a valid schedule, or (ScheduleNotFoundError) there is none.
     """
+    path = locate(source, revision)
     data = read_file(path)
     try:
         return parse_schedule(data)
