@@ -26,7 +26,8 @@ class Moments:
     """Inner products at a knot t on S samples, for the ends s = t+1 … and the knots r < t before.
 
     With a = Σ Δσ_k·(w_k − v_t) over the steps k of t→s (what ``hold`` misses of z_s), x = h·v_t,
-    and y = m·(v_t − v_r)/(σ_t − σ_r), m = Σ Δσ_k·(σ_k − σ_t) (what ``adams`` adds to ``hold``).
+    and y = m·(v_t − v_r)/(σ_t − σ_r) (what ``adams`` adds to ``hold``); m = Σ Δσ_k·(σ_k − σ_t), or
+    where steps are not Euler's ∫(σ − σ_t)dσ = h²/2, but for one step.
 
     Attributes:
         aa: ⟨a, a⟩, float64 [S, s].
@@ -59,7 +60,10 @@ class Moments:
         apart = np.diagonal(gram, axis1=1, axis2=2)[:, :t] - own - 2 * from_own[:, :t]
         pairs = np.outer(delta, delta)
         new = np.einsum("skl,kl->sk", ahead, np.tril(pairs) + np.tril(pairs, -1))
-        slope = (delta * (sigmas[steps] - sigmas[t])).cumsum() / (sigmas[t] - sigmas[:t, None])
+        mean = (delta * (sigmas[steps] - sigmas[t])).cumsum()
+        if not is_exact(measured):
+            mean[1:] = h[1:] ** 2 / 2
+        slope = mean / (sigmas[t] - sigmas[:t, None])
         return cls(
             aa=new.cumsum(axis=1),
             ax=h * (delta * from_own[:, near]).cumsum(axis=1),

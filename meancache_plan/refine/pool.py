@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from meancache_plan.artifact import AdamsInterval, HoldInterval, Plan, Schedule
 from meancache_plan.grid import graded_knots, uniform_knots
+from meancache_plan.integral import plain_gains
 from meancache_plan.objective import Objective
 from meancache_plan.planners import find_planner
 from meancache_plan.profile import Profile
@@ -46,7 +47,7 @@ def pools(
         max_edge: Longest interval of new plans, 1 … T steps.
     """
     budgets = solved.budgets
-    found = {b: _simple(profile.steps, b, profile.switches) for b in budgets}
+    found = {b: _simple(profile, b) for b in budgets}
     for plan in solved.plans:
         found[plan.budget].append(Candidate("as solved", plan, baseline=True))
     for name, schedule in published.items():
@@ -89,31 +90,38 @@ def _variants(profile: Profile, longest: int) -> list[_Variant]:
     return variants
 
 
-def _simple(steps: int, budget: int, switches: Sequence[int]) -> list[Candidate]:
+def _simple(profile: Profile, budget: int) -> list[Candidate]:
     """Knots by a rule that looks at no model, but for where its denoiser changes."""
+    steps, switches = profile.steps, profile.switches
     uniform = uniform_knots(steps, budget, switches)
     hold = Plan(budget=budget, knots=uniform, intervals=(HoldInterval(),) * budget)
     graded = [
         Candidate(
             f"adams, intervals × {grade:g}",
-            adams_plan(graded_knots(steps, budget, grade, switches)),
+            adams_plan(graded_knots(steps, budget, grade, switches), profile=profile),
         )
         for grade in GRADES
     ]
     return [
         Candidate("uniform hold", hold, baseline=True),
-        Candidate("uniform adams", adams_plan(uniform), baseline=True),
+        Candidate("uniform adams", adams_plan(uniform, profile=profile), baseline=True),
         *graded,
     ]
 
 
-def adams_plan(knots: Sequence[int], budget: int | None = None) -> Plan:
-    """Plain grid Adams–Bashforth of order 2 at these knots."""
-    adams = AdamsInterval(order=2, gains=(1.0, 1.0))
+def adams_plan(
+    knots: Sequence[int], budget: int | None = None, *, profile: Profile | None = None
+) -> Plan:
+    """Plain Adams–Bashforth of order 2 at these knots: on the grid, or as the profile has it."""
+    ends = (*knots[1:], profile.steps if profile else 0)
+    gains = [
+        plain_gains(profile, knots[: n + 1], end, 2) if profile else (1.0, 1.0)
+        for n, end in enumerate(ends[1:], start=1)
+    ]
     return Plan(
         budget=budget or len(knots),
         knots=tuple(knots),
-        intervals=(HoldInterval(), *(adams,) * (len(knots) - 1)),
+        intervals=(HoldInterval(), *(AdamsInterval(order=2, gains=each) for each in gains)),
     )
 
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise, repeat
 from pathlib import Path
 
@@ -26,7 +27,7 @@ from meancache_plan.profile import Profile
 from meancache_plan.quality import predict
 from meancache_plan.refine.ensemble import Ensemble, spread_rows
 from meancache_plan.refine.journal import Journal
-from meancache_plan.refine.pool import Candidate, pools
+from meancache_plan.refine.pool import Candidate, adams_plan, pools
 from meancache_plan.refine.search import FITTED, MOVE_SHARE, SHRINKAGES, SURVIVORS, Race
 from meancache_plan.refine.trials import Trials
 from meancache_plan.version import __version__
@@ -106,7 +107,8 @@ def refine(
     neighbours = _neighbours(profile, made.weighting, made.max_edge)
     races: dict[int, Race] = {}
     for budget, field in fields.items():
-        races[budget] = Race(trials, fit_rows, judge_rows, ORDER, neighbours)
+        plain = partial(adams_plan, profile=profile)
+        races[budget] = Race(trials, fit_rows, judge_rows, ORDER, neighbours, plain)
         races[budget].run(field, budget)
     progress(meter.expected, meter.expected)
     return _rewritten(schedule, made, profile, races)

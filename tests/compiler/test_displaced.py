@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
@@ -9,14 +10,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from numpy.polynomial import Polynomial
 
 from meancache_plan import load_profile, merge_profiles, profile_flow, save_profile, solve
-from meancache_plan.arcs import ARC_PREDICTORS, line_graph
+from meancache_plan.arcs import ARC_PREDICTORS, SHRINKAGE, line_graph
 from meancache_plan.artifact import AdamsInterval, HoldInterval, Plan
 from meancache_plan.deviation import windows
 from meancache_plan.errors import InputError, ProfileError
 from meancache_plan.gains import calibrate_gains
 from meancache_plan.graph import sample_costs
+from meancache_plan.integral import integral_gains
 from meancache_plan.latents import CEILING
 from meancache_plan.objective import WEIGHTINGS, Objective
 from meancache_plan.planners import find_planner
@@ -27,20 +30,20 @@ from meancache_plan.reliability import with_reliability
 from meancache_plan.resample import plan_draws
 from meancache_plan.transfer import transfer
 from meancache_runtime import integrate
-from meancache_runtime.schedule import Adams, Hold, Predictor
-from tests.compiler.test_arcs import predicted
-from tests.compiler.test_gains import ridge
+from meancache_runtime.binding import adams, bind
+from meancache_runtime.schedule import Adams
+from meancache_runtime.schedule import Plan as ReplayPlan
 from tests.compiler.trajectories import (
+    Array,
     Trajectories,
+    applied,
     deviation,
     heun_trajectories,
     mean_velocity,
-    plan_cost,
 )
 from tests.fields import euler, mixture, noise, shifted_grid
 
 T = 8
-PLAIN: dict[str, Predictor] = {"hold": Hold(), "adams": Adams((1.0, 1.0))}
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +61,36 @@ def replacing(profile: Profile) -> Profile:
     """The same measurements, of a sampler whose steps plans are to replace."""
     update = {"replaces": "UniPCMultistepScheduler", "reference_steps": None}
     return replace(profile, settings=profile.settings.model_copy(update=update))
+
+
+def terms(seen: Trajectories, r: int, t: int, s: int) -> list[Array]:
+    """v_t, and (h/2)·(v_t − v_r)/(σ_t − σ_r): the textbook's two terms, each [S, N].
+
+    An interval of one step has no second term.
+    """
+    h, v = seen.sigmas[s] - seen.sigmas[t], seen.velocities
+    slope = (v[:, t] - v[:, r]) / (seen.sigmas[t] - seen.sigmas[r]) if r < t else 0 * v[:, t]
+    return [v[:, t], h / 2 * slope * (s > t + 1)]
+
+
+def ridge(parts: Sequence[Array], missed: Array, shrinkage: float) -> Array:
+    """What the best multiples of these parts are, less 1, pulled towards 0."""
+    flat = [part.ravel() for part in parts]
+    pulls = np.diag([np.sqrt(shrinkage) * np.linalg.norm(part) for part in flat])
+    rows = np.vstack([np.stack(flat, axis=1), pulls])
+    return np.linalg.lstsq(rows, np.append(missed.ravel(), [0.0] * len(flat)), rcond=None)[0]
+
+
+def predicted(seen: Trajectories, name: str, r: int, t: int, s: int) -> Array:
+    """û of t→s after r→t, [S, N]."""
+    first, second = terms(seen, r, t, s)
+    if name == "hold":
+        return first
+    if name == "adams":
+        return first + second
+    missed = mean_velocity(seen, t, s) - first - second
+    alpha, beta = 1 + ridge([first, second], missed, SHRINKAGE)
+    return alpha * first + beta * second
 
 
 @pytest.mark.parametrize("weighting", WEIGHTINGS)
@@ -106,23 +139,23 @@ def test_the_shortest_path_is_the_lightest_of_all_plans(seen: Trajectories) -> N
     plans = find_planner("path").plan(seen, objective, [1, 3, T], 1)
     for budget, [found] in plans.items():
         costs = [
-            plan_cost(seen, (0, *later), _best(seen, (0, *later)), weighting="propagated")
+            _cost(seen, (0, *later), T)
             for size in range(budget)
             for later in combinations(range(1, T), size)
         ]
         assert found.plan.cost == pytest.approx(min(costs), rel=1e-8)
 
 
-def _best(seen: Trajectories, knots: tuple[int, ...]) -> list[Predictor]:
-    """The cheaper predictor of each interval."""
-    chosen: list[Predictor] = [Hold()]
-    for r, t, s in zip(knots, knots[1:], (*knots[2:], T), strict=False):
-        costs = {
-            name: deviation(seen, predicted(seen, name, r, t, s), t, s, "propagated").mean()
-            for name in PLAIN
-        }
-        chosen.append(PLAIN[min(costs, key=costs.__getitem__)])
-    return chosen
+def _cost(seen: Trajectories, knots: tuple[int, ...], end: int) -> float:
+    """Σ C² with the cheaper predictor of each interval."""
+    total = deviation(seen, seen.velocities[:, 0], 0, (*knots, end)[1], "propagated").mean() ** 2
+    for r, t, s in zip(knots, knots[1:], (*knots[2:], end), strict=False):
+        costs = [
+            deviation(seen, predicted(seen, name, r, t, s), t, s, "propagated").mean()
+            for name in ("hold", "adams")
+        ]
+        total += min(costs) ** 2
+    return total
 
 
 @pytest.mark.parametrize("knots", [(0, 2, 5), (0, 1, 2, 3, 7), tuple(range(T))])
@@ -131,11 +164,49 @@ def test_gains_are_the_least_squares_fit_to_where_the_steps_led(
 ) -> None:
     orders = [min(2, n + 1) for n in range(len(knots))]
     found = calibrate_gains(seen, knots, orders, "displacement")
-    for n, end in enumerate((*knots[1:], T)):
-        expected = ridge(seen, knots[: n + 1], end, orders[n], found.shrinkage)
-        assert found.gains[n][0] == pytest.approx(expected[0], abs=1e-6)
-        if end > knots[n] + 1:
-            assert found.gains[n] == pytest.approx(expected, abs=1e-6)
+    plan = Plan(
+        budget=len(knots),
+        knots=knots,
+        intervals=tuple(AdamsInterval(order=len(g), gains=g) for g in found.gains),
+    )
+    bound = bind(plan_of(plan), seen.sigmas)
+    for n, (t, s) in enumerate(zip(knots, (*knots[1:], T), strict=True)):
+        parts = terms(seen, knots[n - 1] if n else 0, t, s)[: orders[n]]
+        missed = mean_velocity(seen, t, s) - sum(parts)
+        multiples = 1 + ridge(parts, missed, found.shrinkage)
+        expected = sum(g * part for g, part in zip(multiples, parts, strict=True))
+        np.testing.assert_allclose(applied(seen, bound.forms[t]), expected, atol=1e-7)
+
+
+def plan_of(plan: Plan) -> ReplayPlan:
+    """A plan of Adams intervals as the runtime reads it."""
+    gains = [each.gains for each in plan.intervals if isinstance(each, AdamsInterval)]
+    return ReplayPlan(plan.budget, plan.knots, tuple(map(Adams, gains)))
+
+
+@pytest.mark.parametrize("order", [1, 2, 3, 4])
+def test_with_the_integrals_gains_a_polynomial_of_lower_degree_is_averaged_exactly(
+    order: int,
+) -> None:
+    sigmas, knots = shifted_grid(12), (0, 2, 3, 6)
+    path = Polynomial([0.3, -1.0, 2.0, 0.7][:order])
+    for end in range(8, 13):
+        form = adams(sigmas, knots, end, integral_gains(sigmas, knots, end, order))
+        found = sum(weight * path(sigmas[step]) for step, weight in form.items())
+        whole = path.integ()(sigmas[end]) - path.integ()(sigmas[6])
+        assert found == pytest.approx(whole / (sigmas[end] - sigmas[6]), rel=1e-9)
+
+
+def test_a_plan_of_adams_is_the_textbooks(seen: Trajectories) -> None:
+    objective = Objective(("adams",), gamma=2.0)
+    [found] = find_planner("path").plan(seen, objective, [4], 1)[4]
+    knots = found.plan.knots
+    for n, (t, s) in enumerate(zip(knots, (*knots[1:], T), strict=True)):
+        interval = found.plan.intervals[n]
+        gains = interval.gains if isinstance(interval, AdamsInterval) else (1.0,)
+        u_hat = applied(seen, adams(seen.sigmas, knots[: n + 1], s, gains))
+        expected = predicted(seen, "adams", knots[n - 1] if n else 0, t, s)
+        np.testing.assert_allclose(u_hat, expected, rtol=1e-9)
 
 
 def test_misses_are_what_each_interval_lacks_of_where_the_steps_led(seen: Trajectories) -> None:
@@ -149,12 +220,10 @@ def test_misses_are_what_each_interval_lacks_of_where_the_steps_led(seen: Trajec
     columns = np.concatenate([seen.velocities, seen.moved], axis=1)
     assert found.ends.tolist() == [1, 4, T]
     for weights, t, s in zip(found.weights, knots, (1, 4, T), strict=True):
-        h = seen.sigmas[s] - seen.sigmas[t]
-        u_hat = predicted(seen, "hold", 0, t, s)
+        u_hat = seen.velocities[:, t]
         if t == 4:
-            middle = predicted(seen, "adams", 1, 4, T) - u_hat
-            u_hat = 0.9 * u_hat + 1.4 * middle
-        expected = h * (mean_velocity(seen, t, s) - u_hat)
+            u_hat = applied(seen, adams(seen.sigmas, knots, T, (0.9, 1.4)))
+        expected = (seen.sigmas[s] - seen.sigmas[t]) * (mean_velocity(seen, t, s) - u_hat)
         np.testing.assert_allclose(np.tensordot(columns, weights, (1, 0)), expected, atol=1e-10)
 
 
