@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from meancache_runtime import identity
+from meancache_runtime import identity, sampler
 from meancache_runtime.intercept import Interception, Proxy
 
 Step = Callable[..., Any]
@@ -74,7 +74,8 @@ def intercepted(
         name: {"__call__": partial(denoise, name, module)}
         for name, module in identity.denoisers(pipe).items()
     }
-    overrides["scheduler"] = {"step": follow(pipe.scheduler), "__copy__": copied}
+    steps = {"step": follow(pipe.scheduler), "__copy__": copied}
+    overrides["scheduler"] = sampler.overrides(pipe.scheduler, steps)
     interception = Interception(pipe, overrides, nullcontext)
     try:
         yield

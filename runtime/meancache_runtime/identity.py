@@ -10,7 +10,7 @@ from .errors import ModelMismatchError, UnsupportedPipelineError
 from .schedule import Model
 from .strict_json import shorten
 
-DENOISERS = ("transformer", "transformer_2", "unet")
+DENOISERS = ("transformer", "transformer_2", "unconditional_transformer", "unet")
 """Names of the components that diffusers pipelines call once or more a sampler step."""
 
 COMPANIONS = ("controlnet",)

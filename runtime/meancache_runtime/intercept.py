@@ -30,7 +30,7 @@ class Proxy:
 
     def __init__(self, target: Any, overrides: Overrides) -> None:
         methods = {
-            name: _with_signature_of(getattr(target, name), override)
+            name: _with_signature_of(getattr(target, name, override), override)
             for name, override in overrides.items()
             if name not in ("__call__", "__copy__")
         }

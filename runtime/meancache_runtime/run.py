@@ -12,6 +12,7 @@ from .errors import (
     SwitchError,
     UnsupportedSchedulerError,
 )
+from .fitting import batch_size, fit
 from .intercept import Proxy
 from .replay import ReplayStats, ReplayWarning
 
@@ -33,7 +34,7 @@ class Run:
         self._open_channel = open_channel
         self._thread: int | None = threading.get_ident()
         self._calls: dict[str, int] = {}
-        self._outputs: dict[str, list[Any]] = {}
+        self._outputs: dict[str, list[tuple[int | None, Any]]] = {}
         self._companions: dict[str, Any] = {}
 
     @property
@@ -53,18 +54,20 @@ class Run:
         self._warn_of_entry()
         call = self._calls.get(name, 0)
         self._calls[name] = call + 1
+        size = batch_size(args, kwargs)
         if not self.main.due:
-            return self._kept(name, call)
+            return self._kept(name, call, size)
         output = module(*args, **kwargs)
-        self._outputs.setdefault(name, []).append(output)
+        self._outputs.setdefault(name, []).append((size, output))
         self.stats.denoiser_calls += 1
         return output
 
-    def _kept(self, name: str, call: int) -> Any:
-        """What answers a denoiser's call of this number (0-based) at a cached step."""
+    def _kept(self, name: str, call: int, size: int | None) -> Any:
+        """What answers a denoiser's call of this number (0-based), for ``size`` samples."""
         outputs = self._outputs.get(name)
         if outputs:
-            return outputs[min(call, len(outputs) - 1)]
+            had, output = outputs[min(call, len(outputs) - 1)]
+            return fit(output, had, size)
         machine = self.main.machine
         step = 0 if machine is None else machine.step
         raise SwitchError(

@@ -1,5 +1,6 @@
 """What a scheduler's steps are: plain Euler ones, ones that a plan can replace, or neither."""
 
+from collections.abc import Callable, Mapping
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -97,6 +98,21 @@ def check_sampler(scheduler: Any, replaces: str | None) -> None:
         f"{replaces}.from_config(pipe.scheduler.config, …) as calibrated, or calibrate with "
         f"{scheduler.__class__.__name__}"
     )
+
+
+def overrides(scheduler: Any, methods: Mapping[str, Callable[..., Any]]) -> dict[str, Any]:
+    """What stands for a scheduler's methods while it is intercepted.
+
+    A pipeline that knows Euler's scheduler by its very class (Bria) asks any other to scale its
+    input, for which Euler's has no method.
+    """
+    if hasattr(scheduler, "scale_model_input"):
+        return dict(methods)
+    return {"scale_model_input": _unscaled, **methods}
+
+
+def _unscaled(sample: Any, timestep: Any = None) -> Any:
+    return sample
 
 
 def first_index(scheduler: Any) -> int | None:

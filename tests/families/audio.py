@@ -173,11 +173,11 @@ def _turbo() -> Any:
     return _ace_step(is_turbo=True)
 
 
-def _ace_step_base() -> Any:
+def ace_step_base() -> Any:
     return _ace_step(is_turbo=False)
 
 
-def _call_ace_step(steps: int) -> dict[str, Any]:
+def call_ace_step(steps: int) -> dict[str, Any]:
     return {
         "prompt": "a piano",
         "lyrics": "la",
@@ -197,11 +197,11 @@ CASES = (
         STABLE_AUDIO,
     ),
     Case("StableAudio3InpaintPipeline", _inpaint, _call_inpaint, STABLE_AUDIO),
-    Case("AceStepPipeline, turbo", _turbo, _call_ace_step, ACE_STEP),
+    Case("AceStepPipeline, turbo", _turbo, call_ace_step, ACE_STEP),
     Case(
         "AceStepPipeline, base",
-        _ace_step_base,
-        _call_ace_step,
+        ace_step_base,
+        call_ace_step,
         ACE_STEP,
         remembers=True,
         note="the guidance's momentum sees the last refresh again at cached steps",
