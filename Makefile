@@ -22,8 +22,10 @@ demo: .venv/installed
 	    -o $(DEMO)/unrefined.json
 	$(BIN)/meancache-plan evaluate --schedule $(DEMO)/schedule.json --limit 32 --record \
 	    --against $(DEMO)/unrefined.json --against $(DEMO)/released.json --json $(DEMO)/evaluation.json \
-	    --plot $(DEMO)/quality.png --sheet $(DEMO)/samples.png
-	@echo "Pictures to look at: $(DEMO)/samples.png $(DEMO)/apple.png" \
+	    --plot $(DEMO)/quality.png --sheet $(DEMO)/samples.png --samples $(DEMO)/judged
+	$(BIN)/meancache-plan report $(DEMO)/schedule.json --samples $(DEMO)/judged \
+	    --profile $(DEMO)/meancache.profile.safetensors -o $(DEMO)/report.html
+	@echo "To look at: $(DEMO)/report.html $(DEMO)/samples.png $(DEMO)/apple.png" \
 	    "$(DEMO)/quality.png $(DEMO)/deviation.png"
 
 test: lint
