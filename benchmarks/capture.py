@@ -20,7 +20,8 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from meancache_plan.adapters.diffusers import Pipeline, load
+from meancache_plan.adapters.diffusers import Pipeline
+from meancache_plan.adapters.loading import load
 from meancache_plan.calibrate import MAX_WINDOW
 from meancache_plan.deviation import windows
 from meancache_plan.files import write_atomically

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from meancache_plan import Profile, Schedule, calibrate, profile_flow, solve
-from meancache_plan.adapters.diffusers import Pipeline, load
+from meancache_plan.adapters.diffusers import Pipeline
+from meancache_plan.adapters.loading import load
 from meancache_plan.grid import shifted_sigmas
 from meancache_plan.recipe import find_recipe, override, read_prompts
 from meancache_plan.record import record_flow

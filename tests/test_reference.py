@@ -15,7 +15,8 @@ from diffusers import FluxPipeline
 from PIL import Image
 
 from meancache_plan import artifact, catalog, load_profile, solve
-from meancache_plan.adapters.diffusers import Pipeline, load
+from meancache_plan.adapters.diffusers import Pipeline
+from meancache_plan.adapters.loading import load
 from meancache_plan.arcs import line_graph
 from meancache_plan.calibrate import calibrate
 from meancache_plan.evaluate.judge import evaluate

@@ -49,7 +49,7 @@ def load_pipeline(
     if schedule is not None:
         recipe = follow(recipe, schedule)
     with Console(stderr=True).status(f"loading {model}"):
-        from meancache_plan.adapters.diffusers import load, quieten
+        from meancache_plan.adapters.loading import load, quieten
 
         quieten()
         return load(model, recipe, device=device, offload=offload)

@@ -19,7 +19,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from meancache_plan import load_profile, merge_profiles, profile_flow, save_profile, solve
-from meancache_plan.adapters.diffusers import Pipeline, load
+from meancache_plan.adapters.diffusers import Pipeline
+from meancache_plan.adapters.loading import load
 from meancache_plan.calibrate import Shard, calibrate
 from meancache_plan.deviation import windows
 from meancache_plan.errors import InputError
