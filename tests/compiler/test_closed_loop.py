@@ -204,3 +204,14 @@ def test_no_prompt_is_in_two_parts_and_every_row_is_in_one(prompts: list[int], p
 def test_one_prompt_cannot_be_split_whatever_its_seeds() -> None:
     with pytest.raises(InputError, match="prompts: 1, too few for 2 parts that share none"):
         spread_rows(np.zeros(8, dtype=np.int64))
+
+
+def test_aimed_at_a_finer_run_gains_lead_nearer_to_its_end_than_all_steps_do() -> None:
+    start = noise(24)
+    fine = FlowEnsemble(mixture(), start, GRID, reference=shifted_grid(240))
+    exact = euler(mixture(), start, shifted_grid(240))[0][-1]
+    torch.testing.assert_close(fine.full(range(24), len(GRID) - 1), exact)
+    found = fit(fine, range(24), KNOTS, PLAIN, order=3, shrinkage=0.01)
+    every = euler(mixture(), start, GRID)[0][-1]
+    errors = (every - exact).square().mean(dim=1).numpy()
+    assert np.log(found.errors).mean() < np.log(errors).mean()

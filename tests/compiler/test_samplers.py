@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from meancache_plan import solve
+from meancache_plan.adapters.ensemble import PipelineEnsemble
 from meancache_plan.calibrate import calibrate
 from meancache_plan.errors import InputError
 from meancache_plan.grid import uniform_knots
@@ -227,6 +228,21 @@ def test_refined_plans_replace_unipc_and_come_nearer_to_it_than_even_holding(
             found = torch.cat([source.final_latents([text], [0]) for text in held_out])
         errors.append(float((found - full).square().mean()))
     assert 0 < errors[0] < errors[1]
+
+
+def test_refinement_aims_at_the_finer_run_that_the_profile_is_of(tmp_path: Path) -> None:
+    source = Sampled(UNIPC)
+    fine, _ = source.record("a", 0, reference_steps=16)
+    made = PipelineEnsemble(source, ["a"], [0], tmp_path / "fine", reference_steps=16)
+    assert torch.equal(made.full([0], 3), fine.latents[3])
+    assert torch.equal(made.full([0], len(made.sigmas) - 1), fine.latents[-1])
+    with pytest.raises(InputError, match="of another prompt, seed, recipe or model"):
+        PipelineEnsemble(source, ["a"], [0], tmp_path / "fine")
+
+
+def test_refining_for_two_things_sampled_at_once_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="two things at once"):
+        PipelineEnsemble(Sampled(SOUND), ["a"], [0], tmp_path / "kept")
 
 
 def test_amplification_is_that_of_the_steps_that_replay_takes(tmp_path: Path) -> None:
