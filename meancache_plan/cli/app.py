@@ -6,6 +6,7 @@ import sys
 import typer
 
 from meancache_plan.cli.calibrate import calibrate, merge
+from meancache_plan.cli.compare import compare
 from meancache_plan.cli.evaluate import evaluate
 from meancache_plan.cli.generate import generate
 from meancache_plan.cli.recipes import recipes
@@ -24,7 +25,18 @@ app = typer.Typer(
     help="Compile cache schedules for flow-matching pipelines: calibrate, solve, replay, prove.",
 )
 
-COMMANDS = (calibrate, merge, solve, import_table, evaluate, generate, show, report, recipes)
+COMMANDS = (
+    calibrate,
+    merge,
+    solve,
+    import_table,
+    evaluate,
+    compare,
+    generate,
+    show,
+    report,
+    recipes,
+)
 
 for command in COMMANDS:
     app.command()(command)

@@ -1,0 +1,161 @@
+"""Plans beside fewer steps, other solvers and other caches, on the embedded pipeline.
+
+    python -m benchmarks.compare [--only cfg|no-cfg] [--prompts 24] [--docs docs]
+
+Runs the whole field of ``meancache-plan compare`` on held-out prompts with true CFG and without
+it, and prints the comparisons at equal cost as tables for benchmarks/README.md. With CFG the plans
+are those of the shipped schedule; without it they are calibrated, solved and refined here
+(``--plain``: not refined, which saves a quarter of an hour). Rivals are the paper's planner and
+predictor, and the released scripts' replay, both planned from the same calibration. Finished work
+is kept under ``build/``; an interrupted run goes on from there.
+"""
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+
+from benchmarks.contest import L1
+from benchmarks.planners import BUDGETS, reference_contest, spread
+from meancache_plan import load_schedule
+from meancache_plan.adapters.diffusers import load, quieten
+from meancache_plan.artifact import Schedule
+from meancache_plan.compare.chart import plot_comparison
+from meancache_plan.compare.csv_file import to_csv
+from meancache_plan.compare.matched import Cost, Match, losses, matches
+from meancache_plan.compare.result import Comparison, Figures, Row, load_comparison
+from meancache_plan.compare.shootout import compare
+from meancache_plan.compare.table import WORDS, failures, grid_of
+from meancache_plan.compiler import solve
+from meancache_plan.console import watching
+from meancache_plan.recipe import find_recipe, override, parse_numbers, read_prompts
+from meancache_plan.refine.refine import refine
+
+SHIPPED = Path("schedules/reference/50-steps.json")
+TABLES: tuple[tuple[Cost, str], ...] = (
+    ("refreshes", "psnr_latent"),
+    ("relative_seconds", "psnr_latent"),
+    ("whole_refreshes", "psnr_latent"),
+    ("refreshes", "flip"),
+    ("refreshes", "psnr_flow"),
+)
+"""What is to be equal, and the figure that is compared."""
+
+
+def schedules(guided: bool, refined: bool) -> tuple[Schedule, dict[str, Schedule]]:
+    """The schedule to judge, and its rivals from the same calibration."""
+    name = "reference-96-64" if guided else "reference-no-cfg-96-64"
+    options = argparse.Namespace(
+        no_cfg=not guided,
+        folder=Path("build/planners") / name,
+        calibration=96,
+        heldout=64,
+        batch=16,
+        schedule=None,
+    )
+    budgets = parse_numbers(BUDGETS, "budgets")
+    contest = reference_contest(options, budgets)
+    profile = contest.profile
+    rivals = {
+        "paper": solve(profile, budgets, predictors=("hold", "jvp"), **L1),
+        "released": solve(profile, budgets, predictors=("hold", "released"), **L1),
+    }
+    if guided:
+        return load_schedule(SHIPPED), rivals
+    own = solve(profile, budgets)
+    if refined:
+        own = refine(profile, own, contest.fitted, contest.folder / "refined.json")
+    return own, rivals
+
+
+def shoot_out(guided: bool, prompts: int, refined: bool) -> Comparison:
+    """The comparison with or without true CFG, found again if it is done."""
+    folder = Path("build/compare")
+    folder.mkdir(parents=True, exist_ok=True)
+    name = f"{'cfg' if guided else 'no-cfg'}-{prompts}"
+    file = folder / f"{name}.json"
+    if file.exists():
+        return load_comparison(file)
+    own, rivals = schedules(guided, refined)
+    recipe = find_recipe("reference", None)
+    quieten()
+    pipeline = load("reference", recipe if guided else override(recipe, guidance=1.0))
+    with watching() as watch:
+        found = compare(
+            pipeline,
+            own,
+            spread(read_prompts(recipe.heldout_prompts), prompts),
+            parse_numbers(recipe.heldout_seeds, "seeds"),
+            read_prompts(recipe.prompts),
+            rivals=rivals,
+            folder=folder / f"{name}.partial",
+            progress=watch(name),
+        )
+    file.write_text(found.to_json(), encoding="utf-8")
+    file.with_suffix(".csv").write_text(to_csv(found), encoding="utf-8")
+    return found
+
+
+def markdown(comparison: Comparison, cost: Cost, quality: str) -> Iterator[str]:
+    """One table: a line a peer, a column a budget; in bold who is better than the plan."""
+    plans, peers = grid_of(matches(comparison, cost, quality))
+    yield f"At equal {WORDS[cost]}: {quality}"
+    yield ""
+    yield "| best setting of | " + " | ".join(f"B = {row.budget}" for row in plans) + " |"
+    yield "| --- |" + " --- |" * len(plans)
+    yield "| plan | " + " | ".join(value(row, quality) for row in plans) + " |"
+    for peer, found in peers.items():
+        yield f"| {peer} | " + " | ".join(cell(match, quality) for match in found) + " |"
+    yield ""
+
+
+def cell(match: Match, quality: str) -> str:
+    if match.best is None:
+        return "–"
+    text = value(match.best, quality)
+    return f"**{text}**" if match.lost else text
+
+
+def value(row: Row, quality: str) -> str:
+    assert isinstance(row.figures, Figures)
+    spread_ = getattr(row.figures, quality)
+    digits = 1 if "psnr" in quality else 4
+    low, high = spread_.interval
+    return f"{spread_.mean:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
+
+
+def report(comparison: Comparison, name: str, docs: Path) -> None:
+    print(f"\n## {name}: {comparison.prompts} prompts, {comparison.device}\n")
+    for cost, quality in TABLES:
+        found = matches(comparison, cost, quality)
+        print("\n".join(markdown(comparison, cost, quality)))
+        for match in losses(found):
+            assert match.best is not None
+            print(
+                f"lost: {match.peer} ({match.best.setting}) at B = {match.plan.budget} by "
+                f"{-match.gain:.3f}, interval {match.interval[0]:.3f} to {match.interval[1]:.3f}"
+            )
+    own = comparison.rows[0].figures
+    if own is not None and own.psnr_flow is not None:
+        print(f"the full run against the flow itself: {own.psnr_flow.mean:.1f} dB")
+    print("\n".join(failures(comparison)))
+    plot_comparison(comparison, docs / f"compare-{name}.png")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Plans beside everything else, at equal cost.")
+    parser.add_argument("--only", choices=("cfg", "no-cfg"), help="one of the two")
+    parser.add_argument("--prompts", type=int, default=24, help="held-out prompts")
+    parser.add_argument("--plain", action="store_true", help="without CFG: do not refine")
+    parser.add_argument("--docs", type=Path, default=Path("docs"), help="where charts go")
+    options = parser.parse_args()
+    for name in ("cfg", "no-cfg") if options.only is None else (options.only,):
+        found = shoot_out(name == "cfg", options.prompts, not options.plain)
+        report(found, name, options.docs)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,84 @@
+"""``compare``: a schedule beside everything else that makes the pipeline faster."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from meancache_plan import catalog
+from meancache_plan.cli.loading import load_pipeline
+from meancache_plan.cli.options import (
+    Device,
+    Model,
+    Offload,
+    Prompts,
+    RecipeName,
+    ScheduleFile,
+    Seeds,
+)
+from meancache_plan.console import display, resumable, watching
+
+QUICK_PROMPTS = 3
+"""Prompts of a quick comparison, unless told otherwise."""
+
+
+def compare(
+    model: Model = catalog.REFERENCE,
+    schedule: ScheduleFile = Path("schedule.json"),
+    against: Annotated[
+        list[Path] | None, typer.Option(help="Another schedule, for rows of its own.")
+    ] = None,
+    recipe: RecipeName = None,
+    prompts: Prompts = None,
+    seeds: Seeds = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Use the first N prompts.")] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="3 prompts, short sweeps: a minute or two.")
+    ] = False,
+    device: Device = None,
+    offload: Offload = "none",
+    lpips: Annotated[bool, typer.Option("--lpips", help="LPIPS too; needs its weights.")] = False,
+    json_file: Annotated[
+        Path | None,
+        typer.Option("--json", help="Write the figures; keep finished samples beside them."),
+    ] = None,
+    csv_file: Annotated[Path | None, typer.Option("--csv", help="Write a spreadsheet.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw quality against cost.")] = None,
+) -> None:
+    """Compare a schedule with fewer steps, other solvers and other caches, at equal cost.
+
+    On the same held-out prompts and seeds, in one run: the pipeline's own sampler, Heun,
+    DPM-Solver++ and UniPC with fewer steps; FirstBlockCache, MagCache, TaylorSeer, SeaCache, PAB
+    and FasterCache of diffusers; DBCache, if cache-dit is installed.
+
+    Example: `meancache-plan compare --schedule schedule.json --quick --plot compare.png`
+    """
+    from meancache_plan.artifact import load_schedule
+    from meancache_plan.compare.field import QUICK, THOROUGH
+    from meancache_plan.compare.output import check_outputs, kept_beside, write_comparison
+    from meancache_plan.compare.shootout import compare as shoot_out
+    from meancache_plan.compare.table import comparison_tables
+    from meancache_plan.recipe import parse_numbers, read_prompts
+
+    check_outputs(json_file, csv_file, plot)
+    judged = load_schedule(schedule)
+    rivals = {path.stem: load_schedule(path) for path in against or []}
+    options = {"heldout_prompts": prompts, "heldout_seeds": seeds}
+    source = load_pipeline(model, recipe, options, device, offload, judged)
+    with watching() as watch, resumable():
+        result = shoot_out(
+            source,
+            judged,
+            read_prompts(source.recipe.heldout_prompts)[
+                : limit or (QUICK_PROMPTS if quick else None)
+            ],
+            parse_numbers(source.recipe.heldout_seeds, "--seeds"),
+            read_prompts(source.recipe.prompts),
+            rivals=rivals,
+            sweep=QUICK if quick else THOROUGH,
+            folder=kept_beside(json_file),
+            lpips=lpips,
+            progress=watch("comparing"),
+        )
+    display(comparison_tables(result))
+    write_comparison(result, json_file=json_file, csv_file=csv_file, plot=plot)

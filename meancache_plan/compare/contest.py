@@ -1,0 +1,211 @@
+"""The shoot-out itself: every peer makes every sample, against the run of all steps."""
+
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from meancache_plan.adapters.diffusers import Pipeline
+from meancache_plan.compare.journal import Failed, Journal, Outcome, Run, Sample
+from meancache_plan.compare.loop import Compute, Made, compute, make
+from meancache_plan.compare.peer import Peer, UnavailableError, reason_of
+from meancache_plan.compare.result import FULL
+from meancache_plan.errors import InputError
+from meancache_plan.evaluate import metrics
+from meancache_plan.recipe import digest
+
+Progress = Callable[[int, int], None]
+"""Called with (samples finished or made, samples in all), a sample being one peer's."""
+
+
+@dataclass(frozen=True)
+class Contest:
+    """Who competes on what.
+
+    Attributes:
+        pipeline: The pipeline, not attached, as its owner has set it up.
+        steps: T of the full runs.
+        peers: Who competes.
+        prompts: Held-out prompts, on none of which a peer was fitted.
+        seeds: Seeds of the initial noise, each used with every prompt.
+        exact: Shows where the flow itself leads, so that the full run's own error is seen.
+        folder: Where finished samples are kept and found again; nowhere by default.
+        lpips: Measure LPIPS too.
+        counted: Samples on which FLOPs are counted where they depend on the sample.
+        progress: Told of each sample.
+    """
+
+    pipeline: Pipeline
+    steps: int
+    peers: tuple[Peer, ...]
+    prompts: tuple[str, ...]
+    seeds: tuple[int, ...]
+    exact: Peer | None = None
+    folder: Path | None = None
+    lpips: bool = False
+    counted: int = 1
+    progress: Progress = field(default=lambda done, total: None)
+
+    def __post_init__(self) -> None:
+        """Refuse a contest without samples, and peers that cannot be told apart."""
+        if not self.prompts or not self.seeds:
+            raise InputError("nothing to compare on: give at least one prompt and one seed")
+        keys = [peer.key for peer in (self.full, *self.peers)]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise InputError(f"two peers are both called {key!r}: rename a schedule's file")
+
+    @property
+    def full(self) -> Peer:
+        """The run of all steps, which everything is measured against."""
+        return Peer(FULL, f"{self.steps} steps", self.steps)
+
+    def settings(self) -> dict[str, Any]:
+        """Everything that a sample's figures depend on."""
+        pipeline = self.pipeline
+        return {
+            "model": pipeline.identity().model_dump(mode="json"),
+            "generation": pipeline.generation().model_dump(mode="json"),
+            "arguments": digest([str(pipeline.call_arguments())]),
+            "versions": pipeline.versions(),
+            "device": str(pipeline.device),
+            "steps": self.steps,
+            "prompts": digest(self.prompts),
+            "seeds": list(self.seeds),
+            "lpips": self.lpips,
+            "counted": self.counted,
+            "exact": None if self.exact is None else self.exact.key,
+            "peers": digest([(p.key, p.steps, p.budget, p.source) for p in self.peers]),
+        }
+
+
+def run(contest: Contest) -> list[Sample]:
+    """Make all samples, prompt by prompt, each with all seeds; those that are kept are not made.
+
+    Within a sample peers take turns, in an order drawn anew for each, so that their timings
+    suffer the same conditions.
+
+    Raises:
+        InputError: The full run fails, or the folder belongs to another comparison.
+    """
+    journal = Journal(contest.folder, contest.settings())
+    judges = _judges(contest.lpips)
+    jobs = [(prompt, seed) for prompt in contest.prompts for seed in contest.seeds]
+    found: list[Sample] = []
+    failed: dict[str, Failed] = {}
+    warm_up = _WarmUp(contest.pipeline)
+    for number, (prompt, seed) in enumerate(jobs):
+        this = _Round(contest, number, prompt, seed, judges, failed, warm_up)
+        found.append(journal.recall(number, this.play))
+        outcomes = found[-1].outcomes.items()
+        failed |= {key: outcome for key, outcome in outcomes if isinstance(outcome, Failed)}
+        contest.progress((number + 1) * len(contest.peers), len(jobs) * len(contest.peers))
+    return found
+
+
+class _WarmUp:
+    """Lazy initialisation, autotuning and compilation happen here, once, before any timing."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._pipeline, self._done = pipeline, False
+
+    def happen(self, prompt: str, seed: int) -> None:
+        """Make a sample of two steps, the first time."""
+        if not self._done:
+            make(self._pipeline, Peer("warm-up", "2 steps", 2), prompt, seed)
+        self._done = True
+
+
+def _judges(lpips: bool) -> dict[str, metrics.PictureMetric]:
+    judges: dict[str, metrics.PictureMetric] = {
+        "psnr": metrics.picture_psnr,
+        "ssim": metrics.ssim,
+        "flip": metrics.flip,
+    }
+    return judges | ({"lpips": metrics.load_lpips()} if lpips else {})
+
+
+@dataclass(frozen=True)
+class _Round:
+    """One sample, made by everyone."""
+
+    contest: Contest
+    number: int
+    prompt: str
+    seed: int
+    judges: Mapping[str, metrics.PictureMetric]
+    failed: Mapping[str, Failed]
+    warm_up: _WarmUp
+
+    def play(self) -> Sample:
+        """The full run, then the peers in a drawn order, then the counting of their FLOPs."""
+        contest = self.contest
+        self.warm_up.happen(self.prompt, self.seed)
+        full = make(contest.pipeline, contest.full, self.prompt, self.seed)
+        exact = self._exact()
+        outcomes: dict[str, Outcome] = {contest.full.key: self._judged(full, full, exact)}
+        order = list(contest.peers)
+        random.Random(self.number).shuffle(order)
+        for place, peer in enumerate(order, 1):
+            outcomes[peer.key] = self._outcome(peer, full, exact)
+            done = self.number * len(order) + place
+            total = len(contest.prompts) * len(contest.seeds) * len(order)
+            contest.progress(done, total)
+        if self.number < contest.counted:
+            self._count(outcomes)
+        names = [peer.key for peer in (contest.full, *contest.peers)]
+        return Sample(
+            moments=metrics.moments(full.latents),
+            outcomes={name: outcomes[name] for name in names},
+        )
+
+    def _exact(self) -> Tensor | None:
+        """Where the flow itself leads from this noise."""
+        peer = self.contest.exact
+        if peer is None:
+            return None
+        return make(self.contest.pipeline, peer, self.prompt, self.seed).latents
+
+    def _outcome(self, peer: Peer, full: Made, exact: Tensor | None) -> Outcome:
+        if peer.key in self.failed:
+            return self.failed[peer.key]
+        try:
+            made = make(self.contest.pipeline, peer, self.prompt, self.seed)
+            return self._judged(full, made, exact)
+        except Exception as error:  # whatever a peer raises is its row, not our end
+            return self._failure(error)
+
+    def _failure(self, error: Exception) -> Failed:
+        where = "" if isinstance(error, UnavailableError) else f" (on {self.prompt!r})"
+        return Failed(reason=reason_of(error) + where)
+
+    def _judged(self, full: Made, made: Made, exact: Tensor | None) -> Run:
+        return Run(
+            calls=made.calls,
+            seconds=made.seconds,
+            latent_error=metrics.mean_square(full.latents, made.latents),
+            flow_error=None if exact is None else metrics.mean_square(exact, made.latents),
+            pictures={name: judge(full.frames, made.frames) for name, judge in self.judges.items()},
+            memory=made.memory,
+        )
+
+    def _count(self, outcomes: dict[str, Outcome]) -> None:
+        """Note the FLOPs of all peers; of those whose compute is fixed, on the first sample."""
+        contest = self.contest
+        full = self._computed(contest.full)
+        for peer in (contest.full, *contest.peers):
+            outcome = outcomes[peer.key]
+            if isinstance(outcome, Run) and (peer.adaptive or self.number == 0):
+                try:
+                    found = full if peer == contest.full else self._computed(peer)
+                except Exception as error:  # as above
+                    outcomes[peer.key] = self._failure(error)
+                    continue
+                shares = {"flops": found.total / full.total, "whole": found.whole(full)}
+                outcomes[peer.key] = outcome.model_copy(update=shares)
+
+    def _computed(self, peer: Peer) -> Compute:
+        return compute(self.contest.pipeline, peer, self.prompt, self.seed)
