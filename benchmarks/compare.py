@@ -21,7 +21,7 @@ from pathlib import Path
 from benchmarks.contest import L1
 from benchmarks.planners import BUDGETS, reference_contest, spread
 from meancache_plan import load_schedule
-from meancache_plan.adapters.diffusers import load, quieten
+from meancache_plan.adapters.loading import load, quieten
 from meancache_plan.artifact import Schedule
 from meancache_plan.compare.chart import plot_comparison
 from meancache_plan.compare.csv_file import to_csv
