@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from meancache_plan.compare.contest import Contest
-from meancache_plan.compare.journal import Failed, Run, Sample
+from meancache_plan.compare.kept import Failed, Run, Sample
 from meancache_plan.compare.peer import Peer
 from meancache_plan.compare.result import (
     QUALITIES,

@@ -9,11 +9,12 @@ from typing import Any
 from torch import Tensor
 
 from meancache_plan.adapters.diffusers import Pipeline
-from meancache_plan.compare.journal import Failed, Journal, Outcome, Run, Sample
+from meancache_plan.compare.kept import Failed, Outcome, Run, Sample
 from meancache_plan.compare.loop import Compute, Made, compute, make
 from meancache_plan.compare.peer import Peer, UnavailableError, reason_of
 from meancache_plan.compare.result import FULL
 from meancache_plan.errors import InputError
+from meancache_plan.journal import Journal
 from meancache_plan.evaluate import metrics
 from meancache_plan.recipe import digest
 
@@ -63,6 +64,17 @@ class Contest:
         """The run of all steps, which everything is measured against."""
         return Peer(FULL, f"{self.steps} steps", self.steps)
 
+    def journal(self) -> Journal | None:
+        """Where finished samples are kept.
+
+        Raises:
+            InputError: The folder cannot be used, or belongs to another comparison.
+        """
+        if self.folder is None:
+            return None
+        remedy = "choose another --json file"
+        return Journal(self.folder, self.settings(), "comparison", remedy)
+
     def settings(self) -> dict[str, Any]:
         """Everything that a sample's figures depend on."""
         pipeline = self.pipeline
@@ -91,7 +103,7 @@ def run(contest: Contest) -> list[Sample]:
     Raises:
         InputError: The full run fails, or the folder belongs to another comparison.
     """
-    journal = Journal(contest.folder, contest.settings())
+    journal = contest.journal()
     judges = _judges(contest.lpips)
     jobs = [(prompt, seed) for prompt in contest.prompts for seed in contest.seeds]
     found: list[Sample] = []
@@ -99,11 +111,19 @@ def run(contest: Contest) -> list[Sample]:
     warm_up = _WarmUp(contest.pipeline)
     for number, (prompt, seed) in enumerate(jobs):
         this = _Round(contest, number, prompt, seed, judges, failed, warm_up)
-        found.append(journal.recall(number, this.play))
+        found.append(_recalled(journal, number, this))
         outcomes = found[-1].outcomes.items()
         failed |= {key: outcome for key, outcome in outcomes if isinstance(outcome, Failed)}
         contest.progress((number + 1) * len(contest.peers), len(jobs) * len(contest.peers))
     return found
+
+
+def _recalled(journal: Journal | None, number: int, this: "_Round") -> Sample:
+    """The sample of this number, made only if it is not known yet."""
+    if journal is None:
+        return this.play()
+    known = journal.recall("sample", number, lambda: this.play().model_dump(mode="json"))
+    return Sample.model_validate(known)
 
 
 class _WarmUp:

@@ -4,9 +4,9 @@ from pathlib import Path
 
 from meancache_plan.compare.chart import plot_comparison
 from meancache_plan.compare.csv_file import to_csv
-from meancache_plan.compare.journal import forget
 from meancache_plan.compare.result import Comparison
 from meancache_plan.files import check_writable, write_atomically
+from meancache_plan.journal import forget
 from meancache_plan.report.pictures import check_output
 
 

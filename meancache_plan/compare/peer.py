@@ -63,6 +63,8 @@ def unavailable(reason: str) -> Enter:
 
 def reason_of(error: Exception) -> str:
     """One line that says why a peer failed."""
+    if isinstance(error, InputError) and isinstance(error.__cause__, TypeError | ValueError):
+        error = error.__cause__  # the pipeline's call says so of whatever it raises
     text = str(error).strip().splitlines()
     line = text[0].strip() if text else ""
     if isinstance(error, InputError) and line:

@@ -8,8 +8,8 @@ from meancache_plan.compare.loop import Forms
 from meancache_plan.compare.peer import Enter, Peer, unavailable
 from meancache_plan.compare.peers.blocks import enable, hooks
 
-EVERYWHERE = (-1, 1001)
-"""Timesteps between which attention may be skipped: all."""
+EVERYWHERE = (-1, 999)
+"""Timesteps between which attention may be skipped: all but the first, which fills the caches."""
 
 MIXED = (
     "keeps one state for all calls of the denoiser: guidance by two calls a step would be "
