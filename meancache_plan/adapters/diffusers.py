@@ -205,10 +205,11 @@ class Pipeline:
             seed: Seed of the initial noise.
             steps: Another number of steps than the recipe's.
         """
-        last = Last()
+        last = Last(self.pipe)
         self._synchronize()
         begin = time.perf_counter()
-        result = self.run(prompt, seed, steps=steps, output_type="np", callback_on_step_end=last)
+        with last.watch() as watching:
+            result = self.run(prompt, seed, steps=steps, output_type="np", **watching)
         self._synchronize()
         seconds = time.perf_counter() - begin
         pictures = result.images if hasattr(result, "images") else result.frames[0]
@@ -219,9 +220,10 @@ class Pipeline:
         self, prompts: Sequence[str], seeds: Sequence[int], *, steps: int | None = None
     ) -> Tensor:
         """Final latents [n, …] of a batched call, which decodes nothing, where it can."""
-        last = Last()
+        last = Last(self.pipe)
         output = call.least_output(self.pipe)
-        self.run(prompts, seeds, steps=steps, output_type=output, callback_on_step_end=last)
+        with last.watch() as watching:
+            self.run(prompts, seeds, steps=steps, output_type=output, **watching)
         return last.latents
 
     def run(

@@ -1,6 +1,8 @@
 """A pipeline's whole run, step by step: recorded, or only looked at."""
 
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
@@ -10,19 +12,39 @@ from meancache_plan.adapters.between import Answers, Step, intercepted
 from meancache_plan.errors import InputError
 from meancache_plan.record import Tape, Trajectory, joined, switches
 from meancache_runtime import sampler
+from meancache_runtime.intercept import overheard
 
 
 class Last:
-    """A callback for the end of each step that remembers the latents."""
+    """The latents that the latest step of a pipeline's run has led to."""
 
     latents: Tensor
 
-    def __call__(
+    def __init__(self, pipe: Any) -> None:
+        self._pipe = pipe
+
+    @contextmanager
+    def watch(self) -> Generator[dict[str, Any]]:
+        """Watch one run; gives the arguments that it has to be called with.
+
+        Pipelines without ``callback_on_step_end`` have their scheduler's steps watched; of several
+        schedulers the pipeline's own, not its copies.
+        """
+        if "callback_on_step_end" in inspect.signature(type(self._pipe).__call__).parameters:
+            yield {"callback_on_step_end": self._at_end}
+            return
+        with overheard(self._pipe, "scheduler", "step", self._stepped):
+            yield {}
+
+    def _at_end(
         self, _pipe: Any, _step: int, _t: Any, tensors: dict[str, Tensor]
     ) -> dict[str, Tensor]:
         """Remember, and change nothing."""
         self.latents = tensors["latents"]
         return tensors
+
+    def _stepped(self, result: Any) -> None:
+        self.latents = result[0]
 
 
 class Recorded(NamedTuple):

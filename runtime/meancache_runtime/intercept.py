@@ -7,8 +7,8 @@ that stands for it; the component itself is never touched, so another pipeline m
 
 import copy
 import functools
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Generator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, NoReturn
 
 from .errors import AttachError, ReplacedComponentError, UnsupportedPipelineError
@@ -139,6 +139,38 @@ class Interception:
                 vars(self._pipe)[name] = self._originals[name]
         if self._pipe.__class__ is self._subclass:
             object.__setattr__(self._pipe, "__class__", self._class)
+
+
+@contextmanager
+def overheard(pipe: Any, name: str, method: str, listen: Callable[[Any], None]) -> Generator[None]:
+    """Tell ``listen`` what each call of a component's method returns, made through ``pipe``.
+
+    Where a proxy stands for the component already, as on an attached pipeline, what the proxy
+    returns is told; the proxy stays in its place.
+    """
+    component = vars(pipe)[name]
+    call = getattr(component, method)
+
+    def told(*args: Any, **kwargs: Any) -> Any:
+        result = call(*args, **kwargs)
+        listen(result)
+        return result
+
+    if type(component) is not Proxy:
+        interception = Interception(pipe, {name: {method: told}}, nullcontext)
+        try:
+            yield
+        finally:
+            interception.remove()
+        return
+    methods = _get(component, "_proxy_methods")
+    found = dict(methods)
+    methods[method] = _with_signature_of(call, told)
+    try:
+        yield
+    finally:
+        methods.clear()
+        methods.update(found)
 
 
 def is_intercepted(pipe: Any) -> bool:
