@@ -16,7 +16,7 @@ from meancache_plan import load_profile, merge_profiles, profile_flow, save_prof
 from meancache_plan.arcs import ARC_PREDICTORS, SHRINKAGE, line_graph
 from meancache_plan.artifact import AdamsInterval, HoldInterval, Plan
 from meancache_plan.deviation import windows
-from meancache_plan.errors import InputError, ProfileError
+from meancache_plan.errors import ProfileError
 from meancache_plan.gains import calibrate_gains
 from meancache_plan.graph import sample_costs
 from meancache_plan.integral import integral_gains
@@ -25,11 +25,9 @@ from meancache_plan.objective import WEIGHTINGS, Objective
 from meancache_plan.planners import find_planner
 from meancache_plan.predictors import PREDICTORS, candidates
 from meancache_plan.profile import Profile, measure
-from meancache_plan.quality import misses, predict
+from meancache_plan.quality import misses
 from meancache_plan.reliability import with_reliability
 from meancache_plan.resample import plan_draws
-from meancache_plan.transfer import transfer
-from meancache_runtime import integrate
 from meancache_runtime.binding import adams, bind
 from meancache_runtime.schedule import Adams
 from meancache_runtime.schedule import Plan as ReplayPlan
@@ -41,7 +39,7 @@ from tests.compiler.trajectories import (
     heun_trajectories,
     mean_velocity,
 )
-from tests.fields import euler, mixture, noise, shifted_grid
+from tests.fields import mixture, noise, shifted_grid
 
 T = 8
 
@@ -277,44 +275,6 @@ def test_with_all_steps_a_replaced_sampler_is_left_to_itself(finer: Profile) -> 
     assert (solve(finer, [T]).plans[0].cost or 0) > 0
 
 
-def test_a_prediction_sees_what_eulers_own_steps_miss(finer: Profile) -> None:
-    held = Plan(budget=T, knots=tuple(range(T)), intervals=(HoldInterval(),) * T)
-    latents = euler(mixture(), noise(8), finer.sigmas)[0][-1]
-    full = euler(mixture(), noise(8), shifted_grid(10 * T))[0][-1]
-    squares = (latents - full).square().mean(dim=1)
-    measured = float((10 * torch.log10(finer.latent_range**2 / squares)).mean())
-    found = predict(finer, held)
-    assert found.low < measured < found.high
-
-
-def test_a_plan_made_for_the_finer_run_ends_nearer_to_the_exact_sample() -> None:
-    """The same steps and budget; by 8 dB a sample and more."""
-    start, sigmas = noise(24, seed=9), shifted_grid(20)
-    exact = euler(mixture(), start, shifted_grid(4000))[0][-1]
-    coarse = profile_flow(mixture(), noise(24), sigmas)
-    fine = profile_flow(mixture(), noise(24), sigmas, reference=shifted_grid(400))
-    for budget in (8, 10):
-        own, other = (
-            (integrate(mixture(), start, made, budget=budget) - exact).square().mean(dim=1)
-            for made in (solve(fine, [budget]), solve(coarse, [budget]))
-        )
-        assert float((10 * torch.log10(other / own)).mean()) > 8
-
-
-def test_on_its_own_grid_a_transferred_profile_keeps_its_numbers(finer: Profile) -> None:
-    found = transfer(finer, finer.sigmas)
-    np.testing.assert_allclose(found.grams, finer.grams, rtol=1e-9, atol=1e-9)
-
-
-def test_a_transferred_profile_is_close_to_one_measured_there() -> None:
-    reference = shifted_grid(400)
-    old = profile_flow(mixture(), noise(6), shifted_grid(40), reference=reference)
-    there = profile_flow(mixture(), noise(6), shifted_grid(24), reference=reference)
-    found = transfer(old, there.sigmas)
-    assert found.taken == range(24, 48)
-    np.testing.assert_allclose(found.grams, there.grams, rtol=0.02, atol=0.02)
-
-
 def test_resampled_plans_are_those_of_the_planner(seen: Trajectories) -> None:
     everything = np.ones((1, len(seen.velocities)), dtype=np.int64)
     for planner, names in (("path", ("calibrated",)), ("pssp", ("hold", "jvp"))):
@@ -322,10 +282,3 @@ def test_resampled_plans_are_those_of_the_planner(seen: Trajectories) -> None:
         [again] = plan_draws(seen, objective, planner, everything, [2, 4])
         for budget, [found] in find_planner(planner).plan(seen, objective, [2, 4], 1).items():
             assert tuple(each.start for each in again[budget]) == found.plan.knots
-
-
-def test_a_finer_run_that_is_coarser_or_ends_elsewhere_is_refused() -> None:
-    with pytest.raises(InputError, match="coarser"):
-        profile_flow(mixture(), noise(1), shifted_grid(8), reference=shifted_grid(7))
-    with pytest.raises(InputError, match="ends depend on the number of steps"):
-        profile_flow(mixture(), noise(1), shifted_grid(8), reference=(0.99, *shifted_grid(30)[1:]))

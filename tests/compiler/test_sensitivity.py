@@ -21,7 +21,6 @@ from meancache_plan.calibrate import Shard, calibrate
 from meancache_plan.errors import InputError, MergeError, ProfileError
 from meancache_plan.recipe import Recipe
 from meancache_plan.record import Trajectory, record_flow
-from meancache_plan.reference import record_reference
 from meancache_plan.sensitivity import choose, injected, interval_error, propagation
 from tests.fields import Field, gaussian_mixture, linear, mixture, noise, polynomial, shifted_grid
 from tests.tiny import SIDE, TEXT_LENGTH
@@ -318,37 +317,9 @@ def test_a_polynomial_flow_carries_errors_unchanged() -> None:
     np.testing.assert_allclose(profile.amplification(), 1.0, rtol=1e-6)
 
 
-@pytest.mark.parametrize("rate", [-2.0, 0.7])
-def test_against_a_finer_run_amplification_is_that_of_the_replayed_steps(rate: float) -> None:
-    sigmas, field = shifted_grid(20), linear(torch.tensor(rate).double())
-    profile = profile_flow(field, noise(24), sigmas, reference=shifted_grid(200))
-    positions, samples = choose(20, 24, runs=2)
-    assert tuple(profile.propagation_index) == samples
-    expected = [grown(sigmas, torch.tensor(rate).double(), s).item() for s in positions]
-    np.testing.assert_allclose(profile.propagation, np.tile(expected, (len(samples), 1)), rtol=1e-6)
-
-
 @given(steps=st.integers(2, 200), samples=st.integers(1, 300))
 def test_where_both_runs_are_taken_the_choice_costs_a_quarter_at_most_too(
     steps: int, samples: int
 ) -> None:
     positions, numbers = choose(steps, samples, runs=2)
     assert 4 * 2 * len(numbers) * sum(steps - s for s in positions) <= steps * samples
-
-
-def test_where_steps_are_not_eulers_an_injected_error_is_measured_from_where_they_led() -> None:
-    fine = record_reference(mixture(), noise(1), shifted_grid(20), shifted_grid(200))
-    h, step = fine.sigmas[10] - fine.sigmas[8], 10
-    v, w = fine.columns[:20], fine.columns[20:]
-    slope = (v[8] - v[6]) / (fine.sigmas[8] - fine.sigmas[6])
-    weights = np.diff(fine.sigmas)[8:10]
-    middle = float((weights * np.array(fine.sigmas)[8:10]).sum() / weights.sum())
-    u_hat = v[8] + (middle - fine.sigmas[8]) * slope
-    torch.testing.assert_close(
-        injected(fine.sigmas, fine.latents, fine.columns, step),
-        h * u_hat - (fine.latents[10] - fine.latents[8]),
-    )
-    torch.testing.assert_close(
-        h * u_hat - (weights[0] * w[8] + weights[1] * w[9]),
-        h * u_hat - (fine.latents[10] - fine.latents[8]),
-    )
