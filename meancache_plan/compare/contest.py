@@ -14,8 +14,8 @@ from meancache_plan.compare.loop import Compute, Made, compute, make
 from meancache_plan.compare.peer import Peer, UnavailableError, reason_of
 from meancache_plan.compare.result import FULL
 from meancache_plan.errors import InputError
-from meancache_plan.journal import Journal
 from meancache_plan.evaluate import metrics
+from meancache_plan.journal import Journal
 from meancache_plan.recipe import digest
 
 Progress = Callable[[int, int], None]
@@ -35,7 +35,7 @@ class Contest:
         exact: Shows where the flow itself leads, so that the full run's own error is seen.
         folder: Where finished samples are kept and found again; nowhere by default.
         lpips: Measure LPIPS too.
-        counted: Samples on which FLOPs are counted where they depend on the sample.
+        counted: Samples on which FLOPs are counted where they depend on the sample, 1 or more.
         progress: Told of each sample.
     """
 

@@ -18,8 +18,8 @@ class Sweep:
 
     Attributes:
         budgets: Of the plans and of rival schedules; None for all that the judged one has.
-        steps: Of few-step runs.
-        heun: Those of Heun's method, which costs two refreshes a step but for the last.
+        every_budget: Few-step runs cost as much as each plan, some a little more or less; else
+            as much as three of them.
         first_block: FirstBlockCache's thresholds.
         mag: MagCache's thresholds, and how many steps it may skip in a row.
         mag_prompts: Calibration prompts that MagCache's ratios are measured on.
@@ -34,8 +34,7 @@ class Sweep:
     """
 
     budgets: tuple[int, ...] | None = None
-    steps: tuple[int, ...] = (6, 8, 10, 11, 13, 16, 20, 25, 32)
-    heun: tuple[int, ...] = (3, 4, 5, 6, 7, 8, 10, 13)
+    every_budget: bool = True
     first_block: tuple[float, ...] = (0.02, 0.05, 0.08, 0.12, 0.2, 0.3, 0.5, 0.8)
     mag: tuple[tuple[float, ...], tuple[int, ...]] = ((0.02, 0.04, 0.06, 0.12, 0.3), (3, 12))
     mag_prompts: int = 4
@@ -55,8 +54,7 @@ THOROUGH = Sweep()
 """What ``compare`` measures by default."""
 
 QUICK = Sweep(
-    steps=(8, 16),
-    heun=(4, 8),
+    every_budget=False,
     first_block=(0.1, 0.3),
     mag=((0.06,), (3,)),
     mag_prompts=1,
@@ -97,7 +95,8 @@ def field(
         BudgetError: A schedule has no plan for one of the budgets.
     """
     steps = schedule.grid.steps
-    found = plans.plans(PLAN, schedule, sweep.budgets)
+    judged = plans.plans(PLAN, schedule, sweep.budgets)
+    found = list(judged)
     for name, rival in (rivals or {}).items():
         if rival.grid.steps != steps:
             raise InputError(f"{name}: is for {rival.grid.steps} steps, the schedule for {steps}")
@@ -106,10 +105,19 @@ def field(
         found += plans.plans(name, rival, sweep.budgets)
     own = type(pipeline.pipe.scheduler).__name__
     sampler = own.removeprefix("FlowMatch").removesuffix("Scheduler").removesuffix("Discrete")
-    numbers = [n for n in sweep.steps if n < steps]
-    found += plans.fewer_steps(sampler, numbers)
-    found += solvers.solvers(pipeline, fitted[0], numbers, [n for n in sweep.heun if n < steps])
+    costs = _few(sorted(peer.budget or steps for peer in judged), steps, sweep)
+    found += plans.fewer_steps(sampler, costs)
+    found += solvers.solvers(pipeline, fitted[0], costs)
     return (*found, *_caches(pipeline, steps, fitted, forms, sweep))
+
+
+def _few(budgets: Sequence[int], steps: int, sweep: Sweep) -> list[int]:
+    """What few-step runs may cost, in refreshes, to stand beside these plans."""
+    if not sweep.every_budget:
+        wanted = {budgets[0], budgets[len(budgets) // 2], budgets[-1]}
+    else:
+        wanted = {3 * budgets[0] // 4, *budgets, -(-5 * budgets[-1] // 4)}
+    return sorted(number for number in wanted if 1 < number < steps)
 
 
 def _caches(

@@ -53,16 +53,13 @@ def unipc(sigmas: Sequence[float]) -> Any:
 SOLVERS: dict[str, Build] = {"Heun": heun, "DPM-Solver++": dpm, "UniPC": unipc}
 
 
-def solvers(
-    pipeline: Pipeline, prompt: str, numbers: Sequence[int], heun_numbers: Sequence[int]
-) -> list[Peer]:
-    """Every solver with every number of steps.
+def solvers(pipeline: Pipeline, prompt: str, costs: Sequence[int]) -> list[Peer]:
+    """Every solver with so many steps that it costs no more than so many refreshes.
 
     Args:
         pipeline: Asked for its noise levels, in runs that leave its denoiser out.
         prompt: For these runs.
-        numbers: Of steps.
-        heun_numbers: Those of Heun's method, whose steps cost two refreshes but for the last.
+        costs: Refreshes, distinct. A step costs one; of Heun's method two, but for the last.
     """
     grids: dict[int, Sequence[float] | Exception] = {}
 
@@ -77,7 +74,7 @@ def solvers(
     return [
         peer(name, build, n)
         for name, build in SOLVERS.items()
-        for n in (heun_numbers if name == "Heun" else numbers)
+        for n in (dict.fromkeys((c + 1) // 2 for c in costs) if name == "Heun" else costs)
     ]
 
 

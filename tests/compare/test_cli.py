@@ -1,0 +1,83 @@
+"""``meancache-plan compare`` on a tiny pipeline, end to end."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from meancache_plan.artifact import save_schedule
+from meancache_plan.compare.result import load_comparison
+from tests.compare.given import SCHEDULE, STEPS
+from tests.compiler.commands import refuse, run
+from tests.tiny import SIDE, TEXT_LENGTH, tiny_flux
+
+
+@pytest.fixture
+def cwd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A directory with a tiny pipeline, its recipe and prompts, a schedule and a rival."""
+    monkeypatch.chdir(tmp_path)
+    tiny_flux().save_pretrained(tmp_path / "model")
+    (tmp_path / "fit.txt").write_text("a cat\na dog\n")
+    (tmp_path / "held.txt").write_text("an owl\na cow\n")
+    (tmp_path / "tiny.toml").write_text(
+        f'steps = {STEPS}\nheight = {SIDE}\nwidth = {SIDE}\ndtype = "float32"\nguidance = 1.0\n'
+        f"call = {{ max_sequence_length = {TEXT_LENGTH} }}\nseeds = '0'\nheldout_seeds = '9'\n"
+        'prompts = "fit.txt"\nheldout_prompts = "held.txt"\n'
+    )
+    save_schedule(SCHEDULE, tmp_path / "schedule.json")
+    save_schedule(SCHEDULE, tmp_path / "rival.json")
+    return tmp_path
+
+
+COMMAND = ("compare", "model", "--recipe", "tiny.toml", "--quick")
+
+
+def test_everyone_competes_and_the_figures_are_written(
+    cwd: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = ("--json", "c.json", "--csv", "c.csv", "--plot", "c.png")
+    run(*COMMAND, "--against", "rival.json", "--limit", "1", *files)
+    found = load_comparison(cwd / "c.json")
+    assert (found.prompts, found.steps, found.calls_per_step) == (1, STEPS, 1)
+    peers = {row.peer for row in found.measured()}
+    assert peers >= {"plan", "rival", "fewer steps, Euler", "Heun", "DPM-Solver++", "UniPC"}
+    assert peers >= {"FirstBlockCache", "MagCache", "TaylorSeer", "TaylorSeer lite", "PAB"}
+    assert "SeaCache" in {row.peer for row in found.failures()}
+    same = [
+        row.per_sample.psnr_latent
+        for row in found.measured()
+        if row.peer in ("plan", "rival") and row.budget == 3 and row.per_sample is not None
+    ]
+    assert same[0] == same[1]
+    lines = list(csv.DictReader((cwd / "c.csv").open()))
+    assert [line["peer"] for line in lines] == [row.peer for row in found.rows]
+    assert min(Image.open(cwd / "c.png").size) > 500
+    assert not (cwd / "c.json.partial").exists()
+    assert "best setting of" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (("--schedule", "absent.json"), "absent.json"),
+        (("--against", "short.json"), "5 steps"),
+        (("--against", "plan.json"), "rename"),
+        (("--json", "missing/c.json"), "missing"),
+        (("--plot", "c.pdf"), "c.pdf"),
+        (("--prompts", "fit.txt"), "disjoint"),
+    ],
+)
+def test_bad_input_is_one_message(
+    cwd: Path, capsys: pytest.CaptureFixture[str], options: tuple[str, ...], reason: str
+) -> None:
+    content = json.loads((cwd / "schedule.json").read_text())
+    (cwd / "plan.json").write_text(json.dumps(content))
+    short = {"budget": 2, "knots": [0, 2], "intervals": [{"predictor": "hold"}] * 2}
+    short |= {"cost": None, "measured": None}
+    grid = content["grid"] | {"steps": 5}
+    (cwd / "short.json").write_text(json.dumps(content | {"grid": grid, "plans": [short]}))
+    assert reason in refuse(capsys, *COMMAND, *options)
