@@ -28,8 +28,9 @@ demo: .venv/installed
 	@echo "To look at: $(DEMO)/report.html $(DEMO)/samples.png $(DEMO)/apple.png" \
 	    "$(DEMO)/quality.png $(DEMO)/deviation.png"
 
+# Side by side on all cores, whole files at a time; one thread each, or they slow each other.
 test: lint
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadscope --no-loadscope-reorder
 
 lint: .venv/installed
 	$(BIN)/ruff check .

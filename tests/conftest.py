@@ -12,3 +12,8 @@ from tests.tiny import tiny_flux as build_tiny_flux
 def tiny_flux() -> FluxPipeline:
     """A fresh tiny FluxPipeline (32 × 32 pixels), random weights."""
     return build_tiny_flux()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The one long test comes first, so that others run beside it and not before it."""
+    items.sort(key=lambda item: "test_readme" not in item.nodeid)
