@@ -25,7 +25,7 @@ MARKERS = ("s", "D", "^", "v", "P", "X", "*", "<", ">", "p", "h", "d", "8", "1")
 PANELS = {"psnr_latent": "PSNR of latents, dB", "flip": "FLIP error of pictures (less is better)"}
 AXES = {
     "refreshes": "equivalent refreshes: T × FLOPs / FLOPs of the full run",
-    "relative_seconds": "seconds of the denoising loop / those of the full run",
+    "relative_seconds": "seconds of the denoising loop / those of the full run, median",
 }
 DPI = 120
 
@@ -101,7 +101,7 @@ def _bars(axes: Axes, rows: Sequence[Row], cost: str, quality: str) -> None:
 
 def _point(row: Row, cost: str, quality: str) -> tuple[float, float]:
     assert isinstance(row.figures, Figures)
-    return getattr(row.figures, cost).mean, getattr(row.figures, quality).mean
+    return row.cost(cost), getattr(row.figures, quality).mean
 
 
 def _psnr(row: Row) -> float:

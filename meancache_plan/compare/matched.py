@@ -69,9 +69,9 @@ def losses(found: Sequence[Match]) -> Iterator[Match]:
 def _match(
     plan: Row, peer: str, rows: Sequence[Row], cost: Cost, quality: str, prompts: int
 ) -> Match:
-    most = _mean(plan, cost) * (1 + SLACK[cost])
+    most = plan.cost(cost) * (1 + SLACK[cost])
     sign = 1 if QUALITIES[quality] else -1
-    cheap = [row for row in rows if _mean(row, cost) <= most]
+    cheap = [row for row in rows if row.cost(cost) <= most]
     if not cheap:
         return Match(plan, peer, None)
     best = max(cheap, key=lambda row: sign * _mean(row, quality))

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from meancache_plan.artifact import ModelIdentity
@@ -114,6 +115,18 @@ class Row(_Strict):
     figures: Figures | None = None
     per_sample: PerSample | None = None
     failure: Text | None = None
+
+    def cost(self, name: str) -> float:
+        """What it costs: the mean; of relative seconds the median, which a busy machine spares.
+
+        Raises:
+            ValueError: The row says why it has no figures.
+        """
+        if self.figures is None or self.per_sample is None:
+            raise ValueError(f"{self.peer}: {self.failure}")
+        if name == "relative_seconds":
+            return float(np.median(self.per_sample.relative_seconds))
+        return getattr(self.figures, name).mean
 
     @model_validator(mode="after")
     def _either(self) -> Self:

@@ -32,6 +32,16 @@ def test_five_percent_more_seconds_count_as_equal(cost: float, taken: bool) -> N
     assert (match.best is not None) == taken
 
 
+def test_one_slow_sample_does_not_make_a_peer_dear() -> None:
+    plan = row("plan", "B = 4", 4.0, [40.0] * 3, budget=4)
+    cache = row("cache", "x", 4.0, [50.0] * 3)
+    assert cache.per_sample is not None
+    slow = cache.per_sample.model_copy(update={"relative_seconds": (4.0, 4.0, 40.0)})
+    given = comparison(plan, cache.model_copy(update={"per_sample": slow}), prompts=3)
+    (match,) = matches(given, "relative_seconds")
+    assert match.best is not None
+
+
 def test_a_loss_is_named_and_is_clear_where_every_sample_agrees() -> None:
     better = row("cache", "x", 4.0, [41.0, 45.0])
     mixed = row("other", "y", 4.0, [60.0, 30.0])
