@@ -16,7 +16,7 @@ from meancache_plan.cli.options import (
     ScheduleFile,
     Seeds,
 )
-from meancache_plan.console import display, watching
+from meancache_plan.console import display, resumable, watching
 
 SHEET_ROWS = 6
 """Prompts that a sheet of sample pictures shows."""
@@ -46,10 +46,13 @@ def evaluate(
 ) -> None:
     """Replay a schedule on held-out prompts beside what one would use instead.
 
+    Interrupted at any moment, the same command goes on where it stopped.
+
     Example: `meancache-plan evaluate --schedule schedule.json --json figures.json`
     """
     from meancache_plan.artifact import load_schedule, save_schedule
     from meancache_plan.evaluate import judge
+    from meancache_plan.evaluate.finished import forget
     from meancache_plan.evaluate.samples import SampleFolder
     from meancache_plan.recipe import parse_numbers, read_prompts
     from meancache_plan.report.evaluation_view import evaluation_table, write_evaluation
@@ -57,10 +60,11 @@ def evaluate(
     _check_outputs(json_file, schedule if record else None, pictures=(plot, sheet))
     plan = load_schedule(schedule)
     folder = None if samples is None else SampleFolder(samples)
+    work = _beside(json_file, plot, sheet, Path(schedule.name)) if folder is None else folder.work
     budgets = None if budget is None else parse_numbers(budget, "--budget")
     options = {"heldout_prompts": prompts, "heldout_seeds": seeds}
     source = load_pipeline(model, recipe, options, device, offload, plan)
-    with watching() as watch:
+    with resumable(), watching() as watch:
         result = judge.evaluate(
             source,
             plan,
@@ -70,7 +74,8 @@ def evaluate(
             rivals={path.stem: load_schedule(path) for path in against or []},
             lpips=lpips,
             shots=SHEET_ROWS if sheet else 0,
-            witness=folder.keep if folder is not None else lambda shot: None,
+            witness=folder,
+            work=work,
             progress=watch("evaluating"),
         )
     display(evaluation_table(result))
@@ -79,6 +84,13 @@ def evaluate(
         folder.finish(result)
     if record:
         save_schedule(judge.with_measured(plan, result), schedule)
+    forget(work)
+
+
+def _beside(*files: Path | None) -> Path:
+    """The folder for finished samples, beside the first of these files: ``FILE.evaluate/``."""
+    first = next(filter(None, files))
+    return first.with_name(first.name + ".evaluate")
 
 
 def _check_outputs(*files: Path | None, pictures: tuple[Path | None, ...]) -> None:

@@ -25,7 +25,10 @@ HIGHER_IS_BETTER = {"psnr_latent": True, "psnr": True, "ssim": True, "flip": Fal
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Shot:
-    """One sample's pictures [F, height, width, 3], 0 … 1, kept to be looked at."""
+    """One sample's pictures [F, height, width, 3], 0 … 1, kept to be looked at.
+
+    F is 0 where an earlier sample is only called to mind.
+    """
 
     prompt: str
     seed: int
@@ -101,7 +104,7 @@ class Evaluation(_Strict):
 
     ``schedule_sha256`` is the evaluated schedule file's, in canonical bytes; ``latent_range`` is
     four standard deviations of the full trajectories' final latents, pooled over the samples.
-    ``shots`` are pictures of the first prompts; they stay out of the JSON.
+    ``shots`` are pictures of the first prompts, F = 1; they stay out of the JSON.
     """
 
     format: Literal["meancache-evaluation"] = "meancache-evaluation"

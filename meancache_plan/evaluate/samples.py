@@ -22,6 +22,9 @@ from meancache_plan.wording import first_reason
 FIGURES, MANIFEST = "figures.json", "samples.json"
 """The evaluation itself, and which picture is which."""
 
+UNFINISHED = "unfinished"
+"""A folder in the folder: finished samples of an evaluation that was interrupted."""
+
 DECADES = 6
 """Error maps tell errors of 10⁻⁶ … 1 apart; the range of pictures is 1."""
 
@@ -69,17 +72,20 @@ class Samples(_Strict):
 class SampleFolder:
     """Writes such a folder while an evaluation runs: show it every shot, then finish.
 
+    Of each prompt the pictures of the seed that comes first are kept, of a video the middle frame.
+
     Raises:
         InputError: The folder cannot be made, or holds files of others.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._samples: list[Pictured] = []
+        self._seeds: dict[str, int] = {}
+        self._samples: dict[str, Pictured] = {}
         self._full: Frame | None = None
         try:
             folder.mkdir(exist_ok=True)
-            strangers = [file.name for file in folder.iterdir() if not _OURS.match(file.name)]
+            strangers = [file.name for file in folder.iterdir() if not _is_ours(file)]
         except OSError as error:
             raise InputError(f"{folder}: is no folder for pictures ({error.strerror})") from error
         if strangers:
@@ -87,31 +93,41 @@ class SampleFolder:
                 f"{folder}: holds {strangers[0]}, which no evaluation wrote: give a new folder"
             )
 
-    def keep(self, shot: Shot) -> None:
-        """Write the pictures of a full run, and of the plans after it; of a video the middle frame.
+    @property
+    def work(self) -> Path:
+        """Where the finished samples of an evaluation belong whose pictures are here."""
+        return self._folder / UNFINISHED
 
-        Of each prompt only the seed that comes first is kept.
-        """
+    def keep(self, shot: Shot) -> None:
+        """Write the picture of a full run, or of a plan after it with the map of its error."""
+        if not self._is_wanted(shot):
+            return
+        frame = _middle(shot)
         if shot.method == "full":
-            known = {sample.prompt for sample in self._samples}
-            self._full = None if shot.prompt in known else _middle(shot)
-            if self._full is not None:
-                name = f"{len(self._samples) + 1:03d}-full.png"
-                self._save(name, _rounded(self._full))
-                self._samples.append(
-                    Pictured(prompt=shot.prompt, seed=shot.seed, full=name, cached=())
-                )
-        elif shot.method == "plan" and self._full is not None:
-            last = self._samples[-1]
-            cached = (*last.cached, self._save_cached(shot, self._full))
-            self._samples[-1] = last.model_copy(update={"cached": cached})
+            self._full = frame
+            self._save(self._files(shot)[0], _rounded(frame))
+        elif self._full is not None:
+            picture, error = self._files(shot)
+            squares = (frame.astype(np.float64) - self._full) ** 2
+            self._save(picture, _rounded(frame))
+            self._save(error, to_levels(np.sqrt(squares.mean(axis=-1))))
+        self._note(shot)
+
+    def holds(self, shot: Shot) -> bool:
+        """Whether nothing of this sample is kept, or what is kept was written before."""
+        if not self._is_wanted(shot):
+            return True
+        if not all((self._folder / name).is_file() for name in self._files(shot)):
+            return False
+        self._note(shot)
+        return True
 
     def finish(self, evaluation: Evaluation) -> Samples:
         """Write the evaluation and the manifest; pictures of an earlier evaluation go."""
         found = Samples(
             schedule_sha256=evaluation.schedule_sha256,
             steps=evaluation.steps,
-            samples=tuple(self._samples),
+            samples=tuple(self._samples.values()),
             folder=self._folder,
         )
         write_atomically(self._folder / FIGURES, evaluation.to_json().encode())
@@ -123,19 +139,29 @@ class SampleFolder:
                 file.unlink(missing_ok=True)
         return found
 
-    def _save_cached(self, shot: Shot, full: Frame) -> Cached:
-        frame, stem = _middle(shot), f"{len(self._samples):03d}-{shot.budget:03d}"
-        squares = (frame.astype(np.float64) - full) ** 2
+    def _is_wanted(self, shot: Shot) -> bool:
+        first = self._seeds.setdefault(shot.prompt, shot.seed)
+        return shot.method in ("full", "plan") and shot.seed == first
+
+    def _files(self, shot: Shot) -> tuple[str, ...]:
+        number = f"{list(self._seeds).index(shot.prompt) + 1:03d}"
+        if shot.method == "full":
+            return (f"{number}-full.png",)
+        stem = f"{number}-{shot.budget:03d}"
+        return f"{stem}.png", f"{stem}.error.png"
+
+    def _note(self, shot: Shot) -> None:
+        names = self._files(shot)
+        if shot.method == "full":
+            fresh = Pictured(prompt=shot.prompt, seed=shot.seed, full=names[0], cached=())
+            self._samples.setdefault(shot.prompt, fresh)
+            return
         entry = Cached(
-            budget=shot.budget,
-            calls=shot.calls,
-            psnr=shot.psnr,
-            picture=f"{stem}.png",
-            error=f"{stem}.error.png",
+            budget=shot.budget, calls=shot.calls, psnr=shot.psnr, picture=names[0], error=names[1]
         )
-        self._save(entry.picture, _rounded(frame))
-        self._save(entry.error, to_levels(np.sqrt(squares.mean(axis=-1))))
-        return entry
+        sample = self._samples[shot.prompt]
+        cached = (*(each for each in sample.cached if each.budget != shot.budget), entry)
+        self._samples[shot.prompt] = sample.model_copy(update={"cached": cached})
 
     def _save(self, name: str, levels: Level) -> None:
         stream = io.BytesIO()
@@ -170,6 +196,10 @@ def from_levels(levels: Level) -> npt.NDArray[np.float64]:
     """The errors that the grey levels stand for, within 3 %."""
     errors = 10.0 ** (DECADES * ((levels.astype(np.float64) - 1) / 254 - 1))
     return np.where(levels == 0, 0.0, errors)
+
+
+def _is_ours(file: Path) -> bool:
+    return file.name == UNFINISHED or _OURS.match(file.name) is not None
 
 
 def _middle(shot: Shot) -> Frame:
