@@ -17,6 +17,7 @@ from meancache_plan.errors import InputError
 from meancache_plan.evaluate import metrics
 from meancache_plan.journal import Journal
 from meancache_plan.recipe import digest
+from meancache_runtime.strict_json import shorten
 
 Progress = Callable[[int, int], None]
 """Called with (samples finished or made, samples in all), a sample being one peer's."""
@@ -199,7 +200,7 @@ class _Round:
             return self._failure(error)
 
     def _failure(self, error: Exception) -> Failed:
-        where = "" if isinstance(error, UnavailableError) else f" (on {self.prompt!r})"
+        where = "" if isinstance(error, UnavailableError) else f" (on {shorten(self.prompt)!r})"
         return Failed(reason=reason_of(error) + where)
 
     def _judged(self, full: Made, made: Made, exact: Tensor | None) -> Run:

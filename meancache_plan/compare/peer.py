@@ -9,6 +9,10 @@ from meancache_plan.adapters.diffusers import Pipeline
 from meancache_plan.errors import InputError
 
 
+LONGEST = 220
+"""Characters of a reason."""
+
+
 class UnavailableError(InputError):
     """A peer cannot run on this pipeline; the message says why."""
 
@@ -68,5 +72,5 @@ def reason_of(error: Exception) -> str:
     text = str(error).strip().splitlines()
     line = text[0].strip() if text else ""
     if isinstance(error, InputError) and line:
-        return line[:300]
-    return f"{type(error).__name__}: {line}"[:300].rstrip(": ")
+        return line[:LONGEST]
+    return f"{type(error).__name__}: {line}"[:LONGEST].rstrip(": ")

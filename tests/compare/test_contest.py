@@ -59,6 +59,20 @@ def test_a_peer_that_fails_is_a_row_that_says_why_and_the_others_go_on(
     assert [row.peer for row in found.measured()] == ["fewer steps, Euler"]
 
 
+def test_a_long_reason_on_a_long_prompt_is_cut(tiny_flux: FluxPipeline) -> None:
+    @contextmanager
+    def wordy(_pipeline: Any) -> Generator[NoReturn]:
+        raise RuntimeError("no " * 1000)
+        yield
+
+    peer = Peer("wordy", "x", STEPS, wordy)
+    given = Contest(tiny_pipeline(tiny_flux), STEPS, (peer,), ("fox " * 500,), SEEDS)
+    failure = compared(given).rows[1].failure
+    assert failure is not None
+    assert failure.startswith("RuntimeError: no no")
+    assert len(failure) < 300
+
+
 def test_a_peer_that_fails_later_is_a_failure_as_a_whole(tiny_flux: FluxPipeline) -> None:
     entered: list[int] = []
 
