@@ -12,8 +12,8 @@ from meancache_plan.adapters.diffusers import Pipeline
 from meancache_plan.compare.kept import Failed, Outcome, Run, Sample
 from meancache_plan.compare.loop import Compute, Made, compute, make
 from meancache_plan.compare.peer import Peer, UnavailableError, reason_of
-from meancache_plan.compare.result import FULL
-from meancache_plan.errors import InputError
+from meancache_plan.compare.result import FULL, PLAN
+from meancache_plan.errors import InputError, MeanCacheError
 from meancache_plan.evaluate import metrics
 from meancache_plan.journal import Journal
 from meancache_plan.recipe import digest
@@ -103,6 +103,7 @@ def run(contest: Contest) -> list[Sample]:
 
     Raises:
         InputError: The full run fails, or the folder belongs to another comparison.
+        MeanCacheError: The judged schedule does not fit the pipeline.
     """
     journal = contest.journal()
     judges = _judges(contest.lpips)
@@ -197,6 +198,8 @@ class _Round:
             made = make(self.contest.pipeline, peer, self.prompt, self.seed)
             return self._judged(full, made, exact)
         except Exception as error:  # whatever a peer raises is its row, not our end
+            if peer.name == PLAN and isinstance(error, MeanCacheError):
+                raise
             return self._failure(error)
 
     def _failure(self, error: Exception) -> Failed:

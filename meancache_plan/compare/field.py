@@ -40,7 +40,7 @@ class Sweep:
     mag_prompts: int = 4
     taylor: tuple[tuple[int, ...], tuple[int, ...]] = ((3, 6), (1,))
     taylor_lite: tuple[tuple[int, ...], tuple[int, ...]] = ((2, 3, 4, 5, 6, 8, 11), (1, 2))
-    sea: tuple[float, ...] = (0.25,)
+    sea: tuple[float, ...] = (0.1, 0.25, 0.5, 1.0)
     attention: tuple[int, ...] = (2, 4, 8)
     dual_block: tuple[tuple[float, ...], tuple[int, ...]] = (
         (0.05, 0.08, 0.12, 0.2, 0.4, 0.8),
@@ -60,6 +60,7 @@ QUICK = Sweep(
     mag_prompts=1,
     taylor=((3,), (1,)),
     taylor_lite=((4, 8), (1,)),
+    sea=(0.25,),
     attention=(4,),
     dual_block=((0.1, 0.4), (4,)),
     finer=0,

@@ -8,7 +8,6 @@ from typing import Any, NoReturn
 from meancache_plan.adapters.diffusers import Pipeline
 from meancache_plan.errors import InputError
 
-
 LONGEST = 220
 """Characters of a reason."""
 

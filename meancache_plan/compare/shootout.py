@@ -46,6 +46,7 @@ def compare(
         InputError: There is no prompt or seed, the full run fails, or the folder belongs to
             another comparison.
         BudgetError: A schedule has no plan for one of the budgets.
+        MeanCacheError: The judged schedule does not fit the pipeline.
     """
     if not prompts or not seeds or not fitted:
         raise InputError("nothing to compare on: give prompts, seeds and calibration prompts")

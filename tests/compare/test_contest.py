@@ -19,7 +19,8 @@ from meancache_plan.compare.peers import plans, solvers
 from meancache_plan.compare.result import Comparison, Figures, Row
 from meancache_plan.errors import InputError
 from meancache_plan.evaluate.judge import evaluate
-from tests.compare.given import PROMPT, SCHEDULE, SEED, STEPS, tiny_pipeline
+from meancache_runtime.errors import ModelMismatchError
+from tests.compare.given import PROMPT, SCHEDULE, SEED, STEPS, comparison, tiny_pipeline
 
 PROMPTS, SEEDS = ("red fox", "tree"), (3, 4)
 
@@ -163,6 +164,16 @@ def test_a_folder_of_another_comparison_is_refused(tiny_flux: FluxPipeline, tmp_
     other = contest(tiny_flux, *plans.fewer_steps("Euler", [3]), folder=tmp_path / "kept")
     with pytest.raises(InputError, match="another comparison: peers"):
         run(other)
+
+
+def test_a_schedule_that_does_not_fit_the_pipeline_is_no_row_but_an_error(
+    tiny_flux: FluxPipeline,
+) -> None:
+    other = SCHEDULE.model_copy(update={"model": comparison().model})
+    with pytest.raises(ModelMismatchError, match="another denoiser"):
+        run(contest(tiny_flux, *plans.plans("plan", other)))
+    found = compared(contest(tiny_flux, *plans.plans("rival", other, [3])))
+    assert str(found.rows[1].failure).startswith("ModelMismatchError")
 
 
 def test_peers_that_cannot_be_told_apart_are_refused(tiny_flux: FluxPipeline) -> None:
