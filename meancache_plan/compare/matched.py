@@ -5,7 +5,8 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from meancache_plan.compare.result import PLAN, QUALITIES, Comparison, Figures, PerSample, Row
+from meancache_plan.compare.result import PLAN, QUALITIES, Comparison, PerSample, Row
+from meancache_plan.errors import InputError
 from meancache_plan.evaluate import metrics
 
 Cost = Literal["refreshes", "relative_seconds", "whole_refreshes"]
@@ -50,6 +51,9 @@ def matches(comparison: Comparison, cost: Cost, quality: str = "psnr_latent") ->
         cost: What is to be equal: equivalent refreshes, the loop's seconds, or refreshes computed
             whole.
         quality: What the settings of a peer compete in; see ``QUALITIES``.
+
+    Raises:
+        InputError: This quality was not measured.
     """
     rows = comparison.measured()
     peers = dict.fromkeys(row.peer for row in rows if row.peer != PLAN)
@@ -83,8 +87,10 @@ def _match(
 
 
 def _mean(row: Row, name: str) -> float:
-    assert isinstance(row.figures, Figures)
-    return getattr(row.figures, name).mean
+    spread = getattr(row.figures, name, None)
+    if spread is None:
+        raise InputError(f"{name} was not measured: choose another figure")
+    return spread.mean
 
 
 def _samples(row: Row, name: str) -> np.ndarray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from meancache_plan.compare.matched import losses, matches
+from meancache_plan.errors import InputError
 from tests.compare.given import comparison, row
 
 PLAN = row("plan", "B = 4", 4.0, [40.0, 44.0], budget=4)
@@ -57,6 +58,11 @@ def test_less_flip_is_better() -> None:
     assert match.best is not None
     assert match.best.setting == "0.1"
     assert match.lost
+
+
+def test_what_was_not_measured_is_refused() -> None:
+    with pytest.raises(InputError, match="lpips was not measured"):
+        matches(comparison(PLAN, row("cache", "x", 3.0, [1.0, 1.0])), "refreshes", "lpips")
 
 
 def test_every_plan_meets_every_peer_and_failures_none() -> None:
