@@ -9,6 +9,7 @@ from meancache_plan.cli.calibrate import calibrate, merge
 from meancache_plan.cli.compare import compare
 from meancache_plan.cli.evaluate import evaluate
 from meancache_plan.cli.generate import generate
+from meancache_plan.cli.pack import pack
 from meancache_plan.cli.recipes import recipes
 from meancache_plan.cli.report import report
 from meancache_plan.cli.show import show
@@ -35,6 +36,7 @@ COMMANDS = (
     generate,
     show,
     report,
+    pack,
     recipes,
 )
 

@@ -53,3 +53,27 @@ def load_pipeline(
 
         quieten()
         return load(model, recipe, device=device, offload=offload)
+
+
+class Loader:
+    """Loads the pipeline for the first schedule that asks, and has it ready for others.
+
+    The arguments are those of :func:`load_pipeline`.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        recipe_name: str | None,
+        options: Mapping[str, object],
+        device: str | None,
+        offload: str,
+    ) -> None:
+        self._named = model, recipe_name, options, device, offload
+        self._loaded: Pipeline | None = None
+
+    def __call__(self, schedule: "Schedule") -> "Pipeline":
+        """The pipeline, with the settings of this schedule if it is the first."""
+        if self._loaded is None:
+            self._loaded = load_pipeline(*self._named, schedule)
+        return self._loaded

@@ -4,12 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from meancache_plan.cli.loading import load_pipeline
+from meancache_plan.cli.loading import Loader
 from meancache_plan.console import watching
 from meancache_plan.errors import InputError
 
 if TYPE_CHECKING:
-    from meancache_plan.adapters.diffusers import Pipeline
     from meancache_plan.artifact import Schedule
     from meancache_plan.profile import Profile
     from meancache_plan.requests import Improve
@@ -47,29 +46,26 @@ class Refinement:
                 "--refine runs the model on its own grid: leave out --shift and --sigmas"
             )
 
-    def improver(self, profile: "Profile", output: Path) -> "Improve | None":
+    def improver(
+        self, profile: "Profile", output: Path, load: Loader | None = None
+    ) -> "Improve | None":
         """schedule → the schedule refined, by a pipeline that is loaded once; None: do not.
 
         Args:
             profile: What the schedule is solved from.
             output: The schedule's file; work is kept beside it.
+            load: Loads the pipeline, if others use it as well.
         """
         if self.model is None:
             return None
         from meancache_plan.refine.pipeline import refine_with
 
-        pipelines: list[Pipeline] = []
+        options = {"prompts": self.prompts}
+        loader = load or Loader(self.model, self.recipe, options, self.device, self.offload)
 
         def improve(schedule: "Schedule") -> "Schedule":
-            if not pipelines:
-                pipelines.append(self._load(schedule))
-            given = pipelines[0], profile, schedule, output
+            given = loader(schedule), profile, schedule, output
             with watching() as watch:
                 return refine_with(*given, limit=self.limit, batch=self.batch, watch=watch)
 
         return improve
-
-    def _load(self, schedule: "Schedule") -> "Pipeline":
-        assert self.model is not None
-        options = {"prompts": self.prompts}
-        return load_pipeline(self.model, self.recipe, options, self.device, self.offload, schedule)

@@ -66,7 +66,7 @@ def _python(schedule: Schedule, plan: Plan, name: str) -> str:
     pipeline = _class_name(None if model is None else model.pipeline)
     dtype = "float32" if made is None else made.dtype
     half = dtype in ("bfloat16", "float16")
-    arguments = ",\n".join(f"        {line}" for line in _call(schedule))
+    arguments = ",\n".join(f"        {line}" for line in call_lines(schedule))
     return "\n".join(
         [
             *(["import torch"] if half else []),
@@ -91,7 +91,7 @@ def _source(schedule: Schedule, dtype: str | None) -> str:
     return ", ".join(parts)
 
 
-def _call(schedule: Schedule) -> list[str]:
+def call_lines(schedule: Schedule) -> list[str]:
     """The arguments of the pipeline's call: what the schedule fixes, and the recipe's own."""
     recipe: Recipe = find_recipe(model_name(schedule), None)
     named: dict[str, Any] = {"num_inference_steps": schedule.grid.steps}

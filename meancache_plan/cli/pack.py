@@ -1,0 +1,135 @@
+"""``pack``: what one drops beside a model's weights."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from meancache_plan.cli.loading import Loader
+from meancache_plan.cli.options import PROFILE, Device, Offload, RecipeName
+from meancache_plan.cli.refinement import Refinement
+from meancache_plan.console import resumable, say, watching
+from meancache_plan.errors import InputError
+from meancache_runtime.snapshot import FILE_NAME as SCHEDULE
+
+if TYPE_CHECKING:
+    from meancache_plan.pack import Kit, Place
+    from meancache_plan.profile import Profile
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is to be packed, and with which model it is refined and measured, if with any.
+
+    Raises:
+        InputError: There is no model, so that another option has no effect.
+    """
+
+    schedule: Path | None
+    budget: str | None
+    model: str | None
+    recipe: str | None
+    limit: int | None
+    batch: int
+    device: str | None
+    offload: str
+    refine: bool
+
+    def __post_init__(self) -> None:
+        """Refuse options without effect."""
+        named = self.recipe, self.limit, self.device
+        others = self.batch, self.offload, self.refine
+        if self.model is None and (named != (None,) * 3 or others != (1, "none", True)):
+            raise InputError(
+                "--recipe, --limit, --batch, --device, --offload and --no-refine need --model"
+            )
+
+    def fill(self, place: "Place", profile: Path | None) -> "Kit":
+        """Solve or read the schedule; with a model, refine what is solved, and measure it."""
+        from meancache_plan.artifact import load_schedule
+        from meancache_plan.pack import chosen, judged
+        from meancache_plan.profile import load_profile
+
+        load = None
+        if self.model is not None:
+            load = Loader(self.model, self.recipe, {}, self.device, self.offload)
+        if self.schedule is None:
+            kit = self._solve(place, load_profile(profile or Path(PROFILE)), load)
+        else:
+            schedule = load_schedule(self.schedule)
+            place.check(schedule.model)
+            kit = chosen(schedule, self.budget, None if profile is None else load_profile(profile))
+        if load is None:
+            return kit
+        with watching() as watch:
+            progress = watch("evaluating")
+            pipeline = load(kit.schedule)
+            return judged(kit, pipeline, place.work(), limit=self.limit, progress=progress)
+
+    def _solve(self, place: "Place", profile: "Profile", load: Loader | None) -> "Kit":
+        from meancache_plan.pack import compiled, wish
+
+        place.check(profile.settings.model)
+        improve = None
+        if load is not None and self.refine:
+            order = self.model, self.recipe, None, self.limit, self.batch, self.device, self.offload
+            improve = Refinement(*order).improver(profile, place.work() / SCHEDULE, load)
+        request = wish(profile, self.budget, self.recipe, measured=load is not None)
+        return compiled(profile, request, improve)
+
+    def again(self, kit: "Kit", folder: str) -> list[str]:
+        """Command lines that make the same kit from the model."""
+        from meancache_plan.pack import commands
+        from meancache_plan.report.html.usage import model_name
+
+        options = [] if self.model is None else ["--model", model_name(kit.schedule)]
+        options += [] if self.budget is None else ["--budget", self.budget]
+        options += [] if self.limit is None else ["--limit", str(self.limit)]
+        options += [] if self.refine else ["--no-refine"]
+        solved = self.schedule is None
+        return commands(kit.schedule, folder, self.recipe, options, solved=solved)
+
+
+def pack(
+    profile: Annotated[
+        Path | None, typer.Argument(help=f"What calibrate wrote; {PROFILE}.", show_default=False)
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="The calibrated model: refine and measure with it.")
+    ] = None,
+    schedule: Annotated[
+        Path | None, typer.Option(help="Pack this schedule instead of solving one.")
+    ] = None,
+    budget: Annotated[
+        str | None, typer.Option(help="Budgets; the recipe's with --model, else all useful ones.")
+    ] = None,
+    recipe: RecipeName = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Use so many prompts of each list; all.")
+    ] = None,
+    batch: Annotated[int, typer.Option(min=1, help="Samples a pipeline call, to refine.")] = 1,
+    device: Device = None,
+    offload: Offload = "none",
+    refine: Annotated[bool, typer.Option(help="Refine by replay; needs --model.")] = True,
+    licence: Annotated[
+        str | None, typer.Option(help="The schedule's licence; the model's own.")
+    ] = None,
+    output: Annotated[Path, typer.Option("-o", "--output", help="The folder.")] = Path("release"),
+) -> None:
+    """Write a schedule, a page of Markdown and a report into a folder, beside a model's weights.
+
+    With `--model` the plans are refined and measured on held-out prompts; interrupted at any
+    moment, the same command goes on where it stopped. Files are written at the end, whole.
+
+    Example: `meancache-plan pack flux.profile.safetensors --model flux --budget 10,16 -o flux`
+    """
+    from meancache_plan.pack import LICENCE, Place
+
+    order = Order(schedule, budget, model, recipe, limit, batch, device, offload, refine)
+    place = Place(output)
+    with resumable():
+        kit = order.fill(place, profile)
+    lines = order.again(kit, place.folder.name)
+    for file in place.write(kit, licence or LICENCE, lines):
+        say(f"wrote {file}")

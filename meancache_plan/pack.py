@@ -1,0 +1,238 @@
+"""A release kit: what one drops beside a model's weights, so that its users have schedules."""
+
+import os
+import shlex
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from meancache_plan import artifact, compiler
+from meancache_plan.adapters.diffusers import Pipeline
+from meancache_plan.artifact import ModelIdentity, Schedule, save_schedule
+from meancache_plan.errors import InputError
+from meancache_plan.evaluate import judge
+from meancache_plan.evaluate.result import Evaluation
+from meancache_plan.evaluate.samples import SampleFolder, Samples
+from meancache_plan.files import write_atomically
+from meancache_plan.profile import Profile
+from meancache_plan.pruning import only
+from meancache_plan.recipe import find_recipe, parse_numbers, read_prompts
+from meancache_plan.refine.journal import folder_of
+from meancache_plan.reliability import with_reliability
+from meancache_plan.report.card import model_card
+from meancache_plan.report.html import write_report
+from meancache_plan.report.html.usage import model_name
+from meancache_plan.requests import Improve, Request, fulfil
+from meancache_runtime.errors import ScheduleError
+from meancache_runtime.snapshot import FILE_NAME
+from meancache_runtime.strict_json import shorten
+
+CARD, REPORT = "MEANCACHE.md", "meancache_report.html"
+"""Files of a kit, beside ``meancache_schedule.json``."""
+
+LICENCE = "the model's own licence"
+
+SAMPLES = "samples"
+"""Folder of sample pictures among the unfinished work."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kit:
+    """What is written: a schedule, what is known of it, and how it was made.
+
+    Attributes:
+        schedule: With the figures of ``evaluation`` noted in it, if there is one.
+        profile: What it was solved from.
+        evaluation: On held-out prompts.
+        samples: The evaluation's pictures.
+    """
+
+    schedule: Schedule
+    profile: Profile | None = None
+    evaluation: Evaluation | None = None
+    samples: Samples | None = None
+
+
+class Place:
+    """The folder of a kit, and ``FOLDER.pack/`` beside it for work that is not finished.
+
+    Raises:
+        InputError: The place cannot be written, or the folder for work holds files of others.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = Path(os.path.abspath(folder))
+        parent = self.folder.parent
+        self._work = parent / (self.folder.name + ".pack")
+        if not self.folder.name or (self.folder.exists() and not self.folder.is_dir()):
+            raise InputError(f"{folder}: is no folder: give the name of one, new or the model's")
+        if not parent.is_dir():
+            raise InputError(f"{folder}: the directory {parent} does not exist: make it first")
+        if not os.access(self.folder if self.folder.is_dir() else parent, os.W_OK):
+            raise InputError(f"{folder}: cannot be written")
+        ours = {SAMPLES, folder_of(self._work / FILE_NAME).name}
+        strangers = [file.name for file in self._work.glob("*") if file.name not in ours]
+        if strangers:
+            raise InputError(f"{self._work}: holds {strangers[0]}, which is not ours: move it away")
+
+    def check(self, model: ModelIdentity | None) -> None:
+        """Refuse a folder whose schedule is for another model id. Raises InputError."""
+        file = self.folder / FILE_NAME
+        if not file.exists():
+            return
+        try:
+            found = artifact.load_schedule(file).model
+        except ScheduleError as error:
+            raise InputError(f"{error}; move it away, or give another folder") from error
+        there, here = (None if each is None else each.id for each in (found, model))
+        if there != here:
+            raise InputError(
+                f"{file}: is a schedule for {shorten(there or 'any model')}, not for "
+                f"{shorten(here or 'any model')}: give another folder, or move it away"
+            )
+
+    def work(self) -> Path:
+        """The folder for unfinished work, made if it is missing."""
+        try:
+            self._work.mkdir(exist_ok=True)
+        except OSError as error:
+            raise InputError(f"{self._work}: cannot be made ({error.strerror})") from error
+        return self._work
+
+    def write(self, kit: Kit, licence: str, commands: Sequence[str]) -> tuple[Path, ...]:
+        """Write the files, the schedule last, drop the work that led there, and return the paths.
+
+        Raises:
+            InputError: A file cannot be written.
+        """
+        try:
+            self.folder.mkdir(exist_ok=True)
+        except OSError as error:
+            raise InputError(f"{self.folder}: cannot be made ({error.strerror})") from error
+        files = tuple(self.folder / name for name in (REPORT, CARD, FILE_NAME))
+        write_report(
+            kit.schedule,
+            files[0],
+            profile=kit.profile,
+            evaluation=kit.evaluation,
+            samples=kit.samples,
+            name=FILE_NAME,
+        )
+        card = model_card(
+            kit.schedule,
+            evaluation=kit.evaluation,
+            profile=kit.profile,
+            licence=licence,
+            commands=commands,
+        )
+        write_atomically(files[1], card.encode())
+        save_schedule(kit.schedule, files[2])
+        if kit.evaluation is not None:  # else the work is of another kit, which is not finished
+            shutil.rmtree(self._work, ignore_errors=True)
+        return files
+
+
+def wish(profile: Profile, budget: str | None, recipe: str | None, *, measured: bool) -> Request:
+    """Which budgets a kit has: those asked for; the recipe's, if all are measured; or all.
+
+    Args:
+        profile: What they are solved from.
+        budget: What was asked for.
+        recipe: A recipe's name or file; the model's own by default.
+        measured: Whether each budget costs a measurement.
+
+    Raises:
+        InputError: The recipe is not valid.
+    """
+    if budget is not None:
+        return Request(budget=budget)
+    found = find_recipe(profile.settings.model.id if profile.settings.model else "", recipe)
+    if measured and found.budgets is not None and found.steps == profile.steps:
+        return Request(budget=found.budgets)
+    return Request(all=True)
+
+
+def compiled(profile: Profile, request: Request, improve: Improve | None = None) -> Kit:
+    """Solve the budgets of a kit, refined if ``improve`` is given.
+
+    Raises:
+        InputError: A budget is out of range.
+        BeatenError: No plan beats fewer steps when it is replayed.
+    """
+    answer = fulfil(request, profile, partial(compiler.solve, profile), improve=improve)
+    return Kit(with_reliability(profile, answer.schedule), profile)
+
+
+def chosen(schedule: Schedule, budget: str | None, profile: Profile | None) -> Kit:
+    """The kit of a schedule that exists: of all its budgets, or of some.
+
+    Raises:
+        BudgetError: It has no plan for a budget.
+    """
+    if budget is None:
+        return Kit(schedule, profile)
+    wanted = parse_numbers(budget, "--budget")
+    for each in wanted:
+        schedule.replayable().plan(each)
+    return Kit(only(schedule, set(wanted)), profile)
+
+
+def judged(
+    kit: Kit,
+    pipeline: Pipeline,
+    work: Path,
+    *,
+    limit: int | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Kit:
+    """Measure a kit's plans on the recipe's held-out prompts, and note it in the schedule.
+
+    Args:
+        kit: What was solved.
+        pipeline: The model, with its recipe.
+        work: A folder for finished samples and pictures: the same call goes on from there.
+        limit: Use the first so many prompts; all by default.
+        progress: Told after every sample.
+
+    Raises:
+        InputError: ``work`` belongs to another evaluation, or a sample is not finite.
+        MeanCacheError: The pipeline does not fit the schedule.
+    """
+    folder = SampleFolder(work / SAMPLES)
+    evaluation = judge.evaluate(
+        pipeline,
+        kit.schedule,
+        read_prompts(pipeline.recipe.heldout_prompts)[:limit],
+        parse_numbers(pipeline.recipe.heldout_seeds, "heldout_seeds"),
+        witness=folder,
+        work=folder.work,
+        progress=progress,
+    )
+    noted = judge.with_measured(kit.schedule, evaluation)
+    return Kit(noted, kit.profile, evaluation, folder.finish(evaluation))
+
+
+def commands(
+    schedule: Schedule, folder: str, recipe: str | None, options: Sequence[str], *, solved: bool
+) -> list[str]:
+    """Command lines that make a kit again from the model.
+
+    Args:
+        schedule: What is in it.
+        folder: Name of its folder.
+        recipe: Name or file of the recipe that was given.
+        options: Other options of ``pack`` that decide what is in it.
+        solved: Whether the schedule was solved for the kit; else it was given to it.
+    """
+    model, profile = model_name(schedule), "model.profile.safetensors"
+    named = [] if recipe is None else ["--recipe", Path(recipe).name]
+    lines = [["calibrate", model, *named, "-o", profile]]
+    source = [profile]
+    if not solved:
+        budgets = ",".join(map(str, schedule.budgets))
+        lines.append(["solve", profile, "--budget", budgets, "-o", "schedule.json"])
+        source = ["--schedule", "schedule.json"]
+    lines.append(["pack", *source, *named, *options, "-o", folder])
+    return [shlex.join(["meancache-plan", *line]) for line in lines]
