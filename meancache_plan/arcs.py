@@ -17,7 +17,7 @@ from meancache_plan.objective import WEIGHTINGS, Measurements, Objective, is_exa
 from meancache_plan.path import LineGraph
 
 SHRINKAGE = 0.1
-"""Ridge towards grid Adams–Bashforth with which arcs are scored for ``calibrated``, relative to a
+"""Ridge towards plain Adams–Bashforth with which arcs are scored for ``calibrated``, relative to a
 term's own size; a plan's gains are fitted again, with a shrinkage of their own."""
 
 
@@ -27,7 +27,7 @@ class Moments:
 
     With a = Σ Δσ_k·(w_k − v_t) over the steps k of t→s (what ``hold`` misses of z_s), x = h·v_t,
     and y = m·(v_t − v_r)/(σ_t − σ_r) (what ``adams`` adds to ``hold``); m = Σ Δσ_k·(σ_k − σ_t), or
-    where steps are not Euler's ∫(σ − σ_t)dσ = h²/2, but for one step.
+    where steps are not Euler's ∫(σ − σ_t)dσ = h²/2.
 
     Attributes:
         aa: ⟨a, a⟩, float64 [S, s].
@@ -62,7 +62,7 @@ class Moments:
         new = np.einsum("skl,kl->sk", ahead, np.tril(pairs) + np.tril(pairs, -1))
         mean = (delta * (sigmas[steps] - sigmas[t])).cumsum()
         if not is_exact(measured):
-            mean[1:] = h[1:] ** 2 / 2
+            mean = h**2 / 2
         slope = mean / (sigmas[t] - sigmas[:t, None])
         return cls(
             aa=new.cumsum(axis=1),
@@ -96,7 +96,7 @@ def _calibrated(found: Moments) -> NDArray[np.float64]:
     pull = ay + SHRINKAGE * yy
     tiny = np.finfo(float).tiny
     determinant = np.maximum(wide * high - xy**2, tiny)
-    alone = ax / np.maximum(wide, tiny)  # one step: there y = 0
+    alone = ax / np.maximum(wide, tiny)  # where y = 0, as in one of Euler's steps
     excess = np.where(high > 0, (high * ax - xy * pull) / determinant, alone)  # α − 1
     beta = (wide * pull - xy * ax) / determinant
     return (

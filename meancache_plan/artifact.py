@@ -52,7 +52,10 @@ class Grid(_Strict):
     """Noise levels σ₀ … σ_T; None fits any grid of ``steps`` steps.
 
     ``replaces`` is the class of the sampler whose steps the plans take in its place; None where
-    the sampler takes plain Euler steps itself.
+    the sampler takes plain Euler steps itself. ``reference_steps`` is how many steps the run had
+    that the plans aim at, more than ``steps``; None for the grid's own. ``switches`` are the steps
+    at which the pipeline calls other denoisers than at the step before: every plan has a knot at
+    each.
     """
 
     steps: Annotated[int, Field(ge=1, le=runtime.MAX_STEPS)]
@@ -65,6 +68,31 @@ class Grid(_Strict):
     )
     tolerance: Annotated[float, Field(ge=0, le=1)]
     replaces: Text | None = None
+    reference_steps: Annotated[int, Field(ge=2, le=runtime.MAX_STEPS)] | None = None
+    switches: Annotated[
+        tuple[Annotated[int, Field(ge=1, lt=runtime.MAX_STEPS)], ...],
+        Field(fail_fast=True, max_length=runtime.MAX_STEPS),
+    ] = ()
+
+    @property
+    def flow(self) -> bool:
+        """Whether plans aim at the flow itself, not at the sums of Euler steps on the grid."""
+        return self.replaces is not None or self.reference_steps is not None
+
+    @model_validator(mode="after")
+    def _check_aim(self) -> Self:
+        if self.reference_steps is not None and self.reference_steps <= self.steps:
+            raise ValueError(
+                f"reference_steps: {self.reference_steps} is out of range: "
+                f"{self.steps + 1} to {runtime.MAX_STEPS}"
+            )
+        if any(a >= b for a, b in pairwise(self.switches)):
+            raise ValueError("switches: must be strictly ascending")
+        if self.switches and self.switches[-1] >= self.steps:
+            raise ValueError(
+                f"switches: {self.switches[-1]} is out of range: 1 to {self.steps - 1}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -111,7 +139,7 @@ class ReleasedInterval(_Strict):
 
 
 class AdamsInterval(_Strict):
-    """Grid Adams–Bashforth over the last ``order`` knots, each term scaled by its gain."""
+    """Adams–Bashforth over the last ``order`` knots, each term scaled by its gain."""
 
     predictor: Literal["adams"] = "adams"
     order: Annotated[int, Field(ge=1, le=runtime.MAX_ORDER)]
@@ -303,6 +331,12 @@ class Schedule(_Strict):
                 raise ValueError(
                     f"plans[{i}].knots: {plan.knots[-1]} is out of range: "
                     f"0 to {self.grid.steps - 1}"
+                )
+            missing = sorted(set(self.grid.switches) - set(plan.knots))
+            if missing:
+                raise ValueError(
+                    f"plans[{i}].knots: no knot at step {missing[0]}, where the pipeline "
+                    "switches denoisers"
                 )
         return self
 

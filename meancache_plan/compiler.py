@@ -106,6 +106,8 @@ def assemble(
             sigmas=profile.sigmas,
             tolerance=TOLERANCE,
             replaces=profile.settings.replaces,
+            reference_steps=profile.settings.reference_steps,
+            switches=profile.settings.switches,
         ),
         generation=profile.settings.generation,
         plans=tuple(outcome.plan for outcome in outcomes.values()),

@@ -91,6 +91,11 @@ def taken_columns(steps: int, columns: int) -> range:
     return range(columns - steps, columns)
 
 
+def is_displaced(taken: range) -> bool:
+    """Whether steps moved with other than the velocities: with these columns, not the first T."""
+    return taken.start > 0
+
+
 def dense(forms: Sequence[Mapping[int, float]], columns: int) -> NDArray[np.float64]:
     """Return linear forms as the rows of a matrix, float64 [n, columns]."""
     rows = np.zeros((len(forms), columns))

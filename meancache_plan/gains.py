@@ -1,9 +1,8 @@
 """Gains of the Adams terms, fitted by regularised least squares from the Gram matrices.
 
-``û = Σ g_j·m_j·[n₀ … n_j]``: each term of grid Adams–Bashforth (all g = 1) scaled, one set of
-gains an interval for all samples, shrunk towards 1, or to Adams–Bashforth of the flow where steps
-are not Euler's (see :mod:`meancache_plan.integral`). How much is decided by cross-validation over
-prompts: samples of one prompt are too alike to judge each other.
+``û = Σ g_j·m_j·[n₀ … n_j]``: each term of Adams–Bashforth (all g = 1) scaled, one set of gains an
+interval for all samples, shrunk towards 1. How much is decided by cross-validation over prompts:
+samples of one prompt are too alike to judge each other.
 """
 
 from collections.abc import Sequence
@@ -13,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meancache_plan.deviation import dense
-from meancache_plan.integral import plain_gains
-from meancache_plan.objective import WEIGHTINGS, Measurements
+from meancache_plan.objective import WEIGHTINGS, Measurements, is_exact
 from meancache_runtime.binding import LinearForm, adams
 
 SHRINKAGES = (1e-3, 1e-2, 1e-1, 1.0, 1e6)
@@ -82,7 +80,7 @@ def calibrate_gains(
         orders: For each interval its number of terms p, at most the knots up to it; where steps
             are Euler's, intervals of one step are exact with gains 1 and get these.
         weighting: Name in :data:`meancache_plan.objective.WEIGHTINGS`, for the two figures.
-        free: For each interval whether its gains may differ from the plain ones; by default all.
+        free: For each interval whether its gains may differ from 1; by default all.
     """
     system = _equations(measured, knots, orders)
     factors = _factors(measured, knots, weighting) ** 2
@@ -92,7 +90,7 @@ def calibrate_gains(
     others = every if len(folds) == 1 else ~folds
 
     def figure(excess: NDArray[np.float64]) -> float:
-        """Weighted deviation with each sample's gains over the plain ones less 1, [n, S, p]."""
+        """Weighted deviation with each sample's gains less 1, [n, S, p]."""
         total = factors @ system.errors(excess)
         return float(np.sqrt(np.maximum(total, 0.0).mean() / measured.numel))
 
@@ -101,10 +99,8 @@ def calibrate_gains(
 
     shrinkage = min(SHRINKAGES, key=judged_by_others)
     excess = fitted * system.solve(every, shrinkage)
-    ends = (*knots[1:], len(measured.sigmas) - 1)
     gains = tuple(
-        tuple(((1 + row[:order]) * plain_gains(measured, knots[: n + 1], end, order)).tolist())
-        for n, (row, order, end) in enumerate(zip(excess[:, 0], orders, ends, strict=True))
+        tuple((1 + row[:order]).tolist()) for row, order in zip(excess[:, 0], orders, strict=True)
     )
     alone = figure(np.repeat(excess, folds.shape[1], axis=1))
     return Calibrated(gains, shrinkage, alone, judged_by_others(shrinkage))
@@ -122,10 +118,13 @@ def prompt_folds(prompt_index: NDArray[np.int64], folds: int = FOLDS) -> list[ND
     return [fold == part for part in range(count)]
 
 
-def terms(sigmas: Sequence[float], knots: Sequence[int], end: int, order: int) -> list[LinearForm]:
+def terms(
+    sigmas: Sequence[float], knots: Sequence[int], end: int, order: int, flow: bool
+) -> list[LinearForm]:
     """The Adams terms of ``knots[-1]→end``, each as a linear form: û = Σ g_j·terms[j]."""
     return [
-        adams(sigmas, knots, end, tuple(float(i == j) for i in range(j + 1))) for j in range(order)
+        adams(sigmas, knots, end, tuple(float(i == j) for i in range(j + 1)), flow)
+        for j in range(order)
     ]
 
 
@@ -150,11 +149,11 @@ def _equations(measured: Measurements, knots: Sequence[int], orders: Sequence[in
 def _rows(
     measured: Measurements, knots: Sequence[int], end: int, order: int
 ) -> tuple[NDArray[np.float64], slice]:
-    """What plain gains miss of z_end, then their terms, [1 + p, …] over the columns they are of."""
+    """What all gains 1 miss of z_end, then their terms, [1 + p, …] over the columns they are of."""
     sigmas, start, first = measured.sigmas, knots[-1], knots[-order]
     moved = slice(measured.taken[start], measured.taken[end - 1] + 1)
-    parts = (sigmas[end] - sigmas[start]) * dense(terms(sigmas, knots, end, order), moved.stop)
-    parts *= np.array(plain_gains(measured, knots, end, order))[:, None]
+    forms = terms(sigmas, knots, end, order, not is_exact(measured))
+    parts = (sigmas[end] - sigmas[start]) * dense(forms, moved.stop)
     missed = -parts.sum(axis=0)
     missed[moved] += np.diff(sigmas)[start:end]
     return np.vstack([missed, parts])[:, first:], slice(first, moved.stop)

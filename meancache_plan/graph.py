@@ -30,7 +30,7 @@ def deviation_graph(measured: Measurements, objective: Objective) -> "nx.MultiDi
     """
     steps = len(measured.sigmas) - 1
     reach = edges(steps, min(objective.max_edge, steps), measured.switches)
-    chosen = candidates(reach, objective.predictors, measured.index.max_window)
+    chosen = candidates(reach, objective.predictors, measured.index.max_window, is_exact(measured))
     costs = edge_costs(measured, objective, chosen)
     weights = objective.power(costs)
     graph: nx.MultiDiGraph[int] = nx.MultiDiGraph()

@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from meancache_plan.deviation import EdgeIndex
+from meancache_plan.deviation import EdgeIndex, is_displaced
 from meancache_plan.errors import InputError
 
 LIGHTEST, HEAVIEST = 1e-300, 1e290
@@ -74,8 +74,11 @@ class Measurements(Protocol):
 
 
 def is_exact(measured: Measurements) -> bool:
-    """Whether an interval of one step needs no prediction: steps are Euler's, with v itself."""
-    return measured.taken.start == 0
+    """Whether an interval of one step needs no prediction: steps are Euler's, with v itself.
+
+    Else plans aim at the flow: see ``flow`` of :func:`meancache_runtime.binding.adams`.
+    """
+    return not is_displaced(measured.taken)
 
 
 Weighting = Callable[[Measurements], NDArray[np.float64]]

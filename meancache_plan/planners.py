@@ -16,7 +16,6 @@ from meancache_plan.artifact import (
 from meancache_plan.errors import InputError
 from meancache_plan.gains import calibrate_gains
 from meancache_plan.graph import deviation_graph
-from meancache_plan.integral import plain_gains
 from meancache_plan.objective import Measurements, Objective, is_exact
 from meancache_plan.path import KnotPath, shortest_paths
 from meancache_plan.predictors import PREDICTORS
@@ -94,13 +93,9 @@ def _intervals(
     measured: Measurements, objective: Objective, knots: Sequence[int], names: Sequence[str]
 ) -> tuple[tuple[Interval, ...], Calibration | None]:
     """The intervals by these predictors' names, with gains fitted where they are calibrated."""
-    ends = (*knots[1:], len(measured.sigmas) - 1)
-    plain = [
-        _plain(measured, knots[: n + 1], end, name)
-        for n, (name, end) in enumerate(zip(names, ends, strict=True))
-    ]
+    plain = tuple(_plain(name, first=n == 0) for n, name in enumerate(names))
     if "calibrated" not in names:
-        return tuple(plain), None
+        return plain, None
     terms = {"hold": 1, "adams": 2, "calibrated": objective.order}
     orders = [min(terms[name], n + 1) for n, name in enumerate(names)]
     free = [name == "calibrated" for name in names]
@@ -115,12 +110,11 @@ def _intervals(
     )
 
 
-def _plain(measured: Measurements, knots: Sequence[int], end: int, name: str) -> Interval:
+def _plain(name: str, first: bool) -> Interval:
     """An interval whose gains are not fitted."""
-    one_step = end == knots[-1] + 1 and not is_exact(measured)  # there both are the same
-    if name == "hold" or one_step or len(knots) == 1:
+    if name == "hold" or first:
         return HoldInterval()
-    return AdamsInterval(order=2, gains=plain_gains(measured, knots, end, 2))
+    return AdamsInterval(order=2, gains=(1.0, 1.0))
 
 
 def as_interval(predictor: ReplayPredictor) -> Interval:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from meancache_plan.deviation import dense, own_velocities, single_columns
+from meancache_plan.deviation import dense, is_displaced, own_velocities, single_columns
 from meancache_plan.errors import InputError
 from meancache_runtime.binding import LinearForm, adams, average, jvp
 from meancache_runtime.schedule import Adams, Hold, Jvp, Released
@@ -33,12 +33,13 @@ class Predictor:
 
     Attributes:
         windowed: Whether it looks K ≥ 1 steps back.
-        form: (sigmas, t, s, K) → û as a linear form of the trajectory's own velocities.
+        form: (sigmas, t, s, K, flow) → û as a linear form of the trajectory's own velocities;
+            flow: see :func:`meancache_runtime.binding.adams`.
         replay: K → the predictor as a schedule names it.
     """
 
     windowed: bool
-    form: Callable[[Sequence[float], int, int, int], LinearForm]
+    form: Callable[[Sequence[float], int, int, int, bool], LinearForm]
     replay: Callable[[int], ReplayPredictor]
 
     def windows(self, start: int, max_window: int) -> range:
@@ -46,17 +47,17 @@ class Predictor:
         return range(1, min(start, max_window) + 1) if self.windowed else range(1)
 
 
-def _hold(sigmas: Sequence[float], start: int, end: int, window: int) -> LinearForm:
+def _hold(sigmas: Sequence[float], start: int, end: int, window: int, flow: bool) -> LinearForm:
     return {start: 1.0}
 
 
-def _jvp(sigmas: Sequence[float], start: int, end: int, window: int) -> LinearForm:
+def _jvp(sigmas: Sequence[float], start: int, end: int, window: int, flow: bool) -> LinearForm:
     own = own_velocities(len(sigmas) - 1)
     return jvp(sigmas, start, end, window, own, own)
 
 
-def _adams2(sigmas: Sequence[float], start: int, end: int, window: int) -> LinearForm:
-    return adams(sigmas, (start - window, start), end, (1.0, 1.0))
+def _adams2(sigmas: Sequence[float], start: int, end: int, window: int, flow: bool) -> LinearForm:
+    return adams(sigmas, (start - window, start), end, (1.0, 1.0), flow)
 
 
 PREDICTORS: dict[str, Predictor] = {
@@ -85,17 +86,28 @@ def check_predictors(names: Sequence[str], known: Sequence[str]) -> tuple[str, .
 
 
 def candidates(
-    edges: Iterable[tuple[int, int]], predictors: Sequence[str], max_window: int
+    edges: Iterable[tuple[int, int]],
+    predictors: Sequence[str],
+    max_window: int,
+    exact: bool = True,
 ) -> list[Candidate]:
     """Return every edge with every predictor and K on offer, in the order given; K ascends.
 
-    An edge of one step needs no prediction, and at step 0 there is no past: both have only
-    ``hold``, whether named or not.
+    At step 0 there is no past, and an edge of one step needs no prediction: both have only
+    ``hold``, whether named or not. Where one step is not ``exact``, that has ``adams`` as well,
+    if it is named.
     """
+    one_step = ("hold", *(name for name in predictors if name == "adams" and not exact))
+
+    def names(start: int, end: int) -> Sequence[str]:
+        if start == 0:
+            return ("hold",)
+        return one_step if end == start + 1 else predictors
+
     return [
         Candidate(start, end, name, window)
         for start, end in edges
-        for name in (("hold",) if start == 0 or end == start + 1 else predictors)
+        for name in names(start, end)
         for window in PREDICTORS[name].windows(start, max_window)
     ]
 
@@ -112,14 +124,12 @@ def residuals(
         chosen: The candidates.
         taken: The columns of what the steps moved with; the velocities' own by default.
     """
-    moved = single_columns(taken or range(len(sigmas) - 1))
-    columns = taken.stop if taken else len(moved)
+    columns = taken or range(len(sigmas) - 1)
+    moved, flow = single_columns(columns), is_displaced(columns)
     means = {
         (start, end): average(sigmas, start, end, moved)
         for start, end in dict.fromkeys((c.start, c.end) for c in chosen)
     }
-    rows = dense([means[c.start, c.end] for c in chosen], columns)
-    rows -= dense(
-        [PREDICTORS[c.predictor].form(sigmas, c.start, c.end, c.window) for c in chosen], columns
-    )
-    return rows
+    forms = [PREDICTORS[c.predictor].form(sigmas, *c[:2], c.window, flow) for c in chosen]
+    rows = dense([means[c.start, c.end] for c in chosen], columns.stop)
+    return rows - dense(forms, columns.stop)

@@ -21,7 +21,7 @@ from meancache_plan.artifact import (
     Quality,
     ReleasedInterval,
 )
-from meancache_plan.deviation import dense, rms, single_columns
+from meancache_plan.deviation import dense, is_displaced, rms, single_columns
 from meancache_plan.latents import CEILING
 from meancache_plan.profile import Profile
 from meancache_runtime.binding import bind
@@ -74,7 +74,8 @@ def misses(plan: Plan, sigmas: Sequence[float], taken: range | None = None) -> M
     """
     steps = len(sigmas) - 1
     columns = taken or range(steps)
-    forms = dense(bind(_replayed(plan), sigmas).forms, columns.stop)
+    bound = bind(_replayed(plan), sigmas, is_displaced(columns))
+    forms = dense(bound.forms, columns.stop)
     missed = np.diff(sigmas)[:, None] * (dense(single_columns(columns), columns.stop) - forms)
     weights = np.add.reduceat(missed, plan.knots)
     inexact = np.flatnonzero(weights.any(axis=1))

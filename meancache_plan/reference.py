@@ -11,6 +11,7 @@ from meancache_plan.errors import InputError
 from meancache_plan.grid import check_sigmas
 from meancache_plan.interpolation import latent_weights, velocity_weights
 from meancache_plan.record import Trajectory, Velocity, record_flow
+from meancache_runtime.schedule import MAX_STEPS
 
 APART = 1e-3
 """How far the ends of the two grids may be from each other."""
@@ -23,14 +24,15 @@ def on_grid(fine: Trajectory, sigmas: Sequence[float], switches: Sequence[int] =
 
     Args:
         fine: The finer run.
-        sigmas: The replayed grid, T + 1 noise levels, no more than the finer run's.
+        sigmas: The replayed grid, T + 1 noise levels, fewer than the finer run's.
         switches: Steps of that grid at which the denoiser changes.
 
     Returns:
         A displaced trajectory on that grid: latents in float32 or wider.
 
     Raises:
-        InputError: The grid is finer than the run, or its ends are more than 1e-3 from the run's.
+        InputError: The grid is no coarser than the run, or its ends are more than 1e-3 from the
+            run's.
     """
     grid = check_sigmas(sigmas)
     if fine.edited:
@@ -54,15 +56,19 @@ def on_grid(fine: Trajectory, sigmas: Sequence[float], switches: Sequence[int] =
 
 
 def check_reference(reference: Sequence[float], sigmas: Sequence[float]) -> None:
-    """Refuse a reference grid that is coarser than the replayed one, or has other ends.
+    """Refuse a reference grid that is no finer than the replayed one, or has other ends.
 
     Raises:
         InputError: It is.
     """
-    if len(sigmas) > len(reference):
+    if len(sigmas) >= len(reference):
         raise InputError(
-            f"a reference of {len(reference) - 1} steps is coarser than the {len(sigmas) - 1} "
-            "that are replayed: choose as many or more"
+            f"a reference of {len(reference) - 1} steps is no finer than the {len(sigmas) - 1} "
+            f"that are replayed: choose more, up to {MAX_STEPS}"
+        )
+    if len(reference) - 1 > MAX_STEPS:
+        raise InputError(
+            f"a reference of {len(reference) - 1} steps is too fine: choose up to {MAX_STEPS}"
         )
     for i in (0, -1):
         if abs(sigmas[i] - reference[i]) > APART:

@@ -158,7 +158,7 @@ def _plan_edges(
 ) -> list[dict[int, Intervals]]:
     steps = len(measured.sigmas) - 1
     reach = edges(steps, min(objective.max_edge, steps), measured.switches)
-    chosen = candidates(reach, objective.predictors, measured.index.max_window)
+    chosen = candidates(reach, objective.predictors, measured.index.max_window, is_exact(measured))
     blocks = (chosen[i : i + graph.BLOCK] for i in range(0, len(chosen), graph.BLOCK))
     costs = [
         resampled(objective, graph.sample_costs(measured, objective, block), draws)

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, m
 from meancache_plan.artifact import Generation, ModelIdentity
 from meancache_plan.deviation import EdgeIndex, taken_columns, windows
 from meancache_plan.grid import check_sigmas
+from meancache_runtime.schedule import MAX_STEPS
 
 Count = Annotated[int, Field(ge=1)]
 
@@ -21,7 +22,8 @@ class ProfileSettings(BaseModel):
     calibration, prompts x seeds. ``sensitivity``: whether the propagation of errors was measured.
     ``displaced``: the steps were not Euler's, and their displacements were measured beside the
     velocities: those of the sampler that plans ``replaces``, or of a finer run of
-    ``reference_steps``. ``switches``: steps at which another denoiser takes over.
+    ``reference_steps``, more than the grid has. ``switches``: steps at which another denoiser
+    takes over.
     ``transferred_from`` is the fingerprint of the profile that this one was carried over from to
     another grid, by :mod:`meancache_plan.transfer`; such a profile has no L1 deviations.
     """
@@ -46,7 +48,7 @@ class ProfileSettings(BaseModel):
     sensitivity: bool = False
     displaced: bool = False
     replaces: str | None = None
-    reference_steps: Count | None = None
+    reference_steps: Annotated[int, Field(ge=2, le=MAX_STEPS)] | None = None
     switches: tuple[Count, ...] = ()
     transferred_from: str | None = None
     versions: dict[str, str]
@@ -67,9 +69,10 @@ class ProfileSettings(BaseModel):
         for name in ("replaces", "reference_steps"):
             if getattr(self, name) is not None and not self.displaced:
                 raise ValueError(f"{name}: displacements were not measured (displaced is false)")
-        fewer = self.reference_steps is not None and self.reference_steps < self.steps
-        if fewer and self.transferred_from is None:
-            raise ValueError(f"reference_steps: {self.reference_steps} are fewer than the steps")
+        if self.displaced and self.replaces is None and self.reference_steps is None:
+            raise ValueError("displaced: neither replaces nor reference_steps says by what")
+        if self.reference_steps is not None and self.reference_steps <= self.steps:
+            raise ValueError(f"reference_steps: {self.reference_steps} are no more than the steps")
         return self
 
     @model_validator(mode="after")

@@ -40,7 +40,8 @@ def transfer(profile: Profile, sigmas: Sequence[float]) -> Profile:
     Raises:
         GridError: ``sigmas`` is no grid.
         InputError: A step starts further than half a step beyond the measured velocities, the
-            direction differs, or ``profile`` was itself carried over.
+            direction differs, ``profile`` was itself carried over, or its reference is of no more
+            steps than the new grid.
     """
     grid = check_sigmas(sigmas)
     if profile.settings.transferred_from is not None:
@@ -48,6 +49,7 @@ def transfer(profile: Profile, sigmas: Sequence[float]) -> Profile:
             "this profile was itself carried over to another grid: start from the one that "
             f"calibration measured ({profile.settings.transferred_from})"
         )
+    _check_finer(profile.settings.reference_steps, len(grid) - 1)
     weights = _carried(profile.sigmas, grid, profile.settings.displaced)
     grams = weights @ profile.grams @ weights.T
     steps = len(grid) - 1
@@ -63,6 +65,14 @@ def transfer(profile: Profile, sigmas: Sequence[float]) -> Profile:
         grams=(grams + grams.swapaxes(1, 2)) / 2,
         l1=np.empty((profile.samples, 0), dtype=np.float32),
     )
+
+
+def _check_finer(reference_steps: int | None, steps: int) -> None:
+    if reference_steps is not None and reference_steps <= steps:
+        raise InputError(
+            f"the profile's reference has {reference_steps} steps, no more than the {steps} of the "
+            "new grid: calibrate with a finer reference"
+        )
 
 
 def _carried(known: Sequence[float], grid: Sequence[float], displaced: bool) -> NDArray[np.float64]:

@@ -22,6 +22,7 @@ from meancache_plan.recipe import Recipe
 from meancache_plan.record import Trajectory
 from meancache_plan.reference import on_grid
 from meancache_runtime import identity
+from meancache_runtime.schedule import MAX_STEPS
 
 Frames = npt.NDArray[np.float32]
 
@@ -109,8 +110,8 @@ class Pipeline:
 
         Raises:
             UnsupportedSchedulerError: The scheduler follows no flow, or adds fresh noise.
-            InputError: The pipeline refuses the recipe's arguments, or the reference has fewer
-                steps than the recipe or other noise levels at its ends.
+            InputError: The pipeline refuses the recipe's arguments, or the reference has no
+                more steps than the recipe or other noise levels at its ends.
         """
         times: list[float] = []
 
@@ -141,10 +142,10 @@ class Pipeline:
         """A whole run, seen on the recipe's own grid."""
         if reference_steps is None:
             return steps.record(self.pipe, self._answers, self._plain(prompt, seed), tick)
-        if reference_steps < self.recipe.steps:
+        if not self.recipe.steps < reference_steps <= MAX_STEPS:
             raise InputError(
                 f"reference_steps {reference_steps}: the reference is to be finer than the "
-                f"recipe's {self.recipe.steps} steps: choose {self.recipe.steps} or more"
+                f"recipe's {self.recipe.steps} steps: choose {self.recipe.steps + 1} to {MAX_STEPS}"
             )
         if self._course is None:
             self._course = steps.probe(self.pipe, self._answers, self._plain(prompt, seed))

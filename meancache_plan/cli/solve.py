@@ -32,6 +32,10 @@ def _grid(help: str) -> OptionInfo:
     return typer.Option(help=help, rich_help_panel="Another grid than was calibrated")
 
 
+def _names(text: str | None) -> tuple[str, ...] | None:
+    return None if text is None else tuple(name.strip() for name in text.split(","))
+
+
 def solve(
     profile: Annotated[Path, typer.Argument(help="What calibrate wrote.")] = Path(PROFILE),
     budget: Annotated[str | None, _wish("Denoiser refreshes: 16, or 8,10,13, or 8-25.")] = None,
@@ -49,8 +53,9 @@ def solve(
         str, _choice("path: scores what replay will do; pssp: the paper's.")
     ] = "path",
     predictors: Annotated[
-        str, _choice("A list: hold, adams; path: calibrated; pssp: jvp, released.")
-    ] = "adams",
+        str | None,
+        _choice("A list: hold, adams; path: calibrated; pssp: jvp, released; best for the run."),
+    ] = None,
     metric: Annotated[str, _choice("Deviation of an interval: rms, or l1 (pssp).")] = "rms",
     weighting: Annotated[
         str | None, _choice("none, displacement or propagated; the last if it was measured.")
@@ -112,7 +117,7 @@ def solve(
         compiler.solve,
         measured,
         planner=planner,
-        predictors=tuple(name.strip() for name in predictors.split(",")),
+        predictors=_names(predictors),
         metric=metric,
         weighting=weighting,
         statistic=statistic,

@@ -25,7 +25,7 @@ def contenders(
     budgets: Sequence[int] | None = None,
     rivals: Mapping[str, Schedule] | None = None,
 ) -> list[Contender]:
-    """The full run, then, budget by budget, the plan, its rivals and its baselines.
+    """The run that plans aim at, then, budget by budget, the plan, its rivals and its baselines.
 
     Args:
         schedule: What to judge.
@@ -43,7 +43,7 @@ def contenders(
     steps = schedule.grid.steps
     for name, rival in (rivals or {}).items():
         _check_rival(name, rival, steps)
-    found = [Contender("full", steps, steps)]
+    found = [Contender("full", steps, schedule.grid.reference_steps or steps)]
     for plan in schedule.plans:
         if plan.budget in wanted:
             found.append(_follow("plan", schedule, plan))
@@ -70,7 +70,7 @@ def _follow(method: Method, schedule: Schedule, plan: Plan) -> Contender:
 def _baselines(schedule: Schedule, plan: Plan) -> list[Contender]:
     """What one would use instead, with as many denoiser refreshes as the plan has."""
     steps, budget, refreshes = schedule.grid.steps, plan.budget, len(plan.knots)
-    knots = uniform_knots(steps, refreshes)
+    knots = uniform_knots(steps, refreshes, schedule.grid.switches)
     hold = (HoldInterval(),) * refreshes
     adams = (HoldInterval(), *(AdamsInterval(order=2, gains=(1.0, 1.0)),) * (refreshes - 1))
     return [

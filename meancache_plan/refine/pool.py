@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 from meancache_plan.artifact import AdamsInterval, HoldInterval, Plan, Schedule
 from meancache_plan.grid import graded_knots, uniform_knots
-from meancache_plan.integral import plain_gains
 from meancache_plan.objective import Objective
 from meancache_plan.planners import find_planner
 from meancache_plan.profile import Profile
@@ -98,30 +97,24 @@ def _simple(profile: Profile, budget: int) -> list[Candidate]:
     graded = [
         Candidate(
             f"adams, intervals × {grade:g}",
-            adams_plan(graded_knots(steps, budget, grade, switches), profile=profile),
+            adams_plan(graded_knots(steps, budget, grade, switches)),
         )
         for grade in GRADES
     ]
     return [
         Candidate("uniform hold", hold, baseline=True),
-        Candidate("uniform adams", adams_plan(uniform, profile=profile), baseline=True),
+        Candidate("uniform adams", adams_plan(uniform), baseline=True),
         *graded,
     ]
 
 
-def adams_plan(
-    knots: Sequence[int], budget: int | None = None, *, profile: Profile | None = None
-) -> Plan:
-    """Plain Adams–Bashforth of order 2 at these knots: on the grid, or as the profile has it."""
-    ends = (*knots[1:], profile.steps if profile else 0)
-    gains = [
-        plain_gains(profile, knots[: n + 1], end, 2) if profile else (1.0, 1.0)
-        for n, end in enumerate(ends[1:], start=1)
-    ]
+def adams_plan(knots: Sequence[int], budget: int | None = None) -> Plan:
+    """Plain Adams–Bashforth of order 2 at these knots."""
+    adams = AdamsInterval(order=2, gains=(1.0, 1.0))
     return Plan(
         budget=budget or len(knots),
         knots=tuple(knots),
-        intervals=(HoldInterval(), *(AdamsInterval(order=2, gains=each) for each in gains)),
+        intervals=(HoldInterval(), *(adams,) * (len(knots) - 1)),
     )
 
 

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import pairwise, repeat
 from pathlib import Path
 
@@ -27,7 +26,7 @@ from meancache_plan.profile import Profile
 from meancache_plan.quality import predict
 from meancache_plan.refine.ensemble import Ensemble, spread_rows
 from meancache_plan.refine.journal import Journal
-from meancache_plan.refine.pool import Candidate, adams_plan, pools
+from meancache_plan.refine.pool import Candidate, pools
 from meancache_plan.refine.search import FITTED, MOVE_SHARE, SHRINKAGES, SURVIVORS, Race
 from meancache_plan.refine.trials import Trials
 from meancache_plan.version import __version__
@@ -103,12 +102,11 @@ def refine(
     journal = Journal(path, settings)
     fields = pools(profile, schedule, published or {}, made.max_edge)
     meter = _Meter(progress, _expected(fields, len(judge_rows), len(fit_rows)))
-    trials = Trials(ensemble, journal, meter, profile.settings.replaces)
+    trials = Trials(ensemble, journal, meter, schedule.grid)
     neighbours = _neighbours(profile, made.weighting, made.max_edge)
     races: dict[int, Race] = {}
     for budget, field in fields.items():
-        plain = partial(adams_plan, profile=profile)
-        races[budget] = Race(trials, fit_rows, judge_rows, ORDER, neighbours, plain)
+        races[budget] = Race(trials, fit_rows, judge_rows, ORDER, neighbours)
         races[budget].run(field, budget)
     progress(meter.expected, meter.expected)
     return _rewritten(schedule, made, profile, races)

@@ -44,7 +44,6 @@ class Race:
         judge_rows: Samples to validate on; no prompt is in both.
         order: Terms of fitted gains.
         neighbours: (knots) → knots moved a little, the most promising first.
-        adams: (knots, budget) → plain Adams–Bashforth there.
         entries: Everything that was validated, whole or in part.
         fewer: How simply fewer steps did; known once it has run.
     """
@@ -54,7 +53,6 @@ class Race:
     judge_rows: Sequence[int]
     order: int
     neighbours: Callable[[tuple[int, ...]], Iterable[tuple[int, ...]]]
-    adams: Callable[[Sequence[int], int], Plan] = adams_plan
     entries: list[Entry] = field(default_factory=lambda: [])
     fewer: Standing = field(init=False)
 
@@ -149,10 +147,10 @@ class Race:
             if score > best:
                 knots, best = merged, score
         if knots != start.knots:
-            self._fit(self.adams(knots, budget), ", moved")
+            self._fit(adams_plan(knots, budget), ", moved")
 
     def _moved(self, knots: tuple[int, ...], budget: int, rows: Sequence[int]) -> float:
-        prior = prior_gains(self.adams(knots, budget))
+        prior = prior_gains(adams_plan(knots, budget))
         assert prior is not None
         found = self.trials.fit(knots, prior, rows, order=self.order, shrinkage=SHRINKAGES[0])
         return self.trials.standing(found.errors).guarded(self.decile)

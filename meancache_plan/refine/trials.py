@@ -38,7 +38,7 @@ class Trials:
         ensemble: The samples.
         journal: Keeps results.
         spent: Told the refreshes of each piece of work when it is done or recalled.
-        replaces: Class of the sampler whose steps plans take in its place, if there is one.
+        grid: The schedule's; without, plans aim at the ensemble's own Euler steps.
 
     Raises:
         InputError: The full runs' latents are constant or not finite.
@@ -49,10 +49,12 @@ class Trials:
         ensemble: Ensemble,
         journal: Journal,
         spent: Callable[[int], None],
-        replaces: str | None = None,
+        grid: Grid | None = None,
     ) -> None:
         self.ensemble = ensemble
-        self._replaces = replaces
+        sigmas = ensemble.sigmas
+        grid = grid or Grid(steps=len(sigmas) - 1, sigmas=sigmas, tolerance=0.05)
+        self._grid = grid.model_copy(update={"sigmas": sigmas})
         self._journal = journal
         self._spent = spent
         rows = range(len(ensemble.prompt_index))
@@ -79,12 +81,7 @@ class Trials:
         bare = plan.model_copy(update={"cost": None, "measured": None})
         schedule = Schedule(
             model=None,
-            grid=Grid(
-                steps=len(self.ensemble.sigmas) - 1,
-                sigmas=self.ensemble.sigmas,
-                tolerance=0.05,
-                replaces=self._replaces,
-            ),
+            grid=self._grid,
             generation=None,
             plans=(bare,),
             provenance=None,
@@ -121,7 +118,15 @@ class Trials:
         """Fit gains in closed loop: see :func:`meancache_plan.refine.closed_loop.fit`."""
 
         def run() -> list[object]:
-            found = fit(self.ensemble, rows, knots, prior, order=order, shrinkage=shrinkage)
+            found = fit(
+                self.ensemble,
+                rows,
+                knots,
+                prior,
+                order=order,
+                shrinkage=shrinkage,
+                flow=self._grid.flow,
+            )
             return [found.gains, found.errors.tolist()]
 
         inputs = [list(knots), list(prior), list(rows), order, shrinkage]

@@ -54,10 +54,19 @@ def evaluation_table(evaluation: Evaluation) -> RenderableType:
     samples = evaluation.prompts * len(evaluation.seeds)
     caption = (
         f"{samples} samples (prompts × seeds: {evaluation.prompts} × {len(evaluation.seeds)}) "
-        f"against all {evaluation.steps} steps. B: budget. PSNR in dB, beneath it the 95 % "
+        f"against {_full_run(evaluation)}. B: budget. PSNR in dB, beneath it the 95 % "
         f"interval of its mean. s: seconds a sample, on {evaluation.device}."
     )
     return Group(table, Text(plain(caption), style="dim"))
+
+
+def _full_run(evaluation: Evaluation) -> str:
+    if evaluation.reference_steps is None:
+        return f"all {evaluation.steps} steps"
+    return (
+        f"a finer run of {evaluation.reference_steps} steps (row full), at which these plans of "
+        f"{evaluation.steps} steps aim"
+    )
 
 
 def _best(rows: Sequence[Row]) -> set[tuple[str, int, str]]:

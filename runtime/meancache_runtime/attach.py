@@ -90,9 +90,8 @@ class Attachment:
             check_model(pipe, schedule.model)
         self._pipe, self._schedule, self._strict = pipe, schedule, strict
         self._scheduler = pipe.scheduler
-        self._open_channel = partial(
-            Channel, schedule=schedule, plan=plan, bind=lru_cache(maxsize=4)(bind)
-        )
+        bind_here = lru_cache(maxsize=4)(partial(bind, flow=schedule.grid.flow))
+        self._open_channel = partial(Channel, schedule=schedule, plan=plan, bind=bind_here)
         self._running = threading.Lock()
         self._run: Run | None = None
         self.stats = self._new_stats()

@@ -13,11 +13,15 @@ from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from math import prod
 
 from .schedule import Adams, Hold, Jvp, Plan, Predictor, Released
 
 LinearForm = dict[int, float]
 """Step → weight: ``Σ weight · v[step]``."""
+
+GAUSS = 3**-0.5
+"""±: places in −1 … 1 whose mean integrates polynomials of up to the third degree exactly."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,14 +127,20 @@ def _extrapolate(
 
 
 def adams(
-    sigmas: Sequence[float], knots: Sequence[int], end: int, gains: Sequence[float]
+    sigmas: Sequence[float],
+    knots: Sequence[int],
+    end: int,
+    gains: Sequence[float],
+    flow: bool = False,
 ) -> LinearForm:
-    """Adams–Bashforth on the grid, of order ``len(gains)``, for the interval ``knots[-1]→end``.
+    """Adams–Bashforth of order ``len(gains)`` for the interval ``knots[-1]→end``.
 
     The velocities of the last p knots are extrapolated as a polynomial in σ (Newton's form) and
-    averaged over the interval's own step starts σ_k, weighted by the step σ_{k+1} − σ_k; a
-    velocity that is a polynomial of degree p − 1 in σ is predicted exactly. ``gains`` scale the
-    terms; all 1 is plain Adams–Bashforth. Order 2: ``v_t + (σ̄ − σ_t)·(v_t − v_r)/(σ_t − σ_r)``.
+    averaged over the interval's own step starts σ_k, weighted by the step σ_{k+1} − σ_k; with
+    ``flow``, over all its noise levels, as the flow itself moves. A velocity that is a polynomial
+    of degree p − 1 in σ is predicted exactly. ``gains`` scale the terms; all 1 is plain
+    Adams–Bashforth. Order 2: ``v_t + (σ̄ − σ_t)·(v_t − v_r)/(σ_t − σ_r)``; σ̄ − σ_t is h/2 with
+    ``flow``.
     """
     start = knots[-1]
     nodes = [sigmas[k] for k in reversed(knots[-len(gains) :])]
@@ -141,7 +151,8 @@ def adams(
             combine([(1 / (nodes[i] - nodes[i + j]), a), (-1 / (nodes[i] - nodes[i + j]), b)])
             for i, (a, b) in enumerate(pairwise(differences))
         ]
-        terms.append((gains[j] * _mean_product(sigmas, start, end, nodes[:j]), differences[0]))
+        mean = _integral_mean if flow else _mean_product
+        terms.append((gains[j] * mean(sigmas, start, end, nodes[:j]), differences[0]))
     return combine(terms)
 
 
@@ -154,6 +165,13 @@ def _mean_product(sigmas: Sequence[float], start: int, end: int, nodes: Sequence
             product *= sigmas[k] - node
         total += product
     return total / (sigmas[end] - sigmas[start])
+
+
+def _integral_mean(sigmas: Sequence[float], start: int, end: int, nodes: Sequence[float]) -> float:
+    """Mean of ``Π (σ − node)`` over σ from σ_start to σ_end; exact for up to three nodes."""
+    middle, half = (sigmas[end] + sigmas[start]) / 2, (sigmas[end] - sigmas[start]) / 2
+    places = (middle - GAUSS * half, middle + GAUSS * half)
+    return sum(prod(place - node for node in nodes) for place in places) / 2
 
 
 def enter(plan: Plan, start: int) -> Plan:
@@ -196,10 +214,11 @@ def _since_start(predictor: Predictor, knot: int, known: int) -> Predictor:
             return predictor
 
 
-def bind(plan: Plan, sigmas: Sequence[float]) -> BoundPlan:
+def bind(plan: Plan, sigmas: Sequence[float], flow: bool = False) -> BoundPlan:
     """Compute the weights of every step of ``plan`` on the grid ``sigmas``.
 
-    ``sigmas`` has length T + 1 and is strictly monotone. A window reaches back over the steps as
+    ``sigmas`` has length T + 1 and is strictly monotone; ``flow`` is the schedule's
+    ``grid.flow``: see :func:`adams`. A window reaches back over the steps as
     replay took them: a knot's instantaneous velocity is the fresh one, a cached step's is the û
     that it was answered with.
     """
@@ -207,7 +226,7 @@ def bind(plan: Plan, sigmas: Sequence[float]) -> BoundPlan:
     instantaneous: list[LinearForm] = []
     ends = (*plan.knots[1:], len(sigmas) - 1)
     for n, (end, predictor) in enumerate(zip(ends, plan.intervals, strict=True)):
-        forms = _forms(predictor, sigmas, plan.knots[: n + 1], end, applied, instantaneous)
+        forms = _forms(predictor, sigmas, plan.knots[: n + 1], end, applied, instantaneous, flow)
         applied += forms
         instantaneous += [{plan.knots[n]: 1.0}, *forms[1:]]
     return BoundPlan(tuple(sigmas), plan.knots, tuple(applied))
@@ -220,6 +239,7 @@ def _forms(
     end: int,
     applied: Sequence[LinearForm],
     instantaneous: Sequence[LinearForm],
+    flow: bool,
 ) -> list[LinearForm]:
     """What each step of ``knots[-1]→end`` is taken with; see :func:`jvp` for the last two."""
     start = knots[-1]
@@ -229,7 +249,7 @@ def _forms(
         case Jvp(window):
             form = jvp(sigmas, start, end, window, applied, instantaneous)
         case Adams(gains):
-            form = adams(sigmas, knots, end, gains)
+            form = adams(sigmas, knots, end, gains, flow)
         case Released(span):
             return released(sigmas, start, end, span, applied, instantaneous)
     return [form] * (end - start)

@@ -11,6 +11,9 @@ from typing import Any, Protocol
 
 from .annotations import check_annotations, check_measured
 from .errors import BudgetError, ScheduleError
+from .grid import MAX_STEPS as MAX_STEPS
+from .grid import Grid as Grid
+from .grid import check_switches, read_grid
 from .snapshot import locate
 from .strict_json import (
     MAX_ITEMS,
@@ -27,7 +30,6 @@ from .strict_json import (
 
 FORMAT = "meancache-schedule"
 VERSION = 1
-MAX_STEPS = 1000
 MAX_PLANS = 1000
 MAX_ORDER = 4
 MAX_COST = 1e300
@@ -81,20 +83,6 @@ class Model:
     pipeline: str | None
     scheduler: str | None
     adapters: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Grid:
-    """The sampler's noise levels: σ₀ … σ_T, or None for any grid of ``steps`` steps.
-
-    ``replaces`` is the class of the sampler whose steps the plan takes in its place; None where
-    the sampler takes plain Euler steps itself.
-    """
-
-    steps: int
-    sigmas: tuple[float, ...] | None
-    tolerance: float
-    replaces: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,13 +181,15 @@ def check_header(value: Any) -> dict[str, Any]:
 def _schedule(value: Any) -> Schedule:
     keys = ("format", "version", "model", "grid", "generation", "plans", "provenance")
     top = read_object(value, "schedule", keys)
-    grid = _grid(top["grid"])
+    grid = read_grid(top["grid"])
     check_annotations(top)
     entries = read_list(top["plans"], "plans", MAX_PLANS, least=1)
     plans = tuple(_plan(p, f"plans[{i}]", grid.steps) for i, p in enumerate(entries))
     budgets = [plan.budget for plan in plans]
     if any(a >= b for a, b in pairwise(budgets)):
         raise ScheduleError("plans: budgets must be strictly ascending")
+    for i, plan in enumerate(plans):
+        check_switches(f"plans[{i}].knots", plan.knots, grid.switches)
     return Schedule(optional(top["model"], "model", _model), grid, plans)
 
 
@@ -215,23 +205,6 @@ def _model(value: Any, where: str) -> Model:
         scheduler=optional(got["scheduler"], f"{where}.scheduler", read_text),
         adapters=tuple(read_text(a, f"{where}.adapters[{i}]") for i, a in enumerate(adapters)),
     )
-
-
-def _grid(value: Any) -> Grid:
-    got = read_object(value, "grid", ("steps", "sigmas", "tolerance", "replaces"))
-    steps = read_integer(got["steps"], "grid.steps", 1, MAX_STEPS)
-    tolerance = read_number(got["tolerance"], "grid.tolerance", 0.0, 1.0)
-    replaces = optional(got["replaces"], "grid.replaces", read_text)
-    if got["sigmas"] is None:
-        return Grid(steps, None, tolerance, replaces)
-    entries = read_list(got["sigmas"], "grid.sigmas", MAX_STEPS + 1)
-    sigmas = tuple(read_number(x, f"grid.sigmas[{i}]", 0.0, 1.0) for i, x in enumerate(entries))
-    if len(sigmas) != steps + 1:
-        raise ScheduleError(f"grid.sigmas: {len(sigmas)} values; {steps} steps need {steps + 1}")
-    pairs = list(pairwise(sigmas))
-    if not (all(a > b for a, b in pairs) or all(a < b for a, b in pairs)):
-        raise ScheduleError("grid.sigmas: must be strictly monotone")
-    return Grid(steps, sigmas, tolerance, replaces)
 
 
 def _plan(value: Any, where: str, steps: int) -> Plan:

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from numpy.polynomial import Polynomial
 
 from meancache_plan import load_profile, merge_profiles, profile_flow, save_profile, solve
 from meancache_plan.arcs import ARC_PREDICTORS, SHRINKAGE, line_graph
@@ -19,7 +18,6 @@ from meancache_plan.deviation import windows
 from meancache_plan.errors import ProfileError
 from meancache_plan.gains import calibrate_gains
 from meancache_plan.graph import sample_costs
-from meancache_plan.integral import integral_gains
 from meancache_plan.latents import CEILING
 from meancache_plan.objective import WEIGHTINGS, Objective
 from meancache_plan.planners import find_planner
@@ -28,7 +26,7 @@ from meancache_plan.profile import Profile, measure
 from meancache_plan.quality import misses
 from meancache_plan.reliability import with_reliability
 from meancache_plan.resample import plan_draws
-from meancache_runtime.binding import adams, bind
+from meancache_runtime.binding import bind
 from meancache_runtime.schedule import Adams
 from meancache_runtime.schedule import Plan as ReplayPlan
 from tests.compiler.trajectories import (
@@ -62,13 +60,10 @@ def replacing(profile: Profile) -> Profile:
 
 
 def terms(seen: Trajectories, r: int, t: int, s: int) -> list[Array]:
-    """v_t, and (h/2)·(v_t − v_r)/(σ_t − σ_r): the textbook's two terms, each [S, N].
-
-    An interval of one step has no second term.
-    """
+    """v_t, and (h/2)·(v_t − v_r)/(σ_t − σ_r): the textbook's two terms, each [S, N]."""
     h, v = seen.sigmas[s] - seen.sigmas[t], seen.velocities
     slope = (v[:, t] - v[:, r]) / (seen.sigmas[t] - seen.sigmas[r]) if r < t else 0 * v[:, t]
-    return [v[:, t], h / 2 * slope * (s > t + 1)]
+    return [v[:, t], h / 2 * slope]
 
 
 def ridge(parts: Sequence[Array], missed: Array, shrinkage: float) -> Array:
@@ -109,11 +104,15 @@ def test_an_arc_costs_what_its_prediction_misses_of_where_the_steps_led(
 def test_an_edge_costs_what_its_prediction_misses_of_where_the_steps_led(
     seen: Trajectories,
 ) -> None:
-    edges = candidates(combinations(range(T + 1), 2), tuple(PREDICTORS), 6)
+    edges = candidates(combinations(range(T + 1), 2), tuple(PREDICTORS), 6, exact=False)
+    assert {e.predictor for e in edges if e.start and e.end == e.start + 1} == {"hold", "adams"}
     found = sample_costs(seen, Objective(("hold",), weighting="displacement"), edges)
     for column, edge in enumerate(edges):
-        form = PREDICTORS[edge.predictor].form(seen.sigmas, edge.start, edge.end, edge.window)
-        u_hat = sum(weight * seen.velocities[:, step] for step, weight in form.items())
+        if edge.predictor == "adams":
+            u_hat = sum(terms(seen, edge.start - edge.window, edge.start, edge.end))
+        else:
+            form = PREDICTORS[edge.predictor].form(seen.sigmas, *edge[:2], edge.window, True)
+            u_hat = applied(seen, form)
         expected = deviation(seen, u_hat, edge.start, edge.end, "displacement")
         np.testing.assert_allclose(found[:, column], expected, rtol=1e-7)
 
@@ -126,7 +125,7 @@ def test_l1_is_measured_against_where_the_steps_led(seen: Trajectories) -> None:
     np.testing.assert_allclose(found.gram, seen.grams[0], rtol=1e-12)
     for value, (t, s, window) in zip(found.l1, index, strict=True):
         name = "jvp" if window else "hold"
-        form = PREDICTORS[name].form(seen.sigmas, t, s, window)
+        form = PREDICTORS[name].form(seen.sigmas, t, s, window, True)
         u_hat = sum(weight * seen.velocities[0, step] for step, weight in form.items())
         expected = np.abs(mean_velocity(seen, t, s)[0] - u_hat).mean()
         assert value == pytest.approx(expected, rel=1e-5)
@@ -167,7 +166,7 @@ def test_gains_are_the_least_squares_fit_to_where_the_steps_led(
         knots=knots,
         intervals=tuple(AdamsInterval(order=len(g), gains=g) for g in found.gains),
     )
-    bound = bind(plan_of(plan), seen.sigmas)
+    bound = bind(plan_of(plan), seen.sigmas, flow=True)
     for n, (t, s) in enumerate(zip(knots, (*knots[1:], T), strict=True)):
         parts = terms(seen, knots[n - 1] if n else 0, t, s)[: orders[n]]
         missed = mean_velocity(seen, t, s) - sum(parts)
@@ -182,29 +181,12 @@ def plan_of(plan: Plan) -> ReplayPlan:
     return ReplayPlan(plan.budget, plan.knots, tuple(map(Adams, gains)))
 
 
-@pytest.mark.parametrize("order", [1, 2, 3, 4])
-def test_with_the_integrals_gains_a_polynomial_of_lower_degree_is_averaged_exactly(
-    order: int,
-) -> None:
-    sigmas, knots = shifted_grid(12), (0, 2, 3, 6)
-    path = Polynomial([0.3, -1.0, 2.0, 0.7][:order])
-    for end in range(8, 13):
-        form = adams(sigmas, knots, end, integral_gains(sigmas, knots, end, order))
-        found = sum(weight * path(sigmas[step]) for step, weight in form.items())
-        whole = path.integ()(sigmas[end]) - path.integ()(sigmas[6])
-        assert found == pytest.approx(whole / (sigmas[end] - sigmas[6]), rel=1e-9)
-
-
-def test_a_plan_of_adams_is_the_textbooks(seen: Trajectories) -> None:
+def test_a_plan_of_adams_is_the_textbooks_with_gains_of_1(seen: Trajectories) -> None:
     objective = Objective(("adams",), gamma=2.0)
-    [found] = find_planner("path").plan(seen, objective, [4], 1)[4]
-    knots = found.plan.knots
-    for n, (t, s) in enumerate(zip(knots, (*knots[1:], T), strict=True)):
-        interval = found.plan.intervals[n]
-        gains = interval.gains if isinstance(interval, AdamsInterval) else (1.0,)
-        u_hat = applied(seen, adams(seen.sigmas, knots[: n + 1], s, gains))
-        expected = predicted(seen, "adams", knots[n - 1] if n else 0, t, s)
-        np.testing.assert_allclose(u_hat, expected, rtol=1e-9)
+    for found in find_planner("path").plan(seen, objective, [4, T], 1).values():
+        first, *others = found[0].plan.intervals
+        assert first == HoldInterval()
+        assert set(others) == {AdamsInterval(order=2, gains=(1.0, 1.0))}
 
 
 def test_misses_are_what_each_interval_lacks_of_where_the_steps_led(seen: Trajectories) -> None:
@@ -220,7 +202,8 @@ def test_misses_are_what_each_interval_lacks_of_where_the_steps_led(seen: Trajec
     for weights, t, s in zip(found.weights, knots, (1, 4, T), strict=True):
         u_hat = seen.velocities[:, t]
         if t == 4:
-            u_hat = applied(seen, adams(seen.sigmas, knots, T, (0.9, 1.4)))
+            first, second = terms(seen, 1, t, s)
+            u_hat = 0.9 * first + 1.4 * second
         expected = (seen.sigmas[s] - seen.sigmas[t]) * (mean_velocity(seen, t, s) - u_hat)
         np.testing.assert_allclose(np.tensordot(columns, weights, (1, 0)), expected, atol=1e-10)
 
@@ -240,7 +223,8 @@ def test_a_profile_of_other_steps_survives_its_file_and_knows_its_columns(
     ("update", "match"),
     [
         ({"displaced": False}, "reference_steps: displacements were not measured"),
-        ({"reference_steps": T - 1}, "fewer than the steps"),
+        ({"reference_steps": T}, "8 are no more than the steps"),
+        ({"reference_steps": None}, "neither replaces nor reference_steps"),
         ({"switches": (3, 3)}, "switches: must be strictly ascending"),
         ({"switches": (T,)}, "switches: must be strictly ascending"),
     ],

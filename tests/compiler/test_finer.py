@@ -66,8 +66,8 @@ def test_a_transferred_profile_is_close_to_one_measured_there() -> None:
 
 
 def test_a_finer_run_that_is_coarser_or_ends_elsewhere_is_refused() -> None:
-    with pytest.raises(InputError, match="coarser"):
-        profile_flow(mixture(), noise(1), shifted_grid(8), reference=shifted_grid(7))
+    with pytest.raises(InputError, match="no finer"):
+        profile_flow(mixture(), noise(1), shifted_grid(8), reference=shifted_grid(8))
     with pytest.raises(InputError, match="ends depend on the number of steps"):
         profile_flow(mixture(), noise(1), shifted_grid(8), reference=(0.99, *shifted_grid(30)[1:]))
 

@@ -147,7 +147,7 @@ def test_the_denoisers_change_where_the_replayed_grid_has_it_not_the_finer_one()
 
 
 def test_a_reference_with_fewer_steps_is_refused() -> None:
-    with pytest.raises(InputError, match=r"reference_steps 4: .* choose 8 or more"):
+    with pytest.raises(InputError, match=r"reference_steps 4: .* choose 9 to 1000"):
         Sampled(UNIPC).record("a", 0, reference_steps=4)
 
 

@@ -109,7 +109,10 @@ def applied(seen: Trajectories, form: Mapping[int, float]) -> Array:
 
 def term(seen: Trajectories, knots: Sequence[int], end: int, j: int) -> Array:
     """The j-th Adams term of knots[-1]→end alone, [S, N]: order j + 1 less order j."""
-    upto = [applied(seen, adams(seen.sigmas, knots, end, (1.0,) * p)) for p in range(1, j + 2)]
+    flow = seen.moved is not None
+    upto = [
+        applied(seen, adams(seen.sigmas, knots, end, (1.0,) * p, flow)) for p in range(1, j + 2)
+    ]
     return upto[-1] - upto[-2] if j else upto[0]
 
 
@@ -151,7 +154,8 @@ def plan_cost(
     gamma: float = 2.0,
 ) -> float:
     """Σ C^γ of a plan with the û that replay is bound to, on full trajectories."""
-    bound = bind(Plan(len(knots), tuple(knots), tuple(predictors)), seen.sigmas)
+    plan = Plan(len(knots), tuple(knots), tuple(predictors))
+    bound = bind(plan, seen.sigmas, flow=seen.moved is not None)
     total = 0.0
     for start, end in pairwise((*knots, seen.steps)):
         predicted = applied(seen, bound.forms[start])

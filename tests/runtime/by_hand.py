@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 
 import torch
+from numpy.polynomial import Polynomial
 from torch import Tensor
 
 from meancache_runtime.schedule import Adams, Grid, Hold, Jvp, Plan, Predictor, Released, Schedule
@@ -17,11 +18,13 @@ def schedule(
     predictors: Sequence[Predictor] | None = None,
     sigmas: Sequence[float] | None = None,
     tolerance: float = 0.0,
+    reference_steps: int | None = None,
 ) -> Schedule:
     """A schedule with one plan whose budget is its number of knots; ``hold`` by default."""
     intervals = tuple(predictors or [Hold()] * len(knots))
     plan = Plan(len(knots), tuple(knots), intervals)
-    grid = Grid(steps, None if sigmas is None else tuple(sigmas), tolerance)
+    levels = None if sigmas is None else tuple(sigmas)
+    grid = Grid(steps, levels, tolerance, reference_steps=reference_steps)
     return Schedule(None, grid, (plan,))
 
 
@@ -31,8 +34,14 @@ def shifted(steps: int, shift: float = 3.0) -> list[float]:
     return [shift * x / (1 + (shift - 1) * x) for x in raw]
 
 
-def answers(plan: Plan, sigmas: Sequence[float], fresh: Sequence[Tensor]) -> list[Tensor]:
-    """û of every step (length T), given the velocity at every knot."""
+def answers(
+    plan: Plan, sigmas: Sequence[float], fresh: Sequence[Tensor], flow: bool = False
+) -> list[Tensor]:
+    """û of every step (length T), given the velocity at every knot.
+
+    ``flow``: the schedule's grid says that plans aim at the flow.
+    """
+    mean = integral_of_polynomial if flow else mean_of_polynomial
     applied: list[Tensor] = []
     known: list[Tensor] = []
     for n, (start, predictor) in enumerate(zip(plan.knots, plan.intervals, strict=True)):
@@ -46,7 +55,7 @@ def answers(plan: Plan, sigmas: Sequence[float], fresh: Sequence[Tensor]) -> lis
             v_hat = torch.zeros_like(v)
             lower = torch.zeros_like(v)
             for order, gain in enumerate(predictor.gains, start=1):
-                term = mean_of_polynomial(nodes[-order:], sigmas[start : end + 1])
+                term = mean(nodes[-order:], sigmas[start : end + 1])
                 v_hat, lower = v_hat + gain * (term - lower), term
         else:
             v_hat = v
@@ -113,11 +122,28 @@ def mean_of_polynomial(nodes: Sequence[tuple[float, Tensor]], sigmas: Sequence[f
     return total
 
 
+def integral_of_polynomial(
+    nodes: Sequence[tuple[float, Tensor]], sigmas: Sequence[float]
+) -> Tensor:
+    """Lagrange's polynomial through the nodes, averaged over all noise levels: exactly."""
+    total = torch.zeros_like(nodes[0][1])
+    for i, (node, value) in enumerate(nodes):
+        others = [other for j, (other, _) in enumerate(nodes) if j != i]
+        basis = Polynomial([1.0])
+        for other in others:
+            basis = basis * Polynomial([-other, 1.0]) / (node - other)
+        whole = basis.integ()
+        mean = (whole(sigmas[-1]) - whole(sigmas[0])) / (sigmas[-1] - sigmas[0])
+        total = total + float(mean) * value
+    return total
+
+
 def integrate(
     velocity: Callable[[Tensor, float], Tensor],
     noise: Tensor,
     plan: Plan,
     sigmas: Sequence[float],
+    flow: bool = False,
 ) -> Tensor:
     """Euler steps with û, the velocity evaluated at knots only, on the states that this reaches."""
     latents, fresh = noise, []
@@ -126,5 +152,7 @@ def integrate(
             fresh.append(velocity(latents, sigma))
         past = Plan(len(fresh), plan.knots[: len(fresh)], plan.intervals[: len(fresh)])
         end = next((k for k in plan.knots if k > step), len(sigmas) - 1)
-        latents = latents + (following - sigma) * answers(past, sigmas[: end + 1], fresh)[step]
+        latents = (
+            latents + (following - sigma) * answers(past, sigmas[: end + 1], fresh, flow)[step]
+        )
     return latents

@@ -16,6 +16,10 @@ def provenance_data(schedule: Schedule, evaluation: Evaluation | None) -> Facts:
     facts.append(("grid", f"{grid.steps} steps, {sigmas}, tolerance {grid.tolerance:g}"))
     if grid.replaces is not None:
         facts.append(("in place of", f"the steps of {grid.replaces}"))
+    if grid.reference_steps is not None:
+        facts.append(("aims at", f"a run of {grid.reference_steps} steps"))
+    if grid.switches:
+        facts.append(("other denoisers", f"from step {', '.join(map(str, grid.switches))}"))
     facts.append(("generation", generation_words(schedule.generation)))
     if schedule.provenance is not None:
         facts += _planning(schedule.provenance)

@@ -1,0 +1,81 @@
+"""The noise levels that a schedule is for, and their strict reader."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from .errors import ScheduleError
+from .strict_json import optional, read_integer, read_list, read_number, read_object, read_text
+
+MAX_STEPS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """The sampler's noise levels: σ₀ … σ_T, or None for any grid of ``steps`` steps.
+
+    ``replaces`` is the class of the sampler whose steps the plan takes in its place; None where
+    the sampler takes plain Euler steps itself. ``reference_steps`` is how many steps the run had
+    that the plans aim at; None for as many as the grid's own. ``switches`` are the steps at which
+    the pipeline calls other denoisers than at the step before.
+    """
+
+    steps: int
+    sigmas: tuple[float, ...] | None
+    tolerance: float
+    replaces: str | None = None
+    reference_steps: int | None = None
+    switches: tuple[int, ...] = ()
+
+    @property
+    def flow(self) -> bool:
+        """Whether plans aim at the flow itself, not at the sums of Euler steps on the grid."""
+        return self.replaces is not None or self.reference_steps is not None
+
+
+def read_grid(value: Any) -> Grid:
+    """The value of a schedule's ``grid``. Raises ScheduleError."""
+    keys = ("steps", "sigmas", "tolerance", "replaces", "reference_steps", "switches")
+    got = read_object(value, "grid", keys)
+    steps = read_integer(got["steps"], "grid.steps", 1, MAX_STEPS)
+    return Grid(
+        steps,
+        optional(got["sigmas"], "grid.sigmas", lambda v, w: _sigmas(v, w, steps)),
+        read_number(got["tolerance"], "grid.tolerance", 0.0, 1.0),
+        optional(got["replaces"], "grid.replaces", read_text),
+        optional(
+            got["reference_steps"],
+            "grid.reference_steps",
+            lambda v, w: read_integer(v, w, steps + 1, MAX_STEPS),
+        ),
+        _switches(got["switches"], "grid.switches", steps),
+    )
+
+
+def _sigmas(value: Any, where: str, steps: int) -> tuple[float, ...]:
+    entries = read_list(value, where, MAX_STEPS + 1)
+    sigmas = tuple(read_number(x, f"{where}[{i}]", 0.0, 1.0) for i, x in enumerate(entries))
+    if len(sigmas) != steps + 1:
+        raise ScheduleError(f"{where}: {len(sigmas)} values; {steps} steps need {steps + 1}")
+    pairs = list(pairwise(sigmas))
+    if not (all(a > b for a, b in pairs) or all(a < b for a, b in pairs)):
+        raise ScheduleError(f"{where}: must be strictly monotone")
+    return sigmas
+
+
+def _switches(value: Any, where: str, steps: int) -> tuple[int, ...]:
+    entries = read_list(value, where, MAX_STEPS)
+    switches = tuple(read_integer(k, f"{where}[{i}]", 1, steps - 1) for i, k in enumerate(entries))
+    if any(a >= b for a, b in pairwise(switches)):
+        raise ScheduleError(f"{where}: must be strictly ascending")
+    return switches
+
+
+def check_switches(where: str, knots: Sequence[int], switches: Sequence[int]) -> None:
+    """Refuse knots without one where the pipeline calls another denoiser: ScheduleError."""
+    missing = sorted(set(switches) - set(knots))
+    if missing:
+        raise ScheduleError(
+            f"{where}: no knot at step {missing[0]}, where the pipeline switches denoisers"
+        )
