@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 import torch
 from diffusers import FluxPipeline
 
+from meancache_plan import solve
 from meancache_plan.adapters.diffusers import Pipeline
 from meancache_plan.artifact import (
     AdamsInterval,
@@ -21,6 +23,7 @@ from meancache_plan.artifact import (
     from_bytes,
     to_bytes,
 )
+from meancache_plan.calibrate import calibrate
 from meancache_plan.errors import InputError
 from meancache_plan.evaluate.contenders import contenders
 from meancache_plan.evaluate.judge import evaluate, replay, with_measured
@@ -29,6 +32,7 @@ from meancache_plan.evaluate.result import CEILING, HIGHER_IS_BETTER, Evaluation
 from meancache_plan.recipe import Recipe, digest
 from meancache_runtime import attach
 from meancache_runtime.errors import BudgetError
+from tests.compiler.sampled import TWO_DENOISERS, Sampled
 from tests.tiny import SIDE, TEXT_LENGTH, tiny_flux
 
 STEPS = 6
@@ -150,6 +154,27 @@ def test_uniform_adams_is_second_order_after_one_interval_of_hold() -> None:
     plan = adams.plan(3)
     assert plan.knots == (0, 2, 4)
     assert [type(interval).__name__ for interval in plan.intervals] == ["Hold", "Adams", "Adams"]
+
+
+def test_all_who_compete_refresh_where_the_pipeline_switches_denoisers(tmp_path: Path) -> None:
+    source = Sampled(TWO_DENOISERS)
+    profile = calibrate(source, ["a"], [0], tmp_path / "p")
+    assert profile.switches
+    schedule = solve(profile, [3])
+    assert schedule.grid.switches == profile.switches
+    entrants = [each for each in contenders(schedule) if each.schedule is not None]
+    assert [each.method for each in entrants] == ["plan", "uniform-hold", "uniform-adams"]
+    for each in entrants:
+        assert each.schedule is not None
+        with attach(source.pipe, each.schedule, budget=3) as attached:
+            assert source.final_latents(["a"], [0]).isfinite().all()
+        assert attached.stats.refreshes == 3
+
+
+def test_the_full_run_has_the_steps_of_the_run_that_plans_aim_at() -> None:
+    finer = SCHEDULE.grid.model_copy(update={"reference_steps": 12})
+    full = contenders(SCHEDULE.model_copy(update={"grid": finer}))[0]
+    assert (full.method, full.budget, full.steps) == ("full", STEPS, 12)
 
 
 @pytest.mark.parametrize("name", ["psnr_latent", "psnr", "ssim", "flip"])
