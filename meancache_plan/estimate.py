@@ -6,7 +6,7 @@ from math import prod
 from meancache_plan.calibrate import MAX_WINDOW, Shard
 from meancache_plan.deviation import windows
 from meancache_plan.errors import InputError
-from meancache_plan.recipe import Recipe, parse_numbers, read_prompts
+from meancache_plan.recipe import Recipe, check_reference, parse_numbers, read_prompts
 from meancache_plan.sensitivity import choose
 
 LATENT_BYTES = 4
@@ -91,8 +91,7 @@ def estimate(
     part, steps = shard or Shard(), recipe.steps
     finer = reference_steps is not None
     full_steps = steps if reference_steps is None else reference_steps
-    if full_steps < steps:
-        raise InputError(f"--reference-steps {full_steps}: give {steps} or more")
+    check_reference(recipe, reference_steps)
     prompts, seeds = len(read_prompts(recipe.prompts)), len(parse_numbers(recipe.seeds, "seeds"))
     numbers = range(prompts * seeds)[part.number - 1 :: part.count]
     if not numbers:

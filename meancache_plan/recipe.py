@@ -13,6 +13,7 @@ from meancache_plan import catalog
 from meancache_plan.artifact import Pixels, Real, Schedule, Text
 from meancache_plan.errors import InputError
 from meancache_plan.image_file import read_picture
+from meancache_runtime.schedule import MAX_STEPS
 
 DType = Literal["float32", "bfloat16", "float16"]
 Numbers = Annotated[str, Field(pattern=r"^\d{1,9}(-\d{1,9})?(,\d{1,9}(-\d{1,9})?)*$")]
@@ -71,6 +72,10 @@ class Recipe(BaseModel):
             if not 1 <= numbers[0] <= numbers[-1] <= self.steps:
                 allowed = f"{self.steps} steps allow 1 to {self.steps}"
                 raise ValueError(f"budgets {self.budgets!r}: {allowed}")
+        named = {"height": self.height, "width": self.width, "num_frames": self.frames}
+        named |= {self.guidance_argument: self.guidance, "negative_prompt": self.negative_prompt}
+        for name in self.call.keys() & {name for name, value in named.items() if value is not None}:
+            raise ValueError(f"{name} is in [call] and has a key of its own: give it once")
         for name in self.images.keys() & self.call.keys():
             raise ValueError(f"{name} is in [call] and in [images]: give it once")
         for file in self.images.values():
@@ -165,6 +170,15 @@ def override(recipe: Recipe, **options: Any) -> Recipe:
         return Recipe.model_validate({**recipe.model_dump(), **given})
     except ValidationError as error:
         raise InputError(_reason(error)) from error
+
+
+def check_reference(recipe: Recipe, steps: int | None) -> None:
+    """Refuse a reference that is not finer than the recipe's run; None is none. InputError."""
+    if steps is not None and not recipe.steps < steps <= MAX_STEPS:
+        raise InputError(
+            f"--reference-steps {steps}: the reference is to be finer than the recipe's "
+            f"{recipe.steps} steps: give {recipe.steps + 1} to {MAX_STEPS}"
+        )
 
 
 def follow(recipe: Recipe, schedule: Schedule) -> Recipe:

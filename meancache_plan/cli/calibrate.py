@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from meancache_plan import catalog
-from meancache_plan.cli.loading import chosen_recipe, load_pipeline
+from meancache_plan.cli.loading import chosen, load_pipeline
 from meancache_plan.cli.options import PROFILE, Device, Model, Offload, Prompts, RecipeName, Seeds
 from meancache_plan.console import display, resumable, say, watching
 from meancache_plan.errors import InputError
@@ -21,7 +20,7 @@ Pixels = Annotated[int | None, typer.Option(help="Pixels (--frames: frames of a 
 
 
 def calibrate(
-    model: Model = catalog.REFERENCE,
+    model: Model = None,
     recipe: RecipeName = None,
     prompts: Prompts = None,
     seeds: Seeds = None,
@@ -58,7 +57,7 @@ def calibrate(
     Example: `meancache-plan calibrate black-forest-labs/FLUX.1-dev -o flux.profile.safetensors`
     """
     from meancache_plan.calibrate import Shard, calibrate
-    from meancache_plan.recipe import parse_numbers, read_prompts
+    from meancache_plan.recipe import check_reference, parse_numbers, read_prompts
 
     part = Shard.parse(shard)
     output = output or Path(part.suffixed(PROFILE))
@@ -66,10 +65,11 @@ def calibrate(
     options |= {"guidance": guidance, "dtype": dtype, "prompts": prompts, "seeds": seeds}
     if dry_run:
         limits = max_edge, sensitivity, reference_steps
-        _foretell(model, chosen_recipe(model, recipe, options), part, limits, seconds_per_step)
+        _foretell(*chosen(model, recipe, options), part, limits, seconds_per_step)
         return
     if seconds_per_step is not None:
         raise InputError("--seconds-per-step has no effect without --dry-run")
+    check_reference(chosen(model, recipe, options)[1], reference_steps)
     source = load_pipeline(model, recipe, options, device, offload)
     with resumable(), watching() as watch:
         profile = calibrate(

@@ -5,7 +5,6 @@ from typing import Annotated
 
 import typer
 
-from meancache_plan import catalog
 from meancache_plan.cli.loading import load_pipeline
 from meancache_plan.cli.options import (
     Device,
@@ -23,7 +22,7 @@ QUICK_PROMPTS = 3
 
 
 def compare(
-    model: Model = catalog.REFERENCE,
+    model: Model = None,
     schedule: ScheduleFile = Path("schedule.json"),
     against: Annotated[
         list[Path] | None, typer.Option(help="Another schedule, for rows of its own.")

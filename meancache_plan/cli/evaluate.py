@@ -5,7 +5,6 @@ from typing import Annotated
 
 import typer
 
-from meancache_plan import catalog
 from meancache_plan.cli.loading import load_pipeline
 from meancache_plan.cli.options import (
     Device,
@@ -23,7 +22,7 @@ SHEET_ROWS = 6
 
 
 def evaluate(
-    model: Model = catalog.REFERENCE,
+    model: Model = None,
     schedule: ScheduleFile = Path("schedule.json"),
     recipe: RecipeName = None,
     prompts: Prompts = None,

@@ -5,7 +5,6 @@ from typing import Annotated
 
 import typer
 
-from meancache_plan import catalog
 from meancache_plan.cli.loading import load_pipeline
 from meancache_plan.cli.options import Device, Model, Offload, RecipeName, ScheduleFile
 from meancache_plan.console import say
@@ -13,7 +12,7 @@ from meancache_plan.errors import InputError
 
 
 def generate(
-    model: Model = catalog.REFERENCE,
+    model: Model = None,
     prompt: Annotated[str, typer.Option("--prompt", "-p", help="What to show.")] = "",
     schedule: ScheduleFile = Path("schedule.json"),
     budget: Annotated[int | None, typer.Option(help="Which plan; the largest.")] = None,

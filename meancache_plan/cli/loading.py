@@ -11,19 +11,25 @@ if TYPE_CHECKING:
     from meancache_plan.recipe import Recipe
 
 
-def chosen_recipe(model: str, name: str | None, options: Mapping[str, object]) -> "Recipe":
-    """The recipe that is named, or the model's own, with the fields that options override.
+def chosen(
+    model: str | None, name: str | None, options: Mapping[str, object]
+) -> "tuple[str, Recipe]":
+    """The model and the recipe that are named; each finds the other where it is left out.
+
+    Options override the recipe's fields. Without both it is the reference pipeline.
 
     Raises:
         InputError: The recipe or an option is not valid.
     """
+    from meancache_plan.catalog import REFERENCE
     from meancache_plan.recipe import find_recipe, override
 
-    return override(find_recipe(model, name), **options)
+    recipe = find_recipe(model or REFERENCE, name)
+    return model or recipe.model or REFERENCE, override(recipe, **options)
 
 
 def load_pipeline(
-    model: str,
+    model: str | None,
     recipe_name: str | None,
     options: Mapping[str, object],
     device: str | None,
@@ -33,7 +39,7 @@ def load_pipeline(
     """Load a pipeline by its recipe, the given options, and the schedule's own settings.
 
     Args:
-        model: Directory, hub id, or ``"reference"``.
+        model: Directory, hub id, or ``"reference"``; by default the recipe's.
         recipe_name: A bundled recipe or a TOML file; by default the model's own.
         options: Fields of the recipe that the command line overrides; None leaves one as it is.
         device: Such as ``"cuda:1"``; None for the best.
@@ -45,7 +51,7 @@ def load_pipeline(
     """
     from meancache_plan.recipe import follow
 
-    recipe = chosen_recipe(model, recipe_name, options)
+    model, recipe = chosen(model, recipe_name, options)
     if schedule is not None:
         recipe = follow(recipe, schedule)
     with Console(stderr=True).status(f"loading {model}"):

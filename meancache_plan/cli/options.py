@@ -9,7 +9,11 @@ PROFILE = "meancache.profile.safetensors"
 """Where ``calibrate`` writes and ``solve`` reads, unless told otherwise."""
 
 Model = Annotated[
-    str, typer.Argument(help="A diffusers pipeline: directory, hub id, or 'reference'.")
+    str | None,
+    typer.Argument(
+        help="A diffusers pipeline: directory, hub id, or 'reference'; by default --recipe's "
+        "model, or 'reference'."
+    ),
 ]
 RecipeName = Annotated[str | None, typer.Option("--recipe", help="Recipe name or TOML file.")]
 Prompts = Annotated[str | None, typer.Option(help="Text file, one prompt a line, or a list.")]

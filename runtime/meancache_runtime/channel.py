@@ -105,7 +105,8 @@ class Channel:
             raise StepCountError(
                 f"the scheduler is at step {here} of its grid where the plan is at step "
                 f"{expected}: start runs at the step that the scheduler was told, and let no "
-                "other pipeline use this scheduler meanwhile"
+                "other pipeline (from_pipe shares it) use this scheduler meanwhile: give each "
+                "its own before attaching, pipe.scheduler = copy.deepcopy(pipe.scheduler)"
             )
 
 

@@ -46,7 +46,7 @@ def find_entry(schedule: Schedule, plan: Plan, scheduler: Any, first: int) -> En
         check_monotone(sigmas)
         start = grid.steps - steps
         return Entry(enter(plan, start), sigmas, start)
-    if steps != grid.steps and first:
+    if first and (steps != grid.steps or grid.sigmas is None):
         raise StepCountError(
             f"this run starts at step {first} of its grid and takes {steps} steps (as "
             f"image-to-image does), which is no end of the schedule's grid of {grid.steps} steps: "

@@ -162,7 +162,7 @@ def test_what_is_unknown_without_the_model_is_said_so(
         (("--dry-run", "--seconds-per-step", "0"), "--seconds-per-step 0: give seconds"),
         (("--dry-run", "--shard", "97/97"), "holds none of the 96 samples"),
         (("--dry-run", "--max-edge", "0"), "max_edge 0"),
-        (("--dry-run", "--reference-steps", "49"), "--reference-steps 49: give 50 or more"),
+        (("--dry-run", "--reference-steps", "49"), "50 steps: give 51 to 1000"),
         (("--dry-run", "--recipe", "no-such"), "no-such: no such recipe"),
         (("--dry-run", "--prompts", "absent.txt"), "absent.txt"),
     ],
@@ -171,3 +171,15 @@ def test_a_dry_run_refuses_what_the_run_would(
     cwd: Path, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], reason: str
 ) -> None:
     assert reason in refuse(capsys, "calibrate", *arguments)
+
+
+def test_a_named_recipe_brings_its_model(cwd: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run("calibrate", "--recipe", "flux.1-dev", "--dry-run")
+    assert "black-forest-labs/FLUX.1-dev" in capsys.readouterr().out
+
+
+def test_a_reference_that_is_not_finer_is_refused_before_anything_is_loaded(
+    cwd: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = refuse(capsys, "calibrate", "no/such-model", "--reference-steps", "50")
+    assert "--reference-steps 50: the reference is to be finer" in said

@@ -137,6 +137,7 @@ def test_bad_prompt_files_are_refused(tmp_path: Path, content: bytes, reason: st
         ("images = { image = 3 }", "images.image"),
         ("images = 'a.png'", "images"),
         ("images = { prompt = 'a.png' }", "prompt is set for every sample"),
+        ("height = 8\ncall = { height = 4 }", "height is in \\[call\\] and has a key of its own"),
         ("call = { image = 1 }\nimages = { image = 'a.png' }", "in \\[call\\] and in \\[images\\]"),
     ],
 )

@@ -197,3 +197,13 @@ def test_an_untold_run_of_another_length_is_refused_before_the_denoiser_runs():
                 with pytest.raises(StepCountError):
                     loop(steps)
     assert loop.transformer.sigmas == []
+
+
+def test_the_middle_of_another_grid_is_refused_where_no_grid_is_stated(tiny_flux):
+    pipe = img2img(tiny_flux)
+    schedule = by_hand.schedule(STEPS, KNOTS, PREDICTORS)
+    with (
+        pytest.raises(StepCountError, match=r"starts at step 16 .*no end of the schedule's grid"),
+        attach(pipe, schedule),
+    ):
+        run(pipe, strength=0.5, steps=2 * STEPS)
