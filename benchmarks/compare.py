@@ -35,14 +35,14 @@ from meancache_plan.recipe import find_recipe, override, parse_numbers, read_pro
 from meancache_plan.refine.refine import refine
 
 SHIPPED = Path("schedules/reference/50-steps.json")
-TABLES: tuple[tuple[Cost, str], ...] = (
-    ("refreshes", "psnr_latent"),
-    ("relative_seconds", "psnr_latent"),
-    ("whole_refreshes", "psnr_latent"),
-    ("refreshes", "flip"),
-    ("refreshes", "psnr_flow"),
+TABLES: tuple[tuple[Cost, str, bool], ...] = (
+    ("refreshes", "psnr_latent", True),
+    ("relative_seconds", "psnr_latent", False),
+    ("whole_refreshes", "psnr_latent", False),
+    ("refreshes", "flip", False),
+    ("refreshes", "psnr_flow", False),
 )
-"""What is to be equal, and the figure that is compared."""
+"""What is to be equal, the figure that is compared, and whether with intervals."""
 
 
 def schedules(guided: bool, refined: bool) -> tuple[Schedule, dict[str, Schedule]]:
@@ -99,39 +99,40 @@ def shoot_out(guided: bool, prompts: int, refined: bool) -> Comparison:
     return found
 
 
-def markdown(comparison: Comparison, cost: Cost, quality: str) -> Iterator[str]:
+def markdown(comparison: Comparison, cost: Cost, quality: str, intervals: bool) -> Iterator[str]:
     """One table: a line a peer, a column a budget; in bold who is better than the plan."""
     plans, peers = grid_of(matches(comparison, cost, quality))
     yield f"At equal {WORDS[cost]}: {quality}"
     yield ""
     yield "| best setting of | " + " | ".join(f"B = {row.budget}" for row in plans) + " |"
     yield "| --- |" + " --- |" * len(plans)
-    yield "| plan | " + " | ".join(value(row, quality) for row in plans) + " |"
+    yield "| plan | " + " | ".join(value(row, quality, intervals) for row in plans) + " |"
     for peer, found in peers.items():
-        yield f"| {peer} | " + " | ".join(cell(match, quality) for match in found) + " |"
+        yield f"| {peer} | " + " | ".join(cell(match, quality, intervals) for match in found) + " |"
     yield ""
 
 
-def cell(match: Match, quality: str) -> str:
+def cell(match: Match, quality: str, intervals: bool) -> str:
     if match.best is None:
         return "–"
-    text = value(match.best, quality)
+    text = value(match.best, quality, intervals)
     return f"**{text}**" if match.lost else text
 
 
-def value(row: Row, quality: str) -> str:
+def value(row: Row, quality: str, intervals: bool) -> str:
     assert isinstance(row.figures, Figures)
     spread_ = getattr(row.figures, quality)
     digits = 1 if "psnr" in quality else 4
     low, high = spread_.interval
-    return f"{spread_.mean:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
+    interval = f" ({low:.{digits}f} to {high:.{digits}f})" if intervals else ""
+    return f"{spread_.mean:.{digits}f}{interval}"
 
 
 def report(comparison: Comparison, name: str, docs: Path) -> None:
     print(f"\n## {name}: {comparison.prompts} prompts, {comparison.device}\n")
-    for cost, quality in TABLES:
+    for cost, quality, intervals in TABLES:
         found = matches(comparison, cost, quality)
-        print("\n".join(markdown(comparison, cost, quality)))
+        print("\n".join(markdown(comparison, cost, quality, intervals)))
         for match in losses(found):
             assert match.best is not None
             print(
