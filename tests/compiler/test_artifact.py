@@ -174,7 +174,7 @@ def test_saving_and_loading(tmp_path):
 def test_files_that_cannot_be_read_or_are_bad_are_named(load, tmp_path):
     with pytest.raises(ScheduleError, match=r"absent\.json: cannot be read \(No such file"):
         load(tmp_path / "absent.json")
-    with pytest.raises(ScheduleError, match="cannot be read|this folder holds no"):
+    with pytest.raises(ScheduleError, match=r"cannot be read|this folder holds no"):
         load(tmp_path)
     bad = tmp_path / "bad.json"
     bad.write_text("{}")
