@@ -93,12 +93,14 @@ class Entry(_Strict):
 class Table(_Strict):
     """One model's entries by budget, for runs of ``steps`` steps.
 
-    ``pipeline`` and ``scheduler`` name the classes that the model is used with, where known.
+    ``pipeline``, ``denoiser`` and ``scheduler`` name the classes that the model is used with, where
+    known.
     """
 
     steps: Annotated[int, Field(ge=1, le=MAX_STEPS)]
     budgets: Annotated[dict[Text, Entry], Field(min_length=1)]
     pipeline: Text | None = None
+    denoiser: Text | None = None
     scheduler: Text | None = None
 
     @model_validator(mode="after")
@@ -200,7 +202,7 @@ def to_schedule(model: str, table: Table) -> Schedule:
     identity = ModelIdentity(
         id=model,
         revision=None,
-        fingerprint=None,
+        fingerprint=None if table.denoiser is None else f"class:{table.denoiser}",
         pipeline=table.pipeline,
         scheduler=table.scheduler,
         adapters=(),

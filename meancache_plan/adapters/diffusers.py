@@ -258,7 +258,8 @@ class Pipeline:
         except (TypeError, ValueError) as error:
             raise InputError(
                 f"{type(self.pipe).__name__} refuses the recipe's arguments ({error}): change its "
-                "guidance_argument, negative_prompt, size or [call]"
+                "guidance_argument, negative_prompt, size or [call], or the pipeline's scheduler if "
+                "that is what it refuses"
             ) from error
 
     def _plain(

@@ -166,6 +166,7 @@ class Attachment:
         try:
             if self._interception is not None:
                 self._interception.check_intact()
+                check_sampler(self._scheduler, self._schedule.grid.replaces)
             self.stats = self._new_stats()
             self._run = Run(self._open_channel, self._scheduler, self.stats)
             yield

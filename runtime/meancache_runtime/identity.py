@@ -89,6 +89,12 @@ def fingerprint(pipe: Any) -> str:
     return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
 
 
+def kind(pipe: Any) -> str:
+    """``class:…``, the denoisers' class names: a fingerprint where the settings are not known."""
+    names = (_uncompiled(module).__class__.__name__ for module in denoisers(pipe).values())
+    return "class:" + "+".join(names)
+
+
 def _uncompiled(module: Any) -> Any:
     """The module that ``torch.compile(module)`` wraps."""
     return getattr(module, "_orig_mod", module)
@@ -127,7 +133,7 @@ def check_model(pipe: Any, model: Model) -> None:
         ModelMismatchError: Another denoiser configuration, or another hub id.
     """
     here = hub_id(pipe)
-    if model.fingerprint is not None and fingerprint(pipe) != model.fingerprint:
+    if model.fingerprint is not None and model.fingerprint not in (fingerprint(pipe), kind(pipe)):
         raise ModelMismatchError(
             f"the schedule was compiled for {model.id} ({model.pipeline}); this "
             f"{type(pipe).__name__} has another denoiser: load that model, or run "

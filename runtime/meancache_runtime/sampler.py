@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from .errors import UnsupportedSchedulerError
+from .strict_json import quote
 
 EULER = "FlowMatchEulerDiscreteScheduler"
 HEUN = "FlowMatchHeunDiscreteScheduler"
@@ -83,6 +84,11 @@ def check_sampler(scheduler: Any, replaces: str | None) -> None:
     Raises:
         UnsupportedSchedulerError: Another sampler, or one that no schedule can follow.
     """
+    if replaces is not None and replaces not in (HEUN, *MULTISTEP):
+        raise UnsupportedSchedulerError(
+            f"the schedule takes the steps of {quote(replaces)}, which no plan can stand for "
+            f"(only for those of {', '.join((HEUN, *MULTISTEP))}): calibrate and solve again"
+        )
     here = replaced(scheduler)
     if here == replaces:
         return

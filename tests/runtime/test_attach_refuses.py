@@ -122,6 +122,20 @@ def test_another_scheduler(tiny_flux, scheduler, hint):
     assert tiny_flux.scheduler is scheduler
 
 
+def test_a_scheduler_told_to_be_stochastic_while_attached(tiny_flux):
+    with attach(tiny_flux, PLAN):
+        tiny_flux.scheduler.register_to_config(stochastic_sampling=True)
+        with pytest.raises(UnsupportedSchedulerError, match="fresh noise"):
+            run(tiny_flux)
+
+
+def test_a_sampler_that_no_plan_can_stand_for(tiny_flux):
+    schedule = replace(PLAN, grid=replace(PLAN.grid, replaces="\x1b[31mDDIMScheduler"))
+    with pytest.raises(UnsupportedSchedulerError, match="no plan can stand for") as refused:
+        attach(tiny_flux, schedule)
+    assert "\x1b" not in str(refused.value)
+
+
 def test_a_subclass_that_keeps_eulers_step_is_fine(tiny_flux):
     tiny_flux.scheduler = type("Mine", (FlowMatchEulerDiscreteScheduler,), {})(shift=3.0)
     with attach(tiny_flux, PLAN):

@@ -119,3 +119,9 @@ def test_a_shipped_schedule_fits_its_hub_id_and_any_local_folder(model, tmp_path
     pipe.register_to_config(_name_or_path="someone/else")
     with pytest.raises(ModelMismatchError, match=f"{model}, this pipeline is someone/else"):
         attach(pipe, schedule, budget=25)
+
+
+def test_a_shipped_schedule_refuses_another_architecture(tiny_flux):
+    schedule = load_schedule(SCHEDULES / "qwen-image" / "50-steps.json")
+    with pytest.raises(ModelMismatchError, match=r"Qwen/Qwen-Image .*has another denoiser"):
+        attach(tiny_flux, schedule, budget=25)
