@@ -258,8 +258,8 @@ class Pipeline:
         except (TypeError, ValueError) as error:
             raise InputError(
                 f"{type(self.pipe).__name__} refuses the recipe's arguments ({error}): change its "
-                "guidance_argument, negative_prompt, size or [call], or the pipeline's scheduler if "
-                "that is what it refuses"
+                "guidance_argument, negative_prompt, size or [call], or the scheduler if that is "
+                "what refuses"
             ) from error
 
     def _plain(

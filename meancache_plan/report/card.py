@@ -120,9 +120,10 @@ def _figures(plan: Plan, row: Row | None, full: Row) -> list[str]:
 def _measured_on(evaluation: Evaluation) -> str:
     seeds = ", ".join(map(str, evaluation.seeds))
     samples = evaluation.prompts * len(evaluation.seeds)
+    steps = evaluation.reference_steps or evaluation.steps
     return (
         f"Measured on {evaluation.prompts} held-out prompts ({samples} samples, seeds {seeds}) "
-        f"against all {evaluation.steps} steps, on {text(evaluation.device)}: means; the 95 % "
+        f"against all {steps} steps, on {text(evaluation.device)}: means; the 95 % "
         "interval is of the mean, by bootstrap over prompts; worst tenth: mean latent PSNR of the "
         "worst tenth of the samples; speed-up: of the pipeline's whole call. The report beside "
         "this file has what else was compared."
