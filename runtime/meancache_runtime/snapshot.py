@@ -39,7 +39,7 @@ def locate(source: str | os.PathLike[str], revision: str | None = None) -> str:
 
     Args:
         source: A file; a folder that holds :data:`FILE_NAME`; or, where there is nothing of this
-            name, a hub id (``owner/name``).
+            name nor a folder ``owner``, a hub id (``owner/name``).
         revision: Branch, tag or commit; for a hub id only.
 
     Raises:
@@ -82,7 +82,7 @@ def beside(pipe: Any) -> str:
             f"{FILE_NAME} lies beside it: give attach a schedule, as load_schedule returns it"
         )
     name = os.fspath(name)
-    folder = name if os.path.isdir(name) else _snapshot_folder(pipe, name)
+    folder = _snapshot_folder(pipe, name) or (name if os.path.isdir(name) else None)
     file = None if folder is None else os.path.join(folder, FILE_NAME)
     if file is not None and os.path.isfile(file):
         return file
@@ -102,7 +102,7 @@ def _is_hub_id(source: str) -> bool:
     return (
         HUB_ID.fullmatch(source) is not None
         and not source.endswith(".json")
-        and not os.path.exists(source)
+        and not os.path.exists(source.partition("/")[0])  # else a folder's name, mistyped
     )
 
 

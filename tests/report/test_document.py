@@ -234,6 +234,16 @@ def test_file_and_model_names_are_single_words_of_the_commands_to_copy(tmp_path:
         assert words[words.index("--budget") + 1] == "3"
 
 
+@pytest.mark.parametrize("odd", ["x\x1b[201~\nrm -rf ~", "a\u202eb", "--recipe=/x", "-h"])
+def test_a_name_that_hides_or_commands_something_is_not_repeated(tmp_path: Path, odd: str) -> None:
+    assert given.SCHEDULE.model is not None
+    named = given.SCHEDULE.model.model_copy(update={"id": odd})
+    schedule = given.SCHEDULE.model_copy(update={"model": named})
+    for lines in usage(schedule, tmp_path, "s.json"):
+        assert odd not in lines[0]
+        assert "YOUR/MODEL" in lines[0]
+
+
 def test_figures_that_were_noted_in_the_schedule_are_still_its_own(tmp_path: Path) -> None:
     noted = with_measured(given.SCHEDULE, given.evaluation())
     write_report(noted, tmp_path / "r.html", evaluation=given.evaluation())

@@ -235,3 +235,12 @@ def test_a_pipeline_without_a_schedule_beside_it_says_where_one_was_looked_for(
     with pytest.raises(ScheduleNotFoundError) as refused:
         attach(tiny_flux, budget=3)
     assert str(tmp_path / FILE_NAME) in str(refused.value)
+
+
+def test_a_path_in_a_folder_of_yours_is_never_taken_for_a_hub_id(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "release").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ScheduleError, match=r"release/mine: cannot be read \(No such file"):
+        load("release/mine")

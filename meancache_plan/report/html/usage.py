@@ -3,6 +3,7 @@
 import keyword
 import re
 import shlex
+import unicodedata
 from typing import Any
 
 from meancache_plan.artifact import Plan, Schedule
@@ -57,8 +58,13 @@ def remedies(schedule: Schedule, name: str) -> dict[str, str]:
 
 
 def model_name(schedule: Schedule) -> str:
-    """The model that the schedule names, as commands take it."""
-    return ANY_MODEL if schedule.model is None else schedule.model.id
+    """The model that the schedule names, as commands take it; a placeholder for odd names.
+
+    A name that hides or reorders what a reader copies, or is an option, is not repeated.
+    """
+    name = ANY_MODEL if schedule.model is None else schedule.model.id
+    odd = name.startswith("-") or any(unicodedata.category(c)[0] == "C" for c in name)
+    return ANY_MODEL if odd else name
 
 
 def _python(schedule: Schedule, plan: Plan, name: str) -> str:
