@@ -18,7 +18,6 @@ import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.contest import L1
 from benchmarks.planners import BUDGETS, reference_contest, spread
 from meancache_plan import load_schedule
 from meancache_plan.adapters.loading import load, quieten
@@ -26,6 +25,7 @@ from meancache_plan.artifact import Schedule
 from meancache_plan.compare.chart import plot_comparison
 from meancache_plan.compare.csv_file import to_csv
 from meancache_plan.compare.matched import Cost, Match, losses, matches
+from meancache_plan.compare.peers.plans import baselines
 from meancache_plan.compare.result import Comparison, Figures, Row, load_comparison
 from meancache_plan.compare.shootout import compare
 from meancache_plan.compare.table import WORDS, failures, grid_of
@@ -59,10 +59,7 @@ def schedules(guided: bool, refined: bool) -> tuple[Schedule, dict[str, Schedule
     budgets = parse_numbers(BUDGETS, "budgets")
     contest = reference_contest(options, budgets)
     profile = contest.profile
-    rivals = {
-        "paper": solve(profile, budgets, predictors=("hold", "jvp"), **L1),
-        "released": solve(profile, budgets, predictors=("hold", "released"), **L1),
-    }
+    rivals = baselines(profile, budgets)
     if guided:
         return load_schedule(SHIPPED), rivals
     own = solve(profile, budgets)
@@ -75,7 +72,7 @@ def shoot_out(guided: bool, prompts: int, refined: bool) -> Comparison:
     """The comparison with or without true CFG, found again if it is done."""
     folder = Path("build/compare")
     folder.mkdir(parents=True, exist_ok=True)
-    name = f"{'cfg' if guided else 'no-cfg'}-{prompts}"
+    name = f"{'cfg' if guided else 'no-cfg'}-{prompts}{'' if guided or refined else '-plain'}"
     file = folder / f"{name}.json"
     if file.exists():
         return load_comparison(file)

@@ -1,11 +1,12 @@
 """``compare``: a schedule beside everything else that makes the pipeline faster."""
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from meancache_plan.cli.loading import load_pipeline
+from meancache_plan.cli.loading import load_pipeline, load_rivals
 from meancache_plan.cli.options import (
     Device,
     Model,
@@ -26,6 +27,10 @@ def compare(
     schedule: ScheduleFile = Path("schedule.json"),
     against: Annotated[
         list[Path] | None, typer.Option(help="Another schedule, for rows of its own.")
+    ] = None,
+    profile: Annotated[
+        Path | None,
+        typer.Option(help="Adds the paper's plans and the released replay, solved from this."),
     ] = None,
     recipe: RecipeName = None,
     prompts: Prompts = None,
@@ -48,23 +53,28 @@ def compare(
 
     On the same held-out prompts and seeds, in one run: the pipeline's own sampler, Heun,
     DPM-Solver++ and UniPC with fewer steps; FirstBlockCache, MagCache, TaylorSeer, SeaCache, PAB
-    and FasterCache of diffusers; DBCache, if cache-dit is installed.
+    and FasterCache of diffusers; DBCache, if cache-dit is installed; with `--profile` MeanCache's
+    own plans. With `--json` the same command goes on where it was interrupted.
 
-    Example: `meancache-plan compare --schedule schedule.json --quick --plot compare.png`
+    Example: `meancache-plan compare --schedule schedule.json --quick --json compare.json`
     """
     from meancache_plan.artifact import load_schedule
     from meancache_plan.compare.field import QUICK, THOROUGH
     from meancache_plan.compare.output import check_outputs, kept_beside, write_comparison
+    from meancache_plan.compare.peers.plans import baselines
     from meancache_plan.compare.shootout import compare as shoot_out
     from meancache_plan.compare.table import comparison_tables
+    from meancache_plan.profile import load_profile
     from meancache_plan.recipe import parse_numbers, read_prompts
 
     check_outputs(json_file, csv_file, plot)
     judged = load_schedule(schedule)
-    rivals = {path.stem: load_schedule(path) for path in against or []}
+    rivals = load_rivals(against)
+    if profile is not None:
+        rivals |= baselines(load_profile(profile), judged.budgets)
     options = {"heldout_prompts": prompts, "heldout_seeds": seeds}
     source = load_pipeline(model, recipe, options, device, offload, judged)
-    with watching() as watch, resumable():
+    with watching() as watch, resumable() if json_file else nullcontext():
         result = shoot_out(
             source,
             judged,

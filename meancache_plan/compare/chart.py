@@ -74,7 +74,15 @@ def _panel(axes: Axes, rows: Sequence[Row], cost: str, quality: str) -> None:
         points = [p for p in points if _psnr(p[0]) < CEILING]
         xs, ys = [x for _, x, _ in points], [y for _, _, y in points]
         size, strong = (7, 1.0) if ours else (4, 0.8)
-        axes.plot(xs, ys, marker, color=colour, markersize=size, alpha=strong, label=plain(peer))
+        axes.plot(
+            xs,
+            ys,
+            marker,
+            color=colour,
+            markersize=size,
+            alpha=strong,
+            label=_as_words(plain(peer)),
+        )
         edge = front([(x, y) for _, x, y in points], QUALITIES[quality])
         width = 2.2 if ours else 1.0
         axes.plot(*zip(*edge, strict=True), "-", color=colour, linewidth=width, alpha=strong)
@@ -107,3 +115,8 @@ def _point(row: Row, cost: str, quality: str) -> tuple[float, float]:
 def _psnr(row: Row) -> float:
     assert isinstance(row.figures, Figures)
     return row.figures.psnr_latent.mean
+
+
+def _as_words(label: str) -> str:
+    """A legend's label that is neither read as mathematics nor, for an underscore, left out."""
+    return label.replace("$", r"\$").lstrip("_") or "schedule"

@@ -109,7 +109,10 @@ def field(
     costs = _few(sorted(peer.budget or steps for peer in judged), steps, sweep)
     found += plans.fewer_steps(sampler, costs)
     found += solvers.solvers(pipeline, fitted[0], costs)
-    return (*found, *_caches(pipeline, steps, fitted, forms, sweep))
+    others = [*found, *_caches(pipeline, steps, fitted, forms, sweep)]
+    for name in {peer.name for peer in others if peer.budget is None} & (rivals or {}).keys():
+        raise InputError(f"a rival schedule cannot be named {name!r}: rename its file")
+    return tuple(others)
 
 
 def _few(budgets: Sequence[int], steps: int, sweep: Sweep) -> list[int]:

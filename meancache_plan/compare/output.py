@@ -39,12 +39,12 @@ def write_comparison(
     Raises:
         InputError: A file cannot be written.
     """
-    if plot is not None:
-        plot_comparison(comparison, plot)
-    if csv_file is not None:
-        write_atomically(csv_file, to_csv(comparison).encode())
     if json_file is not None:
         write_atomically(json_file, comparison.to_json().encode())
-        folder = kept_beside(json_file)
-        if folder is not None:
-            forget(folder)
+    if csv_file is not None:
+        write_atomically(csv_file, to_csv(comparison).encode())
+    if plot is not None:
+        plot_comparison(comparison, plot)
+    folder = kept_beside(json_file)
+    if folder is not None:
+        forget(folder)

@@ -81,3 +81,23 @@ def test_bad_input_is_one_message(
     grid = content["grid"] | {"steps": 5}
     (cwd / "short.json").write_text(json.dumps(content | {"grid": grid, "plans": [short]}))
     assert reason in refuse(capsys, *COMMAND, *options)
+
+
+def test_mean_caches_own_plans_compete_if_there_is_a_profile(cwd: Path) -> None:
+    run("calibrate", "model", "--recipe", "tiny.toml", "-o", "p.safetensors")
+    files = ("--profile", "p.safetensors", "--limit", "1", "--json", "c.json")
+    run(*COMMAND, *files)
+    peers = {row.peer for row in load_comparison(cwd / "c.json").measured()}
+    assert peers >= {"plan", "paper", "released"}
+
+
+def test_names_that_would_mix_two_methods_are_refused(
+    cwd: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (cwd / "other").mkdir()
+    save_schedule(SCHEDULE, cwd / "other" / "rival.json")
+    twice = refuse(capsys, *COMMAND, "--against", "rival.json", "--against", "other/rival.json")
+    assert "two schedules are named rival: rename one" in twice
+    save_schedule(SCHEDULE, cwd / "UniPC.json")
+    taken = refuse(capsys, *COMMAND, "--against", "UniPC.json", "--limit", "1")
+    assert "a rival schedule cannot be named 'UniPC'" in taken

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from meancache_plan.compare.chart import front, plot_comparison
 from meancache_plan.compare.csv_file import to_csv
-from meancache_plan.compare.result import Comparison, Row, load_comparison
+from meancache_plan.compare.result import PLAN, Comparison, Row, load_comparison
 from meancache_plan.compare.table import comparison_tables
 from meancache_plan.errors import InputError
 from tests.compare.given import STEPS, comparison, row
@@ -98,3 +98,11 @@ def test_the_table_shows_the_best_at_equal_cost_the_losses_and_who_could_not_run
     assert cells == [["plan", "42.0"], ["cache", "52.0"]] * 2
     assert "lose to cache (a) by 10.0 at B = 4" in text
     assert "sea: needs a [bold]sail[/bold]" in text
+
+
+@pytest.mark.parametrize("name", ["a$\\foo$", "_hidden", "$"])
+def test_a_chart_takes_any_name_as_words(some: Comparison, tmp_path: Path, name: str) -> None:
+    rows = [row.model_copy(update={"peer": name}) for row in some.rows if row.peer != PLAN]
+    plans = [row for row in some.rows if row.peer == PLAN]
+    plot_comparison(some.model_copy(update={"rows": (*plans, *rows)}), tmp_path / "c.png")
+    assert (tmp_path / "c.png").stat().st_size > 0

@@ -8,6 +8,8 @@ from typing import Any
 from meancache_plan.adapters.diffusers import Pipeline
 from meancache_plan.artifact import Schedule, to_bytes
 from meancache_plan.compare.peer import Peer
+from meancache_plan.compiler import solve
+from meancache_plan.profile import Profile
 from meancache_runtime import attach
 
 
@@ -35,6 +37,28 @@ def plans(name: str, schedule: Schedule, budgets: Sequence[int] | None = None) -
         return Peer(name, setting, schedule.grid.steps, enter, budget=budget, source=source)
 
     return [following(budget) for budget in wanted]
+
+
+def baselines(profile: Profile, budgets: Sequence[int]) -> dict[str, Schedule]:
+    """MeanCache's plans from the same calibration: ``paper`` and ``released``, by PSSP with γ 4.
+
+    The paper's predictor and cost (arXiv 2601.19961), and the replay of its released scripts.
+
+    Raises:
+        InputError: A budget is out of range.
+    """
+
+    def planned(predictor: str) -> Schedule:
+        return solve(
+            profile,
+            budgets,
+            planner="pssp",
+            predictors=("hold", predictor),
+            metric="l1",
+            weighting="none",
+        )
+
+    return {"paper": planned("jvp"), "released": planned("released")}
 
 
 def fewer_steps(sampler: str, numbers: Sequence[int]) -> list[Peer]:
