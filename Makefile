@@ -67,6 +67,7 @@ clean:
 	rm -rf .venv build $(DEMO) .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 
 .venv/installed: pyproject.toml runtime/pyproject.toml constraints.txt
+	@echo "Installing into .venv: 1.6 GB, some minutes"
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed: make PYTHON=python3.11")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt \

@@ -32,7 +32,8 @@ from meancache_runtime.strict_json import shorten
 CARD, REPORT = "MEANCACHE.md", "meancache_report.html"
 """Files of a kit, beside ``meancache_schedule.json``."""
 
-LICENCE = "the model's own licence"
+LICENCE, SOURCES_LICENCE = "the model's own licence", "as its source states"
+"""Of a schedule: compiled from the model, or made elsewhere."""
 
 SAMPLES = "samples"
 """Folder of sample pictures among the unfinished work."""
@@ -214,10 +215,15 @@ def judged(
     return Kit(noted, kit.profile, evaluation, folder.finish(evaluation))
 
 
+def licence_of(schedule: Schedule) -> str:
+    """The licence of a schedule for which none is given, in words."""
+    return SOURCES_LICENCE if schedule.provenance is None else LICENCE
+
+
 def commands(
     schedule: Schedule, folder: str, recipe: str | None, options: Sequence[str], *, solved: bool
 ) -> list[str]:
-    """Command lines that make a kit again from the model.
+    """Command lines that make a kit again from the model; none if it was made elsewhere.
 
     Args:
         schedule: What is in it.
@@ -226,6 +232,8 @@ def commands(
         options: Other options of ``pack`` that decide what is in it.
         solved: Whether the schedule was solved for the kit; else it was given to it.
     """
+    if schedule.provenance is None:
+        return []
     model, profile = model_name(schedule), "model.profile.safetensors"
     named = [] if recipe is None else ["--recipe", Path(recipe).name]
     lines = [["calibrate", model, *named, "-o", profile]]

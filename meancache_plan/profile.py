@@ -253,9 +253,21 @@ def load_profile(path: str | os.PathLike[str]) -> Profile:
         reason = first_reason(error, "metadata")
         raise ProfileError(f"{file}: {reason}; calibrate again") from error
     except (OSError, safetensors.SafetensorError) as error:
+        if _starts_as_json(file):
+            raise ProfileError(
+                f"{file}: looks like a schedule: give the profile that calibrate wrote"
+            ) from error
         raise ProfileError(
             f"{file}: not a readable safetensors file ({error}); calibrate again"
         ) from error
+
+
+def _starts_as_json(file: Path) -> bool:
+    try:
+        with file.open("rb") as stream:
+            return stream.read(1) == b"{"
+    except OSError:
+        return False
 
 
 def _read(file: Path) -> Profile:

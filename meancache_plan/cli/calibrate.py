@@ -66,6 +66,8 @@ def calibrate(
     if dry_run:
         limits = max_edge, sensitivity, reference_steps
         _foretell(*chosen(model, recipe, options), part, limits, seconds_per_step)
+        if model is not None and recipe is None and None in (steps, height, width):
+            _say_if_unknown(model)
         return
     if seconds_per_step is not None:
         raise InputError("--seconds-per-step has no effect without --dry-run")
@@ -108,6 +110,17 @@ def _foretell(
         for each in (None, shard)
     )
     display(estimate_view(model, whole, part if shard.count > 1 else None, seconds))
+
+
+def _say_if_unknown(model: str) -> None:
+    """Say that what was printed rests on defaults, if no recipe knows the model."""
+    from meancache_plan.recipe import Recipe, find_recipe
+
+    if find_recipe(model, None) == Recipe(model=model):
+        say(
+            f"no recipe is known for {model}: the defaults are assumed; "
+            "give --recipe, or --steps and sizes"
+        )
 
 
 def merge(

@@ -51,7 +51,7 @@ def evaluate(
     """
     from meancache_plan.artifact import load_schedule, save_schedule
     from meancache_plan.evaluate import judge
-    from meancache_plan.evaluate.finished import forget
+    from meancache_plan.evaluate.finished import forget, schedule_digest, tidied
     from meancache_plan.evaluate.samples import SampleFolder
     from meancache_plan.recipe import parse_numbers, read_prompts
     from meancache_plan.report.evaluation_view import evaluation_table, write_evaluation
@@ -59,11 +59,12 @@ def evaluate(
     _check_outputs(json_file, schedule if record else None, pictures=(plot, sheet))
     plan = load_schedule(schedule)
     folder = None if samples is None else SampleFolder(samples)
-    work = _beside(json_file, plot, sheet, Path(schedule.name)) if folder is None else folder.work
+    own = Path(f"{schedule.name}.{schedule_digest(plan)[:8]}")
+    work = _beside(json_file, plot, sheet, own) if folder is None else folder.work
     budgets = None if budget is None else parse_numbers(budget, "--budget")
     options = {"heldout_prompts": prompts, "heldout_seeds": seeds}
     source = load_pipeline(model, recipe, options, device, offload, plan)
-    with resumable(), watching() as watch:
+    with resumable(), tidied(work), watching() as watch:
         result = judge.evaluate(
             source,
             plan,

@@ -113,7 +113,7 @@ def pack(
     offload: Offload = "none",
     refine: Annotated[bool, typer.Option(help="Refine by replay; needs --model.")] = True,
     licence: Annotated[
-        str | None, typer.Option(help="The schedule's licence; the model's own.")
+        str | None, typer.Option(help="The schedule's licence; the model's or source's.")
     ] = None,
     output: Annotated[Path, typer.Option("-o", "--output", help="The folder.")] = Path("release"),
 ) -> None:
@@ -122,14 +122,14 @@ def pack(
     With `--model` the plans are refined and measured on held-out prompts; interrupted at any
     moment, the same command goes on where it stopped. Files are written at the end, whole.
 
-    Example: `meancache-plan pack flux.profile.safetensors --model flux --budget 10,16 -o flux`
+    Example: `meancache-plan pack --schedule schedules/reference/50-steps.json -o release`
     """
-    from meancache_plan.pack import LICENCE, Place
+    from meancache_plan.pack import Place, licence_of
 
     order = Order(schedule, budget, model, recipe, limit, batch, device, offload, refine)
     place = Place(output)
     with resumable():
         kit = order.fill(place, profile)
     lines = order.again(kit, place.folder.name)
-    for file in place.write(kit, licence or LICENCE, lines):
+    for file in place.write(kit, licence or licence_of(kit.schedule), lines):
         say(f"wrote {file}")

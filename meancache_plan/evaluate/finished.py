@@ -1,7 +1,8 @@
 """Finished samples of an evaluation that may be interrupted: none is made twice."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,16 @@ def forget(folder: Path) -> None:
     journal.forget(folder, Shots.FILES)
 
 
+@contextmanager
+def tidied(folder: Path) -> Generator[None]:
+    """Leave no folder behind in which no sample was finished, however the work ends."""
+    try:
+        yield
+    finally:
+        if not (folder / journal.RESULTS).exists():
+            forget(folder)
+
+
 class Finished:
     """Figures by prompt, seed and contender.
 
@@ -38,7 +49,7 @@ class Finished:
     def __init__(self, folder: Path | None, settings: dict[str, Any]) -> None:
         self._journal: journal.Journal | None = None
         if folder is not None:
-            remedy = "choose other files to write"
+            remedy = "have evaluate write elsewhere (--json FILE, --samples FOLDER)"
             self._journal = journal.Journal(folder, settings, "evaluation", remedy)
 
     def find(self, prompt: str, seed: int, contender: Contender) -> Figures | None:
@@ -76,19 +87,24 @@ def settings(
         seeds: Their seeds.
         facts: What else counts: device, libraries, metrics.
     """
-    bare = tuple(plan.model_copy(update={"measured": None}) for plan in schedule.plans)
-    plain = to_bytes(schedule.model_copy(update={"plans": bare}))
     return {
         "tool": __version__,
         **_each("model", pipeline.identity().model_dump(mode="json")),
         "steps": pipeline.recipe.steps,
         "dtype": pipeline.recipe.dtype,
         **_each("call", pipeline.call_arguments()),
-        "schedule": hashlib.sha256(plain).hexdigest(),
+        "schedule": schedule_digest(schedule),
         "prompts": digest(prompts),
         "seeds": list(seeds),
         **facts,
     }
+
+
+def schedule_digest(schedule: Schedule) -> str:
+    """SHA-256 of a schedule without the figures noted in it, in hexadecimal digits."""
+    bare = tuple(plan.model_copy(update={"measured": None}) for plan in schedule.plans)
+    plain = to_bytes(schedule.model_copy(update={"plans": bare}))
+    return hashlib.sha256(plain).hexdigest()
 
 
 def _each(what: str, values: dict[str, Any]) -> dict[str, Any]:

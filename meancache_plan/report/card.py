@@ -9,7 +9,7 @@ from meancache_plan.profile import Profile
 from meancache_plan.pruning import known_quality
 from meancache_plan.report.html.figures import worst_decile
 from meancache_plan.report.html.provenance import provenance_data
-from meancache_plan.report.html.usage import call_lines, model_name
+from meancache_plan.report.html.usage import model_name, usage_data
 from meancache_plan.report.markdown import block, code, table, text
 from meancache_runtime.snapshot import FILE_NAME, HUB_ID
 
@@ -55,21 +55,21 @@ def model_card(
 
 
 def _use(schedule: Schedule) -> list[str]:
-    """Three lines, for the plan in the middle; and where they find the schedule."""
-    budget = schedule.budgets[len(schedule.budgets) // 2]
+    """Lines that are complete, for the plan in the middle; and where else a schedule is found."""
+    middle = len(schedule.budgets) // 2
+    budget = schedule.budgets[middle]
     name = model_name(schedule)
-    lines = [
-        "from meancache_runtime import attach",
-        f"with attach(pipe, budget={budget}):",
-        f"    result = pipe({', '.join(call_lines(schedule))})",
-    ]
+    replay = usage_data(schedule, FILE_NAME)[0]["texts"][middle]
+    beside = code(f"attach(pipe, budget={budget})")
     hub = repr(name if HUB_ID.fullmatch(name) else "OWNER/NAME")
     fetched = code(f"attach(pipe, load_schedule({hub}), budget={budget})")
     return [
-        block(lines, "python"),
-        "`pipe` is the pipeline, loaded from the folder that this file lies in. The hub's loader "
-        f"leaves the schedule behind: {fetched} fetches it. The budgets are those of the table "
-        "below.",
+        block(["pip install meancache-runtime"], "sh"),
+        "In the folder that this file lies in:",
+        block([replay], "python"),
+        f"A pipeline that is loaded from this folder finds the schedule itself: {beside}. The "
+        f"hub's loader leaves the schedule behind: {fetched} fetches it from the model's "
+        "repository, if it lies there. The budgets are those of the table below.",
     ]
 
 
@@ -80,11 +80,15 @@ def _quality(schedule: Schedule, evaluation: Evaluation | None) -> list[str]:
         return [_noted(schedule), _noted_on(schedule)]
     model = shlex.quote(model_name(schedule))
     command = f"meancache-plan evaluate {model} --schedule {FILE_NAME} --record"
+    known = (
+        "it was made elsewhere, or imported from a published table, and nothing was predicted"
+        if schedule.provenance is None
+        else "what stands here was computed from the calibration"
+    )
     return [
-        "Nothing was measured: what stands here was computed from the calibration. To measure it "
-        "on held-out prompts:",
+        f"Nothing was measured: {known}. To measure it on held-out prompts:",
         block([command], "sh"),
-        _predicted(schedule),
+        _efforts(schedule) if schedule.provenance is None else _predicted(schedule),
     ]
 
 
@@ -164,6 +168,11 @@ def _predicted(schedule: Schedule) -> str:
     return table(heads, rows)
 
 
+def _efforts(schedule: Schedule) -> str:
+    heads = ("budget", "refreshes", "fewer refreshes")
+    return table(heads, [_effort(schedule, plan) for plan in schedule.plans])
+
+
 def _effort(schedule: Schedule, plan: Plan) -> list[str]:
     refreshes = len(plan.knots)
     return [str(plan.budget), str(refreshes), f"{schedule.grid.steps / refreshes:.2f} ×"]
@@ -175,13 +184,17 @@ def _decibels(value: float) -> str:
 
 def _limits(schedule: Schedule) -> Iterator[str]:
     grid, made, model = schedule.grid, schedule.generation, schedule.model
-    sigmas = (
-        "" if grid.sigmas is None else f" from σ = {grid.sigmas[0]:.4g} to {grid.sigmas[-1]:.4g}"
-    )
-    yield (
-        f"It is for {grid.steps} steps{sigmas}; a run of another number of steps, or whose noise "
-        f"levels are more than {grid.tolerance:g} off, is refused by name."
-    )
+    if grid.sigmas is None:
+        yield (
+            f"It is for any noise levels of {grid.steps} steps; a run of another number of steps "
+            "is refused by name."
+        )
+    else:
+        yield (
+            f"It is for {grid.steps} steps from σ = {grid.sigmas[0]:.4g} to "
+            f"{grid.sigmas[-1]:.4g}; a run of another number of steps, or whose noise levels are "
+            f"more than {grid.tolerance:g} off, is refused by name."
+        )
     if grid.replaces is not None:
         yield f"Its steps take the place of those of {code(grid.replaces)}; others are refused."
     if made is not None:
@@ -192,12 +205,15 @@ def _limits(schedule: Schedule) -> Iterator[str]:
         yield f"It was made for {words}: another size or guidance is not refused, but not measured."
     if model is not None:
         adapters = "the adapters " + ", ".join(map(code, model.adapters))
-        yield f"It was made with {adapters if model.adapters else 'no adapters'} (LoRA)."
+        made_for = "is for the model" if schedule.provenance is None else "was made"
+        yield f"It {made_for} with {adapters if model.adapters else 'no adapters'} (LoRA)."
 
 
 def _provenance(
     schedule: Schedule, evaluation: Evaluation | None, profile: Profile | None
 ) -> Iterator[str]:
+    if schedule.provenance is None:
+        yield "It was made elsewhere, or imported from a published table."
     for name, value in provenance_data(schedule, evaluation):
         yield f"{text(name)}: {text(value)}"
     if profile is None:

@@ -153,6 +153,9 @@ def test_what_is_unknown_without_the_model_is_said_so(
     assert "101 latents; their shape is unknown without the model" in text
     assert "at least 15,568 denoiser calls" in text
     assert "hours" not in text
+    assert "no recipe is known for someone/something: the defaults are assumed" in text
+    run("calibrate", "black-forest-labs/FLUX.1-dev", "--dry-run")
+    assert "no recipe is known" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -216,10 +218,44 @@ def test_the_command_refuses_a_folder_of_another_evaluation(
     with pytest.raises(SystemExit) as stopped:
         main(list(command))
     assert stopped.value.code == 130
-    assert "seeds is" in refuse(capsys, *command, "--seeds", "8")
+    refused = refuse(capsys, *command, "--seeds", "8")
+    assert "seeds is" in refused
+    assert "--json FILE" in refused
     shutil.rmtree(cwd / "judged" / "unfinished")
     run(*command, "--seeds", "8")
     assert not (cwd / "judged" / "unfinished").exists()
+
+
+def test_an_evaluation_that_is_refused_leaves_no_folder_behind(
+    model: Path, cwd: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run("calibrate", "model", "--recipe", "tiny.toml")
+    run("solve", "--budget", "3")
+    content = json.loads((cwd / "schedule.json").read_text())
+    content["model"]["fingerprint"] = "class:QwenImageTransformer2DModel"
+    (cwd / "other.json").write_text(json.dumps(content))
+    before = set(cwd.iterdir())
+    command = ("evaluate", "model", "--recipe", "tiny.toml", "--schedule", "other.json")
+    assert "another denoiser" in refuse(capsys, *command)
+    assert set(cwd.iterdir()) == before
+
+
+def test_schedules_of_one_file_name_do_not_share_a_folder(
+    model: Path, cwd: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run("calibrate", "model", "--recipe", "tiny.toml")
+    run("solve", "--budget", "3")
+    digest = hashlib.sha256((cwd / "schedule.json").read_bytes()).hexdigest()
+    command = ("evaluate", "model", "--recipe", "tiny.toml")
+    interrupt(monkeypatch, after=5)
+    with pytest.raises(SystemExit) as stopped:
+        main(list(command))
+    assert stopped.value.code == 130
+    kept = [cwd / f"schedule.json.{digest[:8]}.evaluate"]
+    assert list(cwd.glob("*.evaluate")) == kept
+    run("solve", "--budget", "5")
+    run(*command)
+    assert list(cwd.glob("*.evaluate")) == kept
 
 
 def test_schedules_of_the_runtime_tell_contenders_apart() -> None:

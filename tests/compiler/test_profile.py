@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from meancache_plan import profile_flow
 from meancache_plan.artifact import ModelIdentity
+from meancache_plan.catalog import schedule_files
 from meancache_plan.deviation import windows
 from meancache_plan.errors import InputError, MergeError, ProfileError
 from meancache_plan.merge import merge_profiles
@@ -213,6 +214,12 @@ def test_what_is_no_safetensors_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("not a profile, but a long enough text to have a header's length")
     with pytest.raises(ProfileError, match="not a readable safetensors file"):
         load_profile(tmp_path / "a")
+
+
+def test_a_schedule_in_a_profiles_place_is_told_from_a_broken_profile(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_bytes(schedule_files()["reference/50-steps"].read_bytes())
+    with pytest.raises(ProfileError, match=r"looks like a schedule: give the profile"):
+        load_profile(tmp_path / "a.json")
 
 
 def test_an_absent_file_and_a_directory_are_refused_and_say_how_to_make_a_profile(

@@ -70,7 +70,9 @@ def model_name(schedule: Schedule) -> str:
 def _python(schedule: Schedule, plan: Plan, name: str) -> str:
     model, made = schedule.model, schedule.generation
     pipeline = _class_name(None if model is None else model.pipeline)
-    dtype = "float32" if made is None else made.dtype
+    recipe = find_recipe(model_name(schedule), None)
+    usual = "float32" if recipe.pipeline is None else recipe.dtype
+    dtype = usual if made is None else made.dtype
     half = dtype in ("bfloat16", "float16")
     arguments = ",\n".join(f"        {line}" for line in call_lines(schedule))
     return "\n".join(
@@ -108,6 +110,8 @@ def call_lines(schedule: Schedule) -> list[str]:
         sizes = {"height": made.height, "width": made.width, "num_frames": made.frames}
         named |= {key: value for key, value in sizes.items() if value is not None}
         named |= {key: value for key, value in made.guidance.items() if _is_name(key)}
+    elif recipe.guidance is not None:
+        named[recipe.guidance_argument] = recipe.guidance
     named |= recipe.call
     return ['"a red apple"', *(f"{key}={value!r}" for key, value in named.items())]
 
