@@ -137,7 +137,7 @@ def _caches(
         *blocks.taylorseer(steps, *sweep.taylor_lite, lite=True),
         *blocks.sea(steps, sweep.sea),
         *attention.pyramid(steps, forms, sweep.attention),
-        *attention.faster(steps, forms, sweep.attention[:1]),
+        *attention.faster(steps, forms, sweep.attention),
         *cache_dit.dual_block(steps, forms, thresholds, warm_ups, None),
         *cache_dit.dual_block(steps, forms, thresholds, warm_ups, 1),
     ]
