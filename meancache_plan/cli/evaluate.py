@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from meancache_plan.cli.loading import load_pipeline
+from meancache_plan.cli.loading import load_pipeline, load_rivals
 from meancache_plan.cli.options import (
     Device,
     Model,
@@ -71,7 +71,7 @@ def evaluate(
             read_prompts(source.recipe.heldout_prompts)[:limit],
             parse_numbers(source.recipe.heldout_seeds, "--seeds"),
             budgets=budgets,
-            rivals={path.stem: load_schedule(path) for path in against or []},
+            rivals=load_rivals(against),
             lpips=lpips,
             shots=SHEET_ROWS if sheet else 0,
             witness=folder,
