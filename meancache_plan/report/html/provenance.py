@@ -13,7 +13,8 @@ def provenance_data(schedule: Schedule, evaluation: Evaluation | None) -> Facts:
     grid = schedule.grid
     sigmas = "any" if grid.sigmas is None else f"σ {grid.sigmas[0]:.4g} → {grid.sigmas[-1]:.4g}"
     facts = _model(schedule.model)
-    facts.append(("grid", f"{grid.steps} steps, {sigmas}, tolerance {grid.tolerance:g}"))
+    tolerance = "" if grid.sigmas is None else f", tolerance {grid.tolerance:g}"
+    facts.append(("grid", f"{grid.steps} steps, {sigmas}{tolerance}"))
     if grid.replaces is not None:
         facts.append(("in place of", f"the steps of {grid.replaces}"))
     if grid.reference_steps is not None:
