@@ -30,7 +30,7 @@ class Sweep:
         dual_block: DBCache's thresholds and full computations at the start.
         finer: How many times more steps the run has that shows where the flow itself leads; 0
             for no such run.
-        counted: Samples on which FLOPs are counted where they depend on the sample.
+        counted: Samples, at most, on which FLOPs are counted where they depend on the sample.
     """
 
     budgets: tuple[int, ...] | None = None
@@ -47,7 +47,7 @@ class Sweep:
         (4,),
     )
     finer: int = 4
-    counted: int = 3
+    counted: int = 10_000
 
 
 THOROUGH = Sweep()
