@@ -6,8 +6,9 @@ Runs the whole field of ``meancache-plan compare`` on held-out prompts with true
 it, and prints the comparisons at equal cost as tables for benchmarks/README.md. With CFG the plans
 are those of the shipped schedule; without it they are calibrated, solved and refined here
 (``--plain``: not refined, which saves a quarter of an hour). Rivals are the paper's planner and
-predictor, and the released scripts' replay, both planned from the same calibration. Finished work
-is kept under ``build/``; an interrupted run goes on from there.
+predictor, and the released scripts' replay, both planned from the same calibration, and plans that
+aim at the flow in place of the sampler's 50 steps (``calibrate --reference-steps 200`` on 32
+prompts, not refined). Finished work is kept under ``build/``: an interrupted run goes on from it.
 """
 
 import os
@@ -19,14 +20,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.planners import BUDGETS, reference_contest, spread
-from meancache_plan import load_schedule
+from meancache_plan import calibrate, load_schedule
+from meancache_plan.adapters.diffusers import Pipeline
 from meancache_plan.adapters.loading import load, quieten
 from meancache_plan.artifact import Schedule
 from meancache_plan.compare.chart import plot_comparison
 from meancache_plan.compare.csv_file import to_csv
 from meancache_plan.compare.matched import Cost, Match, losses, matches
 from meancache_plan.compare.peers.plans import baselines
-from meancache_plan.compare.result import Comparison, Figures, Row, load_comparison
+from meancache_plan.compare.result import Comparison, Figures, Row
 from meancache_plan.compare.shootout import compare
 from meancache_plan.compare.table import WORDS, failures, grid_of
 from meancache_plan.compiler import solve
@@ -35,6 +37,9 @@ from meancache_plan.recipe import find_recipe, override, parse_numbers, read_pro
 from meancache_plan.refine.refine import refine
 
 SHIPPED = Path("schedules/reference/50-steps.json")
+FINER, TOWARDS = 200, "plan to the flow"
+"""Steps of the finer run that some plans aim at, and the name of their rows."""
+
 TABLES: tuple[tuple[Cost, str, bool], ...] = (
     ("refreshes", "psnr_latent", True),
     ("relative_seconds", "psnr_latent", False),
@@ -68,18 +73,27 @@ def schedules(guided: bool, refined: bool) -> tuple[Schedule, dict[str, Schedule
     return own, rivals
 
 
+def towards_the_flow(pipeline: Pipeline, file: Path) -> Schedule:
+    """Plans that aim at a run of :data:`FINER` steps."""
+    prompts = spread(read_prompts(pipeline.recipe.prompts), 32)
+    seeds = parse_numbers(pipeline.recipe.seeds, "seeds")
+    with watching() as watch:
+        told = watch("calibrating towards the flow")
+        profile = calibrate(pipeline, prompts, seeds, file, reference_steps=FINER, progress=told)
+    return solve(profile, parse_numbers(BUDGETS, "budgets"))
+
+
 def shoot_out(guided: bool, prompts: int, refined: bool) -> Comparison:
-    """The comparison with or without true CFG, found again if it is done."""
+    """The comparison with or without true CFG; samples of the same comparison are found again."""
     folder = Path("build/compare")
     folder.mkdir(parents=True, exist_ok=True)
     name = f"{'cfg' if guided else 'no-cfg'}-{prompts}{'' if guided or refined else '-plain'}"
     file = folder / f"{name}.json"
-    if file.exists():
-        return load_comparison(file)
     own, rivals = schedules(guided, refined)
     recipe = find_recipe("reference", None)
     quieten()
     pipeline = load("reference", recipe if guided else override(recipe, guidance=1.0))
+    rivals[TOWARDS] = towards_the_flow(pipeline, folder / f"{name}.flow.profile.safetensors")
     with watching() as watch:
         found = compare(
             pipeline,

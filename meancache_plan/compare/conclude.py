@@ -1,6 +1,5 @@
 """From samples to rows: means with their intervals, or why a peer has none."""
 
-import importlib.metadata
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,7 +19,6 @@ from meancache_plan.compare.result import (
 )
 from meancache_plan.evaluate import metrics
 from meancache_plan.recipe import digest
-from meancache_plan.version import __version__
 
 
 def conclude(
@@ -47,11 +45,7 @@ def conclude(
         counted=min(contest.counted, len(samples)),
         latent_range=value_range,
         device=_device(pipeline.device),
-        versions={
-            "meancache-plan": __version__,
-            **pipeline.versions(),
-            "flip-evaluator": importlib.metadata.version("flip-evaluator"),
-        },
+        versions=contest.versions(),
         rows=tuple(
             _row(contest, peer, samples, value_range) for peer in (contest.full, *contest.peers)
         ),

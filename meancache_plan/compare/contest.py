@@ -1,22 +1,24 @@
 """The shoot-out itself: every peer makes every sample, against the run of all steps."""
 
+import importlib.metadata
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
 from meancache_plan.adapters.diffusers import Pipeline
 from meancache_plan.compare.kept import Failed, Outcome, Run, Sample
-from meancache_plan.compare.loop import Compute, Made, compute, make
+from meancache_plan.compare.loop import Made, compute, make
 from meancache_plan.compare.peer import Peer, UnavailableError, reason_of
 from meancache_plan.compare.result import FULL, PLAN
 from meancache_plan.errors import InputError, MeanCacheError
 from meancache_plan.evaluate import metrics
 from meancache_plan.journal import Journal
 from meancache_plan.recipe import digest
+from meancache_plan.version import __version__
 from meancache_runtime.strict_json import shorten
 
 Progress = Callable[[int, int], None]
@@ -76,6 +78,14 @@ class Contest:
         remedy = "choose another --json file"
         return Journal(self.folder, self.settings(), "comparison", remedy)
 
+    def versions(self) -> dict[str, str]:
+        """Of everything that competes or judges; ``"not installed"`` where a peer's library is."""
+        return {
+            "meancache-plan": __version__,
+            **self.pipeline.versions(),
+            **{name: _version(name) for name in ("cache-dit", "flip-evaluator")},
+        }
+
     def settings(self) -> dict[str, Any]:
         """Everything that a sample's figures depend on."""
         pipeline = self.pipeline
@@ -83,7 +93,7 @@ class Contest:
             "model": pipeline.identity().model_dump(mode="json"),
             "generation": pipeline.generation().model_dump(mode="json"),
             "arguments": digest([str(pipeline.call_arguments())]),
-            "versions": pipeline.versions(),
+            "versions": self.versions(),
             "device": str(pipeline.device),
             "steps": self.steps,
             "prompts": digest(self.prompts),
@@ -98,8 +108,9 @@ class Contest:
 def run(contest: Contest) -> list[Sample]:
     """Make all samples, prompt by prompt, each with all seeds; those that are kept are not made.
 
-    Within a sample peers take turns, in an order drawn anew for each, so that their timings
-    suffer the same conditions.
+    Within a sample the full run and the peers take turns, in an order drawn anew for each, so that
+    their timings suffer the same conditions. Before the first sample that a process makes, everyone
+    runs once untimed: lazy initialisation, autotuning and compilation happen there.
 
     Raises:
         InputError: The full run fails, or the folder belongs to another comparison.
@@ -110,10 +121,11 @@ def run(contest: Contest) -> list[Sample]:
     jobs = [(prompt, seed) for prompt in contest.prompts for seed in contest.seeds]
     found: list[Sample] = []
     failed: dict[str, Failed] = {}
-    warm_up = _WarmUp(contest.pipeline)
+    warm = False
     for number, (prompt, seed) in enumerate(jobs):
-        this = _Round(contest, number, prompt, seed, judges, failed, warm_up)
+        this = _Round(contest, number, prompt, seed, judges, failed, warm)
         found.append(_recalled(journal, number, this))
+        warm = warm or this.played
         outcomes = found[-1].outcomes.items()
         failed |= {key: outcome for key, outcome in outcomes if isinstance(outcome, Failed)}
         contest.progress((number + 1) * len(contest.peers), len(jobs) * len(contest.peers))
@@ -128,17 +140,11 @@ def _recalled(journal: Journal | None, number: int, this: "_Round") -> Sample:
     return Sample.model_validate(known)
 
 
-class _WarmUp:
-    """Lazy initialisation, autotuning and compilation happen here, once, before any timing."""
-
-    def __init__(self, pipeline: Pipeline) -> None:
-        self._pipeline, self._done = pipeline, False
-
-    def happen(self, prompt: str, seed: int) -> None:
-        """Make a sample of two steps, the first time."""
-        if not self._done:
-            make(self._pipeline, Peer("warm-up", "2 steps", 2), prompt, seed)
-        self._done = True
+def _version(distribution: str) -> str:
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
 
 
 def _judges(lpips: bool) -> dict[str, metrics.PictureMetric]:
@@ -150,9 +156,13 @@ def _judges(lpips: bool) -> dict[str, metrics.PictureMetric]:
     return judges | ({"lpips": metrics.load_lpips()} if lpips else {})
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Round:
-    """One sample, made by everyone."""
+    """One sample, made by everyone.
+
+    ``warm`` says that everyone has run in this process before; ``played`` becomes true when this
+    sample is made rather than recalled.
+    """
 
     contest: Contest
     number: int
@@ -160,28 +170,26 @@ class _Round:
     seed: int
     judges: Mapping[str, metrics.PictureMetric]
     failed: Mapping[str, Failed]
-    warm_up: _WarmUp
+    warm: bool
+    played: bool = False
 
     def play(self) -> Sample:
-        """The full run, then the peers in a drawn order, then the counting of their FLOPs."""
+        """The full run that all are judged by, the counting of FLOPs, then everyone timed."""
         contest = self.contest
-        self.warm_up.happen(self.prompt, self.seed)
+        self.played = True
         full = make(contest.pipeline, contest.full, self.prompt, self.seed)
         exact = self._exact()
-        outcomes: dict[str, Outcome] = {contest.full.key: self._judged(full, full, exact)}
-        order = list(contest.peers)
-        random.Random(self.number).shuffle(order)
-        for place, peer in enumerate(order, 1):
-            outcomes[peer.key] = self._outcome(peer, full, exact)
-            done = self.number * len(order) + place
-            total = len(contest.prompts) * len(contest.seeds) * len(order)
-            contest.progress(done, total)
-        if self.number < contest.counted:
-            self._count(outcomes)
-        names = [peer.key for peer in (contest.full, *contest.peers)]
+        everyone = (contest.full, *contest.peers)
+        counted = self._counted()
+        order = random.Random(self.number).sample(everyone, len(everyone))
+        outcomes: dict[str, Outcome] = {}
+        for peer in order:
+            outcomes[peer.key] = self._outcome(peer, full, exact, counted)
+            done = self.number * len(contest.peers) + len(outcomes) - 1
+            contest.progress(done, len(contest.prompts) * len(contest.seeds) * len(contest.peers))
         return Sample(
             moments=metrics.moments(full.latents),
-            outcomes={name: outcomes[name] for name in names},
+            outcomes={peer.key: outcomes[peer.key] for peer in everyone},
         )
 
     def _exact(self) -> Tensor | None:
@@ -191,18 +199,26 @@ class _Round:
             return None
         return make(self.contest.pipeline, peer, self.prompt, self.seed).latents
 
-    def _outcome(self, peer: Peer, full: Made, exact: Tensor | None) -> Outcome:
-        if peer.key in self.failed:
-            return self.failed[peer.key]
+    def _outcome(
+        self,
+        peer: Peer,
+        full: Made,
+        exact: Tensor | None,
+        counted: Mapping[str, "_Shares | Failed"],
+    ) -> Outcome:
+        shares = counted.get(peer.key, _Shares())
+        known = self.failed.get(peer.key, shares)
+        if isinstance(known, Failed):
+            return known
         try:
             made = make(self.contest.pipeline, peer, self.prompt, self.seed)
-            return self._judged(full, made, exact)
+            return self._judged(full, made, exact).model_copy(update=known._asdict())
         except Exception as error:  # whatever a peer raises is its row, not our end
-            if peer.name == PLAN and isinstance(error, MeanCacheError):
-                raise
-            return self._failure(error)
+            return self._failure(peer, error)
 
-    def _failure(self, error: Exception) -> Failed:
+    def _failure(self, peer: Peer, error: Exception) -> Failed:
+        if peer.name == FULL or (peer.name == PLAN and isinstance(error, MeanCacheError)):
+            raise error
         where = "" if isinstance(error, UnavailableError) else f" (on {shorten(self.prompt)!r})"
         return Failed(reason=reason_of(error) + where)
 
@@ -216,20 +232,30 @@ class _Round:
             memory=made.memory,
         )
 
-    def _count(self, outcomes: dict[str, Outcome]) -> None:
-        """Note the FLOPs of all peers; of those whose compute is fixed, on the first sample."""
+    def _counted(self) -> dict[str, "_Shares | Failed"]:
+        """FLOPs of everyone the first time, and later of those whose compute varies."""
         contest = self.contest
-        full = self._computed(contest.full)
-        for peer in (contest.full, *contest.peers):
-            outcome = outcomes[peer.key]
-            if isinstance(outcome, Run) and (peer.adaptive or self.number == 0):
-                try:
-                    found = full if peer == contest.full else self._computed(peer)
-                except Exception as error:  # as above
-                    outcomes[peer.key] = self._failure(error)
-                    continue
-                shares = {"flops": found.total / full.total, "whole": found.whole(full)}
-                outcomes[peer.key] = outcome.model_copy(update=shares)
+        varies = self.number < contest.counted
+        counting = [
+            peer
+            for peer in contest.peers
+            if peer.key not in self.failed and (not self.warm or (peer.adaptive and varies))
+        ]
+        if not counting:
+            return {}
+        full = compute(contest.pipeline, contest.full, self.prompt, self.seed)
+        found: dict[str, _Shares | Failed] = {contest.full.key: _Shares(1.0, 1.0)}
+        for peer in counting:
+            try:
+                own = compute(contest.pipeline, peer, self.prompt, self.seed)
+                found[peer.key] = _Shares(own.total / full.total, own.whole(full))
+            except Exception as error:  # as above
+                found[peer.key] = self._failure(peer, error)
+        return found
 
-    def _computed(self, peer: Peer) -> Compute:
-        return compute(self.contest.pipeline, peer, self.prompt, self.seed)
+
+class _Shares(NamedTuple):
+    """FLOPs, and calls computed whole, as shares of the full run's; None where not counted."""
+
+    flops: float | None = None
+    whole: float | None = None

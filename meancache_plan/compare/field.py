@@ -10,6 +10,7 @@ from meancache_plan.compare.peer import Peer
 from meancache_plan.compare.peers import attention, blocks, cache_dit, plans, solvers
 from meancache_plan.compare.result import FULL, PLAN
 from meancache_plan.errors import InputError
+from meancache_plan.recipe import digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,7 @@ class Sweep:
         mag_prompts: Calibration prompts that MagCache's ratios are measured on.
         taylor: TaylorSeer's intervals and orders.
         taylor_lite: The same, for its lite mode.
-        sea: SeaCache's thresholds.
+        sea: SeaCache's thresholds, and how many steps it may skip in a row.
         attention: Of PAB and FasterCache: every so many steps.
         dual_block: DBCache's thresholds and full computations at the start.
         finer: How many times more steps the run has that shows where the flow itself leads; 0
@@ -40,7 +41,7 @@ class Sweep:
     mag_prompts: int = 4
     taylor: tuple[tuple[int, ...], tuple[int, ...]] = ((3, 6), (1,))
     taylor_lite: tuple[tuple[int, ...], tuple[int, ...]] = ((2, 3, 4, 5, 6, 8, 11), (1, 2))
-    sea: tuple[float, ...] = (0.1, 0.25, 0.5, 1.0)
+    sea: tuple[tuple[float, ...], tuple[int, ...]] = ((0.1, 0.25, 0.5, 1.0), (2, 4, 12))
     attention: tuple[int, ...] = (2, 4, 8)
     dual_block: tuple[tuple[float, ...], tuple[int, ...]] = (
         (0.05, 0.08, 0.12, 0.2, 0.4, 0.8),
@@ -60,7 +61,7 @@ QUICK = Sweep(
     mag_prompts=1,
     taylor=((3,), (1,)),
     taylor_lite=((4, 8), (1,)),
-    sea=(0.25,),
+    sea=((0.25,), (2,)),
     attention=(4,),
     dual_block=((0.1, 0.4), (4,)),
     finer=0,
@@ -128,14 +129,15 @@ def _caches(
     pipeline: Pipeline, steps: int, fitted: Sequence[str], forms: Forms, sweep: Sweep
 ) -> list[Peer]:
     """The caches of diffusers and of cache-dit."""
-    ratios = blocks.magnitudes(pipeline, fitted[: sweep.mag_prompts], 0, steps)
+    prompts = fitted[: sweep.mag_prompts]
+    ratios = blocks.magnitudes(pipeline, prompts, 0, steps)
     thresholds, warm_ups = sweep.dual_block
     return [
         *blocks.first_block(steps, sweep.first_block),
-        *blocks.mag(steps, ratios, *sweep.mag, RETENTION),
+        *blocks.mag(steps, ratios, *sweep.mag, RETENTION, digest(prompts)),
         *blocks.taylorseer(steps, *sweep.taylor, lite=False),
         *blocks.taylorseer(steps, *sweep.taylor_lite, lite=True),
-        *blocks.sea(steps, sweep.sea),
+        *blocks.sea(steps, *sweep.sea),
         *attention.pyramid(steps, forms, sweep.attention),
         *attention.faster(steps, forms, sweep.attention),
         *cache_dit.dual_block(steps, forms, thresholds, warm_ups, None),

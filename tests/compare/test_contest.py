@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from diffusers import FluxPipeline
 
+from meancache_plan.compare import contest as module
 from meancache_plan.compare.conclude import conclude
 from meancache_plan.compare.contest import Contest, run
 from meancache_plan.compare.peer import Peer, unavailable
@@ -154,9 +155,40 @@ def test_an_interrupted_contest_goes_on_where_it_was(
     with pytest.raises(KeyboardInterrupt):
         run(given)
     first = run(given)
-    assert len(made) == 1 + 4 + 1  # three samples were kept, the fourth is made again
+    assert len(made) == 1 + 4 + 2  # three samples were kept, the fourth is made again, and counted
     assert run(given) == first
-    assert len(made) == 1 + 4 + 1
+    assert len(made) == 1 + 4 + 2
+
+
+def test_everyone_has_run_before_anyone_is_timed_and_then_in_a_drawn_order(
+    tiny_flux: FluxPipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran: list[str] = []
+
+    def noted(kind: str, original: Any) -> Any:
+        def run(pipeline: Any, peer: Peer, prompt: str, seed: int) -> Any:
+            ran.append(f"{kind} {peer.name}")
+            return original(pipeline, peer, prompt, seed)
+
+        return run
+
+    monkeypatch.setattr(module, "make", noted("timed", module.make))
+    monkeypatch.setattr(module, "compute", noted("counted", module.compute))
+    peers = plans.fewer_steps("Euler", [2, 3, 4])
+    run(contest(tiny_flux, *peers))
+    assert ran[0] == "timed full"  # what all are judged by; its time is not used
+    assert sorted(ran[1:5]) == sorted([*["counted fewer steps, Euler"] * 3, "counted full"])
+    rounds = [ran[5:9], *(ran[start + 1 : start + 5] for start in (9, 14, 19))]
+    assert all(len(each) == 4 and each.count("timed full") == 1 for each in rounds)
+    assert len({each.index("timed full") for each in rounds}) > 1
+    assert len(ran) == 9 + 3 * 5
+
+
+def test_the_full_run_that_fails_ends_the_contest(tiny_flux: FluxPipeline) -> None:
+    given = contest(tiny_flux, *plans.fewer_steps("Euler", [2]))
+    tiny_flux.transformer.proj_out.weight.data.fill_(float("nan"))
+    with pytest.raises(InputError, match="not finite"):
+        run(given)
 
 
 def test_a_folder_of_another_comparison_is_refused(tiny_flux: FluxPipeline, tmp_path: Path) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any
 
@@ -13,7 +14,7 @@ from diffusers import FlowMatchEulerDiscreteScheduler, FluxPipeline
 
 from meancache_plan.compare.loop import Forms, compute, make
 from meancache_plan.compare.peer import Peer, UnavailableError
-from meancache_plan.compare.peers import attention, blocks, cache_dit, plans, solvers
+from meancache_plan.compare.peers import attention, blocks, cache_dit, plans, solvers, vision
 from meancache_plan.evaluate.metrics import mean_square
 from tests.compare.given import FULL, PROMPT, SCHEDULE, SEED, STEPS, tiny_pipeline
 
@@ -29,6 +30,7 @@ HARMLESS: dict[str, Callable[[Forms], list[Peer]]] = {
     "MagCache": lambda _: blocks.mag(STEPS, [1.1] * STEPS, [0.0], [3], 0.0),
     "TaylorSeer": lambda _: blocks.taylorseer(STEPS, [1], [1], lite=False),
     "TaylorSeer lite": lambda _: blocks.taylorseer(STEPS, [1], [2], lite=True),
+    "SeaCache": lambda _: blocks.sea(STEPS, [0.0], [3]),
     "PAB": lambda forms: attention.pyramid(STEPS, forms, [1]),
 }
 """Caches in a setting in which they skip nothing."""
@@ -38,6 +40,7 @@ EAGER: dict[str, Callable[[Forms], list[Peer]]] = {
     "MagCache": lambda _: blocks.mag(STEPS, RATIOS, [1.0], [STEPS], 0.0),
     "TaylorSeer": lambda _: blocks.taylorseer(STEPS, [4], [1], lite=False),
     "TaylorSeer lite": lambda _: blocks.taylorseer(STEPS, [4], [1], lite=True),
+    "SeaCache": lambda _: blocks.sea(STEPS, [1e9], [3]),
     "PAB": lambda forms: attention.pyramid(STEPS, forms, [4]),
     "FasterCache": lambda forms: attention.faster(STEPS, forms, [4]),
 }
@@ -124,10 +127,70 @@ def test_caches_with_one_state_are_refused_where_guidance_takes_two_calls(
         make(tiny_pipeline(tiny_flux, guided=True), peer, PROMPT, SEED)
 
 
-def test_sea_cache_that_only_says_that_it_cannot_is_unavailable(tiny_flux: FluxPipeline) -> None:
-    (peer,) = blocks.sea(STEPS, [0.25])
+def test_sea_cache_that_only_says_that_it_cannot_is_unavailable(
+    tiny_flux: FluxPipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vision, "latents", lambda *_: None)
+    (peer,) = blocks.sea(STEPS, [0.25], [2])
     with pytest.raises(UnavailableError, match="fail-open"):
         make(tiny_pipeline(tiny_flux), peer, PROMPT, SEED)
+
+
+@pytest.mark.parametrize("guided", [False, True])
+def test_sea_cache_is_told_where_the_loop_is(
+    tiny_flux: FluxPipeline, guided: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipeline = tiny_pipeline(tiny_flux, guided)
+    seen: list[tuple[str, dict[str, Any]]] = []
+
+    @contextmanager
+    def noted(_module: Any, name: str, **where: Any) -> Generator[None]:
+        seen.append((name, where))
+        yield
+
+    monkeypatch.setattr(type(tiny_flux.transformer), "cache_context", noted)
+    with vision.told(pipeline):
+        pipeline.run(PROMPT, SEED, output_type="latent")
+    levels = tiny_flux.scheduler.sigmas.tolist()
+    names = ["cond", "uncond"] if guided else ["cond"]
+    assert seen == [
+        (name, {"step_index": step, "sigma": levels[step], "num_inference_steps": STEPS})
+        for step in range(STEPS)
+        for name in names
+    ]
+    assert "cache_context" not in vars(tiny_flux.transformer)
+
+
+def test_sea_cache_sees_the_latents_that_flux_packs() -> None:
+    known = torch.randn(2, 3, 6, 10)
+    packed = FluxPipeline._pack_latents(known, 2, 3, 6, 10)
+    places = FluxPipeline._prepare_latent_image_ids(2, 3, 5, torch.device("cpu"), torch.float32)
+    call = {"hidden_states": packed, "img_ids": places}
+    found = vision.latents(torch.nn.Identity(), (), call)
+    assert found is not None
+    assert torch.equal(torch.stack(found), known.unsqueeze(2))
+
+
+@pytest.mark.parametrize(("shape", "samples"), [((2, 3, 6, 10), 2), ((2, 3, 4, 6, 10), 2)])
+def test_sea_cache_sees_pictures_and_films(shape: tuple[int, ...], samples: int) -> None:
+    states = torch.randn(shape)
+    found = vision.latents(torch.nn.Identity(), (), {"hidden_states": states})
+    assert found is not None
+    assert [each.ndim for each in found] == [4] * samples
+    assert torch.equal(torch.stack(found).reshape(shape), states)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        {},
+        {"hidden_states": torch.zeros(2, 15, 12)},
+        {"hidden_states": torch.zeros(2, 15, 10), "img_ids": torch.zeros(15, 3)},
+        {"hidden_states": torch.zeros(2, 15, 12), "img_ids": torch.zeros(15, 3)},
+    ],
+)
+def test_sea_cache_is_not_told_of_a_layout_that_is_not_known(call: dict[str, Any]) -> None:
+    assert vision.latents(torch.nn.Identity(), (), call) is None
 
 
 def test_a_denoiser_without_caches_is_named(tiny_flux: FluxPipeline) -> None:

@@ -14,6 +14,7 @@ import torch
 
 from meancache_plan.adapters.diffusers import Pipeline
 from meancache_plan.compare.peer import Enter, Peer, UnavailableError, reason_of, unavailable
+from meancache_plan.compare.peers import vision
 from meancache_plan.compare.restore import left_as_found
 from meancache_runtime.identity import denoisers
 
@@ -97,22 +98,36 @@ def taylorseer(
     return [peer(interval, order) for interval in intervals for order in orders]
 
 
-def sea(steps: int, thresholds: Sequence[float]) -> list[Peer]:
-    """SeaCache; where it says that it does not cache, that is why it is unavailable."""
+def sea(steps: int, thresholds: Sequence[float], most: Sequence[int]) -> list[Peer]:
+    """SeaCache, told what a pipeline does not tell it; where it still caches nothing, it says why.
 
-    def peer(threshold: float) -> Peer:
-        inner = enable(lambda _: hooks().SeaCacheConfig(threshold=threshold))
+    Args:
+        steps: T.
+        thresholds: Of the accumulated change.
+        most: Steps that may be skipped in a row.
+    """
+
+    def peer(threshold: float, skipped: int) -> Peer:
+        inner = enable(
+            lambda pipeline: hooks().SeaCacheConfig(
+                threshold=threshold,
+                max_consecutive_cached=skipped,
+                raw_vision_callback=vision.callback(pipeline),
+            )
+        )
 
         @contextmanager
         def enter(pipeline: Pipeline) -> Generator[None]:
-            with _overheard("diffusers.hooks.sea_cache") as said, inner(pipeline):
+            heard = _overheard("diffusers.hooks.sea_cache")
+            with heard as said, inner(pipeline), vision.told(pipeline):
                 yield
             if said:
                 raise UnavailableError(said[0])
 
-        return Peer("SeaCache", f"threshold {threshold:g}", steps, enter, adaptive=True)
+        setting = f"threshold {threshold:g}, at most {skipped}"
+        return Peer("SeaCache", setting, steps, enter, adaptive=True)
 
-    return [peer(threshold) for threshold in thresholds]
+    return [peer(threshold, skipped) for threshold in thresholds for skipped in most]
 
 
 def magnitudes(
@@ -152,6 +167,7 @@ def mag(
     thresholds: Sequence[float],
     most: Sequence[int],
     retention: float,
+    source: str = "",
 ) -> list[Peer]:
     """MagCache with ratios of :func:`magnitudes`.
 
@@ -161,6 +177,7 @@ def mag(
         thresholds: Of the accumulated error.
         most: Steps that may be skipped in a row.
         retention: Share of the first steps that are never skipped.
+        source: What the ratios were measured on.
     """
 
     def peer(threshold: float, skipped: int) -> Peer:
@@ -174,7 +191,8 @@ def mag(
             )
 
         enter = unavailable(reason_of(ratios)) if isinstance(ratios, Exception) else enable(config)
-        return Peer("MagCache", f"threshold {threshold:g}, at most {skipped}", steps, enter)
+        setting = f"threshold {threshold:g}, at most {skipped}"
+        return Peer("MagCache", setting, steps, enter, source=f"{source}, retention {retention:g}")
 
     return [peer(threshold, skipped) for threshold in thresholds for skipped in most]
 
