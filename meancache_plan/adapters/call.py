@@ -2,7 +2,8 @@
 
 import inspect
 import re
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -84,3 +85,12 @@ def generators(seed: int | Sequence[int]) -> Any:
     if isinstance(seed, Sequence):
         return [torch.Generator("cpu").manual_seed(each) for each in seed]
     return torch.Generator("cpu").manual_seed(seed)
+
+
+@contextmanager
+def also_seeded(seed: int | Sequence[int], device: torch.device) -> Generator[None]:
+    """Torch's global generators seeded too, and given back: some pipelines draw from those."""
+    devices = [] if device.type == "cpu" else [device]
+    with torch.random.fork_rng(devices, device_type=device.type if devices else "cuda"):
+        torch.manual_seed(seed[0] if isinstance(seed, Sequence) else seed)
+        yield

@@ -245,7 +245,7 @@ class Pipeline:
             arguments = call.repeated(arguments, len(prompt), pictures=self._from_pictures)
         steps = self.recipe.steps if steps is None else steps
         try:
-            with torch.no_grad():
+            with torch.no_grad(), call.also_seeded(seed, self.device):
                 return self.pipe(
                     prompt=prompt,
                     num_inference_steps=steps,
