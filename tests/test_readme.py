@@ -9,6 +9,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from diffusers import AutoencoderKLQwenImage, QwenImagePipeline
+from PIL import Image
+
+from tests.families.case import seeded
+from tests.families.qwen_image import TINY_VAE
+from tests.families.text_to_image import quiet
+from tests.tiny_families import qwen_image_options, tiny_qwen_image
 
 ROOT = Path(__file__).parent.parent
 INTERPRETERS = {"bash": ["bash", "-euo", "pipefail", "-c"], "python": [sys.executable, "-c"]}
@@ -53,3 +60,21 @@ def test_every_block_of_the_readmes_runs(tmp_path: Path) -> None:
             assert done.returncode == 0, f"{readme}:\n{text}\n{done.stdout}{done.stderr}"
             ran += 1
     assert ran >= 10
+
+
+def test_the_three_lines_for_qwen_image_run_on_a_tiny_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The block is text because nobody has Qwen-Image's weights here; its words are still true."""
+    (block,) = (text for _, text in blocks(ROOT / "README.md") if "schedules/qwen-image/" in text)
+    vae = seeded(lambda: AutoencoderKLQwenImage(**TINY_VAE))
+    pipe = quiet(QwenImagePipeline.from_pipe(tiny_qwen_image(), vae=vae))
+    embedded = qwen_image_options(50)
+    known = embedded["prompt_embeds"], embedded.get("prompt_embeds_mask")
+    monkeypatch.setattr(QwenImagePipeline, "encode_prompt", lambda *_, **__: known)
+    pipe.default_sample_size = 8
+    calls: list[int] = []
+    pipe.transformer.register_forward_hook(lambda *_: calls.append(1))
+    monkeypatch.chdir(ROOT)
+    names = {"pipe": pipe, "prompt": "a red fox"}
+    exec(block, names)
+    assert isinstance(names["image"], Image.Image)
+    assert len(calls) == 2 * 17

@@ -39,14 +39,14 @@ class Thumbnails(AutoencoderKLQwenImage):
     stride = 16
 
     def __init__(self) -> None:
-        super().__init__(**_VAE)
+        super().__init__(**TINY_VAE)
         self.temperal_downsample = [False] * 6
 
     def _encode(self, x: Tensor) -> Tensor:
         return super()._encode(x[..., :: self.stride, :: self.stride])
 
 
-_VAE: dict[str, Any] = {
+TINY_VAE: dict[str, Any] = {
     "base_dim": 2,
     "z_dim": CHANNELS,
     "dim_mult": [1, 1, 1],
@@ -63,7 +63,7 @@ def _edited(cls: type[Any]) -> Any:
 
 def _built(cls: type[Any], vae: AutoencoderKLQwenImage | None = None, **components: Any) -> Any:
     """The tiny Qwen-Image as another pipeline."""
-    vae = vae or seeded(lambda: AutoencoderKLQwenImage(**_VAE))
+    vae = vae or seeded(lambda: AutoencoderKLQwenImage(**TINY_VAE))
     return quiet(cls.from_pipe(tiny_qwen_image(), vae=vae, **components))
 
 
