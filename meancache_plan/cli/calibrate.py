@@ -38,7 +38,11 @@ def calibrate(
         bool, typer.Option(help="Measure how errors propagate; at most 25 % more work.")
     ] = True,
     reference_steps: Annotated[
-        int | None, typer.Option(help="Reproduce a finer run of so many steps on T; T.")
+        int | None,
+        typer.Option(
+            help="Reproduce a finer run of so many steps on T; T. At a budget of T, samplers other "
+            "than Euler's run unchanged."
+        ),
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would run, and load nothing.")
