@@ -1,7 +1,10 @@
-"""Write a whole file or nothing."""
+"""Write whole files or nothing."""
 
 import os
+import shutil
 import tempfile
+from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 from meancache_plan.errors import InputError
@@ -27,20 +30,72 @@ def write_atomically(path: Path, data: bytes) -> None:
     Raises:
         InputError: The directory is missing or cannot be written.
     """
+    write_together({path: data})
+
+
+def write_together(contents: Mapping[Path, bytes]) -> None:
+    """Write files that belong together: all under temporary names first, then rename them in turn.
+
+    Whatever fails, every file is as it was and no temporary one is left. Only a process that is
+    killed between two renames leaves new files beside old ones; the last one is then an old one.
+
+    Args:
+        contents: What to write by path, in the order of the renames.
+
+    Raises:
+        InputError: A directory is missing or cannot be written.
+    """
+    with ExitStack() as temporary:
+        fresh = {path: _staged(path, data, temporary) for path, data in contents.items()}
+        spares = {path: _spare(path, temporary) for path in [*contents][:-1]}
+        try:
+            for path, staged in fresh.items():
+                _replace(staged, path)
+        except BaseException:
+            renamed = [path for path, staged in fresh.items() if not staged.exists()]
+            if len(renamed) < len(fresh):
+                for path in renamed:
+                    _put_back(path, spares[path])
+            raise
+
+
+def _staged(path: Path, data: bytes, temporary: ExitStack) -> Path:
+    """A file beside ``path`` with this content, safely on the disk; gone when the stack closes."""
     try:
-        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror})") from error
-    try:
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        temporary.callback(Path(name).unlink, missing_ok=True)
         with os.fdopen(descriptor, "wb") as stream:
             stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
+        os.chmod(name, 0o644)
     except OSError as error:
-        Path(temporary).unlink(missing_ok=True)
         raise InputError(f"{path}: cannot be written ({error.strerror})") from error
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    return Path(name)
+
+
+def _spare(path: Path, temporary: ExitStack) -> Path | None:
+    """A copy of what is there, its mode and times too; None if nothing is."""
+    if not path.exists():
+        return None
+    try:
+        spare = _staged(path, path.read_bytes(), temporary)
+        shutil.copystat(path, spare)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be replaced ({error.strerror})") from error
+    return spare
+
+
+def _replace(staged: Path, path: Path) -> None:
+    try:
+        os.replace(staged, path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror})") from error
+
+
+def _put_back(path: Path, spare: Path | None) -> None:
+    """What was there before: the spare copy, or nothing."""
+    if spare is None:
+        path.unlink(missing_ok=True)
+    else:
+        _replace(spare, path)

@@ -10,19 +10,19 @@ from pathlib import Path
 
 from meancache_plan import artifact, compiler
 from meancache_plan.adapters.diffusers import Pipeline
-from meancache_plan.artifact import ModelIdentity, Schedule, save_schedule
+from meancache_plan.artifact import ModelIdentity, Schedule
 from meancache_plan.errors import InputError
 from meancache_plan.evaluate import judge
 from meancache_plan.evaluate.result import Evaluation
 from meancache_plan.evaluate.samples import SampleFolder, Samples
-from meancache_plan.files import write_atomically
+from meancache_plan.files import write_together
 from meancache_plan.profile import Profile
 from meancache_plan.pruning import only
 from meancache_plan.recipe import find_recipe, parse_numbers, read_prompts
 from meancache_plan.refine.journal import folder_of
 from meancache_plan.reliability import with_reliability
 from meancache_plan.report.card import model_card
-from meancache_plan.report.html import write_report
+from meancache_plan.report.html import report_page
 from meancache_plan.report.html.usage import model_name
 from meancache_plan.requests import Improve, Request, fulfil
 from meancache_runtime.errors import ScheduleError
@@ -78,20 +78,33 @@ class Place:
         if strangers:
             raise InputError(f"{self._work}: holds {strangers[0]}, which is not ours: move it away")
 
-    def check(self, model: ModelIdentity | None) -> None:
-        """Refuse a folder whose schedule is for another model id. Raises InputError."""
+    def check(self, model: ModelIdentity | None, *, measured: bool) -> None:
+        """Refuse to replace a schedule for another model id, or a measured one by one that is not.
+
+        Args:
+            model: What the new schedule is for.
+            measured: Whether it notes, or will note, what was measured.
+
+        Raises:
+            InputError: The folder's schedule is such a one, or cannot be read.
+        """
         file = self.folder / FILE_NAME
         if not file.exists():
             return
         try:
-            found = artifact.load_schedule(file).model
+            found = artifact.load_schedule(file)
         except ScheduleError as error:
             raise InputError(f"{error}; move it away, or give another folder") from error
-        there, here = (None if each is None else each.id for each in (found, model))
+        there, here = (None if each is None else each.id for each in (found.model, model))
         if there != here:
             raise InputError(
                 f"{file}: is a schedule for {shorten(there or 'any model')}, not for "
                 f"{shorten(here or 'any model')}: give another folder, or move it away"
+            )
+        if not measured and is_measured(found):
+            raise InputError(
+                f"{file}: notes measured quality, which this kit has not: measure it with --model, "
+                "give another folder, or delete that file to do without"
             )
 
     def work(self) -> Path:
@@ -103,36 +116,49 @@ class Place:
         return self._work
 
     def write(self, kit: Kit, licence: str, commands: Sequence[str]) -> tuple[Path, ...]:
-        """Write the files, the schedule last, drop the work that led there, and return the paths.
+        """Write the files together, drop the work that led there, and return the paths.
 
         Raises:
-            InputError: A file cannot be written.
+            InputError: A file cannot be written: then all are as they were, and the work is kept.
         """
         try:
             self.folder.mkdir(exist_ok=True)
         except OSError as error:
             raise InputError(f"{self.folder}: cannot be made ({error.strerror})") from error
-        files = tuple(self.folder / name for name in (REPORT, CARD, FILE_NAME))
-        write_report(
-            kit.schedule,
-            files[0],
-            profile=kit.profile,
-            evaluation=kit.evaluation,
-            samples=kit.samples,
-            name=FILE_NAME,
-        )
-        card = model_card(
-            kit.schedule,
-            evaluation=kit.evaluation,
-            profile=kit.profile,
-            licence=licence,
-            commands=commands,
-        )
-        write_atomically(files[1], card.encode())
-        save_schedule(kit.schedule, files[2])
+        files = {
+            self.folder / REPORT: _report(kit),
+            self.folder / CARD: _card(kit, licence, commands).encode(),
+            self.folder / FILE_NAME: artifact.to_bytes(kit.schedule),
+        }
+        write_together(files)
         if kit.evaluation is not None:  # else the work is of another kit, which is not finished
             shutil.rmtree(self._work, ignore_errors=True)
-        return files
+        return tuple(files)
+
+
+def _report(kit: Kit) -> bytes:
+    return report_page(
+        kit.schedule,
+        profile=kit.profile,
+        evaluation=kit.evaluation,
+        samples=kit.samples,
+        name=FILE_NAME,
+    )
+
+
+def _card(kit: Kit, licence: str, commands: Sequence[str]) -> str:
+    return model_card(
+        kit.schedule,
+        evaluation=kit.evaluation,
+        profile=kit.profile,
+        licence=licence,
+        commands=commands,
+    )
+
+
+def is_measured(schedule: Schedule) -> bool:
+    """Whether it notes the measured quality of any plan."""
+    return any(plan.measured for plan in schedule.plans)
 
 
 def wish(profile: Profile, budget: str | None, recipe: str | None, *, measured: bool) -> Request:

@@ -48,7 +48,7 @@ class Order:
     def fill(self, place: "Place", profile: Path | None) -> "Kit":
         """Solve or read the schedule; with a model, refine what is solved, and measure it."""
         from meancache_plan.artifact import load_schedule
-        from meancache_plan.pack import chosen, judged
+        from meancache_plan.pack import chosen, is_measured, judged
         from meancache_plan.profile import load_profile
 
         load = None
@@ -57,9 +57,10 @@ class Order:
         if self.schedule is None:
             kit = self._solve(place, load_profile(profile or Path(PROFILE)), load)
         else:
-            schedule = load_schedule(self.schedule)
-            place.check(schedule.model)
-            kit = chosen(schedule, self.budget, None if profile is None else load_profile(profile))
+            source = None if profile is None else load_profile(profile)
+            kit = chosen(load_schedule(self.schedule), self.budget, source)
+            measured = load is not None or is_measured(kit.schedule)
+            place.check(kit.schedule.model, measured=measured)
         if load is None:
             return kit
         with watching() as watch:
@@ -70,7 +71,7 @@ class Order:
     def _solve(self, place: "Place", profile: "Profile", load: Loader | None) -> "Kit":
         from meancache_plan.pack import compiled, wish
 
-        place.check(profile.settings.model)
+        place.check(profile.settings.model, measured=load is not None)
         improve = None
         if load is not None and self.refine:
             order = self.model, self.recipe, None, self.limit, self.batch, self.device, self.offload

@@ -204,7 +204,7 @@ def _limits(schedule: Schedule) -> Iterator[str]:
         words = ", ".join([*size, code(made.dtype), *guidance])
         yield f"It was made for {words}: another size or guidance is not refused, but not measured."
     if model is not None:
-        adapters = "the adapters " + ", ".join(map(code, model.adapters))
+        adapters = "the adapters " + ", ".join(code(adapter.name) for adapter in model.adapters)
         made_for = "is for the model" if schedule.provenance is None else "was made"
         yield f"It {made_for} with {adapters if model.adapters else 'no adapters'} (LoRA)."
 

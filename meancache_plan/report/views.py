@@ -192,7 +192,7 @@ def _model_facts(model: ModelIdentity | None) -> dict[str, str]:
     if model.fingerprint:
         facts["denoiser"] = _short(model.fingerprint)
     if model.adapters:
-        facts["adapters"] = ", ".join(model.adapters)
+        facts["adapters"] = ", ".join(adapter.name for adapter in model.adapters)
     return facts
 
 

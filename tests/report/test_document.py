@@ -158,9 +158,14 @@ def test_pictures_get_coarser_until_they_fit(tmp_path: Path, share: float) -> No
     assert ("reduced" in found["note"]) == (share < 0.1)
 
 
-def test_pictures_that_cannot_fit_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"do not fit.*fewer budgets"):
-        picture_data(noisy(tmp_path / "judged", 256), 10_000)
+def test_where_the_coarsest_do_not_fit_fewer_prompts_are_shown_or_none(tmp_path: Path) -> None:
+    samples = noisy(tmp_path / "judged", 256)
+    found = picture_data(samples, 15_000)
+    assert found is not None
+    assert len(to_script_json(found)) <= 15_000
+    assert 1 <= len(found["entries"]) < len(samples.samples)
+    assert "those of fewer prompts than usual are kept" in found["note"]
+    assert picture_data(samples, 3_000) is None
 
 
 @pytest.mark.parametrize("fineness", LADDER)
@@ -184,7 +189,21 @@ def test_error_maps_keep_their_mean_square_when_they_shrink(
     assert np.sqrt(np.mean(shown**2)) == pytest.approx(expected, rel=0.1)
 
 
-def test_sixteen_prompts_at_seven_budgets_stay_under_five_megabytes(tmp_path: Path) -> None:
+def test_a_page_that_is_large_without_pictures_is_written_without_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("meancache_plan.report.html.write.LIMIT", 1_000)
+    write_report(given.SCHEDULE, tmp_path / "r.html", samples=given.samples(tmp_path / "judged"))
+    data = json.loads(Page(tmp_path / "r.html").inside["script"][0])
+    assert (data["pictured"], data["pictures"]) == (True, None)
+
+
+@pytest.mark.parametrize(
+    ("limit", "shown"), [(LIMIT, 16), (1_000_000, 16), (300_000, 8), (150_000, 2), (90_000, 0)]
+)
+def test_noise_of_64_prompts_at_seven_budgets_fits_whatever_the_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int, shown: int
+) -> None:
     samples = noisy(tmp_path / "judged", 128)
     one = samples.samples[0]
     cached = tuple(one.cached[0].model_copy(update={"budget": b}) for b in range(3, 10))
@@ -192,6 +211,7 @@ def test_sixteen_prompts_at_seven_budgets_stay_under_five_megabytes(tmp_path: Pa
         one.model_copy(update={"prompt": f"{given.HOSTILE} {i}", "cached": cached})
         for i in range(64)
     )
+    monkeypatch.setattr("meancache_plan.report.html.write.LIMIT", limit)
     size = write_report(
         given.SCHEDULE,
         tmp_path / "r.html",
@@ -199,10 +219,11 @@ def test_sixteen_prompts_at_seven_budgets_stay_under_five_megabytes(tmp_path: Pa
         evaluation=given.evaluation(),
         samples=samples.model_copy(update={"samples": many}),
     )
-    assert size == (tmp_path / "r.html").stat().st_size < 5_000_000
+    assert size == (tmp_path / "r.html").stat().st_size < limit
     data = json.loads(Page(tmp_path / "r.html").inside["script"][0])
-    assert len(data["pictures"]["entries"]) == 16
-    assert data["pictures"]["prompts"] == 64
+    assert data["pictured"]
+    assert len(data["pictures"]["entries"] if data["pictures"] else ()) == shown
+    assert data["pictures"] is None or data["pictures"]["prompts"] == 64
 
 
 def usage(schedule: Schedule, tmp_path: Path, name: str) -> list[list[str]]:

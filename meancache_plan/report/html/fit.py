@@ -52,11 +52,15 @@ def check_samples(schedule: Schedule, samples: Samples, evaluation: Evaluation |
         )
 
 
+def sha256(schedule: Schedule) -> str:
+    """Of the file that :func:`meancache_plan.artifact.save_schedule` writes."""
+    return "sha256:" + hashlib.sha256(to_bytes(schedule)).hexdigest()
+
+
 def _hashes(schedule: Schedule) -> set[str]:
     """Of the schedule as it is, and without the figures noted in it."""
     bare = tuple(plan.model_copy(update={"measured": None}) for plan in schedule.plans)
-    both = (schedule, schedule.model_copy(update={"plans": bare}))
-    return {"sha256:" + hashlib.sha256(to_bytes(each)).hexdigest() for each in both}
+    return {sha256(schedule), sha256(schedule.model_copy(update={"plans": bare}))}
 
 
 def _is_noted(schedule: Schedule, evaluation: Evaluation) -> bool:

@@ -37,6 +37,9 @@ LADDER = (
 )
 """From the finest: the first that fits is taken."""
 
+FEWER = (8, 4, 2, 1)
+"""Prompts that are shown instead of ``MOST`` where even the coarsest pictures do not fit."""
+
 
 class _CachedShot(NamedTuple):
     """A plan's picture and the grey levels of its error, no finer than the ladder's first rung."""
@@ -59,19 +62,19 @@ def picture_data(samples: Samples, allowance: int) -> dict[str, Any] | None:
     """Pictures of typical, best and worst prompts, in at most ``allowance`` bytes of JSON.
 
     Returns:
-        None if the folder has no pictures of plans.
+        None if the folder has no pictures of plans, or not even one prompt's fit.
 
     Raises:
-        InputError: A picture cannot be read, or even the coarsest do not fit.
+        InputError: A picture cannot be read.
     """
     entries = [_read(samples.folder, chosen) for chosen in choose(samples.samples)]
     if not entries:
         return None
     size = _open(samples.folder / entries[0].chosen.sample.full).size
-    # Beside the pictures stands less than the manifest says of them, with every character escaped.
-    allowance -= 1000 + sum(6 * len(entry.chosen.sample.model_dump_json()) for entry in entries)
-    for fineness in LADDER:
-        encoded = _encoded(entries, fineness, allowance)
+    rungs = [(entries, fineness) for fineness in LADDER]
+    rungs += [(_fewer(entries, most), LADDER[-1]) for most in FEWER]
+    for shown, fineness in rungs:
+        encoded = _encoded(shown, fineness, allowance)
         if encoded is not None:
             return {
                 "entries": encoded,
@@ -79,12 +82,17 @@ def picture_data(samples: Samples, allowance: int) -> dict[str, Any] | None:
                 "height": size[1],
                 "prompts": len(samples.samples),
                 "gains": GAINS,
-                "gain": _usual_gain(entries),
-                "note": _note(size, fineness),
+                "gain": _usual_gain(shown),
+                "note": _note(size, fineness, fewer=shown is not entries),
             }
-    raise InputError(
-        f"{samples.folder}: the pictures do not fit into the report: evaluate fewer budgets"
-    )
+    return None
+
+
+def _fewer(entries: Sequence[_Entry], most: int) -> list[_Entry]:
+    """Those of at most ``most`` prompts, chosen as all are."""
+    read = {entry.chosen.sample: entry for entry in entries}
+    chosen = choose(tuple(read), most)
+    return [read[each.sample]._replace(chosen=each) for each in chosen]
 
 
 def _read(folder: Path, chosen: Chosen) -> _Entry:
@@ -107,6 +115,8 @@ def _encoded(
 ) -> list[dict[str, Any]] | None:
     """One record a prompt; None as soon as they take more than ``allowance`` bytes."""
     found: list[dict[str, Any]] = []
+    # Beside the pictures stands less than the manifest says of them, with every character escaped.
+    allowance -= 1000 + sum(6 * len(entry.chosen.sample.model_dump_json()) for entry in entries)
     for (group, sample), full, shots in entries:
         cached = [_encode_cached(shot, fineness) for shot in shots]
         picture = _encode(_shrunk(full, fineness.side), fineness)
@@ -176,7 +186,7 @@ def _usual_gain(entries: Sequence[_Entry]) -> int:
     return max((gain for gain in GAINS if gain * usual <= 1), default=1)
 
 
-def _note(size: tuple[int, int], fineness: Fineness) -> str:
+def _note(size: tuple[int, int], fineness: Fineness, *, fewer: bool) -> str:
     width, height = size
     if fineness.quality is None and max(size) <= fineness.side:
         return f"Pictures are shown as they were made, {width} × {height} pixels."
@@ -184,7 +194,8 @@ def _note(size: tuple[int, int], fineness: Fineness) -> str:
     shown = f"{math.ceil(width * share)} × {math.ceil(height * share)}"
     how = "reduced to" if share < 1 else "shown at"
     loss = "" if fineness.quality is None else " and compressed with some loss"
+    left_out = ", and those of fewer prompts than usual are kept" if fewer else ""
     return (
-        f"Pictures of {width} × {height} pixels are {how} {shown}{loss}, to keep this file "
-        "small. Figures and differences were measured before that."
+        f"Pictures of {width} × {height} pixels are {how} {shown}{loss}{left_out}, to keep this "
+        "file small. Figures and differences were measured before that."
     )

@@ -3,6 +3,7 @@
 from meancache_plan.artifact import Generation, ModelIdentity, Provenance, Schedule
 from meancache_plan.evaluate.result import Evaluation
 from meancache_plan.pruning import pruned_notes
+from meancache_plan.report.html.fit import sha256
 from meancache_plan.report.reliability_view import schedule_facts
 
 Facts = list[tuple[str, str]]
@@ -12,7 +13,8 @@ def provenance_data(schedule: Schedule, evaluation: Evaluation | None) -> Facts:
     """Everything that tells this schedule and these figures from others; hashes in full."""
     grid = schedule.grid
     sigmas = "any" if grid.sigmas is None else f"σ {grid.sigmas[0]:.4g} → {grid.sigmas[-1]:.4g}"
-    facts = _model(schedule.model)
+    own = f"{sha256(schedule)}; a file of another SHA-256 is not the one that this page is about"
+    facts = [("schedule", own), *_model(schedule.model)]
     tolerance = "" if grid.sigmas is None else f", tolerance {grid.tolerance:g}"
     facts.append(("grid", f"{grid.steps} steps, {sigmas}{tolerance}"))
     if grid.replaces is not None:
@@ -47,7 +49,7 @@ def _model(model: ModelIdentity | None) -> Facts:
         "denoiser": model.fingerprint,
         "pipeline": model.pipeline,
         "scheduler": model.scheduler,
-        "adapters": ", ".join(model.adapters),
+        "adapters": ", ".join(adapter.name for adapter in model.adapters),
     }
     return [(name, value) for name, value in named.items() if value]
 

@@ -19,7 +19,33 @@ from meancache_plan.report.html.provenance import generation_words, provenance_d
 from meancache_plan.report.html.usage import remedies, usage_data
 
 LIMIT = 5_000_000
-"""Bytes that a report stays under, pictures included."""
+"""Bytes that a report with pictures stays under; they are made coarser, fewer, or left out."""
+
+
+def report_page(
+    schedule: Schedule,
+    *,
+    profile: Profile | None = None,
+    evaluation: Evaluation | None = None,
+    samples: Samples | None = None,
+    name: str = "schedule.json",
+) -> bytes:
+    """One HTML file that needs no other file and no network.
+
+    What is not given is named in the page, with the command that would add it.
+
+    Args:
+        schedule: Whose plans to show.
+        profile: Adds the heat map of deviations.
+        evaluation: Adds figures beside those of the alternatives.
+        samples: Adds pictures; they are made coarser and then fewer until the file is smaller
+            than ``LIMIT``, and the page says so.
+        name: The schedule file's name, for the lines that a reader copies.
+
+    Raises:
+        InputError: One of these does not belong to the schedule, or a picture cannot be read.
+    """
+    return render(report_data(schedule, profile, evaluation, samples, name)).encode()
 
 
 def write_report(
@@ -31,32 +57,13 @@ def write_report(
     samples: Samples | None = None,
     name: str = "schedule.json",
 ) -> int:
-    """Write one HTML file that needs no other file and no network.
-
-    What is not given is named in the page, with the command that would add it.
-
-    Args:
-        schedule: Whose plans to show.
-        path: The HTML file.
-        profile: Adds the heat map of deviations.
-        evaluation: Adds figures beside those of the alternatives.
-        samples: Adds pictures; they are made coarser until the file is smaller than ``LIMIT``.
-        name: The schedule file's name, for the lines that a reader copies.
-
-    Returns:
-        The file's size in bytes.
+    """Write :func:`report_page` to an HTML file; returns its size in bytes.
 
     Raises:
-        InputError: One of these does not belong to the schedule, a picture cannot be read, the
-            report would be too large, or ``path`` cannot be written.
+        InputError: As there, or ``path`` cannot be written.
     """
     check_output(path)
-    page = render(report_data(schedule, profile, evaluation, samples, name)).encode()
-    if len(page) >= LIMIT:
-        raise InputError(
-            f"{path}: the report would take {len(page)} bytes, more than {LIMIT}: give a schedule "
-            "with fewer budgets"
-        )
+    page = report_page(schedule, profile=profile, evaluation=evaluation, samples=samples, name=name)
     write_atomically(path, page)
     return len(page)
 
@@ -96,6 +103,7 @@ def report_data(
         "figures": figure_data(schedule, evaluation),
         "judged": evaluation is not None,
         "pictures": None,
+        "pictured": samples is not None,
         "facts": provenance_data(schedule, evaluation),
         "usage": usage_data(schedule, name),
         "remedies": remedies(schedule, name),

@@ -12,8 +12,9 @@ function startPictures() {
   const { pictures } = data;
   if (pictures === null) {
     byId("picture-choices").remove();
-    const words = "No pictures: this report was written without samples.";
-    show("pictures", missing(words, data.remedies.samples));
+    const without = "No pictures: this report was written without samples.";
+    const crowded = "No pictures: beside so many budgets they would not fit into a page that is easy to send. The folder of samples has them.";
+    show("pictures", data.pictured ? missing(crowded) : missing(without, data.remedies.samples));
     return;
   }
   let gain = pictures.gain;

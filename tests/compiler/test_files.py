@@ -1,0 +1,90 @@
+"""Files that are written whole, alone or together: what is there when something fails."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from meancache_plan.errors import InputError
+from meancache_plan.files import write_atomically, write_together
+
+NAMES = ("a.html", "b.md", "c.json")
+
+
+def failing(call: int, error: BaseException, original: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, but its call of this number raises."""
+    calls = [0]
+
+    def run(*args: Any) -> Any:
+        calls[0] += 1
+        if calls[0] == call:
+            raise error
+        return original(*args)
+
+    return run
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in folder.iterdir()}
+
+
+@pytest.mark.parametrize("there", [(), NAMES[:1], NAMES])
+def test_files_that_are_written_together_are_all_there(
+    tmp_path: Path, there: tuple[str, ...]
+) -> None:
+    for name in there:
+        (tmp_path / name).write_bytes(b"old")
+    write_together({tmp_path / name: name.encode() for name in NAMES})
+    assert contents(tmp_path) == {name: name.encode() for name in NAMES}
+    assert {file.stat().st_mode & 0o777 for file in tmp_path.iterdir()} == {0o644}
+
+
+@pytest.mark.parametrize("there", [(), NAMES[:1], NAMES[1:], NAMES])
+@pytest.mark.parametrize("error", [OSError(28, "No space left"), KeyboardInterrupt()])
+@pytest.mark.parametrize("where", ["replace", "fsync", "chmod"])
+@pytest.mark.parametrize("call", [1, 2, 3])
+def test_whichever_write_fails_the_old_files_stay_and_nothing_else(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    there: tuple[str, ...],
+    error: BaseException,
+    where: str,
+    call: int,
+) -> None:
+    for name in there:
+        (tmp_path / name).write_bytes(b"old " + name.encode())
+        (tmp_path / name).chmod(0o640)
+    before = contents(tmp_path)
+    monkeypatch.setattr(os, where, failing(call, error, getattr(os, where)))
+    with pytest.raises(InputError if isinstance(error, OSError) else KeyboardInterrupt):
+        write_together({tmp_path / name: b"new" for name in NAMES})
+    assert contents(tmp_path) == before
+    assert {file.stat().st_mode & 0o777 for file in tmp_path.iterdir()} <= {0o640}
+
+
+def test_an_interruption_after_the_last_rename_leaves_all_new(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original, calls = os.replace, [0]
+
+    def late(*args: Any) -> None:
+        original(*args)
+        calls[0] += 1
+        if calls[0] == len(NAMES):
+            raise KeyboardInterrupt
+
+    for name in NAMES:
+        (tmp_path / name).write_bytes(b"old")
+    monkeypatch.setattr(os, "replace", late)
+    with pytest.raises(KeyboardInterrupt):
+        write_together({tmp_path / name: b"new" for name in NAMES})
+    assert contents(tmp_path) == dict.fromkeys(NAMES, b"new")
+
+
+def test_a_missing_directory_is_refused_by_the_files_name(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"none/a\.json: cannot be written"):
+        write_atomically(tmp_path / "none" / "a.json", b"")
