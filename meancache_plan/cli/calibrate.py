@@ -61,6 +61,8 @@ def calibrate(
     Example: `meancache-plan calibrate black-forest-labs/FLUX.1-dev -o flux.profile.safetensors`
     """
     from meancache_plan.calibrate import Shard, calibrate
+    from meancache_plan.files import check_writable
+    from meancache_plan.lock import alone
     from meancache_plan.recipe import check_reference, parse_numbers, read_prompts
 
     part = Shard.parse(shard)
@@ -76,19 +78,21 @@ def calibrate(
     if seconds_per_step is not None:
         raise InputError("--seconds-per-step has no effect without --dry-run")
     check_reference(chosen(model, recipe, options)[1], reference_steps)
-    source = load_pipeline(model, recipe, options, device, offload)
-    with resumable(), watching() as watch:
-        profile = calibrate(
-            source,
-            read_prompts(source.recipe.prompts),
-            parse_numbers(source.recipe.seeds, "--seeds"),
-            output,
-            shard=part,
-            max_edge=max_edge,
-            sensitivity=sensitivity,
-            reference_steps=reference_steps,
-            progress=watch("calibrating"),
-        )
+    check_writable(output)
+    with resumable(), alone(output):
+        source = load_pipeline(model, recipe, options, device, offload)
+        with watching() as watch:
+            profile = calibrate(
+                source,
+                read_prompts(source.recipe.prompts),
+                parse_numbers(source.recipe.seeds, "--seeds"),
+                output,
+                shard=part,
+                max_edge=max_edge,
+                sensitivity=sensitivity,
+                reference_steps=reference_steps,
+                progress=watch("calibrating"),
+            )
     say(f"{output}: {profile.samples} samples, {profile.steps} steps, {profile.fingerprint[:19]}…")
 
 

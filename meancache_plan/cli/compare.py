@@ -1,6 +1,7 @@
 """``compare``: a schedule beside everything else that makes the pipeline faster."""
 
-from contextlib import nullcontext
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -73,21 +74,33 @@ def compare(
     if profile is not None:
         rivals |= baselines(load_profile(profile), judged.budgets)
     options = {"heldout_prompts": prompts, "heldout_seeds": seeds}
-    source = load_pipeline(model, recipe, options, device, offload, judged)
-    with watching() as watch, resumable() if json_file else nullcontext():
-        result = shoot_out(
-            source,
-            judged,
-            read_prompts(source.recipe.heldout_prompts)[
-                : limit or (QUICK_PROMPTS if quick else None)
-            ],
-            parse_numbers(source.recipe.heldout_seeds, "--seeds"),
-            read_prompts(source.recipe.prompts),
-            rivals=rivals,
-            sweep=QUICK if quick else THOROUGH,
-            folder=kept_beside(json_file),
-            lpips=lpips,
-            progress=watch("comparing"),
-        )
-    display(comparison_tables(result))
-    write_comparison(result, json_file=json_file, csv_file=csv_file, plot=plot)
+    most = limit or (QUICK_PROMPTS if quick else None)
+    with _kept(json_file):
+        source = load_pipeline(model, recipe, options, device, offload, judged)
+        with watching() as watch:
+            result = shoot_out(
+                source,
+                judged,
+                read_prompts(source.recipe.heldout_prompts)[:most],
+                parse_numbers(source.recipe.heldout_seeds, "--seeds"),
+                read_prompts(source.recipe.prompts),
+                rivals=rivals,
+                sweep=QUICK if quick else THOROUGH,
+                folder=kept_beside(json_file),
+                lpips=lpips,
+                progress=watch("comparing"),
+            )
+        display(comparison_tables(result))
+        write_comparison(result, json_file=json_file, csv_file=csv_file, plot=plot)
+
+
+@contextmanager
+def _kept(json_file: Path | None) -> Generator[None]:
+    """While finished samples are kept: alone, and an interruption loses nothing."""
+    from meancache_plan.lock import alone
+
+    if json_file is None:
+        yield
+        return
+    with resumable(), alone(json_file):
+        yield

@@ -53,44 +53,41 @@ def evaluate(
     from meancache_plan.evaluate import judge
     from meancache_plan.evaluate.finished import forget, schedule_digest, tidied
     from meancache_plan.evaluate.samples import SampleFolder
+    from meancache_plan.lock import alone
     from meancache_plan.recipe import parse_numbers, read_prompts
     from meancache_plan.report.evaluation_view import evaluation_table, write_evaluation
 
     _check_outputs(json_file, schedule if record else None, pictures=(plot, sheet))
     plan = load_schedule(schedule)
-    folder = None if samples is None else SampleFolder(samples)
     own = Path(f"{schedule.name}.{schedule_digest(plan)[:8]}")
-    work = _beside(json_file, plot, sheet, own) if folder is None else folder.work
+    output = samples or json_file or plot or sheet or own
     budgets = None if budget is None else parse_numbers(budget, "--budget")
     options = {"heldout_prompts": prompts, "heldout_seeds": seeds}
-    source = load_pipeline(model, recipe, options, device, offload, plan)
-    with resumable(), tidied(work), watching() as watch:
-        result = judge.evaluate(
-            source,
-            plan,
-            read_prompts(source.recipe.heldout_prompts)[:limit],
-            parse_numbers(source.recipe.heldout_seeds, "--seeds"),
-            budgets=budgets,
-            rivals=load_rivals(against),
-            lpips=lpips,
-            shots=SHEET_ROWS if sheet else 0,
-            witness=folder,
-            work=work,
-            progress=watch("evaluating"),
-        )
-    display(evaluation_table(result))
-    write_evaluation(result, json_file=json_file, plot=plot, sheet=sheet)
-    if folder is not None:
-        folder.finish(result)
-    if record:
-        save_schedule(judge.with_measured(plan, result), schedule)
-    forget(work)
-
-
-def _beside(*files: Path | None) -> Path:
-    """The folder for finished samples, beside the first of these files: ``FILE.evaluate/``."""
-    first = next(filter(None, files))
-    return first.with_name(first.name + ".evaluate")
+    with resumable(), alone(output):
+        folder = None if samples is None else SampleFolder(samples)
+        work = output.with_name(output.name + ".evaluate") if folder is None else folder.work
+        source = load_pipeline(model, recipe, options, device, offload, plan)
+        with tidied(work), watching() as watch:
+            result = judge.evaluate(
+                source,
+                plan,
+                read_prompts(source.recipe.heldout_prompts)[:limit],
+                parse_numbers(source.recipe.heldout_seeds, "--seeds"),
+                budgets=budgets,
+                rivals=load_rivals(against),
+                lpips=lpips,
+                shots=SHEET_ROWS if sheet else 0,
+                witness=folder,
+                work=work,
+                progress=watch("evaluating"),
+            )
+        display(evaluation_table(result))
+        write_evaluation(result, json_file=json_file, plot=plot, sheet=sheet)
+        if folder is not None:
+            folder.finish(result)
+        if record:
+            save_schedule(judge.with_measured(plan, result), schedule)
+        forget(work)
 
 
 def _check_outputs(*files: Path | None, pictures: tuple[Path | None, ...]) -> None:

@@ -125,12 +125,14 @@ def pack(
 
     Example: `meancache-plan pack --schedule schedules/reference/50-steps.json -o release`
     """
+    from meancache_plan.lock import alone
     from meancache_plan.pack import Place, licence_of
 
     order = Order(schedule, budget, model, recipe, limit, batch, device, offload, refine)
     place = Place(output)
-    with resumable():
+    with resumable(), alone(place.folder):
         kit = order.fill(place, profile)
-    lines = order.again(kit, place.folder.name)
-    for file in place.write(kit, licence or licence_of(kit.schedule), lines):
+        lines = order.again(kit, place.folder.name)
+        files = place.write(kit, licence or licence_of(kit.schedule), lines)
+    for file in files:
         say(f"wrote {file}")
