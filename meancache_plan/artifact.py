@@ -37,6 +37,13 @@ class _Strict(BaseModel):
     )
 
 
+class AdapterIdentity(_Strict):
+    """An adapter (LoRA) in effect. ``digest``: of its weights and scale; None if not known."""
+
+    name: Text
+    digest: Text | None
+
+
 class ModelIdentity(_Strict):
     """The model that a schedule is for, and how to recognise it."""
 
@@ -45,7 +52,9 @@ class ModelIdentity(_Strict):
     fingerprint: Text | None
     pipeline: Text | None
     scheduler: Text | None
-    adapters: Annotated[tuple[Text, ...], Field(fail_fast=True, max_length=strict_json.MAX_ITEMS)]
+    adapters: Annotated[
+        tuple[AdapterIdentity, ...], Field(fail_fast=True, max_length=strict_json.MAX_ITEMS)
+    ]
 
 
 class Grid(_Strict):

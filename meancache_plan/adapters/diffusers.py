@@ -16,7 +16,7 @@ from torch import Tensor
 from meancache_plan.adapters import call, resumption, revision, steps
 from meancache_plan.adapters.between import Answers
 from meancache_plan.adapters.steps import Last
-from meancache_plan.artifact import Generation, ModelIdentity
+from meancache_plan.artifact import AdapterIdentity, Generation, ModelIdentity
 from meancache_plan.errors import InputError, MeanCacheError
 from meancache_plan.recipe import Recipe
 from meancache_plan.record import Trajectory
@@ -68,7 +68,10 @@ class Pipeline:
             fingerprint=identity.fingerprint(self.pipe),
             pipeline=type(self.pipe).__name__,
             scheduler=type(self.pipe.scheduler).__name__,
-            adapters=revision.active_adapters(self.pipe),
+            adapters=tuple(
+                AdapterIdentity(name=adapter.name, digest=adapter.digest)
+                for adapter in revision.adapters_in_effect(self.pipe)
+            ),
         )
 
     def generation(self) -> Generation:

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from meancache_runtime import identity
-from meancache_runtime.identity import active_adapters
+from meancache_runtime.adapters import adapters_in_effect
 
-__all__ = ["active_adapters", "hub_commit", "weights_revision"]
+__all__ = ["adapters_in_effect", "hub_commit", "weights_revision"]
 
 
 def weights_revision(folder: Path) -> str:

@@ -10,8 +10,9 @@ from typing import Any, Self
 from .binding import bind
 from .channel import Channel
 from .errors import AlreadyAttachedError, BudgetError, ModelMismatchError, ReplayError
-from .identity import check_model, companions, denoisers, other_adapters
+from .identity import check_model, companions, denoisers
 from .intercept import Interception, is_intercepted
+from .likeness import other_adapters
 from .replay import ReplayStats, ReplayWarning
 from .run import Run
 from .sampler import check_sampler
@@ -37,8 +38,9 @@ def attach(
         schedule: What :func:`meancache_runtime.load_schedule` returns, or the compiler's own; by
             default ``meancache_schedule.json`` beside the weights that ``pipe`` was loaded from.
         budget: One of ``schedule.budgets``; may be left out if there is only one.
-        strict: Refuse other adapters (LoRA) than the schedule was compiled with, which else
-            are a warning in ``.stats.warnings`` of every run.
+        strict: Refuse other adapters (LoRA) than the schedule was compiled with, by weights and
+            scale, and those whose weights cannot be read. Else others are a warning in
+            ``.stats.warnings`` of every run, and what cannot be read is compared by name.
 
     Returns:
         A handle: a context manager, with ``.detach()`` and ``.stats``.
@@ -183,10 +185,13 @@ class Attachment:
         """Stats of a run with the adapters that are active now.
 
         Raises:
-            ModelMismatchError: They are not the schedule's, and the attachment is strict.
+            ModelMismatchError: The attachment is strict, and they are not the schedule's or
+                cannot be compared.
         """
         model = self._schedule.model
-        message = None if model is None else other_adapters(self._pipe, model)
+        message = None
+        if model is not None:
+            message = other_adapters(self._pipe, model, strict=self._strict)
         if message is None:
             return ReplayStats()
         if self._strict:

@@ -8,7 +8,6 @@ from typing import Any
 
 from .errors import ModelMismatchError, UnsupportedPipelineError
 from .schedule import Model
-from .strict_json import shorten
 
 DENOISERS = ("transformer", "transformer_2", "unconditional_transformer", "unet")
 """Names of the components that diffusers pipelines call once or more a sampler step."""
@@ -36,43 +35,6 @@ def denoisers(pipe: Any) -> dict[str, Any]:
 def companions(pipe: Any) -> dict[str, Any]:
     """The components by name that need not run where the denoisers do not."""
     return {name: vars(pipe)[name] for name in COMPANIONS if vars(pipe).get(name) is not None}
-
-
-def active_adapters(pipe: Any) -> tuple[str, ...]:
-    """Names of the adapters (LoRA) in effect, sorted: those active, and those fused."""
-    try:
-        active = set(pipe.get_active_adapters()) if _adapters_enabled(pipe) else set[str]()
-    except (AttributeError, ValueError):  # no adapters at all, or no library for them
-        active = set[str]()
-    return tuple(sorted(active | set(getattr(pipe, "fused_loras", ()))))
-
-
-def _adapters_enabled(pipe: Any) -> bool:
-    """False if every adapter layer of every denoiser is switched off."""
-    states = (
-        getattr(layer, "disable_adapters", None)
-        for denoiser in denoisers(pipe).values()
-        for layer in denoiser.modules()
-    )
-    known = [state for state in states if isinstance(state, bool)]
-    return not known or not all(known)
-
-
-def other_adapters(pipe: Any, model: Model) -> str | None:
-    """What to say if the adapters in effect are not those that a schedule was compiled with."""
-    here, there = active_adapters(pipe), tuple(sorted(model.adapters))
-    if here == there:
-        return None
-    return (
-        f"the schedule was compiled with {_listed(there)}, this pipeline has {_listed(here)}: its "
-        "measured quality is not of this pipeline; load the same adapters (by the same "
-        "adapter_name), or calibrate with these"
-    )
-
-
-def _listed(adapters: tuple[str, ...]) -> str:
-    names = ", ".join(map(shorten, adapters[:8])) + (", …" if len(adapters) > 8 else "")
-    return f"the adapters {names}" if adapters else "no adapters"
 
 
 def fingerprint(pipe: Any) -> str:

@@ -74,6 +74,14 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
+class Adapter:
+    """An adapter (LoRA) in effect. ``digest``: of its weights and scale; None if not known."""
+
+    name: str
+    digest: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Model:
     """The model that a schedule was compiled for."""
 
@@ -82,7 +90,7 @@ class Model:
     fingerprint: str | None
     pipeline: str | None
     scheduler: str | None
-    adapters: tuple[str, ...]
+    adapters: tuple[Adapter, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,8 +211,14 @@ def _model(value: Any, where: str) -> Model:
         fingerprint=optional(got["fingerprint"], f"{where}.fingerprint", read_text),
         pipeline=optional(got["pipeline"], f"{where}.pipeline", read_text),
         scheduler=optional(got["scheduler"], f"{where}.scheduler", read_text),
-        adapters=tuple(read_text(a, f"{where}.adapters[{i}]") for i, a in enumerate(adapters)),
+        adapters=tuple(_adapter(a, f"{where}.adapters[{i}]") for i, a in enumerate(adapters)),
     )
+
+
+def _adapter(value: Any, where: str) -> Adapter:
+    got = read_object(value, where, ("name", "digest"))
+    digest = optional(got["digest"], f"{where}.digest", read_text)
+    return Adapter(read_text(got["name"], f"{where}.name"), digest)
 
 
 def _plan(value: Any, where: str, steps: int) -> Plan:

@@ -17,7 +17,7 @@ from markdown_it import MarkdownIt
 from meancache_plan import load_schedule
 from meancache_plan.adapters.diffusers import Pipeline
 from meancache_plan.adapters.ensemble import PipelineEnsemble
-from meancache_plan.artifact import Schedule
+from meancache_plan.artifact import AdapterIdentity, Schedule
 from meancache_plan.cli import main
 from meancache_plan.report.card import model_card
 from meancache_plan.report.markdown import text
@@ -285,7 +285,11 @@ TABLE = {"table", "thead", "tbody", "tr", "th", "td"}
 def test_hostile_words_become_no_markup(hostile: str) -> None:
     model = given.SCHEDULE.model
     assert model is not None
-    changes = {"id": hostile, "pipeline": hostile, "adapters": (hostile,)}
+    changes = {
+        "id": hostile,
+        "pipeline": hostile,
+        "adapters": (AdapterIdentity(name=hostile, digest=None),),
+    }
     schedule = given.SCHEDULE.model_copy(update={"model": model.model_copy(update=changes)})
     evaluation = given.evaluation().model_copy(
         update={"device": hostile, "schedule_sha256": given.sha256(schedule)}

@@ -13,7 +13,7 @@ import torch
 from pydantic import ValidationError
 
 from meancache_plan import profile_flow
-from meancache_plan.artifact import ModelIdentity
+from meancache_plan.artifact import AdapterIdentity, ModelIdentity
 from meancache_plan.catalog import schedule_files
 from meancache_plan.deviation import windows
 from meancache_plan.errors import InputError, MergeError, ProfileError
@@ -42,7 +42,7 @@ def whole() -> Profile:
             fingerprint="sha256:00",
             pipeline="FluxPipeline",
             scheduler="FlowMatchEulerDiscreteScheduler",
-            adapters=("lora",),
+            adapters=(AdapterIdentity(name="lora", digest=None),),
         ),
         "scheduler_config": {"shift": 3.0, "use_dynamic_shifting": False, "note": None},
         "guidance": {"guidance_scale": 3.5},

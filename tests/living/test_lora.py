@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,12 @@ from peft import LoraConfig, get_peft_model_state_dict
 from torch import Tensor
 
 from meancache_runtime import attach
+from meancache_runtime.adapters import adapters_in_effect
+from meancache_runtime.errors import ModelMismatchError
+from meancache_runtime.schedule import Model, Schedule
 from tests.families.by_sampler import followed_by_hand
 from tests.families.case import Case, run
+from tests.living import test_offload as offloading
 from tests.living.pipelines import PLAN, SCHEDULE, STEPS, every_pipeline
 
 Load = Callable[[Any, Case, str], None]
@@ -48,6 +53,13 @@ def load(tmp_path_factory: pytest.TempPathFactory) -> Load:
         pipe.set_adapters([name])
 
     return load
+
+
+def made_on(pipe: Any) -> Schedule:
+    """The schedule as if it had been compiled with the adapters in effect."""
+    adapters = adapters_in_effect(pipe)
+    assert None not in [adapter.digest for adapter in adapters]
+    return replace(SCHEDULE, model=Model("a/model", None, None, None, None, adapters))
 
 
 def replay(pipe: Any, case: Case) -> Tensor:
@@ -117,3 +129,69 @@ def test_fusing_and_unloading_while_attached_give_what_they_give_before(
         pipe.unfuse_lora()
         pipe.unload_lora_weights()
         torch.testing.assert_close(run(pipe, case.call(STEPS))[0], without, rtol=1e-4, atol=1e-5)
+
+
+@every_pipeline
+def test_a_file_is_the_same_adapter_in_every_pipeline_that_loads_it(case: Case, load: Load) -> None:
+    pipe, other, half = case.build(), case.build(), case.build()
+    load(pipe, case, "a")
+    other.load_lora_weights(saved(pipe, "a"))
+    half.to(torch.bfloat16)
+    load(half, case, "a")
+    assert other.get_active_adapters() == ["default_0"]
+    for again in (other, half):
+        attach(again, made_on(pipe), strict=True).detach()
+        assert adapters_in_effect(again)[0].digest == adapters_in_effect(pipe)[0].digest
+
+
+def saved(pipe: Any, name: str) -> dict[str, Tensor]:
+    """What saving a loaded adapter writes."""
+    layers = get_peft_model_state_dict(pipe.transformer, adapter_name=name)
+    return {f"transformer.{key}": weight for key, weight in layers.items()}
+
+
+@every_pipeline
+def test_another_file_under_the_same_name_is_refused_if_strict(case: Case, load: Load) -> None:
+    pipe, fresh = case.build(), case.build()
+    load(pipe, case, "a")
+    load(fresh, case, "b")
+    with attach(pipe, made_on(pipe), strict=True) as attached:
+        run(pipe, case.call(STEPS))
+        assert attached.stats.warnings == ()
+        pipe.load_lora_weights(saved(fresh, "b"), adapter_name="a", hotswap=True)
+        with pytest.raises(ModelMismatchError, match="other weights or another scale"):
+            run(pipe, case.call(STEPS))
+    attach(pipe, made_on(fresh), strict=True).detach()
+
+
+@offloading.every_offload
+@every_pipeline
+def test_offloaded_adapters_are_recognised_by_their_weights(
+    case: Case, device: str, offload: offloading.Offload, load: Load
+) -> None:
+    pipe = case.build()
+    load(pipe, case, "a")
+    schedule = made_on(pipe)
+    offload(pipe, device)
+    with attach(pipe, schedule, strict=True) as attached:
+        for _ in range(2):
+            run(pipe, case.call(STEPS))
+            assert attached.stats.warnings == ()
+    pipe.set_adapters(["a"], [0.5])
+    with pytest.raises(ModelMismatchError, match="other weights or another scale"):
+        attach(pipe, schedule, strict=True)
+
+
+@every_pipeline
+def test_adapters_offloaded_to_disk_are_not_read_from_what_is_left_in_memory(
+    case: Case, load: Load, tmp_path: Path
+) -> None:
+    pipe = case.build()
+    load(pipe, case, "a")
+    schedule = made_on(pipe)
+    pipe.transformer.enable_group_offload(
+        torch.device("cpu"), offload_type="leaf_level", offload_to_disk_path=str(tmp_path)
+    )
+    assert [adapter.digest for adapter in adapters_in_effect(pipe)] == [None]
+    with pytest.raises(ModelMismatchError, match="cannot be read"):
+        attach(pipe, schedule, strict=True)

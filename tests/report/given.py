@@ -11,6 +11,7 @@ import torch
 
 from meancache_plan.artifact import (
     AdamsInterval,
+    AdapterIdentity,
     Generation,
     Grid,
     HoldInterval,
@@ -41,7 +42,7 @@ SCHEDULE = Schedule(
         fingerprint=None,
         pipeline=f"Flux{HOSTILE}",
         scheduler=None,
-        adapters=(HOSTILE,),
+        adapters=(AdapterIdentity(name=HOSTILE, digest=None),),
     ),
     grid=Grid(steps=STEPS, sigmas=SIGMAS, tolerance=0.01),
     generation=Generation(

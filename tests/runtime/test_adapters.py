@@ -2,57 +2,94 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
-from peft import LoraConfig
 
 from meancache_runtime import attach
+from meancache_runtime.adapters import adapters_in_effect
 from meancache_runtime.errors import ModelMismatchError
-from meancache_runtime.identity import active_adapters, fingerprint
-from meancache_runtime.schedule import Model, Schedule
+from meancache_runtime.identity import fingerprint
+from meancache_runtime.schedule import Adapter, Model, Schedule
+from tests.runtime.loras import add
 from tests.runtime.test_attach import PLAN, run
 
 MODEL = Model("owner/model", None, None, "FluxPipeline", None, ())
 
 
-def made_with(*adapters: str) -> Schedule:
+def made_with(*adapters: Adapter) -> Schedule:
     return replace(PLAN, model=replace(MODEL, adapters=adapters))
 
 
-def add(pipe: Any, *names: str) -> None:
-    """Give the transformer adapters with random weights; the last one added is active."""
-    for i, name in enumerate(names):
-        config = LoraConfig(r=2, lora_alpha=4, target_modules=["to_q", "to_v"])
-        pipe.transformer.add_adapter(config, adapter_name=name)
-        generator = torch.Generator().manual_seed(i)
-        for key, weight in pipe.transformer.named_parameters():
-            if "lora_" in key and name in key:
-                weight.data = 0.5 * torch.randn(weight.shape, generator=generator)
+def made_on(pipe: Any) -> Schedule:
+    return made_with(*adapters_in_effect(pipe))
+
+
+def named(*names: str) -> Schedule:
+    """A schedule that knows no digests."""
+    return made_with(*(Adapter(name, None) for name in names))
+
+
+def in_effect(pipe: Any) -> list[str]:
+    return [adapter.name for adapter in adapters_in_effect(pipe)]
+
+
+def is_refused(pipe: Any, schedule: Schedule, words: str) -> None:
+    """Attaching gives a warning with these words, and if strict is refused with them."""
+    with attach(pipe, schedule) as attached:
+        (at_once,) = attached.stats.warnings
+        run(pipe)
+        (warning,) = attached.stats.warnings
+    assert warning == at_once
+    assert warning.kind == "adapters"
+    assert words in warning.message
+    transformer = pipe.transformer
+    with pytest.raises(ModelMismatchError, match=words):
+        attach(pipe, schedule, strict=True)
+    assert pipe.transformer is transformer
+
+
+def is_accepted(pipe: Any, schedule: Schedule) -> None:
+    with attach(pipe, schedule, strict=True) as attached:
+        run(pipe)
+    assert attached.stats.warnings == ()
 
 
 def test_the_adapters_in_effect_are_the_active_and_enabled_and_the_fused(tiny_flux):
-    assert active_adapters(tiny_flux) == ()
-    add(tiny_flux, "style", "detail")
+    assert in_effect(tiny_flux) == []
+    add(tiny_flux, "style")
+    add(tiny_flux, "detail")
     tiny_flux.set_adapters(["style", "detail"])
-    assert active_adapters(tiny_flux) == ("detail", "style")
+    assert in_effect(tiny_flux) == ["detail", "style"]
     tiny_flux.set_adapters(["style"])
-    assert active_adapters(tiny_flux) == ("style",)
+    assert in_effect(tiny_flux) == ["style"]
     tiny_flux.disable_lora()
-    assert active_adapters(tiny_flux) == ()
+    assert in_effect(tiny_flux) == []
     tiny_flux.enable_lora()
-    assert active_adapters(tiny_flux) == ("style",)
+    assert in_effect(tiny_flux) == ["style"]
+
+
+def test_where_some_are_fused_the_active_ones_are_not_in_effect(tiny_flux):
+    add(tiny_flux, "fused")
+    add(tiny_flux, "active", seed=1)
+    tiny_flux.fuse_lora(adapter_names=["fused"])
+    tiny_flux.set_adapters(["fused"])
+    expected = run(tiny_flux)
+    tiny_flux.set_adapters(["active"])
+    assert torch.equal(run(tiny_flux), expected)
+    assert in_effect(tiny_flux) == ["fused"]
 
 
 def test_fused_adapters_count_even_when_nothing_else_is_left_of_them(tiny_flux):
     add(tiny_flux, "style")
     tiny_flux.fuse_lora()
-    assert active_adapters(tiny_flux) == ("style",)
+    assert in_effect(tiny_flux) == ["style"]
     tiny_flux.unload_lora_weights()
     assert tiny_flux.get_active_adapters() == []
-    assert active_adapters(tiny_flux) == ("style",)
+    assert adapters_in_effect(tiny_flux) == (Adapter("style", None),)
 
 
 def test_unfused_and_unloaded_they_are_gone(tiny_flux):
@@ -60,7 +97,7 @@ def test_unfused_and_unloaded_they_are_gone(tiny_flux):
     tiny_flux.fuse_lora()
     tiny_flux.unfuse_lora()
     tiny_flux.unload_lora_weights()
-    assert active_adapters(tiny_flux) == ()
+    assert in_effect(tiny_flux) == []
 
 
 @pytest.mark.parametrize(
@@ -72,39 +109,132 @@ def test_unfused_and_unloaded_they_are_gone(tiny_flux):
     ],
 )
 def test_other_adapters_are_a_warning_and_if_strict_an_error(tiny_flux, there, here, words):
-    add(tiny_flux, *here)
-    with attach(tiny_flux, made_with(*there)) as attached:
-        (at_once,) = attached.stats.warnings
-        run(tiny_flux)
-        (warning,) = attached.stats.warnings
-    assert warning == at_once
-    assert warning.kind == "adapters"
-    assert words in warning.message
-    transformer = tiny_flux.transformer
+    for name in here:
+        add(tiny_flux, name)
+    is_refused(tiny_flux, named(*there), words)
+
+
+def other_weights(pipe: Any) -> None:
+    pipe.delete_adapters("style")
+    add(pipe, "style", seed=1)
+
+
+def one_other_value(pipe: Any) -> None:
+    weights = [w for key, w in pipe.transformer.named_parameters() if "lora_B" in key]
+    weights[-1].data[0, 0] += 0.25
+
+
+CHANGES = {
+    "other weights": other_weights,
+    "one other value": one_other_value,
+    "another weight in set_adapters": lambda pipe: pipe.set_adapters(["style"], [0.9]),
+    "another scale in one block": lambda pipe: pipe.transformer.set_adapters(
+        ["style"], [{"single_transformer_blocks.1.": 0.5}]
+    ),
+    "fused at another scale": lambda pipe: pipe.fuse_lora(lora_scale=0.5),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES.keys())
+def test_other_weights_or_another_scale_under_the_same_name_are_refused(
+    tiny_flux, change: Callable[[Any], None]
+):
+    add(tiny_flux, "style")
+    schedule = made_on(tiny_flux)
+    is_accepted(tiny_flux, schedule)
+    before = run(tiny_flux)
+    change(tiny_flux)
+    assert in_effect(tiny_flux) == ["style"]
+    assert not torch.equal(run(tiny_flux), before)
+    is_refused(tiny_flux, schedule, "other weights or another scale of the adapters style")
+
+
+def test_of_several_adapters_the_changed_ones_are_told_from_the_others(tiny_flux):
+    for seed, name in enumerate("abc"):
+        add(tiny_flux, name, seed=seed)
+    tiny_flux.set_adapters(["a", "b"])
+    schedule = made_on(tiny_flux)
+    tiny_flux.set_adapters(["a", "b"], [1.0, 0.5])
+    is_refused(tiny_flux, schedule, "other weights or another scale of the adapters b: ")
+    tiny_flux.set_adapters(["a", "b", "c"], [1.0, 0.5, 1.0])
+    words = r"has the adapters a, b, c \(the adapters b with other weights or another scale\)"
     with pytest.raises(ModelMismatchError, match=words):
-        attach(tiny_flux, made_with(*there), strict=True)
-    assert tiny_flux.transformer is transformer
+        attach(tiny_flux, schedule, strict=True)
+
+
+def test_the_same_weights_under_another_name_are_the_same_adapter(tiny_flux):
+    add(tiny_flux, "style")
+    schedule = made_on(tiny_flux)
+    tiny_flux.delete_adapters("style")
+    add(tiny_flux, "default_0")
+    is_accepted(tiny_flux, schedule)
+
+
+def test_two_names_exchanged_are_the_same_two_adapters(tiny_flux):
+    add(tiny_flux, "a", seed=0)
+    add(tiny_flux, "b", seed=1)
+    tiny_flux.set_adapters(["a", "b"])
+    one, two = adapters_in_effect(tiny_flux)
+    exchanged = made_with(Adapter("a", two.digest), Adapter("b", one.digest))
+    is_accepted(tiny_flux, exchanged)
 
 
 def test_the_same_adapters_in_any_order_are_neither(tiny_flux):
-    add(tiny_flux, "b", "a")
+    add(tiny_flux, "b")
+    add(tiny_flux, "a")
     tiny_flux.set_adapters(["b", "a"])
-    with attach(tiny_flux, made_with("b", "a"), strict=True) as attached:
+    is_accepted(tiny_flux, named("b", "a"))
+    is_accepted(tiny_flux, made_with(*reversed(adapters_in_effect(tiny_flux))))
+
+
+def test_one_adapter_twice_is_not_that_adapter_once(tiny_flux):
+    add(tiny_flux, "a")
+    once = made_on(tiny_flux)
+    add(tiny_flux, "b")
+    tiny_flux.set_adapters(["a", "b"])
+    is_refused(tiny_flux, once, "with the adapters a, this pipeline has the adapters a, b")
+
+
+def test_without_a_digest_in_the_schedule_adapters_are_compared_by_name(tiny_flux):
+    add(tiny_flux, "style")
+    is_accepted(tiny_flux, named("style"))
+    tiny_flux.fuse_lora()
+    tiny_flux.unload_lora_weights()
+    is_accepted(tiny_flux, named("style"))
+
+
+def test_what_cannot_be_read_is_compared_by_name_and_if_strict_refused(tiny_flux):
+    add(tiny_flux, "style")
+    schedule = made_on(tiny_flux)
+    tiny_flux.fuse_lora()
+    is_accepted(tiny_flux, schedule)
+    tiny_flux.unload_lora_weights()
+    with attach(tiny_flux, schedule) as attached:
         run(tiny_flux)
     assert attached.stats.warnings == ()
+    with pytest.raises(ModelMismatchError, match="adapters style cannot be read and compared"):
+        attach(tiny_flux, schedule, strict=True)
+
+
+def test_hostile_names_are_cut_short(tiny_flux):
+    add(tiny_flux, "style")
+    schedule = made_with(*(Adapter("x" * 1000, None) for _ in range(64)))
+    with attach(tiny_flux, schedule) as attached:
+        (warning,) = attached.stats.warnings
+    assert "x" * 57 + "..., " in warning.message
+    assert len(warning.message) < 900
 
 
 def test_a_schedule_for_any_model_does_not_ask(tiny_flux):
     add(tiny_flux, "style")
-    with attach(tiny_flux, PLAN, strict=True) as attached:
-        run(tiny_flux)
-    assert attached.stats.warnings == ()
+    is_accepted(tiny_flux, PLAN)
 
 
 def test_a_swap_while_attached_is_seen_by_the_next_run(tiny_flux):
-    add(tiny_flux, "a", "b")
+    add(tiny_flux, "a")
+    add(tiny_flux, "b", seed=1)
     tiny_flux.set_adapters(["a"])
-    with attach(tiny_flux, made_with("a")) as attached:
+    with attach(tiny_flux, made_on(tiny_flux)) as attached:
         run(tiny_flux)
         assert attached.stats.warnings == ()
         tiny_flux.set_adapters(["b"])
@@ -116,10 +246,11 @@ def test_a_swap_while_attached_is_seen_by_the_next_run(tiny_flux):
 
 
 def test_strict_a_swap_while_attached_is_refused_before_the_denoiser_runs(tiny_flux):
-    add(tiny_flux, "a", "b")
+    add(tiny_flux, "a")
+    add(tiny_flux, "b", seed=1)
     tiny_flux.set_adapters(["a"])
     calls = []
-    with attach(tiny_flux, made_with("a"), strict=True):
+    with attach(tiny_flux, made_on(tiny_flux), strict=True):
         expected = run(tiny_flux)
         tiny_flux.set_adapters(["b"])
         tiny_flux.transformer.register_forward_hook(lambda *_: calls.append(1))
