@@ -11,6 +11,7 @@ demo: .venv/installed
 	$(BIN)/meancache-plan calibrate -o $(DEMO)/meancache.profile.safetensors
 	$(BIN)/meancache-plan solve $(DEMO)/meancache.profile.safetensors --budget 10,16 \
 	    --refine reference --limit 48 --batch 16 -o $(DEMO)/schedule.json
+	$(BIN)/meancache-plan show $(DEMO)/schedule.json
 	$(BIN)/meancache-plan show $(DEMO)/schedule.json --budget 10 \
 	    --profile $(DEMO)/meancache.profile.safetensors --plot $(DEMO)/deviation.png
 	$(BIN)/meancache-plan generate --schedule $(DEMO)/schedule.json --budget 10 \

@@ -18,9 +18,9 @@ def show(
         int | None, typer.Option(help="Which plan to draw, and whose candidates to list.")
     ] = None,
 ) -> None:
-    """Print a profile or a schedule as a person wants it.
+    """Print a profile, or a schedule with one line a budget; with `--budget` one plan in detail.
 
-    Example: `meancache-plan show schedule.json --plot timeline.png`
+    Example: `meancache-plan show schedule.json --budget 16 --plot timeline.png`
     """
     from meancache_plan.report import views
 

@@ -29,6 +29,7 @@ from meancache_plan.report.reliability_view import (
     schedule_facts,
     stability_note,
 )
+from meancache_plan.report.summary_view import summary_view
 from meancache_plan.report.terminal import STYLES, Sparkline, Timeline, fact_list, plain
 
 LENGTHS = (2, 3, 4, 6, 8, 12, 16, 24)
@@ -44,7 +45,7 @@ def show(
         file: What ``calibrate`` or ``solve`` wrote.
         plot: PNG file for the picture; none by default.
         profile: Draw a plan of the schedule over this profile's deviations.
-        budget: Which plan to draw there, by default the largest; all its candidates are listed.
+        budget: Which plan to show in detail, and to draw there; by default the largest is drawn.
 
     Raises:
         InputError: The file cannot be read or is neither, or the options do not fit it.
@@ -67,7 +68,7 @@ def show(
         plot_profile(load_profile(profile), plot, plan=schedule.plans[budgets.index(chosen)])
     elif plot is not None:
         plot_schedule(schedule, plot)
-    return show_schedule(schedule, detailed=budget)
+    return show_schedule(schedule, budget=None if budget is None else chosen)
 
 
 def _is_json(file: Path) -> bool:
@@ -134,12 +135,12 @@ def _heat_map(profile: Profile) -> RenderableType:
     return Group(title, table)
 
 
-def show_schedule(schedule: Schedule, *, detailed: int | None = None) -> RenderableType:
-    """What a schedule is for, where it comes from, and a timeline of each plan.
+def show_schedule(schedule: Schedule, *, budget: int | None = None) -> RenderableType:
+    """What a schedule is for, where it comes from, and one line a plan; a single plan as a whole.
 
     Args:
         schedule: The schedule.
-        detailed: The budget whose candidates are all listed; the leading ones of the others.
+        budget: Show this budget's plan instead: its timeline, and all candidates for it.
     """
     made = schedule.provenance
     facts = {
@@ -156,20 +157,17 @@ def show_schedule(schedule: Schedule, *, detailed: int | None = None) -> Rendera
         )
         facts["profile"] = f"{_short(made.profile)} ({made.samples} samples)"
         facts |= schedule_facts(made.reliability)
-    views: list[RenderableType] = []
-    for plan in schedule.plans:
-        record = made.record(plan.budget) if made is not None else None
-        views.append(_plan_view(plan, schedule.grid.steps, record))
-        if record is not None:
-            note = stability_note(plan.knots, record.stability)
-            views += [] if note is None else [Text(note, style="dim")]
-            tried = candidates_view(record, every=plan.budget == detailed)
-            views += [] if tried is None else [tried]
-    views += [Text(plain(note), style="dim") for note in pruned_notes(schedule)]
-    return Group(fact_list(facts), *views)
+    plans = [plan for plan in schedule.plans if budget in (None, plan.budget)]
+    view = summary_view(schedule)
+    if len(plans) == 1:
+        record = made.record(plans[0].budget) if made is not None else None
+        view = _plan_view(plans[0], schedule.grid.steps, record, every=budget is not None)
+    notes = [Text(plain(note), style="dim") for note in pruned_notes(schedule)]
+    return Group(fact_list(facts), view, *notes)
 
 
-def _plan_view(plan: Plan, steps: int, record: PlanRecord | None) -> RenderableType:
+def _plan_view(plan: Plan, steps: int, record: PlanRecord | None, *, every: bool) -> RenderableType:
+    """A plan's timeline, what is known of it, and candidates for it: all, or the leading ones."""
     kinds = [interval.predictor for interval in plan.intervals]
     refreshes = len(plan.knots)
     head = Text.assemble(
@@ -180,7 +178,11 @@ def _plan_view(plan: Plan, steps: int, record: PlanRecord | None) -> RenderableT
         head.append(", " if i else "").append(f"{count} {kind}", STYLES[kind])
     timeline = Timeline(steps, dict(zip(plan.knots, kinds, strict=True)))
     notes = quality_notes(plan, record)
-    return Group(Text(), head, timeline, *(Text(note, style="dim") for note in notes))
+    stable = None if record is None else stability_note(plan.knots, record.stability)
+    notes += [] if stable is None else [stable]
+    tried = None if record is None else candidates_view(record, every=every)
+    shown = [Text(note, style="dim") for note in notes]
+    return Group(Text(), head, timeline, *shown, *([] if tried is None else [tried]))
 
 
 def _model_facts(model: ModelIdentity | None) -> dict[str, str]:

@@ -32,14 +32,21 @@ def printed(view: RenderableType) -> str:
 
 
 def test_a_plan_is_shown_with_its_origin_its_fit_and_every_known_quality() -> None:
-    text = printed(show_schedule(schedule(RECORD)))
+    text = printed(show_schedule(schedule(RECORD), budget=4))
     assert "from closed �[31mloop, predicted cost" in text
     assert "gains: deviation 0.0123 fitted, 0.0456 cross-validated; shrinkage 0.1" in text
     assert "predicted: latents 41.3 dB (at worst 30.0, at best 45.0)" in text
     assert (
         "validated on the calibration prompts that chose it: latents 39.9 dB (38.8 to 41.0)" in text
     )
-    assert "predicted: latents as all steps give them" in text
+    last = printed(show_schedule(schedule(RECORD), budget=8))
+    assert "predicted: latents as all steps give them" in last
+
+
+def test_a_line_a_budget_has_what_was_predicted_and_what_replay_validated() -> None:
+    text = printed(show_schedule(schedule(RECORD)))
+    assert "4 2.00× 41.3 dB 39.9 dB" in text
+    assert "8 1.00× same – " in text
 
 
 def test_a_budget_that_was_left_out_is_shown_with_the_one_to_use() -> None:

@@ -123,16 +123,28 @@ def test_evaluation_table_has_a_line_a_method_in_80_columns() -> None:
     assert "same" in next(line for line in lines if line.startswith("plan          12"))
 
 
-def test_schedule_view_draws_each_plan_as_a_line_of_cells() -> None:
-    text = printed(report.show_schedule(SCHEDULE))
+def test_schedule_view_draws_the_plan_that_is_asked_for_as_a_line_of_cells() -> None:
+    text = printed(report.show_schedule(SCHEDULE, budget=3))
     assert "█░░░█░░░░█░░" in text.splitlines()
     assert "3 refreshes in 12 steps, 4.00× in theory: 1 hold, 1 jvp, 1 adams" in text
     assert "predicted cost 0.5" in text
-    assert "latents 31.2 dB" in text
+    assert "budget 4" not in text
+    assert "latents 31.2 dB" in printed(report.show_schedule(SCHEDULE, budget=4))
 
 
-def test_views_are_free_of_control_characters_from_files() -> None:
-    text = printed(report.show_schedule(SCHEDULE))
+def test_schedule_view_has_a_line_a_budget_without_columns_of_nothing() -> None:
+    lines = printed(report.show_schedule(SCHEDULE)).splitlines()
+    assert max(map(len, lines)) <= 80
+    table = [" ".join(line.split()) for line in lines]
+    assert "budget fewer measured speed-up intervals" in table
+    assert "3 4.00× – – 1 hold, 1 jvp, 1 adams" in table
+    assert "4 3.00× 31.2 dB 2.50× 1 hold, 2 jvp, 1 adams" in table
+    assert not any("█" in line for line in lines)
+
+
+@pytest.mark.parametrize("budget", [None, 3])
+def test_views_are_free_of_control_characters_from_files(budget: int | None) -> None:
+    text = printed(report.show_schedule(SCHEDULE, budget=budget))
     assert "emoji �[31mred" in text
 
 
@@ -190,8 +202,9 @@ def test_show_tells_profiles_from_schedules_and_draws_both(
     save_profile(profile, measured)
     save_schedule(SCHEDULE, planned)
     assert "deviation" in printed(report.show(measured, plot=tmp_path / "profile.png"))
-    assert "budget 3" in printed(report.show(planned, plot=tmp_path / "schedule.png"))
-    report.show(planned, plot=tmp_path / "plan.png", profile=measured, budget=3)
+    assert "--budget N" in printed(report.show(planned, plot=tmp_path / "schedule.png"))
+    drawn = report.show(planned, plot=tmp_path / "plan.png", profile=measured, budget=3)
+    assert "budget 3" in printed(drawn)
     for name in ("profile", "schedule", "plan"):
         assert min(opened(tmp_path / f"{name}.png").shape[:2]) > 200
 

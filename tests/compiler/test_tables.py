@@ -228,6 +228,8 @@ def test_a_shipped_schedule_can_be_shown_and_drawn(tmp_path, capsys):
             [
                 "show",
                 str(SCHEDULES / "z-image" / "50-steps.json"),
+                "--budget",
+                "13",
                 "--plot",
                 str(tmp_path / "p.png"),
             ]
