@@ -158,6 +158,10 @@ DEFECTS: list[tuple[str, Callable[[Tensors, Header], object]]] = [
     ("max_edge: 7 exceeds the 6 steps", lambda t, h: h["settings"].update(max_edge=7)),
     ("settings.sigmas: .*monotone", lambda t, h: h["settings"]["sigmas"].__setitem__(1, 1.0)),
     ("settings.model: must be an object", lambda t, h: h["settings"].update(model="a/model")),
+    (
+        r"settings.model.adapters\[0\]: must be an object",
+        lambda t, h: h["settings"]["model"].update(adapters=["lora"]),
+    ),
 ]
 
 
