@@ -14,9 +14,17 @@ if TYPE_CHECKING:
     from meancache_plan.calibrate import Shard
     from meancache_plan.recipe import Recipe
 
-Guidance = Annotated[float | None, typer.Option(help="Guidance, in the recipe's argument.")]
-DTypeName = Annotated[str | None, typer.Option("--dtype", help="float32, bfloat16 or float16.")]
-Pixels = Annotated[int | None, typer.Option(help="Pixels (--frames: frames of a video).")]
+Guidance = Annotated[
+    float | None,
+    typer.Option(help="Strength of guidance, given in the argument that the recipe names."),
+]
+DTypeName = Annotated[
+    str | None,
+    typer.Option("--dtype", help="Precision of the weights: float32, bfloat16 or float16."),
+]
+Height = Annotated[int | None, typer.Option(help="Height of the samples in pixels.")]
+Width = Annotated[int | None, typer.Option(help="Width of the samples in pixels.")]
+Frames = Annotated[int | None, typer.Option(help="Frames of a video.")]
 
 
 def calibrate(
@@ -24,34 +32,54 @@ def calibrate(
     recipe: RecipeName = None,
     prompts: Prompts = None,
     seeds: Seeds = None,
-    steps: Annotated[int | None, typer.Option(help="Sampler steps T.")] = None,
-    height: Pixels = None,
-    width: Pixels = None,
-    frames: Pixels = None,
+    steps: Annotated[
+        int | None, typer.Option(help="Steps that the sampler takes, without a schedule.")
+    ] = None,
+    height: Height = None,
+    width: Width = None,
+    frames: Frames = None,
     guidance: Guidance = None,
     device: Device = None,
     dtype: DTypeName = None,
     offload: Offload = "none",
-    shard: Annotated[str, typer.Option(help="Part i/n of the samples, for job arrays.")] = "1/1",
-    max_edge: Annotated[int | None, typer.Option(help="Longest interval measured; T.")] = None,
+    shard: Annotated[
+        str,
+        typer.Option(
+            help="Record only this part of the samples, such as 2/8; merge joins the parts."
+        ),
+    ] = "1/1",
+    max_edge: Annotated[
+        int | None, typer.Option(help="Measure intervals of at most so many steps; all by default.")
+    ] = None,
     sensitivity: Annotated[
-        bool, typer.Option(help="Measure how errors propagate; at most 25 % more work.")
+        bool,
+        typer.Option(
+            help="Measure how errors grow towards the sample, for better plans; at most a quarter "
+            "more work."
+        ),
     ] = True,
     reference_steps: Annotated[
         int | None,
         typer.Option(
-            help="Reproduce a finer run of so many steps on T; T. At a budget of T, samplers other "
-            "than Euler's run unchanged."
+            help="Aim at a finer run of so many steps; by default at the run of --steps. Where the "
+            "denoiser runs in every step, samplers other than Euler's run unchanged."
         ),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would run, and load nothing.")
+        bool,
+        typer.Option("--dry-run", help="Only say what would run, and how long; nothing is loaded."),
     ] = False,
     seconds_per_step: Annotated[
-        float | None, typer.Option(help="Seconds a refresh, for the hours of --dry-run.")
+        float | None,
+        typer.Option(help="Seconds that a sampler step takes, for the hours that --dry-run tells."),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help=f"{PROFILE}, or with its shard's number.")
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            help=f"The profile to write: by default {PROFILE}, with its number if it is a part.",
+        ),
     ] = None,
 ) -> None:
     """Measure full-step runs of a pipeline into a profile.
@@ -132,8 +160,13 @@ def _say_if_unknown(model: str) -> None:
 
 
 def merge(
-    profiles: Annotated[list[Path], typer.Argument(help="The shards' profiles.")],
-    output: Annotated[Path, typer.Option("-o", "--output")] = Path(PROFILE),
+    profiles: Annotated[
+        list[Path],
+        typer.Argument(help="The profiles of the parts, as calibrate --shard wrote them."),
+    ],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The profile to write.")] = Path(
+        PROFILE
+    ),
 ) -> None:
     """Join the profiles of a calibration's shards.
 

@@ -27,28 +27,43 @@ def compare(
     model: Model = None,
     schedule: ScheduleFile = Path("schedule.json"),
     against: Annotated[
-        list[Path] | None, typer.Option(help="Another schedule, for rows of its own.")
+        list[Path] | None,
+        typer.Option(help="Another schedule to compare with, as often as you like."),
     ] = None,
     profile: Annotated[
         Path | None,
-        typer.Option(help="Adds the paper's plans and the released replay, solved from this."),
+        typer.Option(help="The profile of the model: adds MeanCache's own plans, solved from it."),
     ] = None,
     recipe: RecipeName = None,
     prompts: Prompts = None,
     seeds: Seeds = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Use the first N prompts.")] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Use only so many of the prompts, the first.")
+    ] = None,
     quick: Annotated[
-        bool, typer.Option("--quick", help="3 prompts, short sweeps: a minute or two.")
+        bool,
+        typer.Option(
+            "--quick", help="Use 3 prompts and try fewer settings of each method: a first look."
+        ),
     ] = False,
     device: Device = None,
     offload: Offload = "none",
-    lpips: Annotated[bool, typer.Option("--lpips", help="LPIPS too; needs its weights.")] = False,
+    lpips: Annotated[
+        bool, typer.Option("--lpips", help="Measure LPIPS too, which downloads a network.")
+    ] = False,
     json_file: Annotated[
         Path | None,
-        typer.Option("--json", help="Write the figures; keep finished samples beside them."),
+        typer.Option(
+            "--json",
+            help="Write all figures to this file; finished samples are kept beside it meanwhile.",
+        ),
     ] = None,
-    csv_file: Annotated[Path | None, typer.Option("--csv", help="Write a spreadsheet.")] = None,
-    plot: Annotated[Path | None, typer.Option(help="Draw quality against cost.")] = None,
+    csv_file: Annotated[
+        Path | None, typer.Option("--csv", help="Write the table to this file, for a spreadsheet.")
+    ] = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="Draw quality against cost into this PNG.")
+    ] = None,
 ) -> None:
     """Compare a schedule with fewer steps, other solvers and other caches, at equal cost.
 

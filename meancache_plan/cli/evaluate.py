@@ -27,21 +27,42 @@ def evaluate(
     recipe: RecipeName = None,
     prompts: Prompts = None,
     seeds: Seeds = None,
-    budget: Annotated[str | None, typer.Option(help="Budgets to evaluate; all by default.")] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Use the first N prompts.")] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            help="Which of the schedule's budgets to judge, such as 8,16; all by default."
+        ),
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Use only so many of the prompts, the first.")
+    ] = None,
     against: Annotated[
-        list[Path] | None, typer.Option(help="Another schedule, for rows of its own.")
+        list[Path] | None,
+        typer.Option(help="Another schedule to judge beside it, as often as you like."),
     ] = None,
     device: Device = None,
     offload: Offload = "none",
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures.")] = None,
-    plot: Annotated[Path | None, typer.Option(help="Draw quality against calls.")] = None,
-    sheet: Annotated[Path | None, typer.Option(help="Write sample pictures.")] = None,
-    samples: Annotated[
-        Path | None, typer.Option(help="A folder for figures and every prompt's pictures.")
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write all figures to this file.")
     ] = None,
-    lpips: Annotated[bool, typer.Option("--lpips", help="LPIPS too; needs its weights.")] = False,
-    record: Annotated[bool, typer.Option("--record", help="Note it in the schedule.")] = False,
+    plot: Annotated[
+        Path | None, typer.Option(help="Draw quality against cost into this PNG.")
+    ] = None,
+    sheet: Annotated[
+        Path | None, typer.Option(help="Write some sample pictures side by side into this PNG.")
+    ] = None,
+    samples: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write figures and every prompt's pictures into this folder, for a report."
+        ),
+    ] = None,
+    lpips: Annotated[
+        bool, typer.Option("--lpips", help="Measure LPIPS too, which downloads a network.")
+    ] = False,
+    record: Annotated[
+        bool, typer.Option("--record", help="Note the measured quality in the schedule itself.")
+    ] = False,
 ) -> None:
     """Replay a schedule on held-out prompts beside what one would use instead.
 

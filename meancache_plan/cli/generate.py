@@ -13,15 +13,28 @@ from meancache_plan.errors import InputError
 
 def generate(
     model: Model = None,
-    prompt: Annotated[str, typer.Option("--prompt", "-p", help="What to show.")] = "",
+    prompt: Annotated[str, typer.Option("--prompt", "-p", help="What the sample shall show.")] = "",
     schedule: ScheduleFile = Path("schedule.json"),
-    budget: Annotated[int | None, typer.Option(help="Which plan; the largest.")] = None,
-    seed: Annotated[int, typer.Option(min=0)] = 0,
+    budget: Annotated[
+        int | None,
+        typer.Option(
+            help="Steps that run the denoiser: a budget of the schedule, by default the largest."
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the noise.")] = 0,
     recipe: RecipeName = None,
     device: Device = None,
     offload: Offload = "none",
-    compare: Annotated[bool, typer.Option("--compare", help="Full and cached, labelled.")] = False,
-    output: Annotated[Path, typer.Option("-o", "--output")] = Path("out.png"),
+    compare: Annotated[
+        bool,
+        typer.Option(
+            "--compare",
+            help="Make the sample with all steps too, and show both and their difference.",
+        ),
+    ] = False,
+    output: Annotated[Path, typer.Option("-o", "--output", help="The picture to write.")] = Path(
+        "out.png"
+    ),
 ) -> None:
     """Generate one sample with a schedule.
 

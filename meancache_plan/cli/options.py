@@ -15,9 +15,24 @@ Model = Annotated[
         "model, or 'reference'."
     ),
 ]
-RecipeName = Annotated[str | None, typer.Option("--recipe", help="Recipe name or TOML file.")]
-Prompts = Annotated[str | None, typer.Option(help="Text file, one prompt a line, or a list.")]
-Seeds = Annotated[str | None, typer.Option(help="Seeds: 0-4, or 1,5,9.")]
-Device = Annotated[str | None, typer.Option(help="Such as cuda:1 or cpu; by default the best.")]
-Offload = Annotated[str, typer.Option(help="none, model or sequential: trade time for memory.")]
+RecipeName = Annotated[
+    str | None,
+    typer.Option(
+        "--recipe", help="How samples are made: the name of a bundled recipe, or a TOML file."
+    ),
+]
+Prompts = Annotated[
+    str | None,
+    typer.Option(help="A text file with one prompt a line, or the name of a bundled list."),
+]
+Seeds = Annotated[
+    str | None, typer.Option(help="Seeds of the noise, each used with every prompt: 0-4, or 1,5,9.")
+]
+Device = Annotated[
+    str | None, typer.Option(help="Device to run on, such as cuda:1 or cpu; by default the best.")
+]
+Offload = Annotated[
+    str,
+    typer.Option(help="What waits in main memory to save the GPU's: none, model or sequential."),
+]
 ScheduleFile = Annotated[Path, typer.Option("--schedule", "-s", help="The schedule to replay.")]

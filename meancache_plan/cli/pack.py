@@ -94,29 +94,51 @@ class Order:
 
 def pack(
     profile: Annotated[
-        Path | None, typer.Argument(help=f"What calibrate wrote; {PROFILE}.", show_default=False)
+        Path | None,
+        typer.Argument(
+            help=f"The profile that calibrate wrote; by default {PROFILE}.", show_default=False
+        ),
     ] = None,
     model: Annotated[
-        str | None, typer.Option(help="The calibrated model: refine and measure with it.")
+        str | None,
+        typer.Option(
+            help="The calibrated model: refines the plans and measures them on held-out prompts."
+        ),
     ] = None,
     schedule: Annotated[
-        Path | None, typer.Option(help="Pack this schedule instead of solving one.")
+        Path | None,
+        typer.Option(help="Pack this schedule, instead of solving one from the profile."),
     ] = None,
     budget: Annotated[
-        str | None, typer.Option(help="Budgets; the recipe's with --model, else all useful ones.")
+        str | None,
+        typer.Option(
+            help="How many steps may run the denoiser, such as 8,16; by default the recipe's "
+            "budgets with --model, else all useful ones."
+        ),
     ] = None,
     recipe: RecipeName = None,
     limit: Annotated[
-        int | None, typer.Option(min=1, help="Use so many prompts of each list; all.")
+        int | None,
+        typer.Option(min=1, help="Use only so many prompts of each list; all by default."),
     ] = None,
-    batch: Annotated[int, typer.Option(min=1, help="Samples a pipeline call, to refine.")] = 1,
+    batch: Annotated[
+        int, typer.Option(min=1, help="Samples that the pipeline makes at a time, to refine.")
+    ] = 1,
     device: Device = None,
     offload: Offload = "none",
-    refine: Annotated[bool, typer.Option(help="Refine by replay; needs --model.")] = True,
+    refine: Annotated[
+        bool, typer.Option(help="Refine the plans by replaying many candidates; with --model only.")
+    ] = True,
     licence: Annotated[
-        str | None, typer.Option(help="The schedule's licence; the model's or source's.")
+        str | None,
+        typer.Option(
+            help="Licence of the schedule, for the page; by default the model's or the source's."
+        ),
     ] = None,
-    output: Annotated[Path, typer.Option("-o", "--output", help="The folder.")] = Path("release"),
+    output: Annotated[
+        Path,
+        typer.Option("-o", "--output", help="The folder to write into, new or the model's own."),
+    ] = Path("release"),
 ) -> None:
     """Write a schedule, a page of Markdown and a report into a folder, beside a model's weights.
 

@@ -10,9 +10,10 @@ from meancache_plan.console import display, say
 
 def recipes(
     name: Annotated[
-        str | None, typer.Argument(help="Show this one, a TOML file too, with its sources.")
+        str | None,
+        typer.Argument(help="Show this recipe, bundled or a TOML file, instead of the list."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
 ) -> None:
     """List the bundled recipes, or show one as it is written.
 

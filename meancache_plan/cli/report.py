@@ -11,16 +11,22 @@ from meancache_plan.console import say
 def report(
     schedule: Annotated[Path, typer.Argument(help="The schedule to show.")] = Path("schedule.json"),
     profile: Annotated[
-        Path | None, typer.Option(help="What calibrate wrote; adds the heat map of deviations.")
+        Path | None,
+        typer.Option(
+            help="The profile that it was solved from: adds the map of what reuse would cost."
+        ),
     ] = None,
     samples: Annotated[
         Path | None,
-        typer.Option(help="Folder of `evaluate --samples`; adds figures and pictures."),
+        typer.Option(help="The folder that evaluate --samples wrote: adds figures and pictures."),
     ] = None,
     evaluation: Annotated[
-        Path | None, typer.Option(help="Figures of `evaluate --json`, if not the folder's own.")
+        Path | None,
+        typer.Option(help="The figures that evaluate --json wrote, if not the folder's own."),
     ] = None,
-    output: Annotated[Path, typer.Option("-o", "--output")] = Path("report.html"),
+    output: Annotated[Path, typer.Option("-o", "--output", help="The page to write.")] = Path(
+        "report.html"
+    ),
 ) -> None:
     """Write one HTML file that shows all plans of a schedule, what they cost and how good they are.
 

@@ -9,13 +9,19 @@ from meancache_plan.console import display
 
 
 def show(
-    file: Annotated[Path, typer.Argument(help="A profile or a schedule.")],
-    plot: Annotated[Path | None, typer.Option(help="Draw it into this PNG.")] = None,
+    file: Annotated[Path, typer.Argument(help="A profile that calibrate wrote, or a schedule.")],
+    plot: Annotated[Path | None, typer.Option(help="Draw it into this PNG as well.")] = None,
     profile: Annotated[
-        Path | None, typer.Option(help="Draw a schedule's plan over this profile's deviations.")
+        Path | None,
+        typer.Option(
+            help="Draw a schedule's plan over what reuse would cost in this profile; needs --plot."
+        ),
     ] = None,
     budget: Annotated[
-        int | None, typer.Option(help="Which plan to draw, and whose candidates to list.")
+        int | None,
+        typer.Option(
+            help="Show this budget's plan: when the denoiser runs, and what else was tried."
+        ),
     ] = None,
 ) -> None:
     """Print a profile, or a schedule with one line a budget; with `--budget` one plan in detail.

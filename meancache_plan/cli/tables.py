@@ -9,10 +9,22 @@ from meancache_plan.console import say
 
 
 def import_table(
-    file: Annotated[Path, typer.Argument(help="JSON: fresh_steps and edge_span by budget.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="A folder; with --model a file.")],
+    file: Annotated[
+        Path, typer.Argument(help="The tables as JSON, in the form of schedules/published.json.")
+    ],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "-o",
+            "--output",
+            help="The folder to write into; with --model the schedule file to write.",
+        ),
+    ],
     model: Annotated[
-        str | None, typer.Option(help="Hub id: only its table, or the name of a bare table.")
+        str | None,
+        typer.Option(
+            help="Only this model's table, by hub id; or the model of a file with one table."
+        ),
     ] = None,
 ) -> None:
     """Make schedules of tables as MeanCache's authors publish them.

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from typer.main import get_command
 
 from meancache_plan import load_schedule, profile_flow, save_profile
 from meancache_plan.cli import app
@@ -188,8 +189,15 @@ def test_a_refusal_in_a_real_process_is_one_message_and_exit_code_2(cwd: Path) -
     assert done.stderr.count("\n") == 1
 
 
-def test_every_command_has_help_with_an_example(capsys: pytest.CaptureFixture[str]) -> None:
-    for command in app.registered_commands:
-        assert command.callback is not None
-        run(command.callback.__name__.replace("_", "-"), "--help")
-        assert "meancache-plan" in capsys.readouterr().out
+def test_every_command_has_help_with_an_example_and_every_option_a_sentence(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name, command in get_command(app).commands.items():
+        run(name, "--help")
+        text = capsys.readouterr().out
+        assert re.search(rf"Example: .*meancache-plan\s+{name}", text)
+        for option in command.params:
+            words = getattr(option, "help", None) or ""
+            assert len(words.split()) >= 3, f"{name} --{option.name}: {words!r}"
+            assert words[0].isupper(), f"{name} --{option.name}: {words!r}"
+            assert words.endswith("."), f"{name} --{option.name}: {words!r}"
