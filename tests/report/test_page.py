@@ -24,6 +24,46 @@ def visit(browser: Any, report: Path) -> Iterator[Visit]:
         assert found.complaints == []
 
 
+def test_without_scripts_the_plans_stand_in_a_table_and_nothing_is_dead(
+    browser: Any, report: Path
+) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    context.set_offline(True)
+    page = context.new_page()
+    page.goto(report.as_uri())
+    assert "allow scripts to see them" in page.locator(".still .missing").inner_text()
+    caption = " ".join((page.locator("caption").text_content() or "").split())
+    assert " ".join(given.HOSTILE.split()) in caption
+    lines = [line.split("\t") for line in page.locator(".still tr").all_inner_texts()]
+    budgets = [line[0] for line in lines[1:]]
+    assert budgets == [str(budget) for budget in given.BUDGETS]
+    for line, plan in zip(lines[1:], PLANS, strict=True):
+        row = dict(zip(lines[0], line, strict=True))
+        assert row["Runs of the denoiser"] == str(len(plan.knots))
+        assert row["PSNR of pictures"] == f"{given.PSNR['plan'][plan.budget]:.1f} dB"
+        assert row["Speed-up"] == f"{6 / (plan.budget / 2):.2f}×"
+    for dead in ("#budget", "#theme", "main", "footer"):
+        assert not page.locator(dead).is_visible()
+    assert page.locator("img").count() == 0
+    context.close()
+
+
+def test_with_scripts_nothing_of_that_is_shown(visit: Visit) -> None:
+    assert visit.page.locator(".still").count() == 0
+    assert visit.page.locator("main").is_visible()
+
+
+def test_pictures_that_did_not_fit_are_said_to_be_left_out(
+    browser: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("meancache_plan.report.html.write.LIMIT", 1_000)
+    samples = given.samples(tmp_path / "judged")
+    write_report(given.SCHEDULE, tmp_path / "r.html", samples=samples)
+    with visited(browser, tmp_path / "r.html") as found:
+        assert "would not fit into a page" in found.text("#pictures")
+        assert "evaluate" not in found.text("#pictures")
+
+
 def intervals(visit: Visit, selector: str) -> list[tuple[int, int]]:
     nodes = visit.page.locator(selector)
     read = "nodes => nodes.map(n => [Number(n.dataset.start), Number(n.dataset.end)])"

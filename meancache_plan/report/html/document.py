@@ -12,6 +12,8 @@ import re
 from importlib.resources import files
 from typing import Any
 
+from meancache_plan.report.html.still import still
+
 SCRIPTS = (
     "dom", "state", "theme", "figures", "pareto", "strips", "timeline", "heat", "pictures", "facts",
     "start",
@@ -19,17 +21,18 @@ SCRIPTS = (
 """The page's scripts, in the order in which they are joined."""
 
 _ESCAPES = {ord(c): f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"}
-_SLOT = re.compile(r"\{\{(policy|style|script|data)\}\}")
+_SLOT = re.compile(r"\{\{(policy|style|script|data|still)\}\}")
 
 
 def render(data: dict[str, Any]) -> str:
     """The whole HTML file, with this data.
 
     Args:
-        data: JSON values; numbers must be finite.
+        data: JSON values, as :func:`meancache_plan.report.html.write.report_data` has them;
+            numbers must be finite.
 
     Example:
-        >>> "<b>" in render({"title": "<b>"}).partition('type="application/json">')[2]
+        >>> "<b>" in render({"title": "<b>", "steps": 8, "plans": [], "figures": None})
         False
     """
     style = _part("page.css")
@@ -39,6 +42,7 @@ def render(data: dict[str, Any]) -> str:
         "style": style,
         "script": script,
         "data": to_script_json(data),
+        "still": still(data),
     }
     return _SLOT.sub(lambda slot: parts[slot[1]], _part("page.html"))
 
