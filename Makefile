@@ -3,8 +3,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO := demo
 EXTRAS ?= test
+REFERENCE := schedules/reference/50-steps.json
 
-.PHONY: demo test lint schema pipelines schedules published reference clean
+.PHONY: demo test lint schema pipelines docs schedules published reference clean
 
 demo: .venv/installed
 	mkdir -p $(DEMO)
@@ -46,14 +47,26 @@ schema: .venv/installed
 pipelines: .venv/installed
 	$(BIN)/python -m tests.families.table --write
 
+# Draws the README's pictures of the shipped schedule: half an hour, as every plan is judged on all
+# held-out prompts; stopped, it goes on. Needs Chromium, and `make docs EXTRAS=test,browser`.
+docs: build/judged/samples.json
+	$(BIN)/meancache-plan generate --schedule $(REFERENCE) --budget 10 --prompt "a red apple" \
+	    --compare -o docs/apple.png
+	$(BIN)/meancache-plan report $(REFERENCE) --samples build/judged -o build/report.html
+	$(BIN)/python -m tests.report.screenshot build/report.html docs/report.png
+
+build/judged/samples.json: $(REFERENCE) | .venv/installed
+	mkdir -p build
+	$(BIN)/meancache-plan evaluate --schedule $(REFERENCE) --samples build/judged
+
 # Compiles and judges the schedule that is shipped for the reference pipeline: half an hour.
 SHIPPED := 8,10,11,13,16,20,25
 schedules: .venv/installed
 	mkdir -p build schedules/reference
 	$(BIN)/meancache-plan calibrate -o build/reference.profile.safetensors
 	$(BIN)/meancache-plan solve build/reference.profile.safetensors --budget $(SHIPPED) \
-	    --refine reference --limit 64 --batch 16 -o schedules/reference/50-steps.json
-	$(BIN)/meancache-plan evaluate --schedule schedules/reference/50-steps.json \
+	    --refine reference --limit 64 --batch 16 -o $(REFERENCE)
+	$(BIN)/meancache-plan evaluate --schedule $(REFERENCE) \
 	    --record --json build/reference.evaluation.json
 
 # Makes the schedules of the tables that MeanCache's authors publish: seconds.

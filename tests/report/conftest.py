@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,35 +11,23 @@ import pytest
 
 from meancache_plan.report.html import write_report
 from tests.report import given
+from tests.report.browser import MissingBrowserError, driver, launched, program
 
 REQUIRED = os.environ.get("MEANCACHE_BROWSER") == "required"
-NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
-FLAGS = (
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-)  # fmt: skip
 
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
     """A headless Chromium."""
-    program = next(filter(None, map(shutil.which, NAMES)), None)
-    if program is None:
-        _do_without("no Chromium: install it, as in `apt-get install chromium`")
     try:
-        playwright = importlib.import_module("playwright.sync_api")
-    except ImportError:
-        _do_without("no playwright: pip install 'meancache-plan[browser]'")
-    with playwright.sync_playwright() as driver:
-        found = driver.chromium.launch(executable_path=program, args=list(FLAGS))
+        program()
+        driver()
+    except MissingBrowserError as error:
+        if REQUIRED:
+            pytest.fail(f"MEANCACHE_BROWSER=required, but there is {error}")
+        pytest.skip(str(error))
+    with launched() as found:
         yield found
-        found.close()
-
-
-def _do_without(reason: str) -> None:
-    if REQUIRED:
-        pytest.fail(f"MEANCACHE_BROWSER=required, but there is {reason}")
-    pytest.skip(reason)
 
 
 @pytest.fixture(scope="session")
