@@ -10,41 +10,25 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from meancache_plan.files import write_atomically
+from meancache_plan.provenance import Provenance
+from meancache_plan.strict import Count, Pixels, Real, Step, Strict, Text
 from meancache_plan.wording import first_reason
 from meancache_runtime import schedule as runtime
 from meancache_runtime import strict_json
 from meancache_runtime.errors import ScheduleError
 
-Text = Annotated[str, Field(min_length=1, max_length=strict_json.MAX_TEXT)]
-Step = Annotated[int, Field(ge=0, lt=runtime.MAX_STEPS)]
-Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
-Real = Annotated[float, Field(ge=-1e6, le=1e6)]
-Pixels = Annotated[int, Field(ge=1, le=1_000_000)]
 
-
-class _Strict(BaseModel):
-    """Unknown keys, implicit conversions and non-finite numbers are refused."""
-
-    model_config = ConfigDict(
-        extra="forbid",
-        strict=True,
-        frozen=True,
-        allow_inf_nan=False,
-        json_schema_serialization_defaults_required=True,
-    )
-
-
-class AdapterIdentity(_Strict):
+class AdapterIdentity(Strict):
     """An adapter (LoRA) in effect. ``digest``: of its weights and scale; None if not known."""
 
     name: Text
     digest: Text | None
 
 
-class ModelIdentity(_Strict):
+class ModelIdentity(Strict):
     """The model that a schedule is for, and how to recognise it."""
 
     id: Text
@@ -57,7 +41,7 @@ class ModelIdentity(_Strict):
     ]
 
 
-class Grid(_Strict):
+class Grid(Strict):
     """Noise levels σ₀ … σ_T; None fits any grid of ``steps`` steps.
 
     ``replaces`` is the class of the sampler whose steps the plans take in its place; None where
@@ -117,7 +101,7 @@ class Grid(_Strict):
         return self
 
 
-class Generation(_Strict):
+class Generation(Strict):
     """How the calibration samples were made."""
 
     height: Pixels | None
@@ -127,27 +111,27 @@ class Generation(_Strict):
     dtype: Text
 
 
-class HoldInterval(_Strict):
+class HoldInterval(Strict):
     """û = v_t."""
 
     predictor: Literal["hold"] = "hold"
 
 
-class JvpInterval(_Strict):
+class JvpInterval(Strict):
     """The paper's predictor over the last ``window`` steps (K)."""
 
     predictor: Literal["jvp"] = "jvp"
     window: Annotated[int, Field(ge=1, le=runtime.MAX_STEPS)]
 
 
-class ReleasedInterval(_Strict):
+class ReleasedInterval(Strict):
     """The rule of MeanCache's released scripts, step by step over the last ``span`` steps (K)."""
 
     predictor: Literal["released"] = "released"
     span: Annotated[int, Field(ge=1, le=runtime.MAX_STEPS)]
 
 
-class AdamsInterval(_Strict):
+class AdamsInterval(Strict):
     """Adams–Bashforth over the last ``order`` knots, each term scaled by its gain."""
 
     predictor: Literal["adams"] = "adams"
@@ -168,7 +152,7 @@ Interval = Annotated[
 ]
 
 
-class Measured(_Strict):
+class Measured(Strict):
     """Quality measured by replaying the plan on held-out prompts."""
 
     psnr_latent: Real
@@ -179,7 +163,7 @@ class Measured(_Strict):
     prompts: Text
 
 
-class Plan(_Strict):
+class Plan(Strict):
     """Knots and one predictor an interval, for one budget."""
 
     budget: Annotated[int, Field(ge=1, le=runtime.MAX_STEPS)]
@@ -218,102 +202,7 @@ def _check_history(interval: Interval, where: str, start: int, known: int) -> No
         )
 
 
-class Quality(_Strict):
-    """A plan's mean latent PSNR in dB, with an interval that it should lie in."""
-
-    psnr_latent: Real
-    low: Real
-    high: Real
-
-
-class Calibration(_Strict):
-    """How a plan's gains were fitted, and the weighted deviation they leave (see gains.py)."""
-
-    shrinkage: Annotated[float, Field(ge=0, le=1e9)]
-    fitted: Annotated[float, Field(ge=0, le=runtime.MAX_COST)]
-    cross_validated: Annotated[float, Field(ge=0, le=runtime.MAX_COST)]
-
-
-class Score(_Strict):
-    """What a candidate scored when it was replayed on validation prompts.
-
-    ``psnr_latent`` is the mean in dB, ``worst_decile`` the mean of the worst tenth; ``samples``
-    how many it was replayed on before it won or was dropped.
-    """
-
-    name: Text
-    samples: Count
-    psnr_latent: Real
-    worst_decile: Real
-
-
-class PlanRecord(_Strict):
-    """Where one plan comes from, and what was known of its quality when it was written.
-
-    ``origin`` names the winning candidate, ``predicted`` was computed from the profile,
-    ``validated`` measured by replay on validation prompts; ``stability`` gives, for each knot,
-    how often resampled calibration prompts give a plan with a knot there.
-    """
-
-    budget: Annotated[int, Field(ge=1, le=runtime.MAX_STEPS)]
-    origin: Text
-    calibration: Calibration | None = None
-    predicted: Quality | None = None
-    validated: Quality | None = None
-    stability: (
-        Annotated[
-            tuple[Annotated[float, Field(ge=0, le=1)], ...],
-            Field(fail_fast=True, max_length=runtime.MAX_STEPS),
-        ]
-        | None
-    ) = None
-    candidates: Annotated[tuple[Score, ...], Field(fail_fast=True, max_length=10_000)] = ()
-
-
-class Pruned(_Strict):
-    """A budget that was solved and left out, because of the smaller budget ``by``."""
-
-    budget: Annotated[int, Field(ge=1, le=runtime.MAX_STEPS)]
-    by: Annotated[int, Field(ge=1, le=runtime.MAX_STEPS)]
-    reason: Text
-
-
-class Reliability(_Strict):
-    """How far the calibration prompts agree, and whether there are enough of them.
-
-    ``rank_correlation`` is the mean Spearman correlation of edge costs between two prompts;
-    ``regret`` maps a number of prompts to the mean relative excess cost of plans made from so
-    few, on all prompts.
-    """
-
-    rank_correlation: Annotated[float, Field(ge=-1, le=1)] | None
-    regret: Annotated[dict[Text, Annotated[float, Field(ge=0)]], Field(max_length=64)]
-
-
-class Provenance(_Strict):
-    """Where the plans come from: enough to make them again from the same profile."""
-
-    tool: Text
-    profile: Text
-    samples: Count
-    planner: Text
-    predictors: Annotated[tuple[Text, ...], Field(fail_fast=True, max_length=strict_json.MAX_ITEMS)]
-    metric: Text
-    weighting: Text
-    statistic: Text
-    gamma: Annotated[float, Field(ge=0, le=1e6)]
-    order: Annotated[int, Field(ge=1, le=runtime.MAX_ORDER)]
-    max_edge: Annotated[int, Field(ge=1, le=runtime.MAX_STEPS)]
-    plans: Annotated[tuple[PlanRecord, ...], Field(max_length=runtime.MAX_PLANS)] = ()
-    pruned: Annotated[tuple[Pruned, ...], Field(max_length=runtime.MAX_PLANS)] = ()
-    reliability: Reliability | None = None
-
-    def record(self, budget: int) -> PlanRecord | None:
-        """The record of the plan for this budget, if there is one."""
-        return next((entry for entry in self.plans if entry.budget == budget), None)
-
-
-class Schedule(_Strict):
+class Schedule(Strict):
     """A model, a grid, and one plan a budget: what is shipped beside a model's weights."""
 
     format: Literal["meancache-schedule"] = runtime.FORMAT
@@ -383,7 +272,7 @@ def from_bytes(data: bytes) -> Schedule:
         schedule = Schedule.model_validate_json(data)
     except ValidationError as error:
         raise ScheduleError(first_reason(error, "schedule")) from error
-    parts: list[tuple[str, _Strict]] = [("schedule", schedule), ("grid", schedule.grid)]
+    parts: list[tuple[str, Strict]] = [("schedule", schedule), ("grid", schedule.grid)]
     parts += [(f"plans[{i}]", plan) for i, plan in enumerate(schedule.plans)]
     for where, part in parts:  # defaults are for those who build a schedule, not for files
         for key in type(part).model_fields.keys() - part.model_fields_set:

@@ -5,12 +5,13 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from operator import index
 
-from meancache_plan.artifact import Grid, HoldInterval, Plan, PlanRecord, Provenance, Schedule
+from meancache_plan.artifact import Grid, HoldInterval, Plan, Schedule
 from meancache_plan.errors import InputError
 from meancache_plan.objective import Objective
 from meancache_plan.planners import Outcome, find_planner
 from meancache_plan.predictors import check_predictors
 from meancache_plan.profile import Profile
+from meancache_plan.provenance import PlanRecord, Provenance
 from meancache_plan.quality import predict
 from meancache_plan.version import __version__
 from meancache_runtime.schedule import MAX_ORDER

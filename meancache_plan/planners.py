@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from meancache_plan.arcs import ARC_PREDICTORS, line_graph
 from meancache_plan.artifact import (
     AdamsInterval,
-    Calibration,
     HoldInterval,
     Interval,
     JvpInterval,
@@ -19,6 +18,7 @@ from meancache_plan.graph import deviation_graph
 from meancache_plan.objective import Measurements, Objective, is_exact
 from meancache_plan.path import KnotPath, shortest_paths
 from meancache_plan.predictors import PREDICTORS
+from meancache_plan.provenance import Calibration
 from meancache_plan.solver import pssp
 from meancache_runtime.schedule import Adams, Hold, Jvp, Released
 from meancache_runtime.schedule import Predictor as ReplayPredictor

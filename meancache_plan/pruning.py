@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 
-from meancache_plan.artifact import Pruned, Quality, Schedule
+from meancache_plan.artifact import Schedule
+from meancache_plan.provenance import Pruned, Quality
 
 QualityOf = Callable[[int], float | None]
 """Budget → mean latent PSNR in dB of its plan, None if that is not known."""

@@ -13,17 +13,16 @@ from numpy.typing import NDArray
 
 from meancache_plan.artifact import (
     AdamsInterval,
-    Calibration,
     HoldInterval,
     Interval,
     JvpInterval,
     Plan,
-    Quality,
     ReleasedInterval,
 )
 from meancache_plan.deviation import dense, is_displaced, rms, single_columns
 from meancache_plan.latents import CEILING
 from meancache_plan.profile import Profile
+from meancache_plan.provenance import Calibration, Quality
 from meancache_runtime.binding import bind
 from meancache_runtime.schedule import Adams, Hold, Jvp, Released
 from meancache_runtime.schedule import Plan as ReplayPlan

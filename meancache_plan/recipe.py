@@ -10,9 +10,10 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from meancache_plan import catalog
-from meancache_plan.artifact import Pixels, Real, Schedule, Text
+from meancache_plan.artifact import Schedule
 from meancache_plan.errors import InputError
 from meancache_plan.image_file import read_picture
+from meancache_plan.strict import Pixels, Real, Text
 from meancache_runtime.schedule import MAX_STEPS
 
 DType = Literal["float32", "bfloat16", "float16"]

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from meancache_plan.artifact import PlanRecord, Provenance, Reliability, Schedule
+from meancache_plan.artifact import Schedule
 from meancache_plan.errors import InputError
 from meancache_plan.graph import sample_costs
 from meancache_plan.grid import edges
@@ -18,6 +18,7 @@ from meancache_plan.objective import Objective
 from meancache_plan.planners import find_planner
 from meancache_plan.predictors import PREDICTORS, Candidate, check_predictors
 from meancache_plan.profile import Profile
+from meancache_plan.provenance import PlanRecord, Provenance, Reliability
 from meancache_plan.resample import Draws, Intervals, of_prompts, plan_draws, prices
 
 RANKED = 32

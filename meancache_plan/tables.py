@@ -20,12 +20,11 @@ from meancache_plan.artifact import (
     Plan,
     ReleasedInterval,
     Schedule,
-    Step,
-    Text,
     save_schedule,
 )
 from meancache_plan.errors import InputError
 from meancache_plan.files import check_writable
+from meancache_plan.strict import Step, Text
 from meancache_plan.wording import first_reason
 from meancache_runtime import strict_json
 from meancache_runtime.errors import ScheduleError

@@ -10,19 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meancache_plan.arcs import line_graph
-from meancache_plan.artifact import (
-    Plan,
-    PlanRecord,
-    Provenance,
-    Pruned,
-    Quality,
-    Schedule,
-    Score,
-)
+from meancache_plan.artifact import Plan, Schedule
 from meancache_plan.errors import BeatenError, InputError
 from meancache_plan.evaluate import metrics
 from meancache_plan.objective import Objective
 from meancache_plan.profile import Profile
+from meancache_plan.provenance import PlanRecord, Provenance, Pruned, Quality, Score
 from meancache_plan.quality import predict
 from meancache_plan.refine.ensemble import Ensemble, spread_rows
 from meancache_plan.refine.journal import Journal

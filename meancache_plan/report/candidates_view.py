@@ -5,7 +5,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from meancache_plan.artifact import PlanRecord
+from meancache_plan.provenance import PlanRecord
 from meancache_plan.report.terminal import plain
 
 LEADING = 3

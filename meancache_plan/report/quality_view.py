@@ -5,8 +5,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from meancache_plan.artifact import Plan, PlanRecord, Quality, Schedule
+from meancache_plan.artifact import Plan, Schedule
 from meancache_plan.latents import CEILING
+from meancache_plan.provenance import PlanRecord, Quality
 from meancache_plan.pruning import pruned_notes
 from meancache_plan.report.terminal import plain
 

@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from meancache_plan.artifact import Reliability
 from meancache_plan.compiler import solve
 from meancache_plan.profile import Profile
+from meancache_plan.provenance import Reliability
 from meancache_plan.reliability import assess
 
 SHARES = (6, 4, 3)

@@ -8,8 +8,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from meancache_plan.artifact import Plan, PlanRecord, Schedule
+from meancache_plan.artifact import Plan, Schedule
 from meancache_plan.latents import CEILING
+from meancache_plan.provenance import PlanRecord
 
 CAPTION = (
     "fewer: steps by runs of the denoiser; mean latent PSNR predicted from the calibration, "

@@ -9,16 +9,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from meancache_plan.artifact import (
-    Generation,
-    ModelIdentity,
-    Plan,
-    PlanRecord,
-    Schedule,
-    load_schedule,
-)
+from meancache_plan.artifact import Generation, ModelIdentity, Plan, Schedule, load_schedule
 from meancache_plan.errors import InputError
 from meancache_plan.profile import Profile, load_profile
+from meancache_plan.provenance import PlanRecord
 from meancache_plan.pruning import pruned_notes
 from meancache_plan.report.candidates_view import candidates_view
 from meancache_plan.report.charts import plot_profile, plot_schedule

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from rich.console import Console
 
-from meancache_plan.artifact import PlanRecord, Score
+from meancache_plan.provenance import PlanRecord, Score
 from meancache_plan.report.candidates_view import candidates_view
 
 SCORES = tuple(

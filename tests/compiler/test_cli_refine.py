@@ -10,8 +10,9 @@ from torch import Tensor
 
 from meancache_plan import load_schedule
 from meancache_plan.adapters.ensemble import PipelineEnsemble
-from meancache_plan.artifact import Quality, Schedule
+from meancache_plan.artifact import Schedule
 from meancache_plan.cli import main
+from meancache_plan.provenance import Quality
 from meancache_runtime import Schedule as Replayable
 from meancache_runtime import load_schedule as load_at_runtime
 from tests.compiler.commands import refuse, run

@@ -9,16 +9,15 @@ from torch import Tensor
 from meancache_plan import profile_flow, solve
 from meancache_plan.artifact import (
     AdamsInterval,
-    Calibration,
     HoldInterval,
     Interval,
     JvpInterval,
     Plan,
-    Quality,
     ReleasedInterval,
 )
 from meancache_plan.latents import CEILING
 from meancache_plan.profile import Profile
+from meancache_plan.provenance import Calibration, Quality
 from meancache_plan.quality import MARGIN, misses, predict
 from meancache_runtime.binding import bind
 from meancache_runtime.schedule import Adams, Hold, Jvp, Released

@@ -1,7 +1,8 @@
 from rich.console import Console, RenderableType
 
 from meancache_plan import solve
-from meancache_plan.artifact import Calibration, PlanRecord, Quality, Schedule
+from meancache_plan.artifact import Schedule
+from meancache_plan.provenance import Calibration, PlanRecord, Quality
 from meancache_plan.pruning import prune
 from meancache_plan.report.quality_view import front_table
 from meancache_plan.report.views import show_schedule

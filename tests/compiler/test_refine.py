@@ -13,7 +13,6 @@ from meancache_plan.artifact import (
     Grid,
     HoldInterval,
     Plan,
-    PlanRecord,
     ReleasedInterval,
     Schedule,
     from_bytes,
@@ -21,6 +20,7 @@ from meancache_plan.artifact import (
 )
 from meancache_plan.compiler import solve
 from meancache_plan.grid import graded_knots, uniform_knots
+from meancache_plan.provenance import PlanRecord
 from meancache_plan.refine.pool import adams_plan
 from meancache_plan.refine.refine import refine
 from meancache_runtime.schedule import Plan as ReplayedPlan

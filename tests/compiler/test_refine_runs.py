@@ -9,10 +9,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from meancache_plan.artifact import PlanRecord, Schedule, from_bytes, to_bytes
+from meancache_plan.artifact import Schedule, from_bytes, to_bytes
 from meancache_plan.compiler import solve
 from meancache_plan.errors import InputError
 from meancache_plan.grid import uniform_knots
+from meancache_plan.provenance import PlanRecord
 from meancache_plan.refine.ensemble import FlowEnsemble
 from meancache_plan.refine.refine import refine
 from meancache_runtime.schedule import Plan as ReplayedPlan

@@ -16,11 +16,11 @@ from meancache_plan.artifact import (
     JvpInterval,
     Plan,
     ReleasedInterval,
-    Reliability,
     Schedule,
 )
 from meancache_plan.compiler import solve
 from meancache_plan.profile import Profile
+from meancache_plan.provenance import Reliability
 from meancache_plan.reliability import with_reliability
 from meancache_plan.report.reliability_view import profile_facts, schedule_facts, stability_note
 from meancache_plan.report.terminal import STYLES

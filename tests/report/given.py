@@ -18,8 +18,6 @@ from meancache_plan.artifact import (
     JvpInterval,
     ModelIdentity,
     Plan,
-    PlanRecord,
-    Provenance,
     Schedule,
     to_bytes,
 )
@@ -27,6 +25,7 @@ from meancache_plan.calibrate import profile_flow
 from meancache_plan.evaluate.result import Evaluation, Method, PerSample, Row, Shot
 from meancache_plan.evaluate.samples import SampleFolder, Samples
 from meancache_plan.profile import Profile
+from meancache_plan.provenance import PlanRecord, Provenance
 
 STEPS = 12
 SIGMAS = tuple(float(s) for s in np.linspace(1.0, 0.0, STEPS + 1))

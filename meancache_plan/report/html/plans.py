@@ -7,10 +7,10 @@ from meancache_plan.artifact import (
     Interval,
     JvpInterval,
     Plan,
-    PlanRecord,
     ReleasedInterval,
     Schedule,
 )
+from meancache_plan.provenance import PlanRecord
 from meancache_plan.report.quality_view import quality_notes
 from meancache_plan.report.reliability_view import stability_note
 

@@ -1,7 +1,8 @@
 """Where a schedule and its figures come from, as names and values."""
 
-from meancache_plan.artifact import Generation, ModelIdentity, Provenance, Schedule
+from meancache_plan.artifact import Generation, ModelIdentity, Schedule
 from meancache_plan.evaluate.result import Evaluation
+from meancache_plan.provenance import Provenance
 from meancache_plan.pruning import pruned_notes
 from meancache_plan.report.html.fit import sha256
 from meancache_plan.report.reliability_view import schedule_facts
