@@ -2,6 +2,7 @@
 
 import os
 import sys
+import warnings
 
 import typer
 
@@ -44,10 +45,15 @@ for command in COMMANDS:
     app.command()(command)
 
 
+OF_NO_USE = r"torchvision\.(io\.image|models\._utils)"
+"""Modules that warn of their own parts, unused here, and of arguments that LPIPS gives them."""
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line: bad input ends with one message and exit code 2."""
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
+    warnings.filterwarnings("ignore", category=UserWarning, module=OF_NO_USE)
     try:
         app(arguments)
     except MeanCacheError as error:
