@@ -35,21 +35,29 @@ def adapters_in_effect(pipe: Any) -> tuple[Adapter, ...]:
 
     Adapters of text encoders do not count: they change what a prompt says, as other words do.
     The digest of one is None if a weight of it cannot be read: it was unloaded after fusing, is
-    offloaded to disk, or quantised.
+    offloaded to disk, or quantised. Two may have the same name: one fused and unloaded, one loaded
+    after it.
     """
     parts: list[_Part] = []
-    known: set[str] = set()
     for component, denoiser in denoisers(pipe).items():
         modules = _modules(denoiser)
         layers = {p: m for p, m in modules.items() if hasattr(type(m), "adapter_layer_names")}
         kept = group_offloaded(modules.values()) if layers else {}
         for path, layer in layers.items():
-            known.update(name for _, entries in _containers(layer) for name in entries)
             parts += _parts(f"{component}.{path}", layer, kept)
     found = [Adapter(name, digest) for name, digest in _digests(parts).items()]
-    gone = set(getattr(pipe, "fused_loras", ())) - known
-    found += [Adapter(name, None) for name in gone]
+    found += [Adapter(name, None) for name in _fused_and_gone(pipe)]
     return tuple(sorted(found, key=lambda adapter: adapter.name))
+
+
+def _fused_and_gone(pipe: Any) -> set[str]:
+    """Names of adapters that were fused, as the pipeline says, and that no layer holds fused."""
+    names: set[str] = set(getattr(pipe, "fused_loras", ()))
+    components = [*vars(pipe).values(), *denoisers(pipe).values()] if names else []
+    for component in components:
+        for module in _modules(component).values():
+            names.difference_update(getattr(module, "merged_adapters", ()))
+    return names
 
 
 def _modules(denoiser: Any) -> dict[str, Any]:
@@ -76,8 +84,14 @@ def _parts(place: str, layer: Any, kept: Mapping[int, Tensor | None]) -> Iterato
             name: readable(owner, key, weight, kept)
             for name, owner, key, weight in _weights(layer, adapter)
         }
-        if weights:
-            yield _Part(adapter, place, _scaling(layer, adapter), weights)
+        scaling = _scaling(layer, adapter)
+        if weights and (scaling != 0 or _counts_at_0(layer, weights)):
+            yield _Part(adapter, place, scaling, weights)
+
+
+def _counts_at_0(layer: Any, names: Iterable[str]) -> bool:
+    """Whether an adapter adds something though its scaling is 0: it is fused, or has magnitudes."""
+    return bool(getattr(layer, "merged_adapters", ())) or any("magnitude" in name for name in names)
 
 
 def _in_effect(layer: Any) -> Iterable[str]:

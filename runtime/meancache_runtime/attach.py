@@ -38,9 +38,10 @@ def attach(
         schedule: What :func:`meancache_runtime.load_schedule` returns, or the compiler's own; by
             default ``meancache_schedule.json`` beside the weights that ``pipe`` was loaded from.
         budget: One of ``schedule.budgets``; may be left out if there is only one.
-        strict: Refuse other adapters (LoRA) than the schedule was compiled with, by weights and
-            scale, and those whose weights cannot be read. Else others are a warning in
-            ``.stats.warnings`` of every run, and what cannot be read is compared by name.
+        strict: Refuse other adapters (LoRA) than the schedule was compiled with, by a sample of
+            their weights and by scale, and those whose weights here or there could not be read.
+            Else others are a warning in ``.stats.warnings`` of every run, and what cannot be read
+            is compared by name.
 
     Returns:
         A handle: a context manager, with ``.detach()`` and ``.stats``.

@@ -17,7 +17,7 @@ def other_adapters(pipe: Any, model: Model, *, strict: bool = False) -> str | No
     Args:
         pipe: A diffusers pipeline.
         model: The schedule's.
-        strict: Also say so if the schedule knows an adapter's digest and the pipeline does not.
+        strict: Also say so if an adapter could be compared by its name alone.
     """
     here, there = adapters_in_effect(pipe), model.adapters
     others, missing, unread = _unmatched(here, there)
@@ -32,10 +32,7 @@ def other_adapters(pipe: Any, model: Model, *, strict: bool = False) -> str | No
 def _unmatched(
     here: Sequence[Adapter], there: Sequence[Adapter]
 ) -> tuple[list[Adapter], list[Adapter], list[Adapter]]:
-    """Adapters here and there without a counterpart, and those here that cannot be compared.
-
-    The last have a counterpart by name alone, though the schedule knows its digest.
-    """
+    """Adapters here and there without a counterpart, and those here with one by name alone."""
     others, missing, unread = list(here), list(there), list[Adapter]()
     for wanted in there:
         same = [other for other in others if wanted.digest and other.digest == wanted.digest]
@@ -47,7 +44,7 @@ def _unmatched(
         if same and None in (same[0].digest, wanted.digest):
             others.remove(same[0])
             missing.remove(wanted)
-            unread += same[:1] if wanted.digest is not None else []
+            unread += same[:1]
     return others, missing, unread
 
 
@@ -72,9 +69,10 @@ def _different(
 
 def _unreadable(adapters: Sequence[Adapter]) -> str:
     return (
-        f"the weights of {_listed(adapters)} cannot be read and compared with those that the "
-        "schedule was compiled with (unloaded after fusing, offloaded to disk, or quantised): "
-        "keep them loaded and in memory, or attach without strict, which then compares names"
+        f"the weights of {_listed(adapters)} cannot be compared with those that the schedule was "
+        "compiled with: here or there they could not be read (unloaded after fusing, offloaded to "
+        "disk, or quantised); keep them loaded and in memory here and when you calibrate, or "
+        "attach without strict, which then compares names"
     )
 
 

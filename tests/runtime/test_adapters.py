@@ -183,7 +183,9 @@ def test_the_same_adapters_in_any_order_are_neither(tiny_flux):
     add(tiny_flux, "b")
     add(tiny_flux, "a")
     tiny_flux.set_adapters(["b", "a"])
-    is_accepted(tiny_flux, named("b", "a"))
+    with attach(tiny_flux, named("b", "a")) as attached:
+        run(tiny_flux)
+    assert attached.stats.warnings == ()
     is_accepted(tiny_flux, made_with(*reversed(adapters_in_effect(tiny_flux))))
 
 
@@ -195,12 +197,20 @@ def test_one_adapter_twice_is_not_that_adapter_once(tiny_flux):
     is_refused(tiny_flux, once, "with the adapters a, this pipeline has the adapters a, b")
 
 
+def is_compared_by_name(pipe: Any, schedule: Schedule) -> None:
+    with attach(pipe, schedule) as attached:
+        run(pipe)
+    assert attached.stats.warnings == ()
+    with pytest.raises(ModelMismatchError, match="adapters style cannot be compared"):
+        attach(pipe, schedule, strict=True)
+
+
 def test_without_a_digest_in_the_schedule_adapters_are_compared_by_name(tiny_flux):
     add(tiny_flux, "style")
-    is_accepted(tiny_flux, named("style"))
+    is_compared_by_name(tiny_flux, named("style"))
     tiny_flux.fuse_lora()
     tiny_flux.unload_lora_weights()
-    is_accepted(tiny_flux, named("style"))
+    is_compared_by_name(tiny_flux, named("style"))
 
 
 def test_what_cannot_be_read_is_compared_by_name_and_if_strict_refused(tiny_flux):
@@ -209,11 +219,50 @@ def test_what_cannot_be_read_is_compared_by_name_and_if_strict_refused(tiny_flux
     tiny_flux.fuse_lora()
     is_accepted(tiny_flux, schedule)
     tiny_flux.unload_lora_weights()
-    with attach(tiny_flux, schedule) as attached:
-        run(tiny_flux)
-    assert attached.stats.warnings == ()
-    with pytest.raises(ModelMismatchError, match="adapters style cannot be read and compared"):
-        attach(tiny_flux, schedule, strict=True)
+    is_compared_by_name(tiny_flux, schedule)
+
+
+def test_one_that_is_fused_does_not_hide_behind_one_that_takes_its_name(tiny_flux):
+    add(tiny_flux, "style", seed=1)
+    schedule = made_on(tiny_flux)
+    tiny_flux.delete_adapters("style")
+    add(tiny_flux, "style", seed=2)
+    tiny_flux.fuse_lora()
+    tiny_flux.unload_lora_weights()
+    add(tiny_flux, "style", seed=1)
+    unread, loaded = sorted(adapters_in_effect(tiny_flux), key=lambda a: a.digest is not None)
+    assert (unread, loaded.digest) == (Adapter("style", None), schedule.model.adapters[0].digest)
+    is_refused(tiny_flux, schedule, "adapters style, this pipeline has the adapters style, style")
+
+
+def test_of_a_fused_adapter_the_scale_is_what_its_layers_say(tiny_flux):
+    """A limit that the specification states: peft keeps no other record of it."""
+    add(tiny_flux, "style")
+    tiny_flux.set_adapters(["style"], [0.5])
+    half = made_on(tiny_flux)
+    tiny_flux.set_adapters(["style"], [1.0])
+    tiny_flux.fuse_lora()
+    expected = run(tiny_flux)
+    tiny_flux.set_adapters(["style"], [0.5])
+    assert torch.equal(run(tiny_flux), expected)
+    is_accepted(tiny_flux, half)
+
+
+def test_an_adapter_of_weight_0_is_none(tiny_flux):
+    without, schedule = run(tiny_flux), made_on(tiny_flux)
+    add(tiny_flux, "style")
+    tiny_flux.set_adapters(["style"], [0.0])
+    assert torch.equal(run(tiny_flux), without)
+    is_accepted(tiny_flux, schedule)
+
+
+@pytest.mark.parametrize("fused", [False, True])
+def test_at_weight_0_magnitudes_and_what_is_fused_count(tiny_flux, fused):
+    add(tiny_flux, "style", use_dora=not fused)
+    if fused:
+        tiny_flux.fuse_lora()
+    tiny_flux.set_adapters(["style"], [0.0])
+    assert in_effect(tiny_flux) == ["style"]
 
 
 def test_hostile_names_are_cut_short(tiny_flux):
