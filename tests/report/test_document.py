@@ -255,14 +255,26 @@ def test_file_and_model_names_are_single_words_of_the_commands_to_copy(tmp_path:
         assert words[words.index("--budget") + 1] == "3"
 
 
-@pytest.mark.parametrize("odd", ["x\x1b[201~\nrm -rf ~", "a\u202eb", "--recipe=/x", "-h"])
-def test_a_name_that_hides_or_commands_something_is_not_repeated(tmp_path: Path, odd: str) -> None:
+ODD = ("x\x1b[201~\nrm -rf ~", "a\u202eb", "--recipe=/x", "-h")
+
+
+@pytest.mark.parametrize("odd", ODD)
+@pytest.mark.parametrize("place", ["model", "file"])
+def test_a_name_that_hides_or_commands_something_is_not_repeated(
+    tmp_path: Path, odd: str, place: str
+) -> None:
     assert given.SCHEDULE.model is not None
-    named = given.SCHEDULE.model.model_copy(update={"id": odd})
+    named = given.SCHEDULE.model.model_copy(update={"id": odd if place == "model" else "a/b"})
     schedule = given.SCHEDULE.model_copy(update={"model": named})
-    for lines in usage(schedule, tmp_path, "s.json"):
-        assert odd not in lines[0]
-        assert "YOUR/MODEL" in lines[0]
+    name = f"{odd}.json" if place == "file" else "s.json"
+    harmless = name if place == "model" else f"./{name}" if odd[0] == "-" else "schedule.json"
+    write_report(schedule, tmp_path / "r.html", name=name)
+    data = json.loads(Page(tmp_path / "r.html").inside["script"][0])
+    lines = [block["texts"][0] for block in data["usage"]]
+    for line in (*lines, *data["remedies"].values()):
+        assert odd not in line.replace(f"./{odd}", "")
+        assert ("YOUR/MODEL" if place == "model" else "a/b") in line
+        assert harmless in line
 
 
 def test_figures_that_were_noted_in_the_schedule_are_still_its_own(tmp_path: Path) -> None:

@@ -13,6 +13,9 @@ from meancache_plan.recipe import Recipe, find_recipe
 ANY_MODEL = "YOUR/MODEL"
 """Stands for the model where a schedule fits any."""
 
+ANY_FILE = "schedule.json"
+"""Stands for the schedule's file where its name is not repeated."""
+
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
@@ -23,7 +26,7 @@ def usage_data(schedule: Schedule, name: str) -> list[dict[str, Any]]:
         schedule: Whose plans to use.
         name: The schedule file's name, as it stands in the lines.
     """
-    model = model_name(schedule)
+    model, name = model_name(schedule), file_name(name)
     file, source = shlex.quote(name), shlex.quote(model)
     replay = [_python(schedule, plan, name) for plan in schedule.plans]
     look = [
@@ -44,7 +47,7 @@ def usage_data(schedule: Schedule, name: str) -> list[dict[str, Any]]:
 
 def remedies(schedule: Schedule, name: str) -> dict[str, str]:
     """Commands that add what a page lacks: ``profile``, ``evaluation``, ``samples``."""
-    model, file = shlex.quote(model_name(schedule)), shlex.quote(name)
+    model, file = shlex.quote(model_name(schedule)), shlex.quote(file_name(name))
     judge = f"meancache-plan evaluate {model} --schedule {file} --samples judged"
     report = f"meancache-plan report {file} --samples judged -o report.html"
     return {
@@ -63,8 +66,19 @@ def model_name(schedule: Schedule) -> str:
     A name that hides or reorders what a reader copies, or is an option, is not repeated.
     """
     name = ANY_MODEL if schedule.model is None else schedule.model.id
-    odd = name.startswith("-") or any(unicodedata.category(c)[0] == "C" for c in name)
-    return ANY_MODEL if odd else name
+    return ANY_MODEL if name.startswith("-") or _is_odd(name) else name
+
+
+def file_name(name: str, instead: str = ANY_FILE) -> str:
+    """A file's or folder's name as commands take it, never an option; ``instead`` of an odd one."""
+    if _is_odd(name):
+        return instead
+    return f"./{name}" if name.startswith("-") else name
+
+
+def _is_odd(name: str) -> bool:
+    """Whether it hides or reorders what a reader copies: control and format characters."""
+    return any(unicodedata.category(c)[0] == "C" for c in name)
 
 
 def _python(schedule: Schedule, plan: Plan, name: str) -> str:
