@@ -89,7 +89,11 @@ def generators(seed: int | Sequence[int]) -> Any:
 
 @contextmanager
 def also_seeded(seed: int | Sequence[int], device: torch.device) -> Generator[None]:
-    """Torch's global generators seeded too, and given back: some pipelines draw from those."""
+    """Torch's global generators seeded too, and given back: some pipelines draw from those.
+
+    They are one for a whole batch, whose first seed they get: such a pipeline's samples are the
+    same again only in the same batch, so calibrate and refine it one sample at a time.
+    """
     devices = [] if device.type == "cpu" else [device]
     with torch.random.fork_rng(devices, device_type=device.type if devices else "cuda"):
         torch.manual_seed(seed[0] if isinstance(seed, Sequence) else seed)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from meancache_plan.adapters.diffusers import Pipeline
 from meancache_plan.compare.kept import Failed, Outcome, Run, Sample
-from meancache_plan.compare.loop import Made, compute, make
+from meancache_plan.compare.loop import Made, NotFiniteError, compute, make
 from meancache_plan.compare.peer import Peer, UnavailableError, reason_of
 from meancache_plan.compare.result import FULL, PLAN
 from meancache_plan.errors import InputError, MeanCacheError
@@ -217,7 +217,8 @@ class _Round:
             return self._failure(peer, error)
 
     def _failure(self, peer: Peer, error: Exception) -> Failed:
-        if peer.name == FULL or (peer.name == PLAN and isinstance(error, MeanCacheError)):
+        unfit = isinstance(error, MeanCacheError) and not isinstance(error, NotFiniteError)
+        if peer.name == FULL or (peer.name == PLAN and unfit):
             raise error
         where = "" if isinstance(error, UnavailableError) else f" (on {shorten(self.prompt)!r})"
         return Failed(reason=reason_of(error) + where)

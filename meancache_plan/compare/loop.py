@@ -55,6 +55,10 @@ class Compute(NamedTuple):
         return sum(call >= least for call in self.calls) / sum(c >= least for c in full.calls)
 
 
+class NotFiniteError(InputError):
+    """A sample overflowed."""
+
+
 class Forms(NamedTuple):
     """How a pipeline calls its denoiser: calls a step, and samples a call."""
 
@@ -137,7 +141,8 @@ def make(pipeline: Pipeline, peer: Peer, prompt: str, seed: int) -> Made:
     """Make one sample with a peer in the pipeline, which is left as it was found.
 
     Raises:
-        InputError: The sample is not finite, or the pipeline took no step.
+        NotFiniteError: The sample overflowed.
+        InputError: The pipeline took no step.
     """
     watch = _Watch(pipeline.device)
     result = _run(pipeline, peer, prompt, seed, watch, output_type="np")
@@ -147,7 +152,7 @@ def make(pipeline: Pipeline, peer: Peer, prompt: str, seed: int) -> Made:
     frames = np.clip(np.asarray(pictures, dtype=np.float32), 0.0, 1.0)
     latents = watch.latents.detach().float().cpu()
     if not (torch.isfinite(latents).all() and np.isfinite(frames).all()):
-        raise InputError("the sample is not finite")
+        raise NotFiniteError("the sample is not finite")
     return Made(latents, frames, watch.seconds(), watch.calls, watch.memory)
 
 

@@ -10,8 +10,8 @@ from meancache_plan.report.terminal import fact_list
 UNKNOWN = "unknown without the model"
 CAVEAT = (
     "Nothing was loaded or run. Loading and text encoders come on top; nothing is decoded. "
-    "Reckoned for Euler steps: another sampler's profile is up to four times as large, and "
-    "Heun's calls the denoiser twice a step."
+    "Reckoned for Euler steps: another sampler's trajectory is twice as large and its profile up "
+    "to four times, and Heun's calls the denoiser twice a step."
 )
 
 

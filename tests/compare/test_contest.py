@@ -208,6 +208,25 @@ def test_a_schedule_that_does_not_fit_the_pipeline_is_no_row_but_an_error(
     assert str(found.rows[1].failure).startswith("ModelMismatchError")
 
 
+def test_a_plan_that_overflows_is_a_row_and_the_others_go_on(tiny_flux: FluxPipeline) -> None:
+    @contextmanager
+    def overflowing(pipeline: Any) -> Generator[None]:
+        def broken(_module: Any, _inputs: Any, output: tuple[Any]) -> tuple[Any]:
+            return (output[0] * np.inf,)
+
+        handle = pipeline.pipe.transformer.register_forward_hook(broken)
+        yield
+        handle.remove()
+
+    plan = Peer("plan", "B = 3", STEPS, overflowing, budget=3)
+    found = compared(contest(tiny_flux, plan, *plans.fewer_steps("Euler", [2])))
+    assert [row.failure for row in found.rows] == [
+        None,
+        "the sample is not finite (on 'red fox')",
+        None,
+    ]
+
+
 def test_peers_that_cannot_be_told_apart_are_refused(tiny_flux: FluxPipeline) -> None:
     twice = plans.fewer_steps("Euler", [3, 3])
     with pytest.raises(InputError, match="rename"):

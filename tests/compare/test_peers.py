@@ -130,9 +130,9 @@ def test_caches_with_one_state_are_refused_where_guidance_takes_two_calls(
 def test_sea_cache_that_only_says_that_it_cannot_is_unavailable(
     tiny_flux: FluxPipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(vision, "latents", lambda *_: None)
+    monkeypatch.setattr(vision, "_sides", lambda _: (0, 0))
     (peer,) = blocks.sea(STEPS, [0.25], [2])
-    with pytest.raises(UnavailableError, match="fail-open"):
+    with pytest.raises(UnavailableError, match="laid out is not known here"):
         make(tiny_pipeline(tiny_flux), peer, PROMPT, SEED)
 
 
@@ -161,13 +161,19 @@ def test_sea_cache_is_told_where_the_loop_is(
     assert "cache_context" not in vars(tiny_flux.transformer)
 
 
-def test_sea_cache_sees_the_latents_that_flux_packs() -> None:
+PACKED = {
+    "img_ids": FluxPipeline._prepare_latent_image_ids(2, 3, 5, torch.device("cpu"), torch.float32),
+    "img_shapes": [[(1, 3, 5)]] * 2,
+}
+"""How Flux and Qwen-Image say where their tokens lie."""
+
+
+@pytest.mark.parametrize("name", PACKED)
+def test_sea_cache_sees_the_latents_that_are_packed(name: str) -> None:
     known = torch.randn(2, 3, 6, 10)
     packed = FluxPipeline._pack_latents(known, 2, 3, 6, 10)
-    places = FluxPipeline._prepare_latent_image_ids(2, 3, 5, torch.device("cpu"), torch.float32)
-    call = {"hidden_states": packed, "img_ids": places}
+    call = {"hidden_states": packed, name: PACKED[name]}
     found = vision.latents(torch.nn.Identity(), (), call)
-    assert found is not None
     assert torch.equal(torch.stack(found), known.unsqueeze(2))
 
 
@@ -175,7 +181,6 @@ def test_sea_cache_sees_the_latents_that_flux_packs() -> None:
 def test_sea_cache_sees_pictures_and_films(shape: tuple[int, ...], samples: int) -> None:
     states = torch.randn(shape)
     found = vision.latents(torch.nn.Identity(), (), {"hidden_states": states})
-    assert found is not None
     assert [each.ndim for each in found] == [4] * samples
     assert torch.equal(torch.stack(found).reshape(shape), states)
 
@@ -185,12 +190,13 @@ def test_sea_cache_sees_pictures_and_films(shape: tuple[int, ...], samples: int)
     [
         {},
         {"hidden_states": torch.zeros(2, 15, 12)},
-        {"hidden_states": torch.zeros(2, 15, 10), "img_ids": torch.zeros(15, 3)},
-        {"hidden_states": torch.zeros(2, 15, 12), "img_ids": torch.zeros(15, 3)},
+        {"hidden_states": torch.zeros(2, 15, 10), "img_ids": PACKED["img_ids"]},
+        {"hidden_states": torch.zeros(2, 30, 12), "img_shapes": PACKED["img_shapes"]},
     ],
 )
 def test_sea_cache_is_not_told_of_a_layout_that_is_not_known(call: dict[str, Any]) -> None:
-    assert vision.latents(torch.nn.Identity(), (), call) is None
+    with pytest.raises((ValueError, RuntimeError)):  # which SeaCache takes for a reason
+        vision.latents(torch.nn.Identity(), (), call)
 
 
 def test_a_denoiser_without_caches_is_named(tiny_flux: FluxPipeline) -> None:

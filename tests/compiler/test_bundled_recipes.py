@@ -82,6 +82,7 @@ def test_it_says_what_fixes_its_samples_and_what_to_compile(name: str) -> None:
     recipe = load_recipe(FILES[name])
     wanted = {"model", "pipeline", "steps", "height", "width", "dtype", "prompts", "seeds"}
     assert recipe.model_fields_set >= wanted | {"latent_shape", "budgets"}
+    assert ("revision" in recipe.model_fields_set) == (name != "reference")
     assert recipe.budgets is not None
     assert 4 <= len(parse_numbers(recipe.budgets, "budgets")) <= 8
     assert len(read_prompts(recipe.prompts)) >= 50

@@ -14,7 +14,7 @@ from meancache_runtime.intercept import unwrap
 TOLD = ("Wan", "Cosmos3")
 """How the classes of denoisers begin whose latents SeaCache finds itself."""
 
-Latents = Callable[[torch.nn.Module, tuple[Any, ...], dict[str, Any]], list[Tensor] | None]
+Latents = Callable[[torch.nn.Module, tuple[Any, ...], dict[str, Any]], list[Tensor]]
 """From a denoiser's call to its samples' latents, each [C, F, height, width]."""
 
 
@@ -56,24 +56,34 @@ def _telling(module: Any, pipe: Any) -> Generator[None]:
 
 def latents(
     _module: torch.nn.Module, _args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> list[Tensor] | None:
-    """Samples [C, F, height, width] of a call; None if their layout is not known.
+) -> list[Tensor]:
+    """Samples [C, F, height, width] of a call.
 
-    Known are [B, C, F, height, width], [B, C, height, width], and Flux's tokens [B, L, 4·C], one of
-    each 2 × 2 positions, which lie where ``img_ids`` says.
+    Known are [B, C, F, height, width], [B, C, height, width], and tokens [B, L, 4·C], one of each
+    2 × 2 positions, which lie where ``img_ids`` (Flux) or ``img_shapes`` (Qwen-Image) say.
+
+    Raises:
+        ValueError: They are laid out otherwise.
     """
-    states, places = kwargs.get("hidden_states"), kwargs.get("img_ids")
-    if not isinstance(states, Tensor):
-        return None
-    if states.ndim == 5:
+    states = kwargs.get("hidden_states")
+    if isinstance(states, Tensor) and states.ndim == 5:
         return list(states.unbind())
-    if states.ndim == 4:
+    if isinstance(states, Tensor) and states.ndim == 4:
         return list(states.unsqueeze(2).unbind())
-    if states.ndim != 3 or not isinstance(places, Tensor) or states.shape[-1] % 4:
-        return None
-    rows, columns = (int(places[..., axis].max()) + 1 for axis in (1, 2))
-    if rows * columns != states.shape[1]:
-        return None
+    rows, columns = _sides(kwargs)
+    if not isinstance(states, Tensor) or states.shape[1:2] != (rows * columns,):
+        raise ValueError("how this denoiser's latents are laid out is not known here")
     patches = states.unflatten(2, (-1, 2, 2)).unflatten(1, (rows, columns))
     pictures = patches.permute(0, 3, 1, 4, 2, 5).flatten(4, 5).flatten(2, 3)
     return list(pictures.unsqueeze(2).unbind())
+
+
+def _sides(kwargs: dict[str, Any]) -> tuple[int, int]:
+    """Rows and columns of tokens; 0 if they are not known."""
+    places, shapes = kwargs.get("img_ids"), kwargs.get("img_shapes")
+    if isinstance(places, Tensor):
+        return int(places[..., 1].max()) + 1, int(places[..., 2].max()) + 1
+    if shapes:
+        _, rows, columns = shapes[0][0]
+        return rows, columns
+    return 0, 0
