@@ -19,6 +19,7 @@ from meancache_plan.wording import first_reason
 from meancache_runtime import schedule as runtime
 from meancache_runtime import strict_json
 from meancache_runtime.errors import ScheduleError
+from meancache_runtime.snapshot import locate
 
 
 class AdapterIdentity(Strict):
@@ -286,9 +287,14 @@ def save_schedule(schedule: Schedule, path: Path) -> None:
 
 
 def load_schedule(path: Path) -> Schedule:
-    """Read a schedule file. Raises ScheduleError with the path, the place and the reason."""
-    data = strict_json.read_file(path)
+    """Read a schedule, given its file or the folder of the model that it lies in.
+
+    Raises:
+        ScheduleError: It cannot be read or is not valid; names the path, the place and the reason.
+    """
+    file = locate(path)
+    data = strict_json.read_file(file)
     try:
         return from_bytes(data)
     except ScheduleError as error:
-        raise ScheduleError(f"{path}: {error}") from error
+        raise ScheduleError(f"{file}: {error}") from error

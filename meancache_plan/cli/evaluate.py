@@ -77,7 +77,9 @@ def evaluate(
     from meancache_plan.lock import alone
     from meancache_plan.recipe import parse_numbers, read_prompts
     from meancache_plan.report.evaluation_view import evaluation_table, write_evaluation
+    from meancache_runtime.snapshot import locate
 
+    schedule = Path(locate(schedule))
     _check_outputs(json_file, schedule if record else None, pictures=(plot, sheet))
     plan = load_schedule(schedule)
     own = Path(f"{schedule.name}.{schedule_digest(plan)[:8]}")

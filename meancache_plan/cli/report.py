@@ -9,7 +9,9 @@ from meancache_plan.console import say
 
 
 def report(
-    schedule: Annotated[Path, typer.Argument(help="The schedule to show.")] = Path("schedule.json"),
+    schedule: Annotated[
+        Path, typer.Argument(help="The schedule to show: its file, or the folder of a kit.")
+    ] = Path("schedule.json"),
     profile: Annotated[
         Path | None,
         typer.Option(
@@ -39,8 +41,10 @@ def report(
     from meancache_plan.evaluate.samples import FIGURES, load_samples
     from meancache_plan.profile import load_profile
     from meancache_plan.report.html import check_output, write_report
+    from meancache_runtime.snapshot import locate
 
     check_output(output)
+    schedule = Path(locate(schedule))
     if evaluation is None and samples is not None and (samples / FIGURES).is_file():
         evaluation = samples / FIGURES
     size = write_report(

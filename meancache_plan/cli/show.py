@@ -9,7 +9,10 @@ from meancache_plan.console import display
 
 
 def show(
-    file: Annotated[Path, typer.Argument(help="A profile that calibrate wrote, or a schedule.")],
+    file: Annotated[
+        Path,
+        typer.Argument(help="A profile that calibrate wrote, or a schedule: its file or folder."),
+    ],
     plot: Annotated[Path | None, typer.Option(help="Draw it into this PNG as well.")] = None,
     profile: Annotated[
         Path | None,
@@ -29,5 +32,6 @@ def show(
     Example: `meancache-plan show schedule.json --budget 16 --plot timeline.png`
     """
     from meancache_plan.report import views
+    from meancache_runtime.snapshot import locate
 
-    display(views.show(file, plot=plot, profile=profile, budget=budget))
+    display(views.show(Path(locate(file)), plot=plot, profile=profile, budget=budget))

@@ -172,11 +172,20 @@ def test_saving_and_loading(tmp_path):
         save_schedule(schedule, tmp_path / "missing" / "schedule.json")
 
 
+def test_a_folder_is_as_good_as_the_file_in_it(tmp_path):
+    file = tmp_path / "meancache_schedule.json"
+    file.write_bytes((CORPUS / "good" / "every-field.json").read_bytes())
+    assert load_schedule(tmp_path) == load_schedule(file)
+    file.write_text("{}")
+    with pytest.raises(ScheduleError, match=r"meancache_schedule\.json: not a schedule"):
+        load_schedule(tmp_path)
+
+
 @pytest.mark.parametrize("load", [load_schedule, load_at_runtime])
 def test_files_that_cannot_be_read_or_are_bad_are_named(load, tmp_path):
     with pytest.raises(ScheduleError, match=r"absent\.json: cannot be read \(No such file"):
         load(tmp_path / "absent.json")
-    with pytest.raises(ScheduleError, match=r"cannot be read|this folder holds no"):
+    with pytest.raises(ScheduleError, match="this folder holds no meancache_schedule.json"):
         load(tmp_path)
     bad = tmp_path / "bad.json"
     bad.write_text("{}")
