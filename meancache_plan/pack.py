@@ -107,6 +107,19 @@ class Place:
                 "give another folder, or delete that file to do without"
             )
 
+    def check_work(self) -> None:
+        """Refuse, before any work, a place where work that is not finished cannot be kept.
+
+        Raises:
+            InputError: ``FOLDER.pack/`` cannot be written, or cannot be made.
+        """
+        place = self._work if self._work.is_dir() else self._work.parent
+        if not os.access(place, os.W_OK):
+            raise InputError(
+                f"{self._work}: unfinished work is kept there, and {place} cannot be written: make "
+                "that folder yours, or pack elsewhere and copy the kit"
+            )
+
     def work(self) -> Path:
         """The folder for unfinished work, made if it is missing."""
         try:

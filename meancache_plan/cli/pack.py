@@ -53,6 +53,7 @@ class Order:
 
         load = None
         if self.model is not None:
+            place.check_work()
             load = Loader(self.model, self.recipe, {}, self.device, self.offload)
         if self.schedule is None:
             kit = self._solve(place, load_profile(profile or Path(PROFILE)), load)
@@ -147,12 +148,12 @@ def pack(
 
     Example: `meancache-plan pack --schedule schedules/reference/50-steps.json -o release`
     """
-    from meancache_plan.lock import alone
+    from meancache_plan.lock import alone_in
     from meancache_plan.pack import Place, licence_of
 
     order = Order(schedule, budget, model, recipe, limit, batch, device, offload, refine)
     place = Place(output)
-    with resumable(), alone(place.folder):
+    with resumable(), alone_in(place.folder):
         kit = order.fill(place, profile)
         lines = order.again(kit, place.folder.name)
         files = place.write(kit, licence or licence_of(kit.schedule), lines)

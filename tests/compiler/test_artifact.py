@@ -185,7 +185,7 @@ def test_a_folder_is_as_good_as_the_file_in_it(tmp_path):
 def test_files_that_cannot_be_read_or_are_bad_are_named(load, tmp_path):
     with pytest.raises(ScheduleError, match=r"absent\.json: cannot be read \(No such file"):
         load(tmp_path / "absent.json")
-    with pytest.raises(ScheduleError, match="this folder holds no meancache_schedule.json"):
+    with pytest.raises(ScheduleError, match="this folder holds no meancache_schedule"):
         load(tmp_path)
     bad = tmp_path / "bad.json"
     bad.write_text("{}")

@@ -13,14 +13,15 @@ import pytest
 
 from meancache_plan import load_profile
 from meancache_plan.errors import InputError
-from meancache_plan.lock import alone
+from meancache_plan.lock import alone, alone_in
 from tests.compiler.commands import refuse, run
 
 HOLD = (
     "import sys, pathlib, meancache_plan.lock as lock\n"
-    "with lock.alone(pathlib.Path(sys.argv[1])):\n    print(flush=True)\n    sys.stdin.read()\n"
+    "with getattr(lock, sys.argv[2])(pathlib.Path(sys.argv[1])):\n"
+    "    print(flush=True)\n    sys.stdin.read()\n"
 )
-Holder = Callable[[str], "subprocess.Popen[str]"]
+Holder = Callable[..., "subprocess.Popen[str]"]
 
 
 @pytest.fixture
@@ -28,8 +29,8 @@ def holder(cwd: Path) -> Iterator[Holder]:
     """Starts processes that are at work on an output."""
     started: list[subprocess.Popen[str]] = []
 
-    def start(output: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "-c", HOLD, output]
+    def start(output: str, how: str = "alone") -> subprocess.Popen[str]:
+        command = [sys.executable, "-c", HOLD, output, how]
         pipe = subprocess.PIPE
         started.append(subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True))
         assert started[-1].stdout is not None
@@ -101,3 +102,40 @@ def test_outputs_do_not_wait_for_each_other_and_a_killed_run_for_nobody(
     with alone(cwd / "a"):
         pass
     assert not (cwd / "a.lock").exists()
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_two_packs_of_one_folder_are_kept_apart_and_leave_no_lock(
+    profile: Path,
+    cwd: Path,
+    capsys: pytest.CaptureFixture[str],
+    holder: Holder,
+    exists: bool,
+) -> None:
+    if exists:
+        (cwd / "kit").mkdir()
+    first = holder("kit", "alone_in")
+    assert "kit: another run is writing it" in refuse(capsys, "pack", "--budget", "3", "-o", "kit")
+    first.communicate("")
+    run("pack", "--budget", "3", "-o", "kit")
+    assert len(list((cwd / "kit").iterdir())) == 3
+    assert {file.name for file in cwd.iterdir()} == {profile.name, "kit"}
+
+
+@pytest.mark.parametrize("shut_out", ["the first", "the second"])
+def test_who_may_write_in_the_folder_alone_meets_who_may_write_beside_it(
+    cwd: Path, holder: Holder, shut_out: str
+) -> None:
+    (cwd / "kit").mkdir()
+    if shut_out == "the first":
+        (cwd / "kit.lock").mkdir()  # nobody can make a file there
+        first = holder("kit", "alone_in")
+        (cwd / "kit.lock").rmdir()
+    else:
+        first = holder("kit", "alone_in")
+        (cwd / "kit.lock").unlink()
+        (cwd / "kit.lock").mkdir()
+    with pytest.raises(InputError, match="another run"), alone_in(cwd / "kit"):
+        pytest.fail("two runs at once")
+    first.communicate("")
+    assert list((cwd / "kit").iterdir()) == []

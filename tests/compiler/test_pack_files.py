@@ -81,6 +81,57 @@ def test_a_kit_that_cannot_be_written_costs_no_sample_twice(
     assert not (calibrated / "release.pack").exists()
 
 
+@pytest.fixture
+def shut(cwd: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder in which nothing can be made or removed, by root neither, with a model's in it."""
+    parent = cwd / "shut"
+    (parent / "model").mkdir(parents=True)
+    access, opened = os.access, os.open
+
+    def refuse_in(path: Any) -> None:
+        if Path(path).parent == parent:
+            raise PermissionError(13, "Permission denied", str(path))
+
+    def guarded(make: Any) -> Any:
+        def checked(path: Any, *arguments: Any, **named: Any) -> Any:
+            refuse_in(path)
+            return make(path, *arguments, **named)
+
+        return checked
+
+    def create(path: Any, flags: int, *arguments: Any, **named: Any) -> int:
+        if flags & os.O_CREAT:
+            refuse_in(path)
+        return opened(path, flags, *arguments, **named)
+
+    def may(path: Any, mode: int) -> bool:
+        return access(path, mode) and not (mode & os.W_OK and Path(path) == parent)
+
+    for name in ("mkdir", "unlink", "rmdir"):
+        monkeypatch.setattr(os, name, guarded(getattr(os, name)))
+    monkeypatch.setattr(os, "open", create)
+    monkeypatch.setattr(os, "access", may)
+    return parent
+
+
+def test_a_models_folder_is_packed_into_though_nothing_can_be_made_beside_it(
+    profile: Path, shut: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run("pack", "--budget", "3", "-o", "shut/model")
+    assert contents(shut / "model").keys() == FILES
+    message = refuse(capsys, "pack", "--budget", "3", "-o", "shut/new")
+    assert "shut/new: cannot be written" in message
+
+
+def test_a_model_is_not_asked_where_its_work_cannot_be_kept(
+    calibrated: Path, shut: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    message = refuse(capsys, "pack", "--model", "no/such/model", "-o", "shut/model")
+    assert "model.pack: unfinished work is kept there, and" in message
+    assert "shut cannot be written: make that folder yours" in message
+    assert contents(shut / "model") == {}
+
+
 def test_measured_figures_are_not_lost_to_a_kit_without(
     calibrated: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
