@@ -50,6 +50,8 @@ def show(
     if profile is not None and plot is None:
         raise InputError("--profile draws a plan over its deviations: say where with --plot")
     if not _is_json(file):
+        if budget is not None:
+            raise InputError(f"{file}: that is a profile: --budget is for schedules; solve it first")
         measured = load_profile(file)
         if plot is not None:
             plot_profile(measured, plot)

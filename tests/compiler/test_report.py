@@ -215,6 +215,8 @@ def test_show_refuses_missing_files_and_unknown_budgets(profile: Profile, tmp_pa
     save_schedule(SCHEDULE, planned)
     with pytest.raises(InputError, match="cannot be read"):
         report.show(tmp_path / "none.json")
+    with pytest.raises(InputError, match="a profile: --budget is for schedules; solve it first"):
+        report.show(measured, budget=3)
     with pytest.raises(BudgetError, match="budget 7"):
         report.show(planned, plot=tmp_path / "x.png", profile=measured, budget=7)
 
