@@ -80,7 +80,9 @@ def _memory(found: Estimate) -> str:
 
 
 def _time(found: Estimate, seconds: float) -> str:
-    return f"{found.hours(seconds):,.3g} hours at {seconds:g} s a refresh"
+    hours = found.hours(seconds)
+    lasts = f"{hours:,.3g} hours" if hours >= 1 else f"{60 * hours:.3g} minutes"
+    return f"{lasts} at {seconds:g} s a refresh"
 
 
 def _size(count: int) -> str:
