@@ -11,6 +11,15 @@ from meancache_plan.report.terminal import plain
 LEADING = 3
 """Candidates that are shown of each plan, unless all are asked for."""
 
+RANKING = (
+    "Ranked by mean PSNR, less what the worst tenth falls short of the baselines' best (as solved, "
+    "as published, evenly spread knots, fewer steps). Replayed: samples, of the half of the "
+    "prompts on which no closed loop was fitted"
+)
+"""What :meth:`meancache_plan.refine.search.Race.ranking` goes by."""
+
+DROPPED = "; candidates with fewer were dropped early, and stand last"
+
 
 def candidates_view(record: PlanRecord, *, every: bool = False) -> RenderableType | None:
     """The candidates in the order of the file, the best first; None if nothing was replayed.
@@ -30,8 +39,9 @@ def candidates_view(record: PlanRecord, *, every: bool = False) -> RenderableTyp
         name = Text(plain(score.name), style="bold" if score.name == record.origin else "")
         figures = f"{score.psnr_latent:.1f} dB", f"{score.worst_decile:.1f} dB"
         table.add_row(name, str(score.samples), *figures)
+    dropped = len({score.samples for score in shown}) > 1
+    notes = [f"{RANKING}{DROPPED if dropped else ''}."]
     left = len(record.candidates) - len(shown)
-    if left == 0:
-        return table
-    note = f"and {left} more: --budget {record.budget} shows all"
-    return Group(table, Text(note, style="dim"))
+    if left > 0:
+        notes.append(f"and {left} more: --budget {record.budget} shows all")
+    return Group(table, *(Text(note, style="dim") for note in notes))

@@ -14,9 +14,9 @@ from meancache_plan.report.terminal import plain
 
 def quality_notes(plan: Plan, record: PlanRecord | None) -> list[str]:
     """What is known of a plan's quality, one line each; the most trustworthy last."""
-    notes = [] if plan.cost is None else [f"predicted cost {plan.cost:.4g}"]
+    notes: list[str] = []
     if record is not None:
-        notes = [", ".join([f"from {plain(record.origin)}", *notes])]
+        notes.append(f"from {plain(record.origin)}")
         if record.calibration is not None:
             fit = record.calibration
             notes.append(

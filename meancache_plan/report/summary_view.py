@@ -1,7 +1,7 @@
 """A schedule's plans at a glance: one line a budget."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from rich import box
 from rich.console import Group, RenderableType
@@ -12,11 +12,12 @@ from meancache_plan.artifact import Plan, Schedule
 from meancache_plan.latents import CEILING
 from meancache_plan.provenance import PlanRecord
 
-CAPTION = (
-    "fewer: steps by runs of the denoiser; mean latent PSNR predicted from the calibration, "
-    "validated on its prompts, measured on others. --budget N shows when the denoiser runs, and "
-    "what else was tried."
-)
+QUALITIES = {
+    "predicted": "predicted from the calibration",
+    "validated": "validated on calibration prompts",
+    "measured": "measured on held-out prompts",
+}
+"""Columns of mean latent PSNR, and what the legend says of each."""
 
 Figure = Callable[[Plan, PlanRecord | None], str]
 
@@ -43,7 +44,18 @@ def summary_view(schedule: Schedule) -> RenderableType:
         table.add_column(name, justify="left" if words else "right", no_wrap=not words)
     for line in zip(*shown.values(), strict=True):
         table.add_row(*(cell or "–" for cell in line))
-    return Group(Text(), table, Text(CAPTION, style="dim"))
+    return Group(Text(), table, Text(_legend(shown), style="dim"))
+
+
+def _legend(columns: Collection[str]) -> str:
+    """What the columns mean that stand in the table, and how to see more."""
+    told = [text for name, text in QUALITIES.items() if name in columns]
+    parts = [
+        "fewer: steps by runs of the denoiser",
+        *([f"mean latent PSNR {', '.join(told)}"] if told else []),
+        *(["speed-up: of the whole call, in seconds"] if "speed-up" in columns else []),
+    ]
+    return f"{'; '.join(parts)}. --budget N shows when the denoiser runs, and what else was tried."
 
 
 def _predicted(plan: Plan, record: PlanRecord | None) -> str:

@@ -51,7 +51,8 @@ def show(
         raise InputError("--profile draws a plan over its deviations: say where with --plot")
     if not _is_json(file):
         if budget is not None:
-            raise InputError(f"{file}: that is a profile: --budget is for schedules; solve it first")
+            reason = "that is a profile: --budget is for schedules; solve it first"
+            raise InputError(f"{file}: {reason}")
         measured = load_profile(file)
         if plot is not None:
             plot_profile(measured, plot)

@@ -47,6 +47,18 @@ def test_all_of_them_are_listed_on_demand() -> None:
     ]
 
 
+def test_what_ranks_them_is_said_and_that_some_were_dropped_only_where_it_is_seen() -> None:
+    every, leading = " ".join(lines(every=True)), " ".join(lines(every=False))
+    for text in (every, leading):
+        assert (
+            "Ranked by mean PSNR, less what the worst tenth falls short of the baselines' best"
+            in text
+        )
+        assert "of the half of the prompts on which no closed loop was fitted" in text
+    assert "candidates with fewer were dropped early, and stand last" in every
+    assert "dropped" not in leading
+
+
 @pytest.mark.parametrize("every", [False, True])
 def test_a_plan_that_was_not_refined_has_none(every: bool) -> None:
     assert candidates_view(PlanRecord(budget=8, origin="as solved"), every=every) is None

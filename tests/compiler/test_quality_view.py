@@ -34,7 +34,7 @@ def printed(view: RenderableType) -> str:
 
 def test_a_plan_is_shown_with_its_origin_its_fit_and_every_known_quality() -> None:
     text = printed(show_schedule(schedule(RECORD), budget=4))
-    assert "from closed �[31mloop, predicted cost" in text
+    assert "from closed �[31mloop gains: deviation" in text, "its cost is in no unit"
     assert "gains: deviation 0.0123 fitted, 0.0456 cross-validated; shrinkage 0.1" in text
     assert "predicted: latents 41.3 dB (at worst 30.0, at best 45.0)" in text
     assert (
@@ -48,6 +48,14 @@ def test_a_line_a_budget_has_what_was_predicted_and_what_replay_validated() -> N
     text = printed(show_schedule(schedule(RECORD)))
     assert "4 2.00× 41.3 dB 39.9 dB" in text
     assert "8 1.00× same – " in text
+    assert "predicted from the calibration, validated on calibration prompts. --budget N" in text
+
+
+def test_the_legend_explains_the_columns_that_stand_there_and_no_others() -> None:
+    text = printed(show_schedule(schedule()))
+    assert "mean latent PSNR predicted from the calibration. --budget N" in text
+    unknown = schedule().model_copy(update={"provenance": None})
+    assert "fewer: steps by runs of the denoiser. --budget N" in printed(show_schedule(unknown))
 
 
 def test_a_budget_that_was_left_out_is_shown_with_the_one_to_use() -> None:
