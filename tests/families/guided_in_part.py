@@ -108,7 +108,7 @@ CASES = (
         _call_ideogram,
         "Ideogram 4",
         branches=2,
-        note="the guidance has a transformer of its own",
+        note="the guidance has a transformer of its own; its text features are given here",
     ),
     Case(
         "AceStepPipeline, base, guided from half-way",
