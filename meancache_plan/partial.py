@@ -177,11 +177,21 @@ class Partial:
         for name in ProfileSettings.model_fields:
             here, there = getattr(wanted, name), getattr(found, name)
             if here != there:
+                known = [each.name for each in (self.path, self.folder) if each.exists()]
                 raise InputError(
-                    f"{self.path}: belongs to another calibration: {name} is "
-                    f"{shorten(str(there))} there and {shorten(str(here))} here; choose another "
-                    f"file with -o, or delete it and {self.folder.name}"
+                    f"{self.path}: belongs to another calibration: "
+                    f"{_difference(name, there, here)}; choose another file with -o, or delete "
+                    f"{' and '.join(known)}"
                 )
+
+
+DIGESTS = {"prompts_sha256": "the prompts differ", "seeds_sha256": "the seeds differ"}
+"""Settings of which a digest alone is kept, and what to say of two."""
+
+
+def _difference(name: str, there: object, here: object) -> str:
+    values = f"{name} is {shorten(str(there))} there and {shorten(str(here))} here"
+    return DIGESTS.get(name, values)
 
 
 TOLD = ("sigmas", "latent_shape", "displaced", "replaces", "switches")

@@ -37,6 +37,7 @@ def load(
     if offload not in OFFLOADS:
         raise InputError(f"--offload {offload!r}: choose from {', '.join(OFFLOADS)}")
     source = str(catalog.reference_pipeline()) if model == catalog.REFERENCE else model
+    _check_folder(source)
     try:
         with warnings.catch_warnings():  # torch_dtype: the name that all versions know
             warnings.simplefilter("ignore", FutureWarning)
@@ -62,6 +63,17 @@ def quieten() -> None:
     """Let the libraries draw no progress bars of their own."""
     diffusers.utils.logging.disable_progress_bar()
     transformers.utils.logging.disable_progress_bar()
+
+
+def _check_folder(source: str) -> None:
+    """Refuse what reads as a path, not as ``owner/name`` on the hub, and is no folder."""
+    path = source.startswith((".", "/", "~")) or source.endswith("/") or source.count("/") != 1
+    if path and not Path(source).is_dir():
+        reason = "is a file, not a folder" if Path(source).exists() else "no such folder"
+        raise InputError(
+            f"{source}: {reason}; give a directory with a model_index.json, a hub id such as "
+            "owner/name, or nothing for the reference pipeline"
+        )
 
 
 def _place(pipe: Any, device: str | None, offload: str) -> None:

@@ -171,8 +171,10 @@ def test_a_partial_run_with_other_settings_is_refused_by_the_settings_name(
     tiny_flux: FluxPipeline, tmp_path: Path
 ) -> None:
     interrupt(tiny_flux, tmp_path / "p", after=1)
-    with pytest.raises(InputError, match="prompts_sha256"):
+    with pytest.raises(InputError, match=r"the prompts differ; .* or delete p\.partial$"):
         calibrate(source(tiny_flux), ("a cow",), SEEDS, tmp_path / "p")
+    with pytest.raises(InputError, match=r"the seeds differ; .* or delete p\.partial$"):
+        calibrate(source(tiny_flux), PROMPTS, (7,), tmp_path / "p")
     with pytest.raises(InputError, match="sigmas is"):
         calibrate(source(tiny_flux, steps=5), PROMPTS, SEEDS, tmp_path / "p")
 
@@ -186,7 +188,7 @@ def test_a_finished_profile_is_kept_and_never_overwritten_by_another(
     assert again.recorded == 0
     with pytest.raises(InputError, match="other samples"):
         calibrate(source(tiny_flux), PROMPTS, SEEDS, tmp_path / "p", shard=Shard(1, 2))
-    with pytest.raises(InputError, match="guidance"):
+    with pytest.raises(InputError, match=r"guidance is .* or delete p$"):
         calibrate(source(tiny_flux, guidance=2.0), PROMPTS, SEEDS, tmp_path / "p")
 
 

@@ -76,7 +76,13 @@ def test_merge_refuses_profiles_of_different_settings(
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (("no/such/model",), "no/such/model"),
+        (("no/such/model",), "no/such/model: no such folder; give a directory"),
+        (("./absent",), "./absent: no such folder"),
+        (("absent/",), "absent/: no such folder"),
+        (("~absent/model",), "~absent/model: no such folder"),
+        (("absent",), "absent: no such folder; give a directory with a model_index.json, a hub id"),
+        (("./tiny.toml",), "./tiny.toml: is a file, not a folder"),
+        (("no-owner/no-model",), "no-owner/no-model: cannot be loaded as a diffusers pipeline"),
         (("model", "--recipe", "no-such-recipe"), "no-such-recipe"),
         (("model", "--prompts", "absent.txt"), "absent.txt"),
         (("model", "--prompts", "empty.txt"), "no prompt"),
