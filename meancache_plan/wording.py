@@ -3,8 +3,9 @@
 from itertools import pairwise
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
-from meancache_runtime.strict_json import shorten
+from meancache_runtime.strict_json import quote, shorten
 
 _REASONS = {
     "missing": '"{key}" is missing',
@@ -29,26 +30,46 @@ _REASONS = {
     "literal_error": "is unknown: this reader knows {expected}",
 }
 
+_KEYS = {"missing", "extra_forbidden"}
+"""Errors of a key, which is the last part of their place."""
+
 _TAGS = ("hold", "jvp", "released", "adams")
 """Parts that pydantic adds to the place of an error inside a union: no part of the file."""
 
 
 def first_reason(error: ValidationError, whole: str) -> str:
-    """Return ``place: reason`` of the first error; ``whole`` names the place at the top."""
-    first = error.errors(include_url=False, include_input=False)[0]
-    kind, place = first["type"], list(first["loc"])
-    key = place.pop() if kind in ("missing", "extra_forbidden") else ""
+    """Return ``place: reason`` of the first error; ``whole`` names the place at the top.
+
+    Where a key is missing and another unknown, one of them mistyped perhaps, both are named.
+    """
+    found = error.errors(include_url=False)
+    first, kind = found[0], found[0]["type"]
+    place = first["loc"][:-1] if kind in _KEYS else first["loc"]
+    reasons = [_reason(first)]
+    if kind in _KEYS:
+        others = (e for e in found if e["type"] in _KEYS - {kind} and e["loc"][:-1] == place)
+        reasons += [_reason(other) for other in others][:1]
+    return f"{_where(place) or whole}: {', '.join(reasons)}"
+
+
+def _where(place: tuple[int | str, ...]) -> str:
     where = ""
     for before, part in pairwise(["", *place]):
         if isinstance(part, int):
             where += f"[{part}]"
         elif not (isinstance(before, int) and part in _TAGS):
             where += f".{part}"
+    return shorten(where.removeprefix("."))
+
+
+def _reason(error: ErrorDetails) -> str:
+    kind, found = error["type"], error["input"]
     template = _REASONS.get(kind)
-    words = {name: shorten(str(value)) for name, value in first.get("ctx", {}).items()}
-    reason = (
-        template.format(key=shorten(str(key)), **words)
-        if template
-        else first["msg"].removeprefix("Value error, ")
-    )
-    return f"{shorten(where.removeprefix('.')) or whole}: {reason}"
+    if template is None:
+        return error["msg"].removeprefix("Value error, ")
+    words = {name: shorten(str(value)) for name, value in error.get("ctx", {}).items()}
+    if kind in _KEYS:
+        words["key"] = shorten(str(error["loc"][-1]))
+    if kind == "int_type" and isinstance(found, str | int | float | None):
+        return f"must be an integer, not {quote(found)}"
+    return template.format(**words)

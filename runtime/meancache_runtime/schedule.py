@@ -7,6 +7,7 @@ downloads anything; whatever the specification does not allow is refused with it
 import os
 from dataclasses import dataclass
 from itertools import pairwise
+from numbers import Integral
 from typing import Any, Protocol
 
 from .annotations import check_annotations, check_measured
@@ -26,6 +27,7 @@ from .strict_json import (
     read_number,
     read_object,
     read_text,
+    shorten,
 )
 
 FORMAT = "meancache-schedule"
@@ -110,12 +112,18 @@ class Schedule:
         """Return the plan for exactly this budget.
 
         Raises:
-            BudgetError: There is none; the message lists those that there are.
+            BudgetError: There is none, or ``budget`` is no integer; the message lists those that
+                there are.
         """
+        known = ", ".join(map(str, self.budgets))
+        if isinstance(budget, bool) or not isinstance(budget, Integral):
+            raise BudgetError(
+                f"the budget is {shorten(repr(budget))} ({type(budget).__name__}): give an "
+                f"integer; the schedule has plans for {known}"
+            )
         for plan in self.plans:
             if plan.budget == budget:
                 return plan
-        known = ", ".join(map(str, self.budgets))
         raise BudgetError(
             f"the schedule has no plan for budget {budget}; it has {known}. "
             f"Choose one of these, or solve again with --budget {budget}"

@@ -12,12 +12,18 @@ MAX_BYTES = 8 * 1024 * 1024
 MAX_TEXT = 1000
 MAX_ITEMS = 64
 MAX_DIGITS = 300
+MAX_HEADER = 100_000_000
+"""Bytes of a safetensors file's header, at most."""
 
 T = TypeVar("T")
 
 
 def read_file(path: str | os.PathLike[str]) -> bytes:
-    """Read a file, of a schedule's greatest size at most. Raises ScheduleError."""
+    """Read a file, of a schedule's greatest size at most.
+
+    Raises:
+        ScheduleError: It cannot be read, is larger, or looks like a profile of the compiler's.
+    """
     try:
         with open(path, "rb") as stream:
             data = stream.read(MAX_BYTES + 1)
@@ -26,9 +32,19 @@ def read_file(path: str | os.PathLike[str]) -> bytes:
             f"{path}: cannot be read ({error.strerror}); give the path of a schedule's JSON file, "
             "as `meancache-plan solve` writes it"
         ) from error
+    if _is_safetensors(data):
+        raise ScheduleError(
+            f"{path}: looks like a profile (safetensors): solve it first "
+            "(`meancache-plan solve FILE`), and give the schedule (JSON) that this writes"
+        )
     if len(data) > MAX_BYTES:
         raise ScheduleError(f"{path}: larger than {MAX_BYTES} bytes: this is no schedule")
     return data
+
+
+def _is_safetensors(data: bytes) -> bool:
+    """Whether a header of a possible length begins here; then the bytes are no JSON."""
+    return data[8:9] == b"{" and int.from_bytes(data[:8], "little") <= MAX_HEADER
 
 
 def decode(data: bytes) -> Any:
@@ -54,7 +70,9 @@ def decode(data: bytes) -> Any:
     except UnicodeEncodeError as error:
         raise ScheduleError("a string has a lone surrogate: it is not Unicode text") from error
     except UnicodeDecodeError as error:
-        raise ScheduleError("not UTF-8 text") from error
+        raise ScheduleError(
+            "not UTF-8 text: give a JSON file, such as `meancache-plan solve` writes"
+        ) from error
     except RecursionError as error:
         raise ScheduleError("nested too deeply") from error
     except ValueError as error:
@@ -84,12 +102,10 @@ def read_object(value: Any, where: str, keys: tuple[str, ...]) -> dict[str, Any]
     """The value as an object of exactly these keys."""
     if not isinstance(value, dict):
         raise ScheduleError(f"{where}: must be an object")
-    for key in value:
-        if key not in keys:
-            raise ScheduleError(f"{where}: unknown key {quote(key)}")
-    for key in keys:
-        if key not in value:
-            raise ScheduleError(f'{where}: "{key}" is missing')
+    faults = [f'"{key}" is missing' for key in keys if key not in value][:1]
+    faults += [f"unknown key {quote(key)}" for key in value if key not in keys][:1]
+    if faults:
+        raise ScheduleError(f"{where}: {', '.join(faults)}")
     return value
 
 
@@ -105,7 +121,7 @@ def read_list(value: Any, where: str, most: int, least: int = 0) -> list[Any]:
 def read_integer(value: Any, where: str, least: int, most: int) -> int:
     """The value as an integer in ``least`` to ``most``; neither ``true`` nor ``1.0`` is one."""
     if type(value) is not int:
-        raise ScheduleError(f"{where}: must be an integer")
+        raise ScheduleError(f"{where}: must be an integer, not {quote(value)}")
     if not least <= value <= most:
         raise ScheduleError(f"{where}: {quote(value)} is out of range: {least} to {most}")
     return value
