@@ -21,9 +21,10 @@ from meancache_plan.pruning import only
 from meancache_plan.recipe import find_recipe, parse_numbers, read_prompts
 from meancache_plan.refine.journal import folder_of
 from meancache_plan.reliability import with_reliability
+from meancache_plan.remake import FILE, PROFILE, calibrate_line, origin_of, solve_line
 from meancache_plan.report.card import model_card
 from meancache_plan.report.html import report_page
-from meancache_plan.report.html.usage import model_name
+from meancache_plan.report.html.usage import file_name
 from meancache_plan.requests import Improve, Request, fulfil
 from meancache_runtime.errors import ScheduleError
 from meancache_runtime.snapshot import FILE_NAME
@@ -260,26 +261,22 @@ def licence_of(schedule: Schedule) -> str:
 
 
 def commands(
-    schedule: Schedule, folder: str, recipe: str | None, options: Sequence[str], *, solved: bool
+    kit: Kit, folder: str, recipe: str | None, options: Sequence[str], *, solved: bool
 ) -> list[str]:
-    """Command lines that make a kit again from the model; none if it was made elsewhere.
+    """Command lines that make a kit's plans again from the model; none where none do.
 
     Args:
-        schedule: What is in it.
+        kit: What is in it.
         folder: Name of its folder.
         recipe: Name or file of the recipe that was given.
         options: Other options of ``pack`` that decide what is in it.
         solved: Whether the schedule was solved for the kit; else it was given to it.
     """
-    if schedule.provenance is None:
+    origin = origin_of(kit.schedule, kit.profile, recipe)
+    solve = None if origin is None or solved else solve_line(origin)
+    if origin is None or (solve is None and not solved):
         return []
-    model, profile = model_name(schedule), "model.profile.safetensors"
-    named = [] if recipe is None else ["--recipe", Path(recipe).name]
-    lines = [["calibrate", model, *named, "-o", profile]]
-    source = [profile]
-    if not solved:
-        budgets = ",".join(map(str, schedule.budgets))
-        lines.append(["solve", profile, "--budget", budgets, "-o", "schedule.json"])
-        source = ["--schedule", "schedule.json"]
-    lines.append(["pack", *source, *named, *options, "-o", folder])
+    source = [PROFILE] if solve is None else ["--schedule", FILE]
+    pack = ["pack", *source, *origin.named, *options, "-o", file_name(folder, "release")]
+    lines = [calibrate_line(origin), *([] if solve is None else [solve]), pack]
     return [shlex.join(["meancache-plan", *line]) for line in lines]

@@ -90,7 +90,7 @@ class Order:
         options += [] if self.limit is None else ["--limit", str(self.limit)]
         options += [] if self.refine else ["--no-refine"]
         solved = self.schedule is None
-        return commands(kit.schedule, folder, self.recipe, options, solved=solved)
+        return commands(kit, folder, self.recipe, options, solved=solved)
 
 
 def pack(

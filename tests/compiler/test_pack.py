@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shlex
-import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -88,17 +87,6 @@ def test_without_a_model_every_useful_budget_is_packed_and_nothing_is_measured(
     assert r"The schedule: CC0 \*1.0\*." in card
     assert [int(row[0]) for row in table(card)] == list(packed(cwd / "release").budgets)
     assert names(cwd) == {profile.name, "release", "all.json"}
-
-
-def test_the_page_says_how_to_make_it_again(profile: Path, cwd: Path) -> None:
-    run("pack", "--budget", "3,5", "-o", "release")
-    calibrate, pack = again((cwd / "release" / "MEANCACHE.md").read_text())
-    assert calibrate[0] == "calibrate"
-    first = packed(cwd / "release")
-    shutil.rmtree(cwd / "release")
-    profile.rename(cwd / calibrate[-1])
-    run(*pack)
-    assert packed(cwd / "release") == first
 
 
 def test_with_a_model_the_recipes_budgets_are_refined_and_measured(calibrated: Path) -> None:

@@ -64,8 +64,25 @@ def _planning(made: Provenance) -> Facts:
     return [
         ("made by", made.tool),
         ("planned by", planned),
+        *_refining(made),
         ("profile", f"{made.profile}, {made.samples} samples"),
         *schedule_facts(made.reliability).items(),
+    ]
+
+
+def _refining(made: Provenance) -> Facts:
+    """That plans are the best of many, replayed; none where none was."""
+    refined = [record for record in made.plans if record.validated]
+    if not refined:
+        return []
+    budgets = ", ".join(str(record.budget) for record in refined)
+    tried = sorted({len(record.candidates) for record in refined})
+    most = f", each the best of up to {tried[-1]} candidates" if tried[-1] else ""
+    return [
+        (
+            "refined by replay",
+            f"the plans of the budgets {budgets}{most} on calibration prompts",
+        )
     ]
 
 
