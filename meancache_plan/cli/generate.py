@@ -1,7 +1,7 @@
 """``generate``: one sample with a schedule."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -9,6 +9,9 @@ from meancache_plan.cli.loading import load_pipeline
 from meancache_plan.cli.options import Device, Model, Offload, RecipeName, ScheduleFile
 from meancache_plan.console import say
 from meancache_plan.errors import InputError
+
+if TYPE_CHECKING:
+    from meancache_plan.adapters.diffusers import Sample
 
 
 def generate(
@@ -51,10 +54,24 @@ def generate(
     chosen = plan.plans[-1].budget if budget is None else budget
     source = load_pipeline(model, recipe, {}, device, offload, plan)
     cached, stats = replay(source, plan.replayable(), chosen, prompt, seed)
+    steps = stats.refreshes + stats.cached_steps
+    told = f"{stats.refreshes} of {steps} steps refreshed ({stats.denoiser_calls} denoiser calls)"
     if compare:
         full = source.generate(prompt, seed)
+        told += f", {_likeness(full, cached)}"
         labels = f"full, {plan.grid.steps} steps", f"plan, {stats.refreshes} refreshes"
         pictures.side_by_side(full.frames, cached.frames, labels, output)
     else:
         pictures.save_frames(cached.frames, output)
-    say(f"{output}: {stats.denoiser_calls} denoiser calls, {stats.cached_steps} cached steps")
+    say(f"{output}: {told}")
+
+
+def _likeness(full: "Sample", cached: "Sample") -> str:
+    """How close the cached run's pictures come to the full run's: their PSNR, in words."""
+    from meancache_plan.evaluate.metrics import picture_psnr
+    from meancache_plan.latents import CEILING
+
+    found = picture_psnr(full.frames, cached.frames)
+    if found >= CEILING:
+        return "the same picture as the full run's"
+    return f"picture PSNR {found:.1f} dB against the full run"

@@ -34,9 +34,23 @@ def test_the_whole_path_on_a_tiny_pipeline(
     found = {(row["method"], row["budget"]) for row in rows}
     assert found >= {("plan", 3), ("plan", 8), ("paper", 3), ("paper", 8)}
     assert load_schedule(cwd / "schedule.json").plans[0].measured is not None
+    capsys.readouterr()
     run("generate", *options, "--budget", "3", "--prompt", "an owl", "-o", "one.png")
-    assert Image.open(cwd / "one.png").size == (SIDE, SIDE)
+    assert "one.png: 3 of 8 steps refreshed (3 denoiser calls)\n" in capsys.readouterr().out
+    cached = Image.open(cwd / "one.png")
+    assert cached.size == (SIDE, SIDE)
     run("generate", *options, "--budget", "3", "--prompt", "an owl", "--compare", "-o", "two.png")
+    said = " ".join(capsys.readouterr().out.split())
+    run("generate", *options, "--budget", "8", "--prompt", "an owl", "--compare", "-o", "full.png")
+    assert "(8 denoiser calls), the same picture as the full" in capsys.readouterr().out
+    run("generate", *options, "--budget", "8", "--prompt", "an owl", "-o", "full.png")
+    off = np.asarray(cached, dtype=float) / 255 - np.asarray(Image.open(cwd / "full.png")) / 255
+    told = re.search(
+        r"two.png: 3 of 8 steps refreshed \(3 denoiser calls\), picture PSNR (\S+) dB", said
+    )
+    assert told is not None
+    rounding = 2 / 12 / 255**2  # of both files to whole levels
+    assert float(told[1]) == pytest.approx(-10 * np.log10(np.mean(off**2) - rounding), abs=0.5)
     run("show", "schedule.json", "--plot", "t.png")
     run("show", "meancache.profile.safetensors", "--plot", "d.png")
     for name in ("q.png", "s.png", "two.png", "t.png", "d.png"):
@@ -82,7 +96,7 @@ def test_merge_refuses_profiles_of_different_settings(
         (("~absent/model",), "~absent/model: no such folder"),
         (("absent",), "absent: no such folder; give a directory with a model_index.json, a hub id"),
         (("./tiny.toml",), "./tiny.toml: is a file, not a folder"),
-        (("no-owner/no-model",), "no-owner/no-model: cannot be loaded as a diffusers pipeline"),
+        (("no--owner/no--model",), "no--owner/no--model: cannot be loaded as a diffusers pipeline"),
         (("model", "--recipe", "no-such-recipe"), "no-such-recipe"),
         (("model", "--prompts", "absent.txt"), "absent.txt"),
         (("model", "--prompts", "empty.txt"), "no prompt"),
