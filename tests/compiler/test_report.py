@@ -123,6 +123,14 @@ def test_evaluation_table_has_a_line_a_method_in_80_columns() -> None:
     assert "same" in next(line for line in lines if line.startswith("plan          12"))
 
 
+def test_only_where_fewer_steps_are_the_steps_of_held_velocities_it_is_said_why() -> None:
+    assert "alike" not in printed(evaluation_table(EVALUATION))
+    held, fewer = row("uniform-hold", 4, 27.3), row("fewer-steps", 4, 27.3 + 1e-6)
+    rows = (*EVALUATION.rows, held, fewer)
+    text = " ".join(printed(evaluation_table(EVALUATION.model_copy(update={"rows": rows}))).split())
+    assert "uniform-hold and fewer-steps are alike at B = 4: holding a velocity over equal" in text
+
+
 def test_schedule_view_draws_the_plan_that_is_asked_for_as_a_line_of_cells() -> None:
     text = printed(report.show_schedule(SCHEDULE, budget=3))
     assert "█░░░█░░░░█░░" in text.splitlines()
