@@ -80,10 +80,18 @@ reference: .venv/installed
 clean:
 	rm -rf .venv build $(DEMO) .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 
-.venv/installed: pyproject.toml runtime/pyproject.toml constraints.txt
+# It lists the extras that are installed: made again for any that is not among them.
+comma := ,
+WANTED := $(subst $(comma), ,$(EXTRAS))
+HAVE := $(shell cat .venv/installed 2>/dev/null)
+ALL := $(sort $(WANTED) $(HAVE))
+LACKING := $(if $(filter-out $(HAVE),$(WANTED)),lacking)
+
+.PHONY: lacking
+.venv/installed: pyproject.toml runtime/pyproject.toml constraints.txt $(LACKING)
 	@echo "Installing into .venv: 1.6 GB, some minutes"
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed: make PYTHON=python3.11")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt \
-	    -e ./runtime -e '.[$(EXTRAS)]'
-	touch $@
+	    -e ./runtime -e '.[$(subst $() ,$(comma),$(ALL))]'
+	echo $(ALL) > $@
