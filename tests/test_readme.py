@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -28,6 +29,14 @@ def blocks(file: Path) -> list[tuple[str, str]]:
     return re.findall(r"^```(\w*)\n(.*?)^```", file.read_text(encoding="utf-8"), re.M | re.S)
 
 
+def untracked(folder: Path) -> set[str]:
+    """What git would add there, at the top, if nothing were tracked yet."""
+    subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
+    command = ["git", "ls-files", "--others", "--exclude-standard", "--directory"]
+    listed = subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True)
+    return {line.rstrip("/") for line in listed.stdout.splitlines()}
+
+
 def test_the_readme_names_the_two_commands() -> None:
     bash = [text.strip() for language, text in blocks(ROOT / "README.md") if language == "bash"]
     assert all(command in bash for command in BY_MAKE)
@@ -42,6 +51,7 @@ def test_every_block_of_the_readmes_runs(tmp_path: Path) -> None:
     """In a folder of its own with the checkout's data beside it; `make` has CI as its test."""
     for name in ("calibration", "schedules"):
         (tmp_path / name).symlink_to(ROOT / name)
+    shutil.copy(ROOT / ".gitignore", tmp_path)
     binaries = str(Path(sys.executable).parent)
     environment = os.environ | {"PATH": binaries + os.pathsep + os.environ["PATH"]}
     ran = 0
@@ -60,6 +70,7 @@ def test_every_block_of_the_readmes_runs(tmp_path: Path) -> None:
             assert done.returncode == 0, f"{readme}:\n{text}\n{done.stdout}{done.stderr}"
             ran += 1
     assert ran >= 10
+    assert untracked(tmp_path) == {".gitignore", "calibration", "schedules"}, "git would add it"
 
 
 def test_the_three_lines_for_qwen_image_run_on_a_tiny_one(monkeypatch: pytest.MonkeyPatch) -> None:
