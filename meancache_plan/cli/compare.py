@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from meancache_plan.cli.loading import load_pipeline, load_rivals
+from meancache_plan.cli.loading import load_pipeline
 from meancache_plan.cli.options import (
     Device,
     Model,
@@ -17,6 +17,7 @@ from meancache_plan.cli.options import (
     ScheduleFile,
     Seeds,
 )
+from meancache_plan.cli.rivals import check_against, load_rivals
 from meancache_plan.console import display, resumable, watching
 
 QUICK_PROMPTS = 3
@@ -85,13 +86,14 @@ def compare(
 
     check_outputs(json_file, csv_file, plot)
     judged = load_schedule(schedule)
-    rivals = load_rivals(against)
+    rivals = others = load_rivals(against)
     if profile is not None:
-        rivals |= baselines(load_profile(profile), judged.budgets)
+        others = rivals | baselines(load_profile(profile), judged.budgets)
     options = {"heldout_prompts": prompts, "heldout_seeds": seeds}
     most = limit or (QUICK_PROMPTS if quick else None)
     with _kept(json_file):
         source = load_pipeline(model, recipe, options, device, offload, judged)
+        check_against(source, judged, (), against, rivals)
         with watching() as watch:
             result = shoot_out(
                 source,
@@ -99,7 +101,7 @@ def compare(
                 read_prompts(source.recipe.heldout_prompts)[:most],
                 parse_numbers(source.recipe.heldout_seeds, "--seeds"),
                 read_prompts(source.recipe.prompts),
-                rivals=rivals,
+                rivals=others,
                 sweep=QUICK if quick else THOROUGH,
                 folder=kept_beside(json_file),
                 lpips=lpips,

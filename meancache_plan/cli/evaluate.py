@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from meancache_plan.cli.loading import load_pipeline, load_rivals
+from meancache_plan.cli.loading import load_pipeline
 from meancache_plan.cli.options import (
     Device,
     Model,
@@ -15,6 +15,7 @@ from meancache_plan.cli.options import (
     ScheduleFile,
     Seeds,
 )
+from meancache_plan.cli.rivals import check_against, load_rivals
 from meancache_plan.console import display, resumable, watching
 
 SHEET_ROWS = 6
@@ -81,7 +82,7 @@ def evaluate(
 
     schedule = Path(locate(schedule))
     _check_outputs(json_file, schedule if record else None, pictures=(plot, sheet))
-    plan = load_schedule(schedule)
+    plan, rivals = load_schedule(schedule), load_rivals(against)
     own = Path(f"{schedule.name}.{schedule_digest(plan)[:8]}")
     output = samples or json_file or plot or sheet or own
     budgets = None if budget is None else parse_numbers(budget, "--budget")
@@ -90,6 +91,7 @@ def evaluate(
         folder = None if samples is None else SampleFolder(samples)
         work = output.with_name(output.name + ".evaluate") if folder is None else folder.work
         source = load_pipeline(model, recipe, options, device, offload, plan)
+        check_against(source, plan, budgets or plan.budgets, against, rivals)
         with tidied(work), watching() as watch:
             result = judge.evaluate(
                 source,
@@ -97,7 +99,7 @@ def evaluate(
                 read_prompts(source.recipe.heldout_prompts)[:limit],
                 parse_numbers(source.recipe.heldout_seeds, "--seeds"),
                 budgets=budgets,
-                rivals=load_rivals(against),
+                rivals=rivals,
                 lpips=lpips,
                 shots=SHEET_ROWS if sheet else 0,
                 witness=folder,

@@ -1,7 +1,6 @@
 """Load the pipeline that a command line names."""
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -27,24 +26,6 @@ def chosen(
 
     recipe = find_recipe(model or REFERENCE, name)
     return model or recipe.model or REFERENCE, override(recipe, **options)
-
-
-def load_rivals(files: "Sequence[Path] | None") -> "dict[str, Schedule]":
-    """Other schedules, by the names of their rows: their files' stems.
-
-    Raises:
-        InputError: Two files have one stem.
-        ScheduleError: A file is no schedule.
-    """
-    from meancache_plan.artifact import load_schedule
-    from meancache_plan.errors import InputError
-
-    found: dict[str, Schedule] = {}
-    for file in files or []:
-        if file.stem in found:
-            raise InputError(f"--against {file}: two schedules are named {file.stem}: rename one")
-        found[file.stem] = load_schedule(file)
-    return found
 
 
 def load_pipeline(

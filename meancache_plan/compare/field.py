@@ -10,6 +10,7 @@ from meancache_plan.compare.peer import Peer
 from meancache_plan.compare.peers import attention, blocks, cache_dit, plans, solvers
 from meancache_plan.compare.result import FULL, PLAN
 from meancache_plan.errors import InputError
+from meancache_plan.evaluate.rivals import check_rival
 from meancache_plan.recipe import digest
 
 
@@ -100,8 +101,7 @@ def field(
     judged = plans.plans(PLAN, schedule, sweep.budgets)
     found = list(judged)
     for name, rival in (rivals or {}).items():
-        if rival.grid.steps != steps:
-            raise InputError(f"{name}: is for {rival.grid.steps} steps, the schedule for {steps}")
+        check_rival(name, rival, steps, sweep.budgets or ())
         if name in (PLAN, FULL):
             raise InputError(f"a rival schedule cannot be named {name!r}: rename its file")
         found += plans.plans(name, rival, sweep.budgets)

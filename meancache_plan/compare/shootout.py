@@ -13,6 +13,7 @@ from meancache_plan.compare.peers.plans import sha256_of
 from meancache_plan.compare.peers.solvers import exact
 from meancache_plan.compare.result import Comparison
 from meancache_plan.errors import InputError
+from meancache_plan.evaluate.rivals import check_rivals
 
 
 def compare(
@@ -43,13 +44,14 @@ def compare(
         progress: Told of each sample of each peer.
 
     Raises:
-        InputError: There is no prompt or seed, the full run fails, or the folder belongs to
-            another comparison.
+        InputError: There is no prompt or seed, a rival is for another model or number of steps,
+            the full run fails, or the folder belongs to another comparison.
         BudgetError: A schedule has no plan for one of the budgets.
         MeanCacheError: The judged schedule does not fit the pipeline.
     """
     if not prompts or not seeds or not fitted:
         raise InputError("nothing to compare on: give prompts, seeds and calibration prompts")
+    check_rivals(pipeline.pipe, schedule, sweep.budgets or (), rivals or {})
     found = forms(pipeline, fitted[0], seeds[0])
     steps = schedule.grid.steps
     contest = Contest(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from meancache_plan.artifact import AdamsInterval, HoldInterval, Plan, Schedule
 from meancache_plan.errors import InputError
 from meancache_plan.evaluate.result import METHODS, Method
+from meancache_plan.evaluate.rivals import check_rival
 from meancache_plan.grid import uniform_knots
 from meancache_runtime import Schedule as ReplaySchedule
 
@@ -42,24 +43,18 @@ def contenders(
         readable.plan(budget)
     steps = schedule.grid.steps
     for name, rival in (rivals or {}).items():
-        _check_rival(name, rival, steps)
+        if name in METHODS:
+            raise InputError(f"a rival schedule cannot be named {name!r}: rename its file")
+        check_rival(name, rival, steps, wanted)
     found = [Contender("full", steps, schedule.grid.reference_steps or steps)]
     for plan in schedule.plans:
         if plan.budget in wanted:
             found.append(_follow("plan", schedule, plan))
             for name, rival in (rivals or {}).items():
-                rival.replayable().plan(plan.budget)
                 own = next(entry for entry in rival.plans if entry.budget == plan.budget)
                 found.append(_follow(name, rival, own))
             found += _baselines(schedule, plan)
     return found
-
-
-def _check_rival(name: str, rival: Schedule, steps: int) -> None:
-    if name in METHODS:
-        raise InputError(f"a rival schedule cannot be named {name!r}: rename its file")
-    if rival.grid.steps != steps:
-        raise InputError(f"{name}: is for {rival.grid.steps} steps, the schedule for {steps}")
 
 
 def _follow(method: Method, schedule: Schedule, plan: Plan) -> Contender:

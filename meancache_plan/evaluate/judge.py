@@ -18,6 +18,7 @@ from meancache_plan.evaluate.finished import Finished, settings
 from meancache_plan.evaluate.match import Field, Match
 from meancache_plan.evaluate.match import replay as replay
 from meancache_plan.evaluate.result import Evaluation, Row
+from meancache_plan.evaluate.rivals import check_rivals
 from meancache_plan.evaluate.witness import Shots, Witness
 from meancache_plan.recipe import digest
 from meancache_plan.version import __version__
@@ -65,13 +66,14 @@ def evaluate(
         progress: Told after every sample.
 
     Raises:
-        InputError: There is no prompt or seed, a sample is not finite, or ``work`` belongs to
-            another evaluation.
-        BudgetError: The schedule has no plan for one of the budgets.
+        InputError: There is no prompt or seed, a rival is for another model or number of steps,
+            a sample is not finite, or ``work`` belongs to another evaluation.
+        BudgetError: A schedule has no plan for one of the budgets.
         MeanCacheError: The pipeline does not fit the schedule; see ``meancache_runtime.attach``.
     """
     if not prompts or not seeds:
         raise InputError("nothing to evaluate on: give at least one prompt and one seed")
+    check_rivals(pipeline.pipe, schedule, budgets or schedule.budgets, rivals or {})
     entrants = contenders(schedule, budgets, rivals)
     judges = _judges(lpips)
     facts = {"device": _device(pipeline.device), "versions": _versions(pipeline)}

@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from meancache_plan.adapters.diffusers import Pipeline
 from meancache_plan.artifact import save_schedule
+from meancache_plan.cli.rivals import load_rivals
 from meancache_plan.compare.result import load_comparison
-from tests.compare.given import SCHEDULE, STEPS
+from tests.compare.given import SCHEDULE, STEPS, comparison
 from tests.compiler.commands import refuse, run
 from tests.tiny import SIDE, TEXT_LENGTH, tiny_flux
 
@@ -83,6 +85,37 @@ def test_bad_input_is_one_message(
     assert reason in refuse(capsys, *COMMAND, *options)
 
 
+def test_a_rival_for_another_model_is_refused_by_its_file_before_anything_runs(
+    cwd: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Pipeline, "generate", lambda *_, **__: pytest.fail("a sample is made"))
+    other = SCHEDULE.model_copy(update={"model": comparison().model})
+    save_schedule(other, cwd / "other.json")
+    message = refuse(capsys, *COMMAND, "--against", "rival.json", "--against", "other.json")
+    assert "--against other.json: the schedule was compiled for tiny" in message
+    assert "another denoiser" in message
+    assert "leave this rival out" in message
+
+
+def test_a_schedule_for_another_model_is_not_blamed_on_its_rival(
+    cwd: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = SCHEDULE.model_copy(update={"model": comparison().model})
+    save_schedule(other, cwd / "schedule.json")
+    save_schedule(other, cwd / "rival.json")
+    message = refuse(capsys, *COMMAND, "--against", "rival.json")
+    assert "another denoiser" in message
+    assert "rival" not in message
+
+
+def test_rivals_of_one_file_name_go_by_their_folders(cwd: Path) -> None:
+    for folder in ("old", "new"):
+        (cwd / folder).mkdir()
+        save_schedule(SCHEDULE, cwd / folder / "plans.json")
+    files = [Path("old/plans.json"), cwd / "new" / "plans.json", Path("rival.json")]
+    assert load_rivals(files) == dict.fromkeys(("old/plans", "new/plans", "rival"), SCHEDULE)
+
+
 def test_mean_caches_own_plans_compete_if_there_is_a_profile(cwd: Path) -> None:
     run("calibrate", "model", "--recipe", "tiny.toml", "-o", "p.safetensors")
     files = ("--profile", "p.safetensors", "--limit", "1", "--json", "c.json")
@@ -94,10 +127,12 @@ def test_mean_caches_own_plans_compete_if_there_is_a_profile(cwd: Path) -> None:
 def test_names_that_would_mix_two_methods_are_refused(
     cwd: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (cwd / "other").mkdir()
-    save_schedule(SCHEDULE, cwd / "other" / "rival.json")
-    twice = refuse(capsys, *COMMAND, "--against", "rival.json", "--against", "other/rival.json")
-    assert "two schedules are named rival: rename one" in twice
+    for folder in ("a/new", "b/new"):
+        (cwd / folder).mkdir(parents=True)
+        save_schedule(SCHEDULE, cwd / folder / "rival.json")
+    alike = ("--against", "a/new/rival.json", "--against", "b/new/rival.json")
+    twice = refuse(capsys, *COMMAND, *alike)
+    assert "--against b/new/rival.json: two schedules are named new/rival: rename one" in twice
     save_schedule(SCHEDULE, cwd / "UniPC.json")
     taken = refuse(capsys, *COMMAND, "--against", "UniPC.json", "--limit", "1")
     assert "a rival schedule cannot be named 'UniPC'" in taken
