@@ -6,6 +6,7 @@ import ast
 import builtins
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -44,3 +45,14 @@ def test_the_lines_to_use_it_define_every_name_that_they_use(cwd: Path, name: st
     made = load_schedule(catalog.schedule_files()[name]).generation
     guidance = {"true_cfg_scale": 4.0} if made is None else made.guidance
     assert all(f"{argument}={value!r}" in lines for argument, value in guidance.items())
+
+
+def test_the_lines_to_use_it_run_in_the_kits_folder(
+    cwd: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run("pack", "--schedule", str(catalog.schedule_files()["reference/50-steps"]), "-o", "release")
+    lines = (cwd / "release" / "MEANCACHE.md").read_text().partition("```python\n")[2]
+    monkeypatch.chdir(cwd / "release")
+    names: dict[str, Any] = {}
+    exec(lines.partition("```")[0], names)
+    assert names["result"].images[0].size == (64, 64)

@@ -88,11 +88,13 @@ def _python(schedule: Schedule, plan: Plan, name: str) -> str:
     usual = "float32" if recipe.pipeline is None else recipe.dtype
     dtype = usual if made is None else made.dtype
     half = dtype in ("bfloat16", "float16")
+    embedded = model_name(schedule) == REFERENCE
     arguments = ",\n".join(f"        {line}" for line in call_lines(schedule))
     return "\n".join(
         [
             *(["import torch"] if half else []),
             f"from diffusers import {pipeline}",
+            *(["from meancache_plan.catalog import reference_pipeline"] if embedded else []),
             "from meancache_runtime import attach, load_schedule",
             "",
             f"pipe = {pipeline}.from_pretrained({_source(schedule, dtype if half else None)})",
@@ -105,7 +107,7 @@ def _python(schedule: Schedule, plan: Plan, name: str) -> str:
 def _source(schedule: Schedule, dtype: str | None) -> str:
     """The arguments of ``from_pretrained``."""
     model, name = schedule.model, model_name(schedule)
-    parts = [repr("calibration/reference" if name == REFERENCE else name)]
+    parts = ["reference_pipeline()" if name == REFERENCE else repr(name)]
     if model is not None and model.revision is not None and _COMMIT.fullmatch(model.revision):
         parts.append(f"revision={model.revision!r}")
     if dtype is not None:
