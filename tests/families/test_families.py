@@ -22,7 +22,7 @@ from meancache_runtime.identity import denoisers
 from meancache_runtime.schedule import as_schedule
 from tests.families import catalogue
 from tests.families.by_sampler import followed_by_hand, repeating
-from tests.families.case import Case, Refusal, run
+from tests.families.case import Case, Refusal, run, seeded
 from tests.runtime import by_hand
 
 every_case = pytest.mark.parametrize("case", catalogue.CASES, ids=lambda case: case.name)
@@ -42,7 +42,7 @@ class Embedded(Pipeline):
         options = self.case.call(self.case.steps if steps is None else steps)
         generator = torch.Generator("cpu").manual_seed(seed)
         with torch.no_grad():
-            return self.pipe(**{**options, **extra}, generator=generator)
+            return seeded(lambda: self.pipe(**{**options, **extra}, generator=generator), seed)
 
 
 class Compiled:
