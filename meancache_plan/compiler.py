@@ -115,6 +115,7 @@ def assemble(
         provenance=Provenance(
             tool=f"meancache-plan {__version__}",
             profile=profile.fingerprint,
+            transferred_from=profile.settings.transferred_from,
             samples=profile.samples,
             planner=planner,
             predictors=objective.predictors,

@@ -85,10 +85,15 @@ class Reliability(Strict):
 
 
 class Provenance(Strict):
-    """Where the plans come from: enough to make them again from the same profile."""
+    """Where the plans come from: enough to make them again from the same profile.
+
+    ``profile`` is the fingerprint of what was solved; ``transferred_from`` that of the profile
+    that calibration measured, where it was carried over to another grid.
+    """
 
     tool: Text
     profile: Text
+    transferred_from: Text | None = None
     samples: Count
     planner: Text
     predictors: Annotated[tuple[Text, ...], Field(fail_fast=True, max_length=strict_json.MAX_ITEMS)]

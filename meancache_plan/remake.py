@@ -69,18 +69,13 @@ def origin_of(schedule: Schedule, profile: Profile | None, name: str | None) -> 
     if model.adapters:
         return None  # no option loads them
     if profile is not None and profile.fingerprint != made.profile:
-        return None  # it was carried over to another grid, or measured otherwise
+        return None  # it is of another profile
+    if made.transferred_from is not None:
+        return None  # planned for another grid than calibration's
     settings = None if profile is None else profile.settings
     recipe = find_recipe(model_name(schedule), name)
     origin = Origin(schedule, made, settings, recipe, name)
-    return origin if _has_same_grid(origin) and _has_same_samples(origin) else None
-
-
-def _has_same_grid(origin: Origin) -> bool:
-    """Whether calibration is known to have been on the schedule's own grid."""
-    if origin.settings is not None:
-        return origin.settings.transferred_from is None
-    return origin.schedule.grid.steps == origin.recipe.steps  # else it may be of solve --steps
+    return origin if _has_same_samples(origin) else None
 
 
 def _has_same_samples(origin: Origin) -> bool:

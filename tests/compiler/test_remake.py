@@ -41,6 +41,7 @@ def made_again(folder: Path, lines: list[list[str]]) -> Path:
         ((), (*PAPER, "--gamma", "1.5"), GIVEN),
         ((), (*FLAT, "--predictors", "hold,calibrated", "--order", "3"), GIVEN),
         ((), REFINE, GIVEN),
+        (("--steps", "6"), (), GIVEN),
         ((*FINER, "--guidance", "2"), (*REFINE, "--limit", "2"), (PROFILE, *GIVEN)),
         (("--max-edge", "3", "--no-sensitivity"), None, (*MODEL, "--no-refine", "--limit", "1")),
         (FINER, None, (*MODEL, "--limit", "2")),
@@ -91,8 +92,8 @@ def test_both_pages_say_which_plans_were_refined_by_replay(many: Path) -> None:
     ("calibrate", "solve", "pack"),
     [
         ((), ("--steps", "6"), GIVEN),
+        ((), ("--shift", "2.9"), GIVEN),
         ((), ("--shift", "2.9"), (PROFILE, *GIVEN)),
-        (("--steps", "6"), (), GIVEN),
         (("--prompts", "few.txt"), (), GIVEN),
         (("--prompts", "others.txt"), (), (PROFILE, *GIVEN)),
         (("--shard", "1/2", "-o", PROFILE), (), GIVEN),

@@ -61,11 +61,12 @@ def _planning(made: Provenance) -> Facts:
         f"{made.weighting}, {made.statistic} over samples, γ = {made.gamma:g}, edges up to "
         f"{made.max_edge} steps"
     )
+    carried = "" if made.transferred_from is None else f", carried over from {made.transferred_from}"
     return [
         ("made by", made.tool),
         ("planned by", planned),
         *_refining(made),
-        ("profile", f"{made.profile}, {made.samples} samples"),
+        ("profile", f"{made.profile}, {made.samples} samples{carried}"),
         *schedule_facts(made.reliability).items(),
     ]
 
