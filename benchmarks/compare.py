@@ -30,7 +30,7 @@ from meancache_plan.compare.matched import Cost, Match, losses, matches
 from meancache_plan.compare.peers.plans import baselines
 from meancache_plan.compare.result import Comparison, Figures, Row
 from meancache_plan.compare.shootout import compare
-from meancache_plan.compare.table import WORDS, failures, grid_of
+from meancache_plan.compare.table import WORDS, failures, grid_of, memory_words
 from meancache_plan.compiler import solve
 from meancache_plan.console import watching
 from meancache_plan.recipe import find_recipe, override, parse_numbers, read_prompts
@@ -153,6 +153,7 @@ def report(comparison: Comparison, name: str, docs: Path) -> None:
     own = comparison.rows[0].figures
     if own is not None and own.psnr_flow is not None:
         print(f"the full run against the flow itself: {own.psnr_flow.mean:.1f} dB")
+    print(memory_words(comparison))
     print("\n".join(failures(comparison)))
     plot_comparison(comparison, docs / f"compare-{name}.png")
 

@@ -204,15 +204,14 @@ class _Round:
         peer: Peer,
         full: Made,
         exact: Tensor | None,
-        counted: Mapping[str, "_Shares | Failed"],
+        counted: Mapping[str, "_Counted | Failed"],
     ) -> Outcome:
-        shares = counted.get(peer.key, _Shares())
-        known = self.failed.get(peer.key, shares)
+        known = self.failed.get(peer.key, counted.get(peer.key, _Counted()))
         if isinstance(known, Failed):
             return known
         try:
             made = make(self.contest.pipeline, peer, self.prompt, self.seed)
-            return self._judged(full, made, exact).model_copy(update=known._asdict())
+            return self._judged(full, made, exact, known)
         except Exception as error:  # whatever a peer raises is its row, not our end
             return self._failure(peer, error)
 
@@ -223,18 +222,20 @@ class _Round:
         where = "" if isinstance(error, UnavailableError) else f" (on {shorten(self.prompt)!r})"
         return Failed(reason=reason_of(error) + where)
 
-    def _judged(self, full: Made, made: Made, exact: Tensor | None) -> Run:
+    def _judged(self, full: Made, made: Made, exact: Tensor | None, counted: "_Counted") -> Run:
         return Run(
             calls=made.calls,
             seconds=made.seconds,
             latent_error=metrics.mean_square(full.latents, made.latents),
             flow_error=None if exact is None else metrics.mean_square(exact, made.latents),
             pictures={name: judge(full.frames, made.frames) for name, judge in self.judges.items()},
-            memory=made.memory,
+            memory=counted.memory if made.memory is None else made.memory,
+            flops=counted.flops,
+            whole=counted.whole,
         )
 
-    def _counted(self) -> dict[str, "_Shares | Failed"]:
-        """FLOPs of everyone the first time, and later of those whose compute varies."""
+    def _counted(self) -> dict[str, "_Counted | Failed"]:
+        """FLOPs and tensors of everyone the first time, and later of those whose compute varies."""
         contest = self.contest
         varies = self.number < contest.counted
         counting = [
@@ -245,18 +246,23 @@ class _Round:
         if not counting:
             return {}
         full = compute(contest.pipeline, contest.full, self.prompt, self.seed)
-        found: dict[str, _Shares | Failed] = {contest.full.key: _Shares(1.0, 1.0)}
+        found: dict[str, _Counted | Failed] = {contest.full.key: _Counted(1.0, 1.0, full.memory)}
         for peer in counting:
             try:
                 own = compute(contest.pipeline, peer, self.prompt, self.seed)
-                found[peer.key] = _Shares(own.total / full.total, own.whole(full))
+                share = own.total / full.total
+                found[peer.key] = _Counted(share, own.whole(full), own.memory)
             except Exception as error:  # as above
                 found[peer.key] = self._failure(peer, error)
         return found
 
 
-class _Shares(NamedTuple):
-    """FLOPs, and calls computed whole, as shares of the full run's; None where not counted."""
+class _Counted(NamedTuple):
+    """What a run took: of FLOPs and of whole calls the share of the full run's; bytes of memory.
+
+    None where it was not counted.
+    """
 
     flops: float | None = None
     whole: float | None = None
+    memory: int | None = None

@@ -13,7 +13,7 @@ class Run(_Strict):
     """One peer's run of one sample: errors against the full run and the flow itself, and costs.
 
     ``flops`` and ``whole`` are shares of the full run's, where they were counted; ``memory`` is
-    in bytes.
+    in bytes, and on a CPU of those samples alone.
     """
 
     kind: Literal["run"] = "run"

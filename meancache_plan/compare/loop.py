@@ -1,4 +1,4 @@
-"""What one run of a denoising loop costs: its seconds, its denoiser calls, its memory, its FLOPs.
+"""What one run of a denoising loop costs: seconds, denoiser calls, memory, FLOPs.
 
 The loop begins with the first call of a denoiser and ends with the last scheduler step; text
 encoders and the decoder stay out.
@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from meancache_plan.adapters.diffusers import Pipeline
+from meancache_plan.compare.memory import Account, Allocator, Tensors
 from meancache_plan.compare.peer import Peer
 from meancache_plan.compare.restore import left_as_found
 from meancache_plan.errors import InputError
@@ -33,7 +34,8 @@ class Made(NamedTuple):
         frames: Pictures [F, height, width, 3], float32 in 0 … 1.
         seconds: Wall time of the loop.
         calls: Forward calls of the denoisers.
-        memory: Peak memory allocated on the device during the loop, in bytes; None on a CPU.
+        memory: Bytes that CUDA's allocator gave at most, beyond what was in use when the loop
+            began; None elsewhere.
     """
 
     latents: Tensor
@@ -44,10 +46,17 @@ class Made(NamedTuple):
 
 
 class Compute(NamedTuple):
-    """FLOPs of a loop: all of it, and call by call (what follows a call belongs to it)."""
+    """What a loop takes, counted while it runs.
+
+    Attributes:
+        total: FLOPs of all of it.
+        calls: FLOPs call by call; what follows a call belongs to it.
+        memory: Bytes of tensors at most, beyond those that were there when the loop began.
+    """
 
     total: float
     calls: tuple[float, ...]
+    memory: int
 
     def whole(self, full: "Compute") -> float:
         """Calls that were computed whole, as a share of the full run's."""
@@ -69,9 +78,15 @@ class Forms(NamedTuple):
 class _Watch:
     """Sees each call of a denoiser and each end of a step."""
 
-    def __init__(self, device: torch.device, counter: FlopCounterMode | None = None) -> None:
+    def __init__(
+        self,
+        device: torch.device,
+        counter: FlopCounterMode | None = None,
+        account: Account | None = None,
+    ) -> None:
         self._device = device if device.type == "cuda" else None
         self._counter = counter
+        self._account = account
         self._marks: list[Any] = []
         self.flops: list[int] = []
         self.calls = self.batch = 0
@@ -81,8 +96,8 @@ class _Watch:
     def call(self, _module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Before a denoiser's forward call."""
         if not self.calls:
-            if self._device is not None:
-                torch.cuda.reset_peak_memory_stats(self._device)
+            if self._account is not None:
+                self._account.begin()
             self._mark()
             inputs = [value for value in (*args, *kwargs.values()) if isinstance(value, Tensor)]
             self.batch = len(inputs[0]) if inputs and inputs[0].ndim else 1
@@ -95,8 +110,8 @@ class _Watch:
         """After a scheduler step."""
         self._mark()
         self.latents = tensors["latents"]
-        if self._device is not None:
-            self.memory = torch.cuda.max_memory_allocated(self._device)
+        if self._account is not None:
+            self.memory = self._account.peak()
         return tensors
 
     def seconds(self) -> float:
@@ -144,7 +159,8 @@ def make(pipeline: Pipeline, peer: Peer, prompt: str, seed: int) -> Made:
         NotFiniteError: The sample overflowed.
         InputError: The pipeline took no step.
     """
-    watch = _Watch(pipeline.device)
+    device = pipeline.device
+    watch = _Watch(device, account=Allocator(device) if device.type == "cuda" else None)
     result = _run(pipeline, peer, prompt, seed, watch, output_type="np")
     if watch.latents is None or not watch.calls:
         raise InputError("the pipeline took no step")
@@ -157,20 +173,21 @@ def make(pipeline: Pipeline, peer: Peer, prompt: str, seed: int) -> Made:
 
 
 def compute(pipeline: Pipeline, peer: Peer, prompt: str, seed: int) -> Compute:
-    """Count the FLOPs of the same, in a run that is not timed: products of matrices and attention.
+    """Count the same in a run that is not timed: products of matrices and attention; tensors.
 
     Raises:
         InputError: The pipeline took no step.
     """
     counter = FlopCounterMode(display=False, custom_mapping=dict(_also()))
-    watch = _Watch(torch.device("cpu"), counter)
-    with counter:
+    account = Tensors()
+    watch = _Watch(torch.device("cpu"), counter, account)
+    with account, counter:
         _run(pipeline, peer, prompt, seed, watch, output_type="latent")
     watch.end_count()
-    if not watch.calls:
+    if not watch.calls or watch.memory is None:
         raise InputError("the pipeline took no step")
     marks = np.array(watch.flops, dtype=np.float64)
-    return Compute(float(marks[-1] - marks[0]), tuple(np.diff(marks).tolist()))
+    return Compute(float(marks[-1] - marks[0]), tuple(np.diff(marks).tolist()), watch.memory)
 
 
 def forms(pipeline: Pipeline, prompt: str, seed: int) -> Forms:

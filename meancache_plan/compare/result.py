@@ -65,8 +65,8 @@ class Figures(_Strict):
         relative_seconds: Seconds of the denoising loop over those of the full run's.
         seconds: Seconds of the denoising loop.
         calls: Denoiser forward calls.
-        memory: Peak memory allocated during the loop, in bytes; None on a CPU, which keeps no
-            such account.
+        memory: Bytes in use at most during the loop, beyond what was in use when it began: by
+            CUDA's allocator, elsewhere of tensors, counted in the run that counts FLOPs.
     """
 
     psnr_latent: Spread
@@ -167,6 +167,18 @@ class Comparison(_Strict):
     def failures(self) -> tuple[Row, ...]:
         """The rows that say why they have none."""
         return tuple(row for row in self.rows if row.failure is not None)
+
+    def memory(self) -> dict[str, tuple[float, float]]:
+        """Peak memory over the full run's, by method: of its thriftiest setting and of its worst.
+
+        Empty where none was measured, as in comparisons of before.
+        """
+        taken: dict[str, list[float]] = {}
+        for row in self.rows:
+            if row.figures is not None and row.figures.memory is not None:
+                taken.setdefault(row.peer, []).append(row.figures.memory.mean)
+        full = taken.pop(FULL, [0.0])[0]
+        return {peer: (min(some) / full, max(some) / full) for peer, some in taken.items() if full}
 
     def to_json(self) -> str:
         """The comparison for machines: one JSON object."""

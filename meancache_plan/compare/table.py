@@ -32,7 +32,20 @@ def comparison_tables(
         parts += [_table(found, cost, quality), Text(_losses(found, cost)), Text("")]
     for failure in failures(comparison):
         parts.append(Text(plain(failure), style="dim"))
+    parts.append(Text(plain(memory_words(comparison))))
     return Group(*parts, Text(_caption(comparison), style="dim"))
+
+
+def memory_words(comparison: Comparison) -> str:
+    """What the loop takes of memory with everyone, thriftiest first; the plans before them."""
+    found = comparison.memory()
+    if not found:
+        return "Memory was not measured."
+    said = [
+        f"{peer} {least:.2f}" + ("" if least == most else f" to {most:.2f}")
+        for peer, (least, most) in sorted(found.items(), key=lambda it: (it[0] != PLAN, it[1][1]))
+    ]
+    return f"Peak memory of the loop, the model aside, over the full run's: {', '.join(said)}."
 
 
 def failures(comparison: Comparison) -> list[str]:

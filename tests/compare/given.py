@@ -46,7 +46,14 @@ def tiny_pipeline(pipe: FluxPipeline, guided: bool = False, **options: Any) -> P
     return Pipeline(pipe, recipe, "tiny")
 
 
-def row(peer: str, setting: str, cost: float, quality: list[float], **others: Any) -> Row:
+def row(
+    peer: str,
+    setting: str,
+    cost: float,
+    quality: list[float],
+    memory: float | None = None,
+    **others: Any,
+) -> Row:
     """A row whose costs are all ``cost`` and whose qualities are all those of its samples."""
 
     def spread(values: list[float]) -> Spread:
@@ -62,7 +69,7 @@ def row(peer: str, setting: str, cost: float, quality: list[float], **others: An
         figures=Figures.model_validate(
             {name: spread(quality) for name in qualities}
             | {name: spread([cost]) for name in costs}
-            | {"lpips": None, "memory": None}
+            | {"lpips": None, "memory": None if memory is None else spread([memory])}
         ),
         per_sample=PerSample.model_validate(
             dict.fromkeys(qualities, quality)

@@ -61,7 +61,8 @@ def _planning(made: Provenance) -> Facts:
         f"{made.weighting}, {made.statistic} over samples, γ = {made.gamma:g}, edges up to "
         f"{made.max_edge} steps"
     )
-    carried = "" if made.transferred_from is None else f", carried over from {made.transferred_from}"
+    source = made.transferred_from
+    carried = "" if source is None else f", carried over from {source}"
     return [
         ("made by", made.tool),
         ("planned by", planned),
