@@ -41,10 +41,11 @@ def memory_words(comparison: Comparison) -> str:
     found = comparison.memory()
     if not found:
         return "Memory was not measured."
-    said = [
-        f"{peer} {least:.2f}" + ("" if least == most else f" to {most:.2f}")
+    ends = {
+        peer: dict.fromkeys((f"{least:.2f}", f"{most:.2f}"))  # one, where they read the same
         for peer, (least, most) in sorted(found.items(), key=lambda it: (it[0] != PLAN, it[1][1]))
-    ]
+    }
+    said = [f"{peer} {' to '.join(both)}" for peer, both in ends.items()]
     return f"Peak memory of the loop, the model aside, over the full run's: {', '.join(said)}."
 
 
