@@ -88,12 +88,12 @@ class Provenance(Strict):
     """Where the plans come from: enough to make them again from the same profile.
 
     ``profile`` is the fingerprint of what was solved; ``transferred_from`` that of the profile
-    that calibration measured, where it was carried over to another grid.
+    that calibration measured, where it was carried over to another grid, else None.
     """
 
     tool: Text
     profile: Text
-    transferred_from: Text | None = None
+    transferred_from: Text | None
     samples: Count
     planner: Text
     predictors: Annotated[tuple[Text, ...], Field(fail_fast=True, max_length=strict_json.MAX_ITEMS)]

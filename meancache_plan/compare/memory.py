@@ -9,6 +9,9 @@ from torch import Tensor, UntypedStorage
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+_FRESH = torch.ops.aten.lift_fresh.default
+"""What ``torch.tensor`` of numbers ends with: the only operation on that tensor, which is new."""
+
 
 class Account(Protocol):
     """Of the memory that is in use on a device."""
@@ -39,10 +42,11 @@ class Allocator:
 
 
 class Tensors(TorchDispatchMode):
-    """The account of a device that keeps none: every tensor that is made under this mode.
+    """The account of a device that keeps none: the tensors that operations make under this mode.
 
     A tensor counts with its whole storage from its making until nothing refers to that; views
-    count as nothing. What a kernel takes for itself while it runs is not seen.
+    count as nothing. What a kernel takes for itself while it runs is not seen, nor what other
+    threads make.
     """
 
     def __init__(self) -> None:
@@ -67,18 +71,20 @@ class Tensors(TorchDispatchMode):
     ) -> Any:
         """Run an operation, and count what it made."""
         kwargs = kwargs or {}
-        given = set(map(id, _storages((args, kwargs))))
+        given = () if func is _FRESH else {id(storage) for storage in _storages((args, kwargs))}
         made = func(*args, **kwargs)
         for storage in _storages(made):
-            if id(storage) not in given and id(storage) not in self._alive:
+            if id(storage) in self._alive or id(storage) not in given:
                 self._count(storage)
         return made
 
     def _count(self, storage: UntypedStorage) -> None:
+        """Note the size of a storage that is new, or may have another size than before."""
         key, size = id(storage), storage.nbytes()
+        if key not in self._alive:
+            weakref.finalize(storage, self._forget, key).atexit = False
+        self._bytes += size - self._alive.get(key, 0)
         self._alive[key] = size
-        weakref.finalize(storage, self._forget, key).atexit = False
-        self._bytes += size
         self._most = max(self._most, self._bytes)
 
     def _forget(self, key: int) -> None:
@@ -86,5 +92,7 @@ class Tensors(TorchDispatchMode):
 
 
 def _storages(value: Any) -> Iterator[UntypedStorage]:
-    """Of all tensors in a nest of containers."""
-    return (leaf.untyped_storage() for leaf in tree_leaves(value) if isinstance(leaf, Tensor))
+    """Of all tensors in a nest of containers, but for sparse and opaque ones, which have none."""
+    for leaf in tree_leaves(value):
+        if isinstance(leaf, Tensor) and leaf.layout is torch.strided:
+            yield leaf.untyped_storage()

@@ -66,7 +66,8 @@ class Figures(_Strict):
         seconds: Seconds of the denoising loop.
         calls: Denoiser forward calls.
         memory: Bytes in use at most during the loop, beyond what was in use when it began: by
-            CUDA's allocator, elsewhere of tensors, counted in the run that counts FLOPs.
+            CUDA's allocator (weights that offloading moves in count), elsewhere of tensors,
+            counted in the run that counts FLOPs.
     """
 
     psnr_latent: Spread
@@ -171,7 +172,7 @@ class Comparison(_Strict):
     def memory(self) -> dict[str, tuple[float, float]]:
         """Peak memory over the full run's, by method: of its thriftiest setting and of its worst.
 
-        Empty where none was measured, as in comparisons of before.
+        Empty where none was measured.
         """
         taken: dict[str, list[float]] = {}
         for row in self.rows:

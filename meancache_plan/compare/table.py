@@ -37,7 +37,7 @@ def comparison_tables(
 
 
 def memory_words(comparison: Comparison) -> str:
-    """What the loop takes of memory with everyone, thriftiest first; the plans before them."""
+    """What the loop takes of memory: with the plans, then with peers by their worst setting."""
     found = comparison.memory()
     if not found:
         return "Memory was not measured."
@@ -46,7 +46,10 @@ def memory_words(comparison: Comparison) -> str:
         for peer, (least, most) in sorted(found.items(), key=lambda it: (it[0] != PLAN, it[1][1]))
     }
     said = [f"{peer} {' to '.join(both)}" for peer, both in ends.items()]
-    return f"Peak memory of the loop, the model aside, over the full run's: {', '.join(said)}."
+    return (
+        "Peak memory of the loop beyond what was there when it began, over the full run's: "
+        f"{', '.join(said)}."
+    )
 
 
 def failures(comparison: Comparison) -> list[str]:

@@ -15,6 +15,7 @@ from diffusers import FluxPipeline
 from meancache_plan.compare import contest as module
 from meancache_plan.compare.conclude import conclude
 from meancache_plan.compare.contest import Contest, run
+from meancache_plan.compare.loop import compute
 from meancache_plan.compare.peer import Peer, unavailable
 from meancache_plan.compare.peers import plans, solvers
 from meancache_plan.compare.result import Comparison, Figures, Row
@@ -158,6 +159,20 @@ def test_an_interrupted_contest_goes_on_where_it_was(
     assert len(made) == 1 + 4 + 2  # three samples were kept, the fourth is made again, and counted
     assert run(given) == first
     assert len(made) == 1 + 4 + 2
+
+
+def test_a_row_has_the_memory_that_was_counted_and_keeps_it(
+    tiny_flux: FluxPipeline, tmp_path: Path
+) -> None:
+    given = contest(tiny_flux, *plans.plans("plan", SCHEDULE, [3]), folder=tmp_path / "kept")
+    counted = [
+        compute(given.pipeline, peer, PROMPTS[0], SEEDS[0]).memory
+        for peer in (given.full, *given.peers)
+    ]
+    for found in (compared(given), compared(given)):
+        spreads = [figures(row).memory for row in found.rows]
+        assert [spread and spread.mean for spread in spreads] == counted
+        assert found.memory()["plan"] == (counted[1] / counted[0],) * 2
 
 
 def test_everyone_has_run_before_anyone_is_timed_and_then_in_a_drawn_order(

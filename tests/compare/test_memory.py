@@ -45,6 +45,19 @@ def test_a_tensor_counts_while_it_lives_and_its_views_with_it() -> None:
         assert account.peak() == fifth.nbytes == 4
 
 
+def test_tensors_of_numbers_of_other_sizes_and_of_no_storage() -> None:
+    with Tensors() as account:
+        account.begin()
+        numbers = torch.tensor([0.0] * 100)
+        assert account.peak() == 400
+        grown = torch.empty(0)
+        grown.resize_(50)
+        assert account.peak() == 400 + 200
+        torch.add(numbers, 1, out=grown.resize_(100))
+        assert account.peak() == 400 + 400
+        assert torch.eye(3).to_sparse().is_sparse  # has no storage: is not counted, nor refused
+
+
 def test_what_was_there_before_the_account_is_not_counted_when_it_is_used() -> None:
     weight = torch.zeros(8, 8)
     with Tensors() as account:
@@ -118,7 +131,7 @@ def test_a_comparison_tells_everyones_memory_over_the_full_runs() -> None:
         prompts=1,
     )
     assert found.memory() == {"hoarder": (2.0, 2.5), "cache": (1.5, 1.5), "plan": (1.01, 1.01)}
-    assert memory_words(found).endswith("plan 1.01, cache 1.50, hoarder 2.00 to 2.50.")
+    assert memory_words(found).endswith("run's: plan 1.01, cache 1.50, hoarder 2.00 to 2.50.")
 
 
 def test_a_comparison_without_memory_says_so() -> None:

@@ -71,6 +71,7 @@ def test_different_defects_have_different_messages(read):
     [
         (lambda made: made.update(extra={"deep": [1.5, None]}), 'unknown key "extra"'),
         (lambda made: made.pop("tool"), '"tool" is missing'),
+        (lambda made: made.pop("transferred_from"), '"transferred_from" is missing'),
         (lambda made: made.update(tool=""), "must not be empty"),
         (lambda made: made.update(samples=1.0), "samples: must be an integer"),
         (lambda made: made.clear(), "is missing"),

@@ -96,6 +96,7 @@ def test_the_schedule_says_what_it_is_for_and_where_it_comes_from(profile: Profi
         "order": 2,
         "max_edge": 6,
         "profile": profile.fingerprint,
+        "transferred_from": None,
         "samples": 3,
         "pruned": (),
         "reliability": None,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from meancache_plan import catalog, load_schedule
+from meancache_plan import catalog, load_profile, load_schedule
 from tests.compiler.commands import PAPER, run
 from tests.compiler.test_pack import MODEL, again, packed, timeless
 
@@ -86,6 +86,17 @@ def test_both_pages_say_which_plans_were_refined_by_replay(many: Path) -> None:
             assert words in text
             assert ("refined by replay" in text) == (source == "schedule.json")
         run("solve", "--budget", "3", "-o", "plain.json")
+
+
+def test_both_pages_name_the_profile_that_was_carried_over(many: Path) -> None:
+    run("calibrate", "model", "--recipe", "tiny.toml")
+    calibrated = load_profile(many / PROFILE).fingerprint
+    for grid in ((), ("--steps", "6")):
+        run("solve", "--budget", "3", *grid)
+        run("pack", "--schedule", "schedule.json", "-o", "release")
+        for page in ("MEANCACHE.md", "meancache_report.html"):
+            text = (many / "release" / page).read_text()
+            assert (f"carried over from {calibrated}" in text) == bool(grid)
 
 
 @pytest.mark.parametrize(

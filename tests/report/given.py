@@ -54,8 +54,9 @@ SCHEDULE = Schedule(
         Plan(budget=6, knots=(0, 2, 4, 6, 8), intervals=(HOLD, JVP, ADAMS, ADAMS, ADAMS)),
     ),
     provenance=Provenance(
-        tool="meancache-plan 0", profile=HOSTILE, samples=3, planner="path", predictors=("adams",),
-        metric="rms", weighting="none", statistic="mean", gamma=4.0, order=2, max_edge=STEPS,
+        tool="meancache-plan 0", profile=HOSTILE, transferred_from=HOSTILE, samples=3,
+        planner="path", predictors=("adams",), metric="rms", weighting="none", statistic="mean",
+        gamma=4.0, order=2, max_edge=STEPS,
         plans=(PlanRecord(budget=3, origin=HOSTILE, stability=(1.0, 0.5, 0.75)),),
     ),
 )  # fmt: skip
