@@ -37,7 +37,7 @@ def in_effect(pipe: Any) -> list[str]:
     return [adapter.name for adapter in adapters_in_effect(pipe)]
 
 
-def is_refused(pipe: Any, schedule: Schedule, words: str) -> None:
+def assert_refused(pipe: Any, schedule: Schedule, words: str) -> None:
     """Attaching gives a warning with these words, and if strict is refused with them."""
     with attach(pipe, schedule) as attached:
         (at_once,) = attached.stats.warnings
@@ -52,7 +52,7 @@ def is_refused(pipe: Any, schedule: Schedule, words: str) -> None:
     assert pipe.transformer is transformer
 
 
-def is_accepted(pipe: Any, schedule: Schedule) -> None:
+def assert_accepted(pipe: Any, schedule: Schedule) -> None:
     with attach(pipe, schedule, strict=True) as attached:
         run(pipe)
     assert attached.stats.warnings == ()
@@ -111,7 +111,7 @@ def test_unfused_and_unloaded_they_are_gone(tiny_flux):
 def test_other_adapters_are_a_warning_and_if_strict_an_error(tiny_flux, there, here, words):
     for name in here:
         add(tiny_flux, name)
-    is_refused(tiny_flux, named(*there), words)
+    assert_refused(tiny_flux, named(*there), words)
 
 
 def other_weights(pipe: Any) -> None:
@@ -141,12 +141,12 @@ def test_other_weights_or_another_scale_under_the_same_name_are_refused(
 ):
     add(tiny_flux, "style")
     schedule = made_on(tiny_flux)
-    is_accepted(tiny_flux, schedule)
+    assert_accepted(tiny_flux, schedule)
     before = run(tiny_flux)
     change(tiny_flux)
     assert in_effect(tiny_flux) == ["style"]
     assert not torch.equal(run(tiny_flux), before)
-    is_refused(tiny_flux, schedule, "other weights or another scale of the adapters style")
+    assert_refused(tiny_flux, schedule, "other weights or another scale of the adapters style")
 
 
 def test_of_several_adapters_the_changed_ones_are_told_from_the_others(tiny_flux):
@@ -155,7 +155,7 @@ def test_of_several_adapters_the_changed_ones_are_told_from_the_others(tiny_flux
     tiny_flux.set_adapters(["a", "b"])
     schedule = made_on(tiny_flux)
     tiny_flux.set_adapters(["a", "b"], [1.0, 0.5])
-    is_refused(tiny_flux, schedule, "other weights or another scale of the adapters b: ")
+    assert_refused(tiny_flux, schedule, "other weights or another scale of the adapters b: ")
     tiny_flux.set_adapters(["a", "b", "c"], [1.0, 0.5, 1.0])
     words = r"has the adapters a, b, c \(the adapters b with other weights or another scale\)"
     with pytest.raises(ModelMismatchError, match=words):
@@ -167,7 +167,7 @@ def test_the_same_weights_under_another_name_are_the_same_adapter(tiny_flux):
     schedule = made_on(tiny_flux)
     tiny_flux.delete_adapters("style")
     add(tiny_flux, "default_0")
-    is_accepted(tiny_flux, schedule)
+    assert_accepted(tiny_flux, schedule)
 
 
 def test_two_names_exchanged_are_the_same_two_adapters(tiny_flux):
@@ -176,7 +176,7 @@ def test_two_names_exchanged_are_the_same_two_adapters(tiny_flux):
     tiny_flux.set_adapters(["a", "b"])
     one, two = adapters_in_effect(tiny_flux)
     exchanged = made_with(Adapter("a", two.digest), Adapter("b", one.digest))
-    is_accepted(tiny_flux, exchanged)
+    assert_accepted(tiny_flux, exchanged)
 
 
 def test_the_same_adapters_in_any_order_are_neither(tiny_flux):
@@ -186,7 +186,7 @@ def test_the_same_adapters_in_any_order_are_neither(tiny_flux):
     with attach(tiny_flux, named("b", "a")) as attached:
         run(tiny_flux)
     assert attached.stats.warnings == ()
-    is_accepted(tiny_flux, made_with(*reversed(adapters_in_effect(tiny_flux))))
+    assert_accepted(tiny_flux, made_with(*reversed(adapters_in_effect(tiny_flux))))
 
 
 def test_one_adapter_twice_is_not_that_adapter_once(tiny_flux):
@@ -194,10 +194,10 @@ def test_one_adapter_twice_is_not_that_adapter_once(tiny_flux):
     once = made_on(tiny_flux)
     add(tiny_flux, "b")
     tiny_flux.set_adapters(["a", "b"])
-    is_refused(tiny_flux, once, "with the adapters a, this pipeline has the adapters a, b")
+    assert_refused(tiny_flux, once, "with the adapters a, this pipeline has the adapters a, b")
 
 
-def is_compared_by_name(pipe: Any, schedule: Schedule) -> None:
+def assert_compared_by_name(pipe: Any, schedule: Schedule) -> None:
     with attach(pipe, schedule) as attached:
         run(pipe)
     assert attached.stats.warnings == ()
@@ -207,19 +207,19 @@ def is_compared_by_name(pipe: Any, schedule: Schedule) -> None:
 
 def test_without_a_digest_in_the_schedule_adapters_are_compared_by_name(tiny_flux):
     add(tiny_flux, "style")
-    is_compared_by_name(tiny_flux, named("style"))
+    assert_compared_by_name(tiny_flux, named("style"))
     tiny_flux.fuse_lora()
     tiny_flux.unload_lora_weights()
-    is_compared_by_name(tiny_flux, named("style"))
+    assert_compared_by_name(tiny_flux, named("style"))
 
 
 def test_what_cannot_be_read_is_compared_by_name_and_if_strict_refused(tiny_flux):
     add(tiny_flux, "style")
     schedule = made_on(tiny_flux)
     tiny_flux.fuse_lora()
-    is_accepted(tiny_flux, schedule)
+    assert_accepted(tiny_flux, schedule)
     tiny_flux.unload_lora_weights()
-    is_compared_by_name(tiny_flux, schedule)
+    assert_compared_by_name(tiny_flux, schedule)
 
 
 def test_one_that_is_fused_does_not_hide_behind_one_that_takes_its_name(tiny_flux):
@@ -232,7 +232,9 @@ def test_one_that_is_fused_does_not_hide_behind_one_that_takes_its_name(tiny_flu
     add(tiny_flux, "style", seed=1)
     unread, loaded = sorted(adapters_in_effect(tiny_flux), key=lambda a: a.digest is not None)
     assert (unread, loaded.digest) == (Adapter("style", None), schedule.model.adapters[0].digest)
-    is_refused(tiny_flux, schedule, "adapters style, this pipeline has the adapters style, style")
+    assert_refused(
+        tiny_flux, schedule, "adapters style, this pipeline has the adapters style, style"
+    )
 
 
 def test_of_a_fused_adapter_the_scale_is_what_its_layers_say(tiny_flux):
@@ -245,7 +247,7 @@ def test_of_a_fused_adapter_the_scale_is_what_its_layers_say(tiny_flux):
     expected = run(tiny_flux)
     tiny_flux.set_adapters(["style"], [0.5])
     assert torch.equal(run(tiny_flux), expected)
-    is_accepted(tiny_flux, half)
+    assert_accepted(tiny_flux, half)
 
 
 def test_an_adapter_of_weight_0_is_none(tiny_flux):
@@ -253,7 +255,7 @@ def test_an_adapter_of_weight_0_is_none(tiny_flux):
     add(tiny_flux, "style")
     tiny_flux.set_adapters(["style"], [0.0])
     assert torch.equal(run(tiny_flux), without)
-    is_accepted(tiny_flux, schedule)
+    assert_accepted(tiny_flux, schedule)
 
 
 @pytest.mark.parametrize("fused", [False, True])
@@ -276,7 +278,7 @@ def test_hostile_names_are_cut_short(tiny_flux):
 
 def test_a_schedule_for_any_model_does_not_ask(tiny_flux):
     add(tiny_flux, "style")
-    is_accepted(tiny_flux, PLAN)
+    assert_accepted(tiny_flux, PLAN)
 
 
 def test_a_swap_while_attached_is_seen_by_the_next_run(tiny_flux):
