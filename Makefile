@@ -41,7 +41,7 @@ lint: .venv/installed
 	$(BIN)/lint-imports
 
 schema: .venv/installed
-	$(BIN)/python -m meancache_plan.schema > schedules/schema.json
+	$(BIN)/python -m meancache_plan.schedule.schema > schedules/schema.json
 
 # Writes docs/PIPELINES.md and the README's table from the pipelines that are tested.
 pipelines: .venv/installed

@@ -20,13 +20,13 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from meancache_plan.adapters.diffusers import Pipeline
-from meancache_plan.adapters.loading import load
-from meancache_plan.calibrate import MAX_WINDOW
-from meancache_plan.deviation import windows
-from meancache_plan.files import write_atomically
-from meancache_plan.profile import measure
-from meancache_plan.recipe import find_recipe, read_prompts
+from meancache_plan.core.deviation import windows
+from meancache_plan.files.atomic import write_atomically
+from meancache_plan.measure.calibrate import MAX_WINDOW
+from meancache_plan.measure.profile import measure
+from meancache_plan.source.diffusers.loading import load
+from meancache_plan.source.diffusers.pipeline import Pipeline
+from meancache_plan.source.recipe import find_recipe, read_prompts
 
 TARGET = 0.03
 CLOCK = time.perf_counter if torch.cuda.is_available() else time.process_time

@@ -21,20 +21,20 @@ from pathlib import Path
 
 from benchmarks.planners import BUDGETS, reference_contest, spread
 from meancache_plan import calibrate, load_schedule
-from meancache_plan.adapters.diffusers import Pipeline
-from meancache_plan.adapters.loading import load, quieten
-from meancache_plan.artifact import Schedule
-from meancache_plan.compare.chart import plot_comparison
-from meancache_plan.compare.csv_file import to_csv
-from meancache_plan.compare.matched import Cost, Match, losses, matches
-from meancache_plan.compare.peers.plans import baselines
-from meancache_plan.compare.result import Comparison, Figures, Row
-from meancache_plan.compare.shootout import compare
-from meancache_plan.compare.table import WORDS, failures, grid_of, memory_words
-from meancache_plan.compiler import solve
-from meancache_plan.console import watching
-from meancache_plan.recipe import find_recipe, override, parse_numbers, read_prompts
-from meancache_plan.refine.refine import refine
+from meancache_plan.improve.refine import refine
+from meancache_plan.judge.compare.compare import compare
+from meancache_plan.judge.compare.matched import Cost, Match, losses, matches
+from meancache_plan.judge.compare.peers.plans import baselines
+from meancache_plan.judge.compare.result import Comparison, Figures, Row
+from meancache_plan.plan.solve import solve
+from meancache_plan.schedule.artifact import Schedule
+from meancache_plan.show.comparison_files import to_csv
+from meancache_plan.show.images.comparison import plot_comparison
+from meancache_plan.show.terminal.comparison import WORDS, failures, grid_of, memory_words
+from meancache_plan.show.terminal.console import watching
+from meancache_plan.source.diffusers.loading import load, quieten
+from meancache_plan.source.diffusers.pipeline import Pipeline
+from meancache_plan.source.recipe import find_recipe, override, parse_numbers, read_prompts
 
 SHIPPED = Path("schedules/reference/50-steps.json")
 FINER, TOWARDS = 200, "plan to the flow"

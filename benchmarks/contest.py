@@ -11,16 +11,17 @@ import numpy as np
 from torch import Tensor
 
 from benchmarks.samples import Samples
-from meancache_plan.artifact import Grid, Plan, Schedule
-from meancache_plan.compiler import solve
-from meancache_plan.evaluate import metrics
-from meancache_plan.grid import uniform_knots
-from meancache_plan.profile import Profile
-from meancache_plan.refine.closed_loop import fit, prior_gains, with_gains
-from meancache_plan.refine.ensemble import final_errors
-from meancache_plan.refine.journal import Journal
-from meancache_plan.refine.pool import adams_plan
-from meancache_plan.refine.refine import refine
+from meancache_plan.core.bootstrap import bootstrap_interval
+from meancache_plan.core.grid import uniform_knots
+from meancache_plan.core.psnr import latent_range, moments, psnr
+from meancache_plan.improve.candidates import adams_plan
+from meancache_plan.improve.closed_loop import fit, prior_gains, with_gains
+from meancache_plan.improve.ensemble import final_errors
+from meancache_plan.improve.journal import Journal
+from meancache_plan.improve.refine import refine
+from meancache_plan.measure.profile import Profile
+from meancache_plan.plan.solve import solve
+from meancache_plan.schedule.artifact import Grid, Plan, Schedule
 
 Way = Plan | Literal["euler", "textbook"]
 """How a sample is made: by a plan, or by plain steps on a grid of their own."""
@@ -199,7 +200,7 @@ class Judge:
         self._journal = contest.journal(name)
         self._rows = range(len(samples.prompt_index))
         last = samples.full(self._rows, contest.profile.steps)
-        own = metrics.latent_range([metrics.moments(each) for each in last])
+        own = latent_range([moments(each) for each in last])
         self._range = contest.value_range or own
 
     def row(self, method: str, role: Role, way: Way, budget: int) -> Row:
@@ -217,7 +218,7 @@ class Judge:
             refreshes,
             len(values),
             float(values.mean()),
-            *metrics.bootstrap_interval(by_prompt),
+            *bootstrap_interval(by_prompt),
             float(worst.mean()),
             float(worst[0]),
         )
@@ -238,7 +239,7 @@ class Judge:
             return [final_errors(self._samples, self._rows, latents).tolist(), spent]
 
         errors, refreshes = self._journal.recall("samples", [key, budget], run)
-        values = [metrics.psnr(min(float(error), 1e30), self._range) for error in errors]
+        values = [psnr(min(float(error), 1e30), self._range) for error in errors]
         return np.array(values), refreshes
 
     def _latents(self, way: Way, budget: int) -> Tensor:

@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from meancache_plan.artifact import Generation, ModelIdentity
-from meancache_plan.grid import shifted_sigmas
-from meancache_plan.record import Trajectory, Velocity, record_flow
+from meancache_plan.core.grid import shifted_sigmas
+from meancache_plan.core.trajectory import Trajectory, Velocity, record_flow
+from meancache_plan.schedule.artifact import Generation, ModelIdentity
 
 VALUE_RANGE = 2.0
 """Of the images, −1 … 1: what PSNR refers to."""

@@ -29,18 +29,19 @@ from torch import Tensor
 
 from benchmarks.planners import spread
 from meancache_plan import Profile, calibrate, solve
-from meancache_plan.adapters.diffusers import Pipeline
-from meancache_plan.adapters.ensemble import PipelineEnsemble
-from meancache_plan.adapters.loading import load, quieten
-from meancache_plan.artifact import Schedule
-from meancache_plan.compare.peers.solvers import exact
-from meancache_plan.compiler import every_step
-from meancache_plan.console import resumable, watching
-from meancache_plan.evaluate import metrics
-from meancache_plan.files import write_atomically
-from meancache_plan.gains import calibrate_gains
-from meancache_plan.recipe import digest, find_recipe, override, parse_numbers, read_prompts
-from meancache_plan.refine.closed_loop import with_gains
+from meancache_plan.core.bootstrap import bootstrap_interval
+from meancache_plan.core.gains import calibrate_gains
+from meancache_plan.core.psnr import latent_range, mean_square, moments, psnr
+from meancache_plan.files.atomic import write_atomically
+from meancache_plan.improve.closed_loop import with_gains
+from meancache_plan.judge.compare.peers.solvers import exact
+from meancache_plan.plan.solve import every_step
+from meancache_plan.schedule.artifact import Schedule
+from meancache_plan.show.terminal.console import resumable, watching
+from meancache_plan.source.diffusers.ensemble import PipelineEnsemble
+from meancache_plan.source.diffusers.loading import load, quieten
+from meancache_plan.source.diffusers.pipeline import Pipeline
+from meancache_plan.source.recipe import digest, find_recipe, override, parse_numbers, read_prompts
 
 BUDGETS = "5,8,10,13,16,20,25,50"
 WAYS = ("plain plan", "finer plan")
@@ -135,21 +136,21 @@ def last_scaled(profile: Profile, schedule: Schedule) -> tuple[Schedule, float]:
 
 def decibels(made: Tensor, target: Tensor) -> Decibels:
     """PSNR of each sample; the range is 4 standard deviations of the target's."""
-    value_range = metrics.latent_range([metrics.moments(each) for each in target])
+    value_range = latent_range([moments(each) for each in target])
     pairs = zip(target, made, strict=True)
-    return np.array([metrics.psnr(metrics.mean_square(*pair), value_range) for pair in pairs])
+    return np.array([psnr(mean_square(*pair), value_range) for pair in pairs])
 
 
 def standing(values: Decibels) -> str:
     """Mean, and the 95 % interval of it."""
-    low, high = metrics.bootstrap_interval(values.tolist())
+    low, high = bootstrap_interval(values.tolist())
     return f"{values.mean():.1f} ({low:.1f} to {high:.1f})"
 
 
 def duel(ours: Decibels, theirs: Decibels) -> str:
     """Gain, with its interval, and wins on the same samples with the sign test's p."""
     gains = ours - theirs
-    low, high = metrics.bootstrap_interval(gains.tolist())
+    low, high = bootstrap_interval(gains.tolist())
     wins = int((gains > 0).sum())
     p = stats.binomtest(wins, len(gains)).pvalue
     return f"{gains.mean():+.1f} ({low:+.1f} to {high:+.1f}); {wins} of {len(gains)}, p {p:.0e}"

@@ -25,8 +25,8 @@ from benchmarks.contest import Contest, Role, Row, compete
 from benchmarks.digits import VALUE_RANGE, DigitFlow, DigitSource
 from benchmarks.samples import DigitSamples, PipelineSamples
 from meancache_plan import calibrate, load_schedule
-from meancache_plan.adapters.loading import load, quieten
-from meancache_plan.recipe import find_recipe, override, parse_numbers, read_prompts
+from meancache_plan.source.diffusers.loading import load, quieten
+from meancache_plan.source.recipe import find_recipe, override, parse_numbers, read_prompts
 
 BUDGETS = "8,10,11,13,16,20,25"
 HELDOUT = 100_000

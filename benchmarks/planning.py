@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from meancache_plan.compiler import solve
-from meancache_plan.profile import Profile, ProfileSettings, measure
+from meancache_plan.measure.profile import Profile, ProfileSettings, measure
+from meancache_plan.plan.solve import solve
 
 LIMITS = {50: 2.0, 100: 20.0}
 """Seconds that each number of steps T may take."""

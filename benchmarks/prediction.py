@@ -9,11 +9,11 @@ import argparse
 from pathlib import Path
 
 from meancache_plan import load_profile, load_schedule
-from meancache_plan.artifact import Plan
-from meancache_plan.evaluate.contenders import contenders
-from meancache_plan.evaluate.result import Evaluation
-from meancache_plan.planners import as_interval
-from meancache_plan.quality import predict
+from meancache_plan.judge.contenders import contenders
+from meancache_plan.judge.result import Evaluation
+from meancache_plan.plan.planners import as_interval
+from meancache_plan.plan.predict import predict
+from meancache_plan.schedule.artifact import Plan
 
 
 def main() -> None:

@@ -29,10 +29,10 @@ from rich.table import Table
 from benchmarks.finer import decibels, standing
 from benchmarks.planners import spread
 from meancache_plan import calibrate, solve
-from meancache_plan.adapters.ensemble import PipelineEnsemble
-from meancache_plan.adapters.loading import load, quieten
-from meancache_plan.console import resumable, watching
-from meancache_plan.recipe import find_recipe, parse_numbers, read_prompts
+from meancache_plan.show.terminal.console import resumable, watching
+from meancache_plan.source.diffusers.ensemble import PipelineEnsemble
+from meancache_plan.source.diffusers.loading import load, quieten
+from meancache_plan.source.recipe import find_recipe, parse_numbers, read_prompts
 
 SHIFT = 3.0
 """That of the pipeline's own sampler."""

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmarks.digits import DigitSource
-from meancache_plan.adapters.diffusers import Pipeline
-from meancache_plan.adapters.ensemble import PipelineEnsemble
-from meancache_plan.record import Velocity, record_flow
-from meancache_plan.refine.ensemble import Ensemble
+from meancache_plan.core.trajectory import Velocity, record_flow
+from meancache_plan.source.diffusers.ensemble import PipelineEnsemble
+from meancache_plan.source.diffusers.pipeline import Pipeline
+from meancache_plan.source.protocols import Ensemble
 from meancache_runtime import Schedule, identity, integrate
 from meancache_runtime.intercept import Interception
 

@@ -16,12 +16,12 @@ import torch
 from torch import Tensor
 
 from meancache_plan import Profile, Schedule, calibrate, profile_flow, solve
-from meancache_plan.adapters.diffusers import Pipeline
-from meancache_plan.adapters.loading import load
-from meancache_plan.grid import shifted_sigmas
-from meancache_plan.recipe import find_recipe, override, read_prompts
-from meancache_plan.record import record_flow
-from meancache_plan.transfer import transfer
+from meancache_plan.core.grid import shifted_sigmas
+from meancache_plan.core.trajectory import record_flow
+from meancache_plan.measure.transfer import transfer
+from meancache_plan.source.diffusers.loading import load
+from meancache_plan.source.diffusers.pipeline import Pipeline
+from meancache_plan.source.recipe import find_recipe, override, read_prompts
 from meancache_runtime import attach, integrate
 
 GRIDS = (((50, 3.0), (28, 3.0)), ((50, 3.0), (50, 2.0)), ((30, 3.0), (50, 3.0)))

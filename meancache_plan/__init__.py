@@ -11,11 +11,11 @@ Example:
     4
 """
 
-from meancache_plan.artifact import Schedule, load_schedule, save_schedule
-from meancache_plan.calibrate import calibrate, profile_flow
-from meancache_plan.compiler import solve
-from meancache_plan.merge import merge_profiles
-from meancache_plan.profile import Profile, load_profile, save_profile
+from meancache_plan.measure.calibrate import calibrate, profile_flow
+from meancache_plan.measure.profile import Profile, load_profile, save_profile
+from meancache_plan.measure.shards import merge_profiles
+from meancache_plan.plan.solve import solve
+from meancache_plan.schedule.artifact import Schedule, load_schedule, save_schedule
 from meancache_plan.version import __version__
 
 __all__ = [

@@ -13,7 +13,7 @@ class InputError(MeanCacheError, ValueError):
 
 
 class GridError(InputError):
-    """The noise levels are no grid: see :func:`meancache_plan.grid.check_sigmas`."""
+    """The noise levels are no grid: see :func:`meancache_plan.core.grid.check_sigmas`."""
 
 
 class BeatenError(InputError):

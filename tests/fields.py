@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from meancache_plan.deviation import windows
-from meancache_plan.latents import moments
-from meancache_plan.profile import Profile, ProfileSettings, measure
+from meancache_plan.core.deviation import windows
+from meancache_plan.core.psnr import moments
+from meancache_plan.measure.profile import Profile, ProfileSettings, measure
 
 Field = Callable[[Tensor, float], Tensor]
 

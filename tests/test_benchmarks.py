@@ -23,10 +23,10 @@ from benchmarks.giants import GIANTS
 from benchmarks.planners import digits_contest
 from benchmarks.samples import DigitSamples, PipelineSamples
 from benchmarks.standings import COLOURS, plot, save_csv, targets
-from meancache_plan.adapters.diffusers import Pipeline
-from meancache_plan.latents import CEILING
-from meancache_plan.recipe import Recipe
-from meancache_plan.refine.pool import adams_plan
+from meancache_plan.core.psnr import CEILING
+from meancache_plan.improve.candidates import adams_plan
+from meancache_plan.source.diffusers.pipeline import Pipeline
+from meancache_plan.source.recipe import Recipe
 from tests.fields import gaussian_mixture
 from tests.tiny import SIDE, TEXT_LENGTH
 

@@ -14,18 +14,20 @@ import torch
 from diffusers import FluxPipeline
 from PIL import Image
 
-from meancache_plan import artifact, catalog, load_profile, solve
-from meancache_plan.adapters.diffusers import Pipeline
-from meancache_plan.adapters.loading import load
-from meancache_plan.arcs import line_graph
-from meancache_plan.calibrate import calibrate
-from meancache_plan.evaluate.judge import evaluate
-from meancache_plan.graph import deviation_graph
-from meancache_plan.objective import Objective
-from meancache_plan.path import shortest_paths
-from meancache_plan.profile import Profile
-from meancache_plan.recipe import find_recipe, read_prompts
-from meancache_plan.solver import pssp
+from meancache_plan import load_profile, solve
+from meancache_plan.core.graph import deviation_graph
+from meancache_plan.core.objective import Objective
+from meancache_plan.core.path import shortest_paths
+from meancache_plan.core.path_costs import line_graph
+from meancache_plan.core.pssp import pssp
+from meancache_plan.judge.evaluate import evaluate
+from meancache_plan.measure.calibrate import calibrate
+from meancache_plan.measure.profile import Profile
+from meancache_plan.schedule import artifact
+from meancache_plan.source import catalog
+from meancache_plan.source.diffusers.loading import load
+from meancache_plan.source.diffusers.pipeline import Pipeline
+from meancache_plan.source.recipe import find_recipe, read_prompts
 from meancache_runtime import attach, load_schedule
 
 ROOT = Path(__file__).parent.parent

@@ -10,14 +10,14 @@ from meancache_plan.cli.calibrate import calibrate, merge
 from meancache_plan.cli.compare import compare
 from meancache_plan.cli.evaluate import evaluate
 from meancache_plan.cli.generate import generate
+from meancache_plan.cli.import_table import import_table
 from meancache_plan.cli.pack import pack
 from meancache_plan.cli.recipes import recipes
 from meancache_plan.cli.report import report
 from meancache_plan.cli.show import show
 from meancache_plan.cli.solve import solve
-from meancache_plan.cli.tables import import_table
-from meancache_plan.console import complain
 from meancache_plan.errors import MeanCacheError
+from meancache_plan.show.terminal.console import complain
 
 app = typer.Typer(
     no_args_is_help=True,

@@ -7,12 +7,12 @@ import typer
 
 from meancache_plan.cli.loading import chosen, load_pipeline
 from meancache_plan.cli.options import PROFILE, Device, Model, Offload, Prompts, RecipeName, Seeds
-from meancache_plan.console import display, resumable, say, watching
 from meancache_plan.errors import InputError
+from meancache_plan.show.terminal.console import display, resumable, say, watching
 
 if TYPE_CHECKING:
-    from meancache_plan.calibrate import Shard
-    from meancache_plan.recipe import Recipe
+    from meancache_plan.measure.shards import Shard
+    from meancache_plan.source.recipe import Recipe
 
 Guidance = Annotated[
     float | None,
@@ -88,10 +88,11 @@ def calibrate(
 
     Example: `meancache-plan calibrate black-forest-labs/FLUX.1-dev -o flux.profile.safetensors`
     """
-    from meancache_plan.calibrate import Shard, calibrate
-    from meancache_plan.files import check_writable
-    from meancache_plan.lock import alone
-    from meancache_plan.recipe import check_reference, parse_numbers, read_prompts
+    from meancache_plan.files.atomic import check_writable
+    from meancache_plan.files.lock import alone
+    from meancache_plan.measure.calibrate import calibrate
+    from meancache_plan.measure.shards import Shard
+    from meancache_plan.source.recipe import check_reference, parse_numbers, read_prompts
 
     part = Shard.parse(shard)
     output = output or Path(part.suffixed(PROFILE))
@@ -132,8 +133,8 @@ def _foretell(
     seconds: float | None,
 ) -> None:
     """Print what a calibration would run; ``limits`` as they follow in :func:`estimate`."""
-    from meancache_plan.estimate import estimate
-    from meancache_plan.report.estimate_view import estimate_view
+    from meancache_plan.measure.estimate import estimate
+    from meancache_plan.show.terminal.estimate import estimate_view
 
     whole, part = (
         estimate(
@@ -150,7 +151,7 @@ def _foretell(
 
 def _say_if_unknown(model: str) -> None:
     """Say that what was printed rests on defaults, if no recipe knows the model."""
-    from meancache_plan.recipe import Recipe, find_recipe
+    from meancache_plan.source.recipe import Recipe, find_recipe
 
     if find_recipe(model, None) == Recipe(model=model):
         say(
@@ -172,8 +173,8 @@ def merge(
 
     Example: `meancache-plan merge part1.safetensors part2.safetensors -o all.safetensors`
     """
-    from meancache_plan.merge import merge_profiles
-    from meancache_plan.profile import load_profile, save_profile
+    from meancache_plan.measure.profile import load_profile, save_profile
+    from meancache_plan.measure.shards import merge_profiles
 
     merged = merge_profiles([load_profile(path) for path in profiles])
     save_profile(merged, output)

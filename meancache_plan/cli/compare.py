@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from meancache_plan.cli.against import check_against, load_rivals
 from meancache_plan.cli.loading import load_pipeline
 from meancache_plan.cli.options import (
     Device,
@@ -17,8 +18,7 @@ from meancache_plan.cli.options import (
     ScheduleFile,
     Seeds,
 )
-from meancache_plan.cli.rivals import check_against, load_rivals
-from meancache_plan.console import display, resumable, watching
+from meancache_plan.show.terminal.console import display, resumable, watching
 
 QUICK_PROMPTS = 3
 """Prompts of a quick comparison, unless told otherwise."""
@@ -75,14 +75,14 @@ def compare(
 
     Example: `meancache-plan compare --schedule schedule.json --quick --json compare.json`
     """
-    from meancache_plan.artifact import load_schedule
-    from meancache_plan.compare.field import QUICK, THOROUGH
-    from meancache_plan.compare.output import check_outputs, kept_beside, write_comparison
-    from meancache_plan.compare.peers.plans import baselines
-    from meancache_plan.compare.shootout import compare as shoot_out
-    from meancache_plan.compare.table import comparison_tables
-    from meancache_plan.profile import load_profile
-    from meancache_plan.recipe import parse_numbers, read_prompts
+    from meancache_plan.judge.compare.compare import compare as shoot_out
+    from meancache_plan.judge.compare.field import QUICK, THOROUGH
+    from meancache_plan.judge.compare.peers.plans import baselines
+    from meancache_plan.measure.profile import load_profile
+    from meancache_plan.schedule.artifact import load_schedule
+    from meancache_plan.show.comparison_files import check_outputs, kept_beside, write_comparison
+    from meancache_plan.show.terminal.comparison import comparison_tables
+    from meancache_plan.source.recipe import parse_numbers, read_prompts
 
     check_outputs(json_file, csv_file, plot)
     judged = load_schedule(schedule)
@@ -114,7 +114,7 @@ def compare(
 @contextmanager
 def _kept(json_file: Path | None) -> Generator[None]:
     """While finished samples are kept: alone, and an interruption loses nothing."""
-    from meancache_plan.lock import alone
+    from meancache_plan.files.lock import alone
 
     if json_file is None:
         yield

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from meancache_plan.cli.against import check_against, load_rivals
 from meancache_plan.cli.loading import load_pipeline
 from meancache_plan.cli.options import (
     Device,
@@ -15,8 +16,7 @@ from meancache_plan.cli.options import (
     ScheduleFile,
     Seeds,
 )
-from meancache_plan.cli.rivals import check_against, load_rivals
-from meancache_plan.console import display, resumable, watching
+from meancache_plan.show.terminal.console import display, resumable, watching
 
 SHEET_ROWS = 6
 """Prompts that a sheet of sample pictures shows."""
@@ -71,13 +71,14 @@ def evaluate(
 
     Example: `meancache-plan evaluate --schedule schedule.json --json figures.json`
     """
-    from meancache_plan.artifact import load_schedule, save_schedule
-    from meancache_plan.evaluate import judge
-    from meancache_plan.evaluate.finished import forget, schedule_digest, tidied
-    from meancache_plan.evaluate.samples import SampleFolder
-    from meancache_plan.lock import alone
-    from meancache_plan.recipe import parse_numbers, read_prompts
-    from meancache_plan.report.evaluation_view import evaluation_table, write_evaluation
+    from meancache_plan.files.lock import alone
+    from meancache_plan.judge import evaluate as judge
+    from meancache_plan.judge.finished import forget, schedule_digest, tidied
+    from meancache_plan.judge.pictures import SampleFolder
+    from meancache_plan.schedule.artifact import load_schedule, save_schedule
+    from meancache_plan.show.evaluation_files import write_evaluation
+    from meancache_plan.show.terminal.evaluation import evaluation_table
+    from meancache_plan.source.recipe import parse_numbers, read_prompts
     from meancache_runtime.snapshot import locate
 
     schedule = Path(locate(schedule))
@@ -117,8 +118,8 @@ def evaluate(
 
 def _check_outputs(*files: Path | None, pictures: tuple[Path | None, ...]) -> None:
     """Refuse what cannot be written before any work is done."""
-    from meancache_plan.files import check_writable
-    from meancache_plan.report.pictures import check_output
+    from meancache_plan.files.atomic import check_writable
+    from meancache_plan.show.images.pictures import check_output
 
     for picture in filter(None, pictures):
         check_output(picture)

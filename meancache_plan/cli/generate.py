@@ -7,11 +7,11 @@ import typer
 
 from meancache_plan.cli.loading import load_pipeline
 from meancache_plan.cli.options import Device, Model, Offload, RecipeName, ScheduleFile
-from meancache_plan.console import say
 from meancache_plan.errors import InputError
+from meancache_plan.show.terminal.console import say
 
 if TYPE_CHECKING:
-    from meancache_plan.adapters.diffusers import Sample
+    from meancache_plan.source.diffusers.pipeline import Sample
 
 
 def generate(
@@ -43,9 +43,9 @@ def generate(
 
     Example: `meancache-plan generate --prompt "a red apple" --compare -o out.png`
     """
-    from meancache_plan.artifact import load_schedule
-    from meancache_plan.evaluate.judge import replay
-    from meancache_plan.report import pictures
+    from meancache_plan.judge.evaluate import replay
+    from meancache_plan.schedule.artifact import load_schedule
+    from meancache_plan.show.images import pictures
 
     if not prompt:
         raise InputError('--prompt is missing: say what to show, such as --prompt "a red apple"')
@@ -68,8 +68,8 @@ def generate(
 
 def _likeness(full: "Sample", cached: "Sample") -> str:
     """How close the cached run's pictures come to the full run's: their PSNR, in words."""
-    from meancache_plan.evaluate.metrics import picture_psnr
-    from meancache_plan.latents import CEILING
+    from meancache_plan.core.psnr import CEILING
+    from meancache_plan.judge.metrics import picture_psnr
 
     found = picture_psnr(full.frames, cached.frames)
     if found >= CEILING:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 if TYPE_CHECKING:
-    from meancache_plan.adapters.diffusers import Pipeline
-    from meancache_plan.artifact import Schedule
-    from meancache_plan.recipe import Recipe
+    from meancache_plan.schedule.artifact import Schedule
+    from meancache_plan.source.diffusers.pipeline import Pipeline
+    from meancache_plan.source.recipe import Recipe
 
 
 def chosen(
@@ -21,8 +21,8 @@ def chosen(
     Raises:
         InputError: The recipe or an option is not valid.
     """
-    from meancache_plan.catalog import REFERENCE
-    from meancache_plan.recipe import find_recipe, override
+    from meancache_plan.source.catalog import REFERENCE
+    from meancache_plan.source.recipe import find_recipe, override
 
     recipe = find_recipe(model or REFERENCE, name)
     return model or recipe.model or REFERENCE, override(recipe, **options)
@@ -49,13 +49,13 @@ def load_pipeline(
     Raises:
         InputError: The recipe, an option, the model or the device cannot be used.
     """
-    from meancache_plan.recipe import follow
+    from meancache_plan.source.recipe import follow
 
     model, recipe = chosen(model, recipe_name, options)
     if schedule is not None:
         recipe = follow(recipe, schedule)
     with Console(stderr=True).status(f"loading {model}"):
-        from meancache_plan.adapters.loading import load, quieten
+        from meancache_plan.source.diffusers.loading import load, quieten
 
         quieten()
         return load(model, recipe, device=device, offload=offload)

@@ -9,13 +9,13 @@ import typer
 from meancache_plan.cli.loading import Loader
 from meancache_plan.cli.options import PROFILE, Device, Offload, RecipeName
 from meancache_plan.cli.refinement import Refinement
-from meancache_plan.console import resumable, say, watching
 from meancache_plan.errors import InputError
+from meancache_plan.show.terminal.console import resumable, say, watching
 from meancache_runtime.snapshot import FILE_NAME as SCHEDULE
 
 if TYPE_CHECKING:
-    from meancache_plan.pack import Kit, Place
-    from meancache_plan.profile import Profile
+    from meancache_plan.measure.profile import Profile
+    from meancache_plan.ship.kit import Kit, Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +47,9 @@ class Order:
 
     def fill(self, place: "Place", profile: Path | None) -> "Kit":
         """Solve or read the schedule; with a model, refine what is solved, and measure it."""
-        from meancache_plan.artifact import load_schedule
-        from meancache_plan.pack import chosen, is_measured, judged
-        from meancache_plan.profile import load_profile
+        from meancache_plan.measure.profile import load_profile
+        from meancache_plan.schedule.artifact import load_schedule
+        from meancache_plan.ship.kit import chosen, is_measured, judged
 
         load = None
         if self.model is not None:
@@ -70,7 +70,7 @@ class Order:
             return judged(kit, pipeline, place.work(), limit=self.limit, progress=progress)
 
     def _solve(self, place: "Place", profile: "Profile", load: Loader | None) -> "Kit":
-        from meancache_plan.pack import compiled, wish
+        from meancache_plan.ship.kit import compiled, wish
 
         place.check(profile.settings.model, measured=load is not None)
         improve = None
@@ -82,8 +82,8 @@ class Order:
 
     def again(self, kit: "Kit", folder: str) -> list[str]:
         """Command lines that make the same kit from the model."""
-        from meancache_plan.pack import commands
-        from meancache_plan.report.html.usage import model_name
+        from meancache_plan.ship.kit import commands
+        from meancache_plan.show.usage import model_name
 
         options = [] if self.model is None else ["--model", model_name(kit.schedule)]
         options += [] if self.budget is None else ["--budget", self.budget]
@@ -148,8 +148,8 @@ def pack(
 
     Example: `meancache-plan pack --schedule schedules/reference/50-steps.json -o release`
     """
-    from meancache_plan.lock import alone_in
-    from meancache_plan.pack import Place, licence_of
+    from meancache_plan.files.lock import alone_in
+    from meancache_plan.ship.kit import Place, licence_of
 
     order = Order(schedule, budget, model, recipe, limit, batch, device, offload, refine)
     place = Place(output)

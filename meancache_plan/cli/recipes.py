@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from meancache_plan.console import display, say
+from meancache_plan.show.terminal.console import display, say
 
 
 def recipes(
@@ -19,9 +19,9 @@ def recipes(
 
     Example: `meancache-plan recipes flux.1-dev`
     """
-    from meancache_plan import catalog
-    from meancache_plan.recipe import load_recipe, recipe_file
-    from meancache_plan.report.recipe_view import recipe_facts, recipe_list
+    from meancache_plan.show.terminal.recipes import recipe_facts, recipe_list
+    from meancache_plan.source import catalog
+    from meancache_plan.source.recipe import load_recipe, recipe_file
 
     files = catalog.recipe_files() if name is None else {name: recipe_file(name)}
     found = {key: load_recipe(file) for key, file in files.items()}

@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from meancache_plan.cli.loading import Loader
-from meancache_plan.console import watching
 from meancache_plan.errors import InputError
+from meancache_plan.show.terminal.console import watching
 
 if TYPE_CHECKING:
-    from meancache_plan.artifact import Schedule
-    from meancache_plan.profile import Profile
-    from meancache_plan.requests import Improve
+    from meancache_plan.measure.profile import Profile
+    from meancache_plan.plan.wishes import Improve
+    from meancache_plan.schedule.artifact import Schedule
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class Refinement:
         """
         if self.model is None:
             return None
-        from meancache_plan.refine.pipeline import refine_with
+        from meancache_plan.improve.with_pipeline import refine_with
 
         options = {"prompts": self.prompts}
         loader = load or Loader(self.model, self.recipe, options, self.device, self.offload)

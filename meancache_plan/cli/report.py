@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from meancache_plan.console import say
+from meancache_plan.show.terminal.console import say
 
 
 def report(
@@ -36,11 +36,11 @@ def report(
 
     Example: `meancache-plan report schedule.json --samples judged -o report.html`
     """
-    from meancache_plan.artifact import load_schedule
-    from meancache_plan.evaluate.result import load_evaluation
-    from meancache_plan.evaluate.samples import FIGURES, load_samples
-    from meancache_plan.profile import load_profile
-    from meancache_plan.report.html import check_output, write_report
+    from meancache_plan.judge.pictures import FIGURES, load_samples
+    from meancache_plan.judge.result import load_evaluation
+    from meancache_plan.measure.profile import load_profile
+    from meancache_plan.schedule.artifact import load_schedule
+    from meancache_plan.show.page import check_output, write_report
     from meancache_runtime.snapshot import locate
 
     check_output(output)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from meancache_plan.console import display
+from meancache_plan.show.terminal.console import display
 
 
 def show(
@@ -31,7 +31,7 @@ def show(
 
     Example: `meancache-plan show schedule.json --budget 16 --plot timeline.png`
     """
-    from meancache_plan.report import views
+    from meancache_plan.show.terminal import views
     from meancache_runtime.snapshot import locate
 
     display(views.show(Path(locate(file)), plot=plot, profile=profile, budget=budget))

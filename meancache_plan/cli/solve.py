@@ -10,7 +10,7 @@ import typer
 from meancache_plan.cli import planning
 from meancache_plan.cli.options import PROFILE
 from meancache_plan.cli.refinement import Refinement
-from meancache_plan.console import display, resumable, say
+from meancache_plan.show.terminal.console import display, resumable, say
 
 
 def solve(
@@ -58,17 +58,17 @@ def solve(
 
     Example: `meancache-plan solve --budget 16 --refine reference`
     """
-    from meancache_plan import compiler
-    from meancache_plan.artifact import save_schedule
-    from meancache_plan.files import check_writable
-    from meancache_plan.lock import alone
-    from meancache_plan.profile import load_profile
-    from meancache_plan.refine.journal import forget
-    from meancache_plan.regrid import on_grid
-    from meancache_plan.reliability import with_reliability
-    from meancache_plan.report.quality_view import front_table
-    from meancache_plan.report.views import show_schedule
-    from meancache_plan.requests import Request, fulfil, recipe_request
+    from meancache_plan.files.atomic import check_writable
+    from meancache_plan.files.lock import alone
+    from meancache_plan.improve.journal import forget
+    from meancache_plan.measure.profile import load_profile
+    from meancache_plan.measure.transfer import on_grid
+    from meancache_plan.plan import solve as compiler
+    from meancache_plan.plan.reliability import with_reliability
+    from meancache_plan.plan.wishes import Request, fulfil, recipe_request
+    from meancache_plan.schedule.artifact import save_schedule
+    from meancache_plan.show.terminal.quality import front_table
+    from meancache_plan.show.terminal.views import show_schedule
 
     wishes = budget, speedup, max_seconds, min_psnr, every
     asked = wishes != (None, None, None, None, False)

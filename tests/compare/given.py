@@ -6,11 +6,18 @@ from typing import Any
 
 from diffusers import FluxPipeline
 
-from meancache_plan.adapters.diffusers import Pipeline
-from meancache_plan.artifact import AdamsInterval, Grid, HoldInterval, ModelIdentity, Plan, Schedule
-from meancache_plan.compare.peer import Peer
-from meancache_plan.compare.result import Comparison, Figures, PerSample, Row, Spread
-from meancache_plan.recipe import Recipe
+from meancache_plan.judge.compare.peer import Peer
+from meancache_plan.judge.compare.result import Comparison, Figures, PerSample, Row, Spread
+from meancache_plan.schedule.artifact import (
+    AdamsInterval,
+    Grid,
+    HoldInterval,
+    ModelIdentity,
+    Plan,
+    Schedule,
+)
+from meancache_plan.source.diffusers.pipeline import Pipeline
+from meancache_plan.source.recipe import Recipe
 from tests.tiny import SIDE, TEXT_LENGTH
 
 STEPS = 8

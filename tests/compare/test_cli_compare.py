@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from meancache_plan.adapters.diffusers import Pipeline
-from meancache_plan.artifact import save_schedule
-from meancache_plan.cli.rivals import load_rivals
-from meancache_plan.compare.result import load_comparison
+from meancache_plan.cli.against import load_rivals
+from meancache_plan.judge.compare.result import load_comparison
+from meancache_plan.schedule.artifact import save_schedule
+from meancache_plan.source.diffusers.pipeline import Pipeline
 from tests.compare.given import SCHEDULE, STEPS, comparison
 from tests.compiler.commands import refuse, run
 from tests.tiny import SIDE, TEXT_LENGTH, tiny_flux

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from meancache_plan.artifact import save_schedule
-from meancache_plan.compare.result import load_comparison
-from meancache_plan.recipe import find_recipe
+from meancache_plan.judge.compare.result import load_comparison
+from meancache_plan.schedule.artifact import save_schedule
+from meancache_plan.source.recipe import find_recipe
 from tests.compare.given import SCHEDULE, STEPS
 from tests.compiler.commands import run
 

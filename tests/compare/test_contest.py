@@ -12,15 +12,15 @@ import numpy as np
 import pytest
 from diffusers import FluxPipeline
 
-from meancache_plan.compare import contest as module
-from meancache_plan.compare.conclude import conclude
-from meancache_plan.compare.contest import Contest, run
-from meancache_plan.compare.loop import compute
-from meancache_plan.compare.peer import Peer, unavailable
-from meancache_plan.compare.peers import plans, solvers
-from meancache_plan.compare.result import Comparison, Figures, Row
 from meancache_plan.errors import InputError
-from meancache_plan.evaluate.judge import evaluate
+from meancache_plan.judge.compare import contest as module
+from meancache_plan.judge.compare.conclude import conclude
+from meancache_plan.judge.compare.contest import Contest, run
+from meancache_plan.judge.compare.cost import compute
+from meancache_plan.judge.compare.peer import Peer, unavailable
+from meancache_plan.judge.compare.peers import plans, solvers
+from meancache_plan.judge.compare.result import Comparison, Figures, Row
+from meancache_plan.judge.evaluate import evaluate
 from meancache_runtime.errors import ModelMismatchError
 from tests.compare.given import PROMPT, SCHEDULE, SEED, STEPS, comparison, tiny_pipeline
 

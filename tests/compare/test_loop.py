@@ -10,11 +10,11 @@ import pytest
 import torch
 from diffusers import FluxPipeline
 
-from meancache_plan.compare.loop import compute, forms, make
-from meancache_plan.compare.peer import Peer
-from meancache_plan.compare.peers import plans, solvers
-from meancache_plan.compare.restore import left_as_found
 from meancache_plan.errors import InputError
+from meancache_plan.judge.compare.cost import compute, forms, make
+from meancache_plan.judge.compare.peer import Peer
+from meancache_plan.judge.compare.peers import plans, solvers
+from meancache_plan.judge.compare.restore import left_as_found
 from tests.compare.given import FULL, PROMPT, SCHEDULE, SEED, STEPS, tiny_pipeline
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from meancache_plan.compare.matched import losses, matches
 from meancache_plan.errors import InputError
+from meancache_plan.judge.compare.matched import losses, matches
 from tests.compare.given import comparison, row
 
 PLAN = row("plan", "B = 4", 4.0, [40.0, 44.0], budget=4)

@@ -13,11 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from meancache_plan.compare.loop import compute, make
-from meancache_plan.compare.memory import Allocator, Tensors
-from meancache_plan.compare.peer import Peer
-from meancache_plan.compare.peers import plans
-from meancache_plan.compare.table import memory_words
+from meancache_plan.judge.compare.cost import compute, make
+from meancache_plan.judge.compare.memory import Allocator, Tensors
+from meancache_plan.judge.compare.peer import Peer
+from meancache_plan.judge.compare.peers import plans
+from meancache_plan.show.terminal.comparison import memory_words
 from tests.compare.given import FULL, PROMPT, SCHEDULE, SEED, STEPS, comparison, row, tiny_pipeline
 
 

@@ -12,10 +12,10 @@ import pytest
 import torch
 from diffusers import FlowMatchEulerDiscreteScheduler, FluxPipeline
 
-from meancache_plan.compare.loop import Forms, compute, make
-from meancache_plan.compare.peer import Peer, UnavailableError
-from meancache_plan.compare.peers import attention, blocks, cache_dit, plans, solvers, vision
-from meancache_plan.evaluate.metrics import mean_square
+from meancache_plan.core.psnr import mean_square
+from meancache_plan.judge.compare.cost import Forms, compute, make
+from meancache_plan.judge.compare.peer import Peer, UnavailableError
+from meancache_plan.judge.compare.peers import attention, blocks, cache_dit, plans, solvers, vision
 from tests.compare.given import FULL, PROMPT, SCHEDULE, SEED, STEPS, tiny_pipeline
 
 ONE, TWO = Forms(calls=1, batch=1), Forms(calls=2, batch=1)

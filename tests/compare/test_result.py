@@ -12,11 +12,11 @@ from PIL import Image
 from pydantic import ValidationError
 from rich.console import Console
 
-from meancache_plan.compare.chart import front, plot_comparison
-from meancache_plan.compare.csv_file import to_csv
-from meancache_plan.compare.result import PLAN, Comparison, Row, load_comparison
-from meancache_plan.compare.table import comparison_tables
 from meancache_plan.errors import InputError
+from meancache_plan.judge.compare.result import PLAN, Comparison, Row, load_comparison
+from meancache_plan.show.comparison_files import to_csv
+from meancache_plan.show.images.comparison import front, plot_comparison
+from meancache_plan.show.terminal.comparison import comparison_tables
 from tests.compare.given import STEPS, comparison, row
 
 FAILED = Row(peer="sea", setting="x", steps=STEPS, failure="needs a [bold]sail[/bold]")

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from meancache_plan.evaluate.result import Method, Shot
+from meancache_plan.judge.result import Method, Shot
 
 
 def shots() -> tuple[Shot, ...]:

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from meancache_plan.artifact import Plan, Schedule
-from meancache_plan.compiler import solve
-from meancache_plan.profile import Profile
-from meancache_plan.refine.ensemble import FlowEnsemble
+from meancache_plan.improve.ensemble import FlowEnsemble
+from meancache_plan.measure.profile import Profile
+from meancache_plan.plan.solve import solve
+from meancache_plan.schedule.artifact import Plan, Schedule
 from meancache_runtime import Schedule as Replayable
 from meancache_runtime import integrate
 from meancache_runtime.schedule import Plan as ReplayedPlan

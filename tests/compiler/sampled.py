@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
-from meancache_plan.adapters.diffusers import Pipeline
-from meancache_plan.recipe import Recipe
+from meancache_plan.source.diffusers.pipeline import Pipeline
+from meancache_plan.source.recipe import Recipe
 from tests.families.case import Case
 from tests.families.catalogue import CASES
 

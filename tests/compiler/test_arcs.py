@@ -4,11 +4,11 @@ from itertools import combinations, product
 import numpy as np
 import pytest
 
-from meancache_plan.arcs import ARC_PREDICTORS, SHRINKAGE, Moments, line_graph
+from meancache_plan.core.objective import WEIGHTINGS, Objective
+from meancache_plan.core.path import shortest_paths
+from meancache_plan.core.path_costs import ARC_PREDICTORS, SHRINKAGE, Moments, line_graph
 from meancache_plan.errors import InputError
-from meancache_plan.objective import WEIGHTINGS, Objective
-from meancache_plan.path import shortest_paths
-from meancache_plan.planners import PLANNERS
+from meancache_plan.plan.planners import PLANNERS
 from meancache_runtime.binding import adams
 from meancache_runtime.schedule import Adams, Hold, Predictor
 from tests.compiler.trajectories import (

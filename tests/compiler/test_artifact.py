@@ -14,9 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from meancache_plan import artifact
-from meancache_plan.artifact import from_bytes, load_schedule, save_schedule, to_bytes
 from meancache_plan.errors import InputError
+from meancache_plan.schedule import artifact
+from meancache_plan.schedule.artifact import from_bytes, load_schedule, save_schedule, to_bytes
 from meancache_runtime import load_schedule as load_at_runtime
 from meancache_runtime.errors import ScheduleError
 from meancache_runtime.schedule import Adams, Adapter, Hold, Jvp, Released, parse_schedule
@@ -197,7 +197,7 @@ def test_files_that_cannot_be_read_or_are_bad_are_named(load, tmp_path):
 
 
 def test_the_json_schema_is_current(capfdbinary):
-    runpy.run_module("meancache_plan.schema", run_name="__main__")
+    runpy.run_module("meancache_plan.schedule.schema", run_name="__main__")
     sys.stdout.flush()
     assert capfdbinary.readouterr().out == (ROOT / "schedules" / "schema.json").read_bytes()
 

@@ -12,9 +12,15 @@ import diffusers
 import pytest
 import torch
 
-from meancache_plan import catalog
-from meancache_plan.adapters import call
-from meancache_plan.recipe import Recipe, find_recipe, load_recipe, parse_numbers, read_prompts
+from meancache_plan.source import catalog
+from meancache_plan.source.diffusers import call
+from meancache_plan.source.recipe import (
+    Recipe,
+    find_recipe,
+    load_recipe,
+    parse_numbers,
+    read_prompts,
+)
 
 FILES = catalog.recipe_files()
 DENOISERS = {

@@ -19,14 +19,15 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from meancache_plan import load_profile, merge_profiles, profile_flow, save_profile, solve
-from meancache_plan.adapters.diffusers import Pipeline
-from meancache_plan.adapters.loading import load
-from meancache_plan.calibrate import Shard, calibrate
-from meancache_plan.deviation import windows
+from meancache_plan.core.deviation import windows
+from meancache_plan.core.trajectory import Tape, Trajectory, record_flow
 from meancache_plan.errors import InputError
-from meancache_plan.profile import measure
-from meancache_plan.recipe import Recipe
-from meancache_plan.record import Tape, Trajectory, record_flow
+from meancache_plan.measure.calibrate import calibrate
+from meancache_plan.measure.profile import measure
+from meancache_plan.measure.shards import Shard
+from meancache_plan.source.diffusers.loading import load
+from meancache_plan.source.diffusers.pipeline import Pipeline
+from meancache_plan.source.recipe import Recipe
 from meancache_runtime import integrate
 from meancache_runtime.errors import UnsupportedSchedulerError
 from tests.tiny import SIDE, TEXT_LENGTH, call_options

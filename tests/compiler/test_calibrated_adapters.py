@@ -8,10 +8,10 @@ import pytest
 from diffusers import FluxPipeline
 
 from meancache_plan import load_profile, save_profile, solve
-from meancache_plan.adapters.diffusers import Pipeline
-from meancache_plan.calibrate import calibrate
 from meancache_plan.errors import InputError
-from meancache_plan.recipe import Recipe
+from meancache_plan.measure.calibrate import calibrate
+from meancache_plan.source.diffusers.pipeline import Pipeline
+from meancache_plan.source.recipe import Recipe
 from meancache_runtime import attach
 from meancache_runtime.errors import ModelMismatchError
 from tests.runtime.loras import add

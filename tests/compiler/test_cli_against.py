@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from meancache_plan.adapters.diffusers import Pipeline
-from meancache_plan.artifact import Grid, ModelIdentity, load_schedule, save_schedule
+from meancache_plan.schedule.artifact import Grid, ModelIdentity, load_schedule, save_schedule
+from meancache_plan.source.diffusers.pipeline import Pipeline
 from tests.compiler.commands import STEPS, refuse, run
 
 COMMAND = ("evaluate", "model", "--recipe", "tiny.toml")

@@ -9,10 +9,10 @@ import pytest
 from torch import Tensor
 
 from meancache_plan import load_schedule
-from meancache_plan.adapters.ensemble import PipelineEnsemble
-from meancache_plan.artifact import Schedule
 from meancache_plan.cli import main
-from meancache_plan.provenance import Quality
+from meancache_plan.schedule.artifact import Schedule
+from meancache_plan.schedule.provenance import Quality
+from meancache_plan.source.diffusers.ensemble import PipelineEnsemble
 from meancache_runtime import Schedule as Replayable
 from meancache_runtime import load_schedule as load_at_runtime
 from tests.compiler.commands import refuse, run

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor
 
-from meancache_plan.artifact import Grid, HoldInterval, JvpInterval, Plan, Schedule
 from meancache_plan.errors import InputError
-from meancache_plan.refine.closed_loop import MAX_WEIGHT, ROUNDS, fit, prior_gains, with_gains
-from meancache_plan.refine.ensemble import FlowEnsemble, spread_rows
-from meancache_plan.refine.pool import adams_plan
+from meancache_plan.improve.candidates import adams_plan
+from meancache_plan.improve.closed_loop import MAX_WEIGHT, ROUNDS, fit, prior_gains, with_gains
+from meancache_plan.improve.ensemble import FlowEnsemble, spread_rows
+from meancache_plan.schedule.artifact import Grid, HoldInterval, JvpInterval, Plan, Schedule
 from meancache_runtime import integrate
 from tests.fields import Field, euler, mixture, noise, polynomial, shifted_grid
 

@@ -7,18 +7,18 @@ from typing import Any
 import pytest
 import torch
 
-from meancache_plan.artifact import (
+from meancache_plan.core.graph import deviation_graph
+from meancache_plan.core.objective import WEIGHTINGS, Objective
+from meancache_plan.errors import InputError
+from meancache_plan.measure.profile import Profile
+from meancache_plan.plan.solve import solve
+from meancache_plan.schedule.artifact import (
     AdamsInterval,
     HoldInterval,
     ReleasedInterval,
     from_bytes,
     to_bytes,
 )
-from meancache_plan.compiler import solve
-from meancache_plan.errors import InputError
-from meancache_plan.graph import deviation_graph
-from meancache_plan.objective import WEIGHTINGS, Objective
-from meancache_plan.profile import Profile
 from meancache_runtime import integrate
 from tests.compiler.trajectories import with_propagation
 from tests.fields import (

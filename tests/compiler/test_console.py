@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from meancache_plan.console import Lines, watching
+from meancache_plan.show.terminal.console import Lines, watching
 
 
 class Clock:

@@ -3,9 +3,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from meancache_plan import deviation
-from meancache_plan.deviation import gram, l1, rms, windows
-from meancache_plan.predictors import Candidate, candidates, residuals
+from meancache_plan.core import deviation
+from meancache_plan.core.deviation import gram, l1, rms, windows
+from meancache_plan.core.predictors import Candidate, candidates, residuals
 from tests.fields import euler, gaussian_mixture, mixture, noise, shifted_grid
 
 T = 12

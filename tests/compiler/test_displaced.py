@@ -12,20 +12,20 @@ import pytest
 import torch
 
 from meancache_plan import load_profile, merge_profiles, profile_flow, save_profile, solve
-from meancache_plan.arcs import ARC_PREDICTORS, SHRINKAGE, line_graph
-from meancache_plan.artifact import AdamsInterval, HoldInterval, Plan
-from meancache_plan.deviation import windows
+from meancache_plan.core.deviation import windows
+from meancache_plan.core.gains import calibrate_gains
+from meancache_plan.core.graph import sample_costs
+from meancache_plan.core.objective import WEIGHTINGS, Objective
+from meancache_plan.core.path_costs import ARC_PREDICTORS, SHRINKAGE, line_graph
+from meancache_plan.core.predictors import PREDICTORS, candidates
+from meancache_plan.core.psnr import CEILING
 from meancache_plan.errors import ProfileError
-from meancache_plan.gains import calibrate_gains
-from meancache_plan.graph import sample_costs
-from meancache_plan.latents import CEILING
-from meancache_plan.objective import WEIGHTINGS, Objective
-from meancache_plan.planners import find_planner
-from meancache_plan.predictors import PREDICTORS, candidates
-from meancache_plan.profile import Profile, measure
-from meancache_plan.quality import misses
-from meancache_plan.reliability import with_reliability
-from meancache_plan.resample import plan_draws
+from meancache_plan.measure.profile import Profile, measure
+from meancache_plan.plan.planners import find_planner
+from meancache_plan.plan.predict import misses
+from meancache_plan.plan.reliability import with_reliability
+from meancache_plan.plan.resample import plan_draws
+from meancache_plan.schedule.artifact import AdamsInterval, HoldInterval, Plan
 from meancache_runtime.binding import bind
 from meancache_runtime.schedule import Adams
 from meancache_runtime.schedule import Plan as ReplayPlan

@@ -9,9 +9,9 @@ import torch
 from diffusers import FluxInpaintPipeline, FluxPipeline
 from torch import Tensor
 
-from meancache_plan.adapters.diffusers import Pipeline
 from meancache_plan.errors import InputError
-from meancache_plan.recipe import Recipe
+from meancache_plan.source.diffusers.pipeline import Pipeline
+from meancache_plan.source.recipe import Recipe
 from tests.families.pictures import mask, picture
 from tests.tiny import SIDE, TEXT_LENGTH, call_options
 

@@ -9,11 +9,12 @@ import pytest
 import torch
 from diffusers import FluxPipeline
 
-from meancache_plan.adapters.diffusers import Pipeline
-from meancache_plan.calibrate import Shard, calibrate
 from meancache_plan.errors import InputError
-from meancache_plan.estimate import Estimate, estimate
-from meancache_plan.recipe import Recipe, find_recipe, parse_numbers, read_prompts
+from meancache_plan.measure.calibrate import calibrate
+from meancache_plan.measure.estimate import Estimate, estimate
+from meancache_plan.measure.shards import Shard
+from meancache_plan.source.diffusers.pipeline import Pipeline
+from meancache_plan.source.recipe import Recipe, find_recipe, parse_numbers, read_prompts
 from tests.compiler.commands import refuse, run
 from tests.tiny import SIDE, TEXT_LENGTH
 

@@ -12,8 +12,13 @@ import torch
 from diffusers import FluxPipeline
 
 from meancache_plan import solve
-from meancache_plan.adapters.diffusers import Pipeline
-from meancache_plan.artifact import (
+from meancache_plan.core.bootstrap import bootstrap_interval
+from meancache_plan.errors import InputError
+from meancache_plan.judge.contenders import contenders
+from meancache_plan.judge.evaluate import evaluate, replay, with_measured
+from meancache_plan.judge.result import CEILING, HIGHER_IS_BETTER, Evaluation, Method
+from meancache_plan.measure.calibrate import calibrate
+from meancache_plan.schedule.artifact import (
     AdamsInterval,
     Grid,
     HoldInterval,
@@ -23,13 +28,8 @@ from meancache_plan.artifact import (
     from_bytes,
     to_bytes,
 )
-from meancache_plan.calibrate import calibrate
-from meancache_plan.errors import InputError
-from meancache_plan.evaluate.contenders import contenders
-from meancache_plan.evaluate.judge import evaluate, replay, with_measured
-from meancache_plan.evaluate.metrics import bootstrap_interval
-from meancache_plan.evaluate.result import CEILING, HIGHER_IS_BETTER, Evaluation, Method
-from meancache_plan.recipe import Recipe, digest
+from meancache_plan.source.diffusers.pipeline import Pipeline
+from meancache_plan.source.recipe import Recipe, digest
 from meancache_runtime import attach
 from meancache_runtime.errors import BudgetError
 from tests.compiler.sampled import TWO_DENOISERS, Sampled

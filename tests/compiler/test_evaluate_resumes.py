@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 
 from meancache_plan import load_schedule
-from meancache_plan.adapters.diffusers import Pipeline, Sample
-from meancache_plan.artifact import Schedule
 from meancache_plan.cli import main
 from meancache_plan.errors import InputError
-from meancache_plan.evaluate.finished import forget
-from meancache_plan.evaluate.judge import evaluate, with_measured
-from meancache_plan.evaluate.result import Evaluation
-from meancache_plan.evaluate.samples import SampleFolder, load_samples
+from meancache_plan.judge.evaluate import evaluate, with_measured
+from meancache_plan.judge.finished import forget
+from meancache_plan.judge.pictures import SampleFolder, load_samples
+from meancache_plan.judge.result import Evaluation
+from meancache_plan.schedule.artifact import Schedule
+from meancache_plan.source.diffusers.pipeline import Pipeline, Sample
 from tests.compiler.commands import refuse, run
 from tests.compiler.test_evaluate import SCHEDULE, SEEDS, tiny_pipeline
 from tests.tiny import tiny_flux

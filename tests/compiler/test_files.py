@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from meancache_plan.errors import InputError
-from meancache_plan.files import write_atomically, write_together
+from meancache_plan.files.atomic import write_atomically, write_together
 
 NAMES = ("a.html", "b.md", "c.json")
 

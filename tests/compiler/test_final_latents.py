@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from meancache_plan.adapters.diffusers import Pipeline
-from meancache_plan.recipe import Recipe
+from meancache_plan.source.diffusers.pipeline import Pipeline
+from meancache_plan.source.recipe import Recipe
 from meancache_runtime import attach
 from meancache_runtime.intercept import overheard
 from tests.families import hunyuan_video, ltx2

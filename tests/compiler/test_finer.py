@@ -7,13 +7,13 @@ import pytest
 import torch
 
 from meancache_plan import profile_flow, solve
-from meancache_plan.artifact import HoldInterval, Plan
+from meancache_plan.core.finer import record_reference
+from meancache_plan.core.propagation import choose, injected
 from meancache_plan.errors import InputError
-from meancache_plan.profile import Profile
-from meancache_plan.quality import predict
-from meancache_plan.reference import record_reference
-from meancache_plan.sensitivity import choose, injected
-from meancache_plan.transfer import transfer
+from meancache_plan.measure.profile import Profile
+from meancache_plan.measure.transfer import transfer
+from meancache_plan.plan.predict import predict
+from meancache_plan.schedule.artifact import HoldInterval, Plan
 from meancache_runtime import integrate
 from tests.compiler.test_sensitivity import grown
 from tests.fields import euler, linear, mixture, noise, shifted_grid

@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 from scipy import stats
 from torch import Tensor
 
-from meancache_plan import catalog, solve
-from meancache_plan.adapters.diffusers import Pipeline
-from meancache_plan.adapters.loading import load
-from meancache_plan.calibrate import calibrate
-from meancache_plan.recipe import find_recipe, override, read_prompts
+from meancache_plan import solve
+from meancache_plan.measure.calibrate import calibrate
+from meancache_plan.source import catalog
+from meancache_plan.source.diffusers.loading import load
+from meancache_plan.source.diffusers.pipeline import Pipeline
+from meancache_plan.source.recipe import find_recipe, override, read_prompts
 from meancache_runtime import attach
 
 STEPS, REFERENCE, BUDGET = 16, 64, 7

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from meancache_plan import gains
-from meancache_plan.gains import FOLDS, SHRINKAGES, calibrate_gains, prompt_folds
-from meancache_plan.objective import WEIGHTINGS
+from meancache_plan.core import gains
+from meancache_plan.core.gains import FOLDS, SHRINKAGES, calibrate_gains, prompt_folds
+from meancache_plan.core.objective import WEIGHTINGS
 from tests.compiler.trajectories import (
     Array,
     Trajectories,

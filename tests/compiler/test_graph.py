@@ -3,12 +3,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from meancache_plan.deviation import rms
+from meancache_plan.core.deviation import rms
+from meancache_plan.core.graph import BLOCK, deviation_graph, edge_costs, sample_costs
+from meancache_plan.core.objective import METRICS, WEIGHTINGS, Objective
+from meancache_plan.core.predictors import Candidate, residuals
 from meancache_plan.errors import InputError
-from meancache_plan.graph import BLOCK, deviation_graph, edge_costs, sample_costs
-from meancache_plan.objective import METRICS, WEIGHTINGS, Objective
-from meancache_plan.predictors import Candidate, residuals
-from meancache_plan.profile import Profile
+from meancache_plan.measure.profile import Profile
 from tests.compiler.trajectories import with_propagation
 from tests.fields import mixture_profile
 

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from meancache_plan.core.grid import check_sigmas, edges, graded_knots, uniform_knots
 from meancache_plan.errors import GridError, InputError
-from meancache_plan.grid import check_sigmas, edges, graded_knots, uniform_knots
 
 
 def test_a_grid_is_returned_as_floats_whichever_way_it_runs() -> None:

@@ -10,10 +10,10 @@ import torch
 from numpy.polynomial import Polynomial
 from torch import Tensor
 
+from meancache_plan.core.finer import on_grid
+from meancache_plan.core.interpolation import latent_weights, velocity_weights
+from meancache_plan.core.trajectory import Trajectory, record_flow
 from meancache_plan.errors import InputError
-from meancache_plan.interpolation import latent_weights, velocity_weights
-from meancache_plan.record import Trajectory, record_flow
-from meancache_plan.reference import on_grid
 from tests.fields import gaussian_mixture, mixture, noise, shifted_grid
 
 KNOWN = shifted_grid(9)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from meancache_plan.errors import InputError
-from meancache_plan.refine.journal import Journal, forget
+from meancache_plan.improve.journal import Journal, forget
 
 SETTINGS: dict[str, Any] = {"tool": "1", "profile": "sha256:ab", "prompts": [0, 0, 1]}
 

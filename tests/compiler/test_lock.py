@@ -13,11 +13,11 @@ import pytest
 
 from meancache_plan import load_profile
 from meancache_plan.errors import InputError
-from meancache_plan.lock import alone, alone_in
+from meancache_plan.files.lock import alone, alone_in
 from tests.compiler.commands import refuse, run
 
 HOLD = (
-    "import sys, pathlib, meancache_plan.lock as lock\n"
+    "import sys, pathlib, meancache_plan.files.lock as lock\n"
     "with getattr(lock, sys.argv[2])(pathlib.Path(sys.argv[1])):\n"
     "    print(flush=True)\n    sys.stdin.read()\n"
 )

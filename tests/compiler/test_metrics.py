@@ -10,9 +10,11 @@ import pytest
 import torch
 from torchmetrics.functional.image import peak_signal_noise_ratio
 
+from meancache_plan.core.bootstrap import bootstrap_interval
+from meancache_plan.core.psnr import latent_range, mean_square, moments, psnr
 from meancache_plan.errors import InputError
-from meancache_plan.evaluate import metrics
-from meancache_plan.evaluate.result import CEILING
+from meancache_plan.judge import metrics
+from meancache_plan.judge.result import CEILING
 
 
 def pictures(seed: int, frames: int = 1, side: int = 64) -> metrics.Frames:
@@ -20,7 +22,7 @@ def pictures(seed: int, frames: int = 1, side: int = 64) -> metrics.Frames:
 
 
 def test_psnr_of_an_error_of_a_tenth_of_the_range_is_20_db() -> None:
-    assert metrics.psnr(error=0.5**2 * 0.01, value_range=0.5) == pytest.approx(20.0)
+    assert psnr(error=0.5**2 * 0.01, value_range=0.5) == pytest.approx(20.0)
 
 
 def test_picture_psnr_agrees_with_torchmetrics() -> None:
@@ -30,30 +32,30 @@ def test_picture_psnr_agrees_with_torchmetrics() -> None:
 
 
 def test_identical_samples_get_the_finite_ceiling() -> None:
-    assert metrics.psnr(0.0, 1.0) == metrics.picture_psnr(pictures(0), pictures(0)) == CEILING
+    assert psnr(0.0, 1.0) == metrics.picture_psnr(pictures(0), pictures(0)) == CEILING
 
 
 def test_psnr_never_exceeds_the_ceiling_and_meets_it_continuously() -> None:
-    assert metrics.psnr(1e-13, 1.0) == CEILING
-    assert metrics.psnr(1.0001e-12, 1.0) == pytest.approx(CEILING, abs=1e-3)
+    assert psnr(1e-13, 1.0) == CEILING
+    assert psnr(1.0001e-12, 1.0) == pytest.approx(CEILING, abs=1e-3)
 
 
 @pytest.mark.parametrize(("error", "value_range"), [(math.nan, 1), (math.inf, 1), (1, 0), (-1, 1)])
 def test_psnr_refuses_what_has_no_finite_answer(error: float, value_range: float) -> None:
     with pytest.raises(InputError, match="no PSNR"):
-        metrics.psnr(error, value_range)
+        psnr(error, value_range)
 
 
 def test_latent_range_is_four_standard_deviations_of_all_elements_together() -> None:
     samples = [torch.randn(1, 7, 5) + shift for shift in (-2.0, 0.0, 3.0)]
     expected = 4 * torch.cat([s.flatten() for s in samples]).double().std(correction=0)
-    found = metrics.latent_range([metrics.moments(sample) for sample in samples])
+    found = latent_range([moments(sample) for sample in samples])
     assert found == pytest.approx(float(expected), rel=1e-9)
 
 
 def test_mean_square_refuses_latents_of_another_shape() -> None:
     with pytest.raises(InputError, match="one size"):
-        metrics.mean_square(torch.zeros(1, 4), torch.zeros(1, 5))
+        mean_square(torch.zeros(1, 4), torch.zeros(1, 5))
 
 
 @pytest.mark.parametrize("side", [16, 64])
@@ -101,32 +103,32 @@ def test_lpips_says_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_bootstrap_interval_agrees_with_the_normal_one_for_many_values() -> None:
     values = np.random.default_rng(3).normal(30.0, 2.0, size=400)
-    low, high = metrics.bootstrap_interval(values.tolist())
+    low, high = bootstrap_interval(values.tolist())
     half = 1.96 * values.std(ddof=1) / 20
     assert (low, high) == pytest.approx((values.mean() - half, values.mean() + half), abs=0.03)
 
 
 def test_bootstrap_intervals_of_95_percent_cover_the_true_mean_about_that_often() -> None:
     draws = np.random.default_rng(4).normal(0.0, 1.0, size=(60, 40))
-    bounds = [metrics.bootstrap_interval(row.tolist()) for row in draws]
+    bounds = [bootstrap_interval(row.tolist()) for row in draws]
     assert sum(low <= 0.0 <= high for low, high in bounds) >= 52
 
 
 def test_bootstrap_interval_is_the_same_every_time() -> None:
     values = [31.0, 28.5, 35.2, 30.1]
-    assert metrics.bootstrap_interval(values) == metrics.bootstrap_interval(values)
+    assert bootstrap_interval(values) == bootstrap_interval(values)
 
 
 @pytest.mark.parametrize("values", [[31.5], [120.0] * 5, [0.0, 0.0], [0.1 + 0.2, 0.3]])
 def test_interval_of_one_value_or_of_equal_ones_is_the_mean(values: list[float]) -> None:
-    assert metrics.bootstrap_interval(values) == (np.mean(values), np.mean(values))
+    assert bootstrap_interval(values) == (np.mean(values), np.mean(values))
 
 
 def test_interval_of_two_values_lies_between_them() -> None:
-    low, high = metrics.bootstrap_interval([1.0, 2.0])
+    low, high = bootstrap_interval([1.0, 2.0])
     assert 1.0 <= low < high <= 2.0
 
 
 def test_interval_of_no_values_is_refused() -> None:
     with pytest.raises(InputError, match="at least one sample"):
-        metrics.bootstrap_interval([])
+        bootstrap_interval([])

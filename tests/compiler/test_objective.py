@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from meancache_plan.core.objective import MAX_GAMMA, WEIGHTINGS, Objective, Statistic
 from meancache_plan.errors import InputError
-from meancache_plan.objective import MAX_GAMMA, WEIGHTINGS, Objective, Statistic
 from tests.compiler import trajectories
 from tests.compiler.trajectories import mixture_trajectories
 

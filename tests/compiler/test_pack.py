@@ -14,12 +14,12 @@ from diffusers import FluxPipeline
 from markdown_it import MarkdownIt
 
 from meancache_plan import load_schedule
-from meancache_plan.adapters.diffusers import Pipeline
-from meancache_plan.adapters.ensemble import PipelineEnsemble
-from meancache_plan.artifact import AdapterIdentity, Schedule
 from meancache_plan.cli import main
-from meancache_plan.report.card import model_card
-from meancache_plan.report.markdown import text
+from meancache_plan.schedule.artifact import AdapterIdentity, Schedule
+from meancache_plan.ship.card import model_card
+from meancache_plan.ship.markdown import text
+from meancache_plan.source.diffusers.ensemble import PipelineEnsemble
+from meancache_plan.source.diffusers.pipeline import Pipeline
 from meancache_runtime import attach
 from tests.compiler.commands import refuse, run
 from tests.report import given

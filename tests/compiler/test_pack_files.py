@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from meancache_plan import load_schedule
-from meancache_plan.adapters.diffusers import Pipeline
+from meancache_plan.source.diffusers.pipeline import Pipeline
 from tests.compiler.commands import refuse, run
 from tests.compiler.test_files import contents, failing
 from tests.compiler.test_pack import FILES, MODEL, packed

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from meancache_plan import catalog, load_schedule
+from meancache_plan import load_schedule
+from meancache_plan.source import catalog
 from tests.compiler.commands import run
 from tests.compiler.test_pack import table
 

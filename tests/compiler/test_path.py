@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from meancache_plan.arcs import line_graph
+from meancache_plan.core.objective import Objective
+from meancache_plan.core.path import LineGraph, shortest_paths
+from meancache_plan.core.path_costs import line_graph
 from meancache_plan.errors import InputError
-from meancache_plan.objective import Objective
-from meancache_plan.path import LineGraph, shortest_paths
 from tests.compiler.trajectories import mixture_trajectories
 
 Knots = tuple[int, ...]

@@ -8,7 +8,12 @@ import numpy as np
 import pytest
 
 from meancache_plan.errors import InputError
-from meancache_plan.report.pictures import check_output, contact_sheet, save_frames, side_by_side
+from meancache_plan.show.images.pictures import (
+    check_output,
+    contact_sheet,
+    save_frames,
+    side_by_side,
+)
 from tests.compiler.drawn import opened, shots
 
 

@@ -12,12 +12,12 @@ from diffusers import FluxImg2ImgPipeline, FluxKontextPipeline, FluxPipeline
 from PIL import Image
 
 from meancache_plan import load_profile, load_schedule
-from meancache_plan.adapters import call
-from meancache_plan.adapters.diffusers import Pipeline
-from meancache_plan.calibrate import calibrate
 from meancache_plan.errors import InputError
-from meancache_plan.image_file import read_picture
-from meancache_plan.recipe import Recipe, load_recipe
+from meancache_plan.measure.calibrate import calibrate
+from meancache_plan.source.diffusers import call
+from meancache_plan.source.diffusers.pipeline import Pipeline
+from meancache_plan.source.picture import read_picture
+from meancache_plan.source.recipe import Recipe, load_recipe
 from tests.compiler.commands import refuse, run
 from tests.families.pictures import picture
 from tests.tiny import SIDE, TEXT_LENGTH

@@ -12,14 +12,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from meancache_plan.adapters.diffusers import Pipeline
-from meancache_plan.adapters.ensemble import PipelineEnsemble
-from meancache_plan.artifact import Grid, Plan, Schedule
-from meancache_plan.compiler import solve
 from meancache_plan.errors import InputError
-from meancache_plan.recipe import Recipe
-from meancache_plan.refine.pool import adams_plan
-from meancache_plan.refine.refine import refine
+from meancache_plan.improve.candidates import adams_plan
+from meancache_plan.improve.refine import refine
+from meancache_plan.plan.solve import solve
+from meancache_plan.schedule.artifact import Grid, Plan, Schedule
+from meancache_plan.source.diffusers.ensemble import PipelineEnsemble
+from meancache_plan.source.diffusers.pipeline import Pipeline
+from meancache_plan.source.recipe import Recipe
 from meancache_runtime import attach
 from tests.fields import profile_of
 from tests.tiny import SIDE, TEXT_LENGTH, call_options, tiny_flux

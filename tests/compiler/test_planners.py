@@ -5,7 +5,12 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from meancache_plan.artifact import (
+from meancache_plan.core.graph import deviation_graph
+from meancache_plan.core.objective import WEIGHTINGS, Objective
+from meancache_plan.core.pssp import pssp
+from meancache_plan.errors import InputError
+from meancache_plan.plan.planners import PLANNERS, Outcome, as_interval, find_planner
+from meancache_plan.schedule.artifact import (
     AdamsInterval,
     HoldInterval,
     Interval,
@@ -13,11 +18,6 @@ from meancache_plan.artifact import (
     Plan,
     ReleasedInterval,
 )
-from meancache_plan.errors import InputError
-from meancache_plan.graph import deviation_graph
-from meancache_plan.objective import WEIGHTINGS, Objective
-from meancache_plan.planners import PLANNERS, Outcome, as_interval, find_planner
-from meancache_plan.solver import pssp
 from meancache_runtime.binding import bind
 from meancache_runtime.schedule import Adams, Hold, Jvp, Predictor, Released
 from meancache_runtime.schedule import Plan as ReplayPlan

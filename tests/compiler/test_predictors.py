@@ -7,9 +7,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from meancache_plan.deviation import own_velocities
+from meancache_plan.core.deviation import own_velocities
+from meancache_plan.core.predictors import (
+    PREDICTORS,
+    Candidate,
+    candidates,
+    check_predictors,
+    residuals,
+)
 from meancache_plan.errors import InputError
-from meancache_plan.predictors import PREDICTORS, Candidate, candidates, check_predictors, residuals
 from meancache_runtime.binding import LinearForm, adams, average
 from meancache_runtime.schedule import Adams, Hold, Jvp, Released
 from tests.fields import euler, mixture, noise, polynomial, shifted_grid, uniform_grid

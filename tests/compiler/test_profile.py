@@ -13,12 +13,9 @@ import torch
 from pydantic import ValidationError
 
 from meancache_plan import profile_flow
-from meancache_plan.artifact import AdapterIdentity, ModelIdentity
-from meancache_plan.catalog import schedule_files
-from meancache_plan.deviation import windows
+from meancache_plan.core.deviation import windows
 from meancache_plan.errors import InputError, MergeError, ProfileError
-from meancache_plan.merge import merge_profiles
-from meancache_plan.profile import (
+from meancache_plan.measure.profile import (
     METADATA,
     Profile,
     ProfileSettings,
@@ -26,6 +23,9 @@ from meancache_plan.profile import (
     measure,
     save_profile,
 )
+from meancache_plan.measure.shards import merge_profiles
+from meancache_plan.schedule.artifact import AdapterIdentity, ModelIdentity
+from meancache_plan.source.catalog import schedule_files
 from tests.fields import euler, mixture, mixture_profile, noise, shifted_grid
 
 Tensors = dict[str, Any]

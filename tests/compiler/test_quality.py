@@ -7,7 +7,10 @@ import torch
 from torch import Tensor
 
 from meancache_plan import profile_flow, solve
-from meancache_plan.artifact import (
+from meancache_plan.core.psnr import CEILING
+from meancache_plan.measure.profile import Profile
+from meancache_plan.plan.predict import MARGIN, misses, predict
+from meancache_plan.schedule.artifact import (
     AdamsInterval,
     HoldInterval,
     Interval,
@@ -15,10 +18,7 @@ from meancache_plan.artifact import (
     Plan,
     ReleasedInterval,
 )
-from meancache_plan.latents import CEILING
-from meancache_plan.profile import Profile
-from meancache_plan.provenance import Calibration, Quality
-from meancache_plan.quality import MARGIN, misses, predict
+from meancache_plan.schedule.provenance import Calibration, Quality
 from meancache_runtime.binding import bind
 from meancache_runtime.schedule import Adams, Hold, Jvp, Released
 from meancache_runtime.schedule import Plan as ReplayPlan

@@ -1,11 +1,11 @@
 from rich.console import Console, RenderableType
 
 from meancache_plan import solve
-from meancache_plan.artifact import Schedule
-from meancache_plan.provenance import Calibration, PlanRecord, Quality
-from meancache_plan.pruning import prune
-from meancache_plan.report.quality_view import front_table
-from meancache_plan.report.views import show_schedule
+from meancache_plan.schedule.artifact import Schedule
+from meancache_plan.schedule.provenance import Calibration, PlanRecord, Quality
+from meancache_plan.schedule.pruning import prune
+from meancache_plan.show.terminal.quality import front_table
+from meancache_plan.show.terminal.views import show_schedule
 from tests.fields import mixture_profile
 
 RECORD = PlanRecord(

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from meancache_plan.artifact import Generation, Grid, HoldInterval, Plan, Schedule
 from meancache_plan.errors import InputError
-from meancache_plan.recipe import (
+from meancache_plan.schedule.artifact import Generation, Grid, HoldInterval, Plan, Schedule
+from meancache_plan.source.recipe import (
     Recipe,
     find_recipe,
     follow,

@@ -8,7 +8,11 @@ import numpy as np
 import pytest
 from torch import Tensor
 
-from meancache_plan.artifact import (
+from meancache_plan.core.grid import graded_knots, uniform_knots
+from meancache_plan.improve.candidates import adams_plan
+from meancache_plan.improve.refine import refine
+from meancache_plan.plan.solve import solve
+from meancache_plan.schedule.artifact import (
     AdamsInterval,
     Grid,
     HoldInterval,
@@ -18,11 +22,7 @@ from meancache_plan.artifact import (
     from_bytes,
     to_bytes,
 )
-from meancache_plan.compiler import solve
-from meancache_plan.grid import graded_knots, uniform_knots
-from meancache_plan.provenance import PlanRecord
-from meancache_plan.refine.pool import adams_plan
-from meancache_plan.refine.refine import refine
+from meancache_plan.schedule.provenance import PlanRecord
 from meancache_runtime.schedule import Plan as ReplayedPlan
 from meancache_runtime.schedule import parse_schedule
 from tests.compiler.refinement import Case, Samples, case, guarded, worst_tenth

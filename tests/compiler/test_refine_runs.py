@@ -9,13 +9,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from meancache_plan.artifact import Schedule, from_bytes, to_bytes
-from meancache_plan.compiler import solve
+from meancache_plan.core.grid import uniform_knots
 from meancache_plan.errors import InputError
-from meancache_plan.grid import uniform_knots
-from meancache_plan.provenance import PlanRecord
-from meancache_plan.refine.ensemble import FlowEnsemble
-from meancache_plan.refine.refine import refine
+from meancache_plan.improve.ensemble import FlowEnsemble
+from meancache_plan.improve.refine import refine
+from meancache_plan.plan.solve import solve
+from meancache_plan.schedule.artifact import Schedule, from_bytes, to_bytes
+from meancache_plan.schedule.provenance import PlanRecord
 from meancache_runtime.schedule import Plan as ReplayedPlan
 from tests.compiler.refinement import SAMPLES, Case, Samples, case, nan, spoiled
 from tests.fields import mixture, noise, polynomial, profile_of, shifted_grid

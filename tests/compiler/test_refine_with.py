@@ -10,14 +10,14 @@ import pytest
 import safetensors.torch
 import torch
 
-from meancache_plan.adapters.diffusers import Pipeline
-from meancache_plan.artifact import Schedule
-from meancache_plan.calibrate import calibrate
-from meancache_plan.compiler import solve
 from meancache_plan.errors import InputError
-from meancache_plan.profile import Profile
-from meancache_plan.recipe import Recipe
-from meancache_plan.refine.pipeline import refine_with
+from meancache_plan.improve.with_pipeline import refine_with
+from meancache_plan.measure.calibrate import calibrate
+from meancache_plan.measure.profile import Profile
+from meancache_plan.plan.solve import solve
+from meancache_plan.schedule.artifact import Schedule
+from meancache_plan.source.diffusers.pipeline import Pipeline
+from meancache_plan.source.recipe import Recipe
 from tests.tiny import SIDE, TEXT_LENGTH, tiny_flux
 
 PROMPTS = ("red fox", "tree", "blue", "a cat", "snow")

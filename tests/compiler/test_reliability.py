@@ -13,14 +13,14 @@ import torch
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
-from meancache_plan import reliability, resample
-from meancache_plan.artifact import AdamsInterval, Plan, Schedule, from_bytes, to_bytes
-from meancache_plan.compiler import solve
+from meancache_plan.core.objective import Objective
 from meancache_plan.errors import InputError
-from meancache_plan.objective import Objective
-from meancache_plan.planners import PLANNERS
-from meancache_plan.profile import Profile
-from meancache_plan.reliability import rank_correlation, regret, stability, with_reliability
+from meancache_plan.measure.profile import Profile
+from meancache_plan.plan import reliability, resample
+from meancache_plan.plan.planners import PLANNERS
+from meancache_plan.plan.reliability import rank_correlation, regret, stability, with_reliability
+from meancache_plan.plan.solve import solve
+from meancache_plan.schedule.artifact import AdamsInterval, Plan, Schedule, from_bytes, to_bytes
 from tests.fields import profile_of, shifted_grid
 
 STEPS, PROMPTS, SEEDS = 8, 6, 2

@@ -9,7 +9,10 @@ import numpy as np
 import pytest
 from rich.console import Console, RenderableType
 
-from meancache_plan.artifact import (
+from meancache_plan.measure.profile import Profile
+from meancache_plan.plan.reliability import with_reliability
+from meancache_plan.plan.solve import solve
+from meancache_plan.schedule.artifact import (
     AdamsInterval,
     HoldInterval,
     Interval,
@@ -18,13 +21,10 @@ from meancache_plan.artifact import (
     ReleasedInterval,
     Schedule,
 )
-from meancache_plan.compiler import solve
-from meancache_plan.profile import Profile
-from meancache_plan.provenance import Reliability
-from meancache_plan.reliability import with_reliability
-from meancache_plan.report.reliability_view import profile_facts, schedule_facts, stability_note
-from meancache_plan.report.terminal import STYLES
-from meancache_plan.report.views import show_profile, show_schedule
+from meancache_plan.schedule.provenance import Reliability
+from meancache_plan.show.style import STYLES
+from meancache_plan.show.terminal.reliability import profile_facts, schedule_facts, stability_note
+from meancache_plan.show.terminal.views import show_profile, show_schedule
 from tests.fields import mixture_profile
 
 STEPS = 12

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from meancache_plan import catalog, load_profile, load_schedule
+from meancache_plan import load_profile, load_schedule
+from meancache_plan.source import catalog
 from tests.compiler.commands import PAPER, run
 from tests.compiler.test_pack import MODEL, again, packed, timeless
 

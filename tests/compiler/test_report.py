@@ -10,7 +10,11 @@ import pytest
 import torch
 from rich.console import Console, RenderableType
 
-from meancache_plan.artifact import (
+from meancache_plan.errors import InputError
+from meancache_plan.judge.result import CEILING, Evaluation, Method, PerSample, Row
+from meancache_plan.measure.calibrate import profile_flow
+from meancache_plan.measure.profile import Profile, save_profile
+from meancache_plan.schedule.artifact import (
     AdamsInterval,
     Grid,
     HoldInterval,
@@ -21,15 +25,12 @@ from meancache_plan.artifact import (
     Schedule,
     save_schedule,
 )
-from meancache_plan.calibrate import profile_flow
-from meancache_plan.errors import InputError
-from meancache_plan.evaluate.result import CEILING, Evaluation, Method, PerSample, Row
-from meancache_plan.profile import Profile, save_profile
-from meancache_plan.report import views as report
-from meancache_plan.report.charts import plot_evaluation, plot_profile, plot_schedule
-from meancache_plan.report.evaluation_view import evaluation_table, write_evaluation
-from meancache_plan.report.landscape import by_length, hold_surfaces, spread
-from meancache_plan.report.terminal import Timeline
+from meancache_plan.show.evaluation_files import write_evaluation
+from meancache_plan.show.images.charts import plot_evaluation, plot_profile, plot_schedule
+from meancache_plan.show.landscape import by_length, hold_surfaces, spread
+from meancache_plan.show.terminal import views as report
+from meancache_plan.show.terminal.evaluation import evaluation_table
+from meancache_plan.show.terminal.widgets import Timeline
 from meancache_runtime.errors import BudgetError
 from tests.compiler.drawn import opened, shots
 

@@ -9,13 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meancache_plan import solve
-from meancache_plan.artifact import ModelIdentity, Schedule, from_bytes, to_bytes
 from meancache_plan.errors import BeatenError, InputError
-from meancache_plan.profile import Profile
-from meancache_plan.provenance import Quality
-from meancache_plan.pruning import prune, pruned_notes
-from meancache_plan.regrid import on_grid, resized
-from meancache_plan.requests import Answer, Request, budgets_for, fulfil, recipe_request
+from meancache_plan.measure.profile import Profile
+from meancache_plan.measure.transfer import on_grid, resized
+from meancache_plan.plan.wishes import Answer, Request, budgets_for, fulfil, recipe_request
+from meancache_plan.schedule.artifact import ModelIdentity, Schedule, from_bytes, to_bytes
+from meancache_plan.schedule.provenance import Quality
+from meancache_plan.schedule.pruning import prune, pruned_notes
 from tests.fields import mixture_profile, shifted_grid
 
 STEPS = 12

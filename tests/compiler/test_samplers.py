@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from meancache_plan import solve
-from meancache_plan.adapters.ensemble import PipelineEnsemble
-from meancache_plan.calibrate import calibrate
+from meancache_plan.core.grid import uniform_knots
 from meancache_plan.errors import InputError
-from meancache_plan.grid import uniform_knots
-from meancache_plan.refine.pipeline import refine_with
+from meancache_plan.improve.with_pipeline import refine_with
+from meancache_plan.measure.calibrate import calibrate
+from meancache_plan.source.diffusers.ensemble import PipelineEnsemble
 from meancache_runtime import attach
 from tests.compiler.sampled import HEUN, SOUND, TWO_DENOISERS, UNIPC, Calls, Sampled
 from tests.runtime import by_hand

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from meancache_plan import profile
-from meancache_plan.artifact import from_bytes, load_schedule
+from meancache_plan.measure import profile
+from meancache_plan.schedule.artifact import from_bytes, load_schedule
 from meancache_runtime import load_schedule as load_at_runtime
 from meancache_runtime.errors import BudgetError, ScheduleError
 from meancache_runtime.schedule import parse_schedule

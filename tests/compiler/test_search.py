@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from meancache_plan.artifact import Plan
-from meancache_plan.compiler import solve
-from meancache_plan.grid import graded_knots, uniform_knots
-from meancache_plan.refine.closed_loop import prior_gains
-from meancache_plan.refine.journal import Journal
-from meancache_plan.refine.pool import Candidate, adams_plan, pools
-from meancache_plan.refine.search import Entry, Race
-from meancache_plan.refine.trials import Standing, Trials
+from meancache_plan.core.grid import graded_knots, uniform_knots
+from meancache_plan.improve.candidates import Candidate, adams_plan, pools
+from meancache_plan.improve.closed_loop import prior_gains
+from meancache_plan.improve.journal import Journal
+from meancache_plan.improve.race import Entry, Race
+from meancache_plan.improve.trials import Standing, Trials
+from meancache_plan.plan.solve import solve
+from meancache_plan.schedule.artifact import Plan
 from tests.compiler.refinement import SAMPLES, Case, Samples, case
 
 Knots = tuple[int, ...]

@@ -16,12 +16,13 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from meancache_plan import load_profile, merge_profiles, profile_flow, save_profile
-from meancache_plan.adapters.diffusers import Pipeline
-from meancache_plan.calibrate import Shard, calibrate
+from meancache_plan.core.propagation import choose, injected, interval_error, propagation
+from meancache_plan.core.trajectory import Trajectory, record_flow
 from meancache_plan.errors import InputError, MergeError, ProfileError
-from meancache_plan.recipe import Recipe
-from meancache_plan.record import Trajectory, record_flow
-from meancache_plan.sensitivity import choose, injected, interval_error, propagation
+from meancache_plan.measure.calibrate import calibrate
+from meancache_plan.measure.shards import Shard
+from meancache_plan.source.diffusers.pipeline import Pipeline
+from meancache_plan.source.recipe import Recipe
 from tests.fields import Field, gaussian_mixture, linear, mixture, noise, polynomial, shifted_grid
 from tests.tiny import SIDE, TEXT_LENGTH
 

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from meancache_plan.core.graph import deviation_graph
+from meancache_plan.core.objective import Objective
+from meancache_plan.core.predictors import Candidate
+from meancache_plan.core.pssp import Path, pssp
 from meancache_plan.errors import InputError
-from meancache_plan.graph import deviation_graph
-from meancache_plan.objective import Objective
-from meancache_plan.predictors import Candidate
-from meancache_plan.solver import Path, pssp
 from tests.fields import mixture_profile
 
 Graph = nx.MultiDiGraph

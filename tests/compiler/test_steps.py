@@ -8,10 +8,10 @@ import pytest
 import torch
 from diffusers import FluxPipeline
 
-from meancache_plan.adapters.diffusers import Pipeline
+from meancache_plan.core.trajectory import Trajectory
 from meancache_plan.errors import InputError
-from meancache_plan.recipe import Recipe
-from meancache_plan.record import Trajectory
+from meancache_plan.source.diffusers.pipeline import Pipeline
+from meancache_plan.source.recipe import Recipe
 from tests.tiny import SIDE, TEXT_LENGTH
 
 STEPS = 6

@@ -12,18 +12,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meancache_plan import solve
-from meancache_plan.compiler import check_budgets
+from meancache_plan.core.graph import deviation_graph
+from meancache_plan.core.grid import edges, graded_knots, uniform_knots
+from meancache_plan.core.objective import Objective
 from meancache_plan.errors import InputError
-from meancache_plan.graph import deviation_graph
-from meancache_plan.grid import edges, graded_knots, uniform_knots
-from meancache_plan.objective import Objective
-from meancache_plan.planners import PLANNERS, find_planner
-from meancache_plan.profile import Profile
-from meancache_plan.refine.pool import pools
-from meancache_plan.refine.refine import _neighbours
-from meancache_plan.reliability import with_reliability
-from meancache_plan.resample import plan_draws
-from meancache_plan.transfer import transfer
+from meancache_plan.improve.candidates import pools
+from meancache_plan.improve.refine import _neighbours
+from meancache_plan.measure.profile import Profile
+from meancache_plan.measure.transfer import transfer
+from meancache_plan.plan.planners import PLANNERS, find_planner
+from meancache_plan.plan.reliability import with_reliability
+from meancache_plan.plan.resample import plan_draws
+from meancache_plan.plan.solve import check_budgets
 from meancache_runtime.schedule import Adams, Hold
 from tests.compiler.trajectories import Trajectories, mixture_trajectories, plan_cost
 from tests.fields import mixture_profile, shifted_grid

@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
-from meancache_plan import catalog, load_schedule
-from meancache_plan.artifact import HoldInterval, ReleasedInterval
+from meancache_plan import load_schedule
 from meancache_plan.cli import main
 from meancache_plan.errors import InputError
-from meancache_plan.tables import Table, load_tables, to_schedule
+from meancache_plan.schedule.artifact import HoldInterval, ReleasedInterval
+from meancache_plan.schedule.published import Table, load_tables, to_schedule
+from meancache_plan.source import catalog
 
 SCHEDULES = Path(__file__).parents[2] / "schedules"
 PUBLISHED = SCHEDULES / "published.json"

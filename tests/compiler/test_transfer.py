@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from meancache_plan import load_profile, merge_profiles, profile_flow, save_profile, solve
-from meancache_plan.deviation import dense, gram, own_velocities, rms
+from meancache_plan.core.deviation import dense, gram, own_velocities, rms
+from meancache_plan.core.grid import edges, shifted_sigmas
+from meancache_plan.core.interpolation import velocity_weights
 from meancache_plan.errors import GridError, InputError, MergeError, ProfileError
-from meancache_plan.grid import edges, shifted_sigmas
-from meancache_plan.interpolation import velocity_weights
-from meancache_plan.profile import Profile
-from meancache_plan.transfer import read_sigmas, transfer
+from meancache_plan.measure.profile import Profile
+from meancache_plan.measure.transfer import read_sigmas, transfer
 from meancache_runtime import integrate
 from meancache_runtime.binding import average, combine
 from tests.fields import euler, mixture, noise, polynomial, shifted_grid

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from meancache_plan.deviation import EdgeIndex, windows
-from meancache_plan.profile import Profile
+from meancache_plan.core.deviation import EdgeIndex, windows
+from meancache_plan.measure.profile import Profile
 from meancache_runtime.binding import adams, bind
 from meancache_runtime.schedule import Plan, Predictor
 from tests.fields import euler, mixture, noise, shifted_grid

@@ -12,11 +12,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from meancache_plan.adapters.diffusers import Pipeline
-from meancache_plan.artifact import Schedule
-from meancache_plan.calibrate import calibrate
-from meancache_plan.compiler import solve
-from meancache_plan.recipe import Recipe
+from meancache_plan.measure.calibrate import calibrate
+from meancache_plan.plan.solve import solve
+from meancache_plan.schedule.artifact import Schedule
+from meancache_plan.source.diffusers.pipeline import Pipeline
+from meancache_plan.source.recipe import Recipe
 from meancache_runtime import attach, errors
 from meancache_runtime.identity import denoisers
 from meancache_runtime.schedule import as_schedule

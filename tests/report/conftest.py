@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from meancache_plan.report.html import write_report
+from meancache_plan.show.page import write_report
 from tests.report import given
 from tests.report.browser import MissingBrowserError, driver, launched, program
 

@@ -9,7 +9,11 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from meancache_plan.artifact import (
+from meancache_plan.judge.pictures import SampleFolder, Samples
+from meancache_plan.judge.result import Evaluation, Method, PerSample, Row, Shot
+from meancache_plan.measure.calibrate import profile_flow
+from meancache_plan.measure.profile import Profile
+from meancache_plan.schedule.artifact import (
     AdamsInterval,
     AdapterIdentity,
     Generation,
@@ -21,11 +25,7 @@ from meancache_plan.artifact import (
     Schedule,
     to_bytes,
 )
-from meancache_plan.calibrate import profile_flow
-from meancache_plan.evaluate.result import Evaluation, Method, PerSample, Row, Shot
-from meancache_plan.evaluate.samples import SampleFolder, Samples
-from meancache_plan.profile import Profile
-from meancache_plan.provenance import PlanRecord, Provenance
+from meancache_plan.schedule.provenance import PlanRecord, Provenance
 
 STEPS = 12
 SIGMAS = tuple(float(s) for s in np.linspace(1.0, 0.0, STEPS + 1))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from meancache_plan.evaluate.samples import Cached, Pictured
-from meancache_plan.report.html.choice import choose
+from meancache_plan.judge.pictures import Cached, Pictured
+from meancache_plan.show.page.choice import choose
 
 
 def pictured(number: int, psnr: dict[int, float]) -> Pictured:

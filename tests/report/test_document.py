@@ -16,18 +16,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from meancache_plan import catalog
-from meancache_plan.artifact import Measured, Schedule, load_schedule
 from meancache_plan.errors import InputError
-from meancache_plan.evaluate.judge import with_measured
-from meancache_plan.evaluate.result import Evaluation
-from meancache_plan.evaluate.samples import Samples, from_levels
-from meancache_plan.report.html import LIMIT, write_report
-from meancache_plan.report.html.document import to_script_json
-from meancache_plan.report.html.figures import worst_decile
-from meancache_plan.report.html.heat import heat_data
-from meancache_plan.report.html.pictures import LADDER, picture_data
-from meancache_plan.report.landscape import hold_surfaces
+from meancache_plan.judge.evaluate import with_measured
+from meancache_plan.judge.pictures import Samples, from_levels
+from meancache_plan.judge.result import Evaluation
+from meancache_plan.schedule.artifact import Measured, Schedule, load_schedule
+from meancache_plan.show.landscape import hold_surfaces
+from meancache_plan.show.page import LIMIT, write_report
+from meancache_plan.show.page.document import to_script_json
+from meancache_plan.show.page.figures import worst_decile
+from meancache_plan.show.page.heat import heat_data
+from meancache_plan.show.page.pictures import LADDER, picture_data
+from meancache_plan.source import catalog
 from tests.report import given
 
 
@@ -179,7 +179,7 @@ def test_error_maps_keep_their_mean_square_when_they_shrink(
             levels[::2] = 140
             Image.fromarray(levels).save(tmp_path / "judged" / cached.error)
     expected = np.sqrt(np.mean(from_levels(np.array([100, 140], np.uint8)) ** 2))
-    monkeypatch.setattr("meancache_plan.report.html.pictures.LADDER", (fineness,))
+    monkeypatch.setattr("meancache_plan.show.page.pictures.LADDER", (fineness,))
     found = picture_data(samples, LIMIT)
     assert found is not None
     encoded = base64.b64decode(found["entries"][0]["cached"][0]["error"])
@@ -192,7 +192,7 @@ def test_error_maps_keep_their_mean_square_when_they_shrink(
 def test_a_page_that_is_large_without_pictures_is_written_without_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("meancache_plan.report.html.write.LIMIT", 1_000)
+    monkeypatch.setattr("meancache_plan.show.page.write.LIMIT", 1_000)
     write_report(given.SCHEDULE, tmp_path / "r.html", samples=given.samples(tmp_path / "judged"))
     data = json.loads(Page(tmp_path / "r.html").inside["script"][0])
     assert (data["pictured"], data["pictures"]) == (True, None)
@@ -211,7 +211,7 @@ def test_noise_of_64_prompts_at_seven_budgets_fits_whatever_the_limit(
         one.model_copy(update={"prompt": f"{given.HOSTILE} {i}", "cached": cached})
         for i in range(64)
     )
-    monkeypatch.setattr("meancache_plan.report.html.write.LIMIT", limit)
+    monkeypatch.setattr("meancache_plan.show.page.write.LIMIT", limit)
     size = write_report(
         given.SCHEDULE,
         tmp_path / "r.html",

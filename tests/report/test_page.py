@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from meancache_plan.report.html import write_report
-from meancache_plan.report.landscape import hold_surfaces
+from meancache_plan.show.landscape import hold_surfaces
+from meancache_plan.show.page import write_report
 from tests.report import given
 from tests.report.visit import Visit, visited
 
@@ -56,7 +56,7 @@ def test_with_scripts_nothing_of_that_is_shown(visit: Visit) -> None:
 def test_pictures_that_did_not_fit_are_said_to_be_left_out(
     browser: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("meancache_plan.report.html.write.LIMIT", 1_000)
+    monkeypatch.setattr("meancache_plan.show.page.write.LIMIT", 1_000)
     samples = given.samples(tmp_path / "judged")
     write_report(given.SCHEDULE, tmp_path / "r.html", samples=samples)
     with visited(browser, tmp_path / "r.html") as found:

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from meancache_plan.artifact import ModelIdentity
 from meancache_plan.errors import InputError
-from meancache_plan.evaluate.result import Evaluation, Shot
-from meancache_plan.evaluate.samples import SampleFolder, from_levels, load_samples, to_levels
+from meancache_plan.judge.pictures import SampleFolder, from_levels, load_samples, to_levels
+from meancache_plan.judge.result import Evaluation, Shot
+from meancache_plan.schedule.artifact import ModelIdentity
 
 EVALUATION = Evaluation(
     model=ModelIdentity(

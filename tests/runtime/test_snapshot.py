@@ -16,7 +16,13 @@ from typing import Any
 import pytest
 from diffusers import FluxPipeline
 
-from meancache_plan.artifact import HoldInterval, Plan, Schedule, load_schedule, save_schedule
+from meancache_plan.schedule.artifact import (
+    HoldInterval,
+    Plan,
+    Schedule,
+    load_schedule,
+    save_schedule,
+)
 from meancache_runtime import attach
 from meancache_runtime import load_schedule as load
 from meancache_runtime.errors import ScheduleError, ScheduleNotFoundError

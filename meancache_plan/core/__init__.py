@@ -1,0 +1,1 @@
+"""The pure mathematics of planning: values in, values out."""

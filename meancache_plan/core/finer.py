@@ -1,0 +1,107 @@
+"""A finer run as the reference: where it stands on the grid that plans are replayed on."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from meancache_plan.core.grid import check_sigmas
+from meancache_plan.core.interpolation import latent_weights, velocity_weights
+from meancache_plan.core.trajectory import Trajectory, Velocity, record_flow
+from meancache_plan.errors import InputError
+from meancache_runtime.schedule import MAX_STEPS
+
+APART = 1e-3
+"""How far the ends of the two grids may be from each other."""
+
+
+def on_grid(fine: Trajectory, sigmas: Sequence[float], switches: Sequence[int] = ()) -> Trajectory:
+    """Return a finer run's latents and velocities at other noise levels.
+
+    They begin and end as the finer run does; between, they are interpolated in σ.
+
+    Args:
+        fine: The finer run.
+        sigmas: The replayed grid, T + 1 noise levels, fewer than the finer run's.
+        switches: Steps of that grid at which the denoiser changes.
+
+    Returns:
+        A displaced trajectory on that grid: latents in float32 or wider.
+
+    Raises:
+        InputError: The grid is no coarser than the run, or its ends are more than 1e-3 from the
+            run's.
+    """
+    grid = check_sigmas(sigmas)
+    if fine.edited:
+        raise InputError(
+            "the pipeline changes latents between steps, as inpainting does: a finer run does not "
+            "tell what the replayed one would begin each step with; calibrate without a reference"
+        )
+    check_reference(fine.sigmas, grid)
+    inside = (fine.sigmas[0], *grid[1:-1], fine.sigmas[-1])
+    at = latent_weights(fine.sigmas, inside)
+    latents = _combined([(at.latents, fine.latents), (at.velocities, fine.velocities)])
+    velocities = _combined([(velocity_weights(fine.sigmas, inside), fine.velocities)])
+    return Trajectory(
+        grid,
+        latents,
+        velocities.to(fine.velocities.dtype),
+        displaced=True,
+        replaces=fine.replaces,
+        switches=tuple(switches),
+    )
+
+
+def check_reference(reference: Sequence[float], sigmas: Sequence[float]) -> None:
+    """Refuse a reference grid that is no finer than the replayed one, or has other ends.
+
+    Raises:
+        InputError: It is.
+    """
+    if len(sigmas) >= len(reference):
+        raise InputError(
+            f"a reference of {len(reference) - 1} steps is no finer than the {len(sigmas) - 1} "
+            f"that are replayed: choose more, up to {MAX_STEPS}"
+        )
+    if len(reference) - 1 > MAX_STEPS:
+        raise InputError(
+            f"a reference of {len(reference) - 1} steps is too fine: choose up to {MAX_STEPS}"
+        )
+    for i in (0, -1):
+        if abs(sigmas[i] - reference[i]) > APART:
+            raise InputError(
+                f"the reference's noise levels run from {reference[0]:.4f} to {reference[-1]:.4f}, "
+                f"the replayed ones from {sigmas[0]:.4f} to {sigmas[-1]:.4f}: this sampler's ends "
+                "depend on the number of steps; calibrate without a reference"
+            )
+
+
+def record_reference(
+    velocity: Velocity, noise: Tensor, sigmas: Sequence[float], reference: Sequence[float]
+) -> Trajectory:
+    """Run Euler steps on a finer grid along a velocity function, and see them on another.
+
+    Args:
+        velocity: ``velocity(latents, sigma)``.
+        noise: Latents at σ₀, any shape, floating dtype.
+        sigmas: The replayed grid.
+        reference: The finer one.
+
+    Raises:
+        InputError: As :func:`on_grid`.
+    """
+    return on_grid(record_flow(velocity, noise, reference), sigmas)
+
+
+def _combined(parts: Sequence[tuple[NDArray[np.float64], Tensor]]) -> Tensor:
+    """Σ weights·vectors, in float32 or wider: few weights of a row are not 0."""
+    rows, like = len(parts[0][0]), parts[0][1]
+    wide = torch.promote_types(like.dtype, torch.float32)
+    total = like.new_zeros((rows, *like.shape[1:]), dtype=wide)
+    for weights, vectors in parts:
+        for row, column in np.argwhere(weights).tolist():
+            total[row] += weights[row, column] * vectors[column].to(wide)
+    return total

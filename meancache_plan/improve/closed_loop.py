@@ -1,0 +1,170 @@
+"""Closed-loop fit: gains for the states that replay really visits.
+
+Replay leaves the full trajectories. Interval by interval, all samples are advanced together with
+the gains fitted so far; the next gains are those with which they come closest, in least squares,
+to the full trajectories' z_s, shrunk towards the plan's own. It takes B denoiser refreshes a
+sample, as a replay does.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from meancache_plan.core.gains import terms
+from meancache_plan.improve.ensemble import final_errors
+from meancache_plan.schedule.artifact import AdamsInterval, HoldInterval, Interval, Plan
+from meancache_plan.source.protocols import Ensemble
+from meancache_runtime.binding import LinearForm
+
+ROUNDS = 3
+"""Times that samples are weighted anew by the errors that they are left with."""
+
+MAX_WEIGHT = 10.0
+"""The most that a sample may count, relative to the median one."""
+
+MAX_GAIN = 1000.0
+"""The largest gain: a term that would need more is rounding noise."""
+
+
+class Fitted(NamedTuple):
+    """Gains of each interval, and the final mean squared error of each sample fitted on [n]."""
+
+    gains: list[tuple[float, ...]]
+    errors: NDArray[np.float64]
+
+
+def prior_gains(plan: Plan) -> list[tuple[float, ...]] | None:
+    """The plan's gains, with ``hold`` as order 1; None if some predictor is no Adams form."""
+    gains: list[tuple[float, ...]] = []
+    for interval in plan.intervals:
+        match interval:
+            case HoldInterval():
+                gains.append((1.0,))
+            case AdamsInterval():
+                gains.append(interval.gains)
+            case _:
+                return None
+    return gains
+
+
+def with_gains(plan: Plan, gains: Sequence[tuple[float, ...]]) -> Plan:
+    """The plan's knots with these gains; its predicted cost holds no more."""
+    intervals: list[Interval] = [AdamsInterval(order=len(g), gains=g) for g in gains]
+    return plan.model_copy(update={"intervals": tuple(intervals), "cost": None, "measured": None})
+
+
+def fit(
+    ensemble: Ensemble,
+    rows: Sequence[int],
+    knots: Sequence[int],
+    prior: Sequence[tuple[float, ...]],
+    *,
+    order: int,
+    shrinkage: float,
+    flow: bool = False,
+) -> Fitted:
+    """Fit the gains of all intervals, in sequence.
+
+    PSNR is a logarithm, so a sample's squared error is weighed by its inverse (iteratively
+    reweighted least squares): else the few worst samples decide the gains of all. Samples that
+    are no longer finite do not count.
+
+    Args:
+        ensemble: The samples.
+        rows: Those to fit on, n of them.
+        knots: The plan's.
+        prior: Gains to shrink towards, an interval; missing terms count as 0.
+        order: Terms an interval, fewer where fewer knots are known. One of Euler's steps has one,
+            which is exact but for what went wrong before.
+        shrinkage: Ridge, relative to each term's own size, > 0.
+        flow: Whether plans aim at the flow: see :func:`meancache_runtime.binding.adams`.
+    """
+    sigmas = ensemble.sigmas
+    latents, fresh = ensemble.full(rows, 0), dict[int, Tensor]()
+    gains: list[tuple[float, ...]] = []
+    for n, (start, end) in enumerate(zip(knots, (*knots[1:], len(sigmas) - 1), strict=True)):
+        fresh[start] = ensemble.velocity(rows, start, latents)
+        count = 1 if end - start == 1 and not flow else min(order, n + 1)
+        forms = terms(sigmas, knots[: n + 1], end, count, flow)
+        h = sigmas[end] - sigmas[start]
+        target = ensemble.full(rows, end)
+        padded = np.array([*prior[n], *[0.0] * count][:count])
+        equations = _equations(forms, fresh, target - latents, h)
+        found = _reweighted(equations, padded, shrinkage)
+        gains.append(tuple(found.tolist()))
+        latents = latents + h * _combined(found, forms, fresh, latents)
+        fresh = {knot: fresh[knot] for knot in sorted(fresh)[-order:]}
+    return Fitted(gains, final_errors(ensemble, rows, latents))
+
+
+class _Equations(NamedTuple):
+    """Of each sample, with parts p_j = h·term_j and what is missing to z_s, m."""
+
+    left: NDArray[np.float64]
+    """⟨p_i, p_j⟩, float64 [n, terms, terms]."""
+    right: NDArray[np.float64]
+    """⟨p_j, m⟩ [n, terms]."""
+    square: NDArray[np.float64]
+    """⟨m, m⟩ [n]."""
+
+    def errors(self, gains: NDArray[np.float64]) -> NDArray[np.float64]:
+        """‖m − Σ gain·part‖² of each sample, [n]."""
+        found = self.square - 2 * self.right @ gains + self.left @ gains @ gains
+        return np.maximum(found, 1e-12 * self.square + np.finfo(float).tiny)
+
+
+def _equations(
+    forms: Sequence[LinearForm], fresh: dict[int, Tensor], missing: Tensor, h: float
+) -> _Equations:
+    """Set them up, one sample at a time: latents may be large."""
+    products = np.empty((len(missing), len(forms) + 1, len(forms) + 1))
+    for row, each in enumerate(missing):
+        parts = [h * _apply(form, fresh, row) for form in forms]
+        rows = torch.stack([*parts, each.flatten().double()])
+        products[row] = (rows @ rows.T).cpu().numpy()
+    products = products[np.isfinite(products).all(axis=(1, 2))]
+    return _Equations(products[:, :-1, :-1], products[:, :-1, -1], products[:, -1, -1])
+
+
+def _reweighted(
+    equations: _Equations, prior: NDArray[np.float64], shrinkage: float
+) -> NDArray[np.float64]:
+    """Gains that minimise Σ ‖m − Σ g_j·p_j‖² / (what it comes to), shrunk towards ``prior``."""
+    weights, gains = np.ones(len(equations.square)), prior
+    if not len(weights):
+        return prior
+    for _ in range(ROUNDS + 1):
+        left = np.einsum("s,spq->pq", weights, equations.left)
+        right = weights @ equations.right
+        ridge = np.diag(shrinkage * np.diagonal(left) + np.finfo(float).tiny ** 0.5)
+        gains = np.linalg.solve(left + ridge, right + ridge @ prior)
+        errors = equations.errors(gains)
+        weights = np.minimum(np.median(errors) / errors, MAX_WEIGHT)
+    return np.clip(gains, -MAX_GAIN, MAX_GAIN)
+
+
+def _apply(form: LinearForm, fresh: dict[int, Tensor], row: int) -> Tensor:
+    """A term of one sample, float64 [N]."""
+    like = next(iter(fresh.values()))[row].flatten().double()
+    total = torch.zeros_like(like)
+    for knot, weight in form.items():
+        total += weight * fresh[knot][row].flatten().double()
+    return total
+
+
+def _combined(
+    gains: NDArray[np.float64],
+    forms: Sequence[LinearForm],
+    fresh: dict[int, Tensor],
+    like: Tensor,
+) -> Tensor:
+    """û = Σ gain·term of all samples, in the latents' dtype."""
+    moved = torch.empty_like(like)
+    for row in range(len(like)):
+        parts = torch.stack([_apply(form, fresh, row) for form in forms])
+        moved[row] = (torch.as_tensor(gains).to(parts) @ parts).reshape(like[row].shape)
+    return moved

@@ -1,0 +1,106 @@
+"""Samples of a model that refinement runs again and again, a few steps at a time."""
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from meancache_plan.core.finer import record_reference
+from meancache_plan.core.grid import check_sigmas
+from meancache_plan.core.trajectory import Velocity, record_flow
+from meancache_plan.errors import InputError
+from meancache_plan.source.protocols import Ensemble
+from meancache_runtime import Schedule, integrate
+
+
+class FlowEnsemble:
+    """An ensemble of a velocity function, for flows without a pipeline.
+
+    Args:
+        velocity: ``velocity(latents, sigma)``; must treat the first dimension as a batch.
+        noise: Initial latents, [S, …], floating dtype.
+        sigmas: The grid, T + 1 noise levels.
+        prompt_index: Which of them go together; each alone by default.
+        grid: steps → noise levels of a plain run of so few steps; by default the sampler's own
+            levels interpolated, which is exact for grids with a static shift.
+        reference: Finer noise levels of the full runs; those of ``sigmas`` by default.
+    """
+
+    def __init__(
+        self,
+        velocity: Velocity,
+        noise: Tensor,
+        sigmas: Sequence[float],
+        *,
+        prompt_index: Sequence[int] | None = None,
+        grid: Callable[[int], Sequence[float]] | None = None,
+        reference: Sequence[float] | None = None,
+    ) -> None:
+        self.sigmas = check_sigmas(sigmas)
+        self.prompt_index = np.asarray(
+            range(len(noise)) if prompt_index is None else prompt_index, dtype=np.int64
+        )
+        if len(self.prompt_index) != len(noise):
+            raise InputError(f"{len(self.prompt_index)} prompts for {len(noise)} samples of noise")
+        self._velocity = velocity
+        self._noise = noise
+        self._grid = grid or self._interpolated
+        if reference is None:
+            self._full = record_flow(velocity, noise, self.sigmas).latents
+        else:
+            self._full = record_reference(velocity, noise, self.sigmas, reference).latents
+
+    def full(self, rows: Sequence[int], step: int) -> Tensor:
+        """Latents z_step of the full trajectories."""
+        return self._full[step, list(rows)]
+
+    def velocity(self, rows: Sequence[int], step: int, latents: Tensor) -> Tensor:
+        """Velocities at ``step`` from any latents."""
+        return self._velocity(latents, self.sigmas[step])
+
+    def replay(self, rows: Sequence[int], schedule: Schedule, budget: int) -> Tensor:
+        """Final latents of a plan."""
+        return integrate(
+            self._velocity, self._noise[list(rows)], schedule, budget=budget, sigmas=self.sigmas
+        )
+
+    def plain(self, rows: Sequence[int], steps: int) -> Tensor:
+        """Final latents of a plain Euler run of so few steps."""
+        latents = self._noise[list(rows)]
+        for sigma, following in pairwise(self._grid(steps)):
+            latents = latents + (following - sigma) * self._velocity(latents, sigma)
+        return latents
+
+    def _interpolated(self, steps: int) -> list[float]:
+        total = len(self.sigmas) - 1
+        places = np.linspace(0, total, steps + 1)
+        return np.interp(places, np.arange(total + 1), self.sigmas).tolist()
+
+
+def spread_rows(prompt_index: NDArray[np.int64], parts: int = 2) -> list[list[int]]:
+    """Deal the rows out into ``parts`` by prompt: no prompt is in two of them.
+
+    Raises:
+        InputError: There are fewer prompts than parts.
+    """
+    prompts = np.unique(prompt_index)
+    if len(prompts) < parts:
+        raise InputError(
+            f"prompts: {len(prompts)}, too few for {parts} parts that share none: refine with "
+            "more calibration prompts"
+        )
+    place = {prompt: i % parts for i, prompt in enumerate(prompts.tolist())}
+    return [
+        [row for row, prompt in enumerate(prompt_index.tolist()) if place[prompt] == part]
+        for part in range(parts)
+    ]
+
+
+def final_errors(ensemble: Ensemble, rows: Sequence[int], latents: Tensor) -> NDArray[np.float64]:
+    """Mean squared error of final latents against the full runs', float64 [n]; ∞ if not finite."""
+    off = latents.double() - ensemble.full(rows, len(ensemble.sigmas) - 1).double()
+    squares = off.flatten(1).square().mean(dim=1)
+    return torch.nan_to_num(squares, nan=torch.inf, posinf=torch.inf).cpu().numpy()

@@ -1,0 +1,226 @@
+"""Refine plans for all budgets: the field is replayed, and the winner is written."""
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise, repeat
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meancache_plan.core.bootstrap import bootstrap_interval
+from meancache_plan.core.objective import Objective
+from meancache_plan.core.path_costs import line_graph
+from meancache_plan.errors import BeatenError, InputError
+from meancache_plan.improve.candidates import Candidate, pools
+from meancache_plan.improve.ensemble import spread_rows
+from meancache_plan.improve.journal import Journal
+from meancache_plan.improve.race import FITTED, MOVE_SHARE, SHRINKAGES, SURVIVORS, Race
+from meancache_plan.improve.trials import Trials
+from meancache_plan.measure.profile import Profile
+from meancache_plan.plan.predict import predict
+from meancache_plan.schedule.artifact import Plan, Schedule
+from meancache_plan.schedule.provenance import PlanRecord, Provenance, Pruned, Quality, Score
+from meancache_plan.source.protocols import Ensemble
+from meancache_plan.version import __version__
+from meancache_runtime.strict_json import MAX_TEXT
+
+ORDER = 3
+"""Terms of gains fitted in closed loop."""
+
+MOVES = 10
+"""Moves of knots that are tried for a budget: those of the least predicted cost."""
+
+Progress = Callable[[int, int], None]
+"""Called with (denoiser refreshes spent, refreshes expected in all)."""
+
+
+@dataclass(slots=True)
+class _Meter:
+    """Counts refreshes towards an expected total."""
+
+    progress: Progress
+    expected: int
+    spent: int = 0
+
+    def __call__(self, refreshes: int) -> None:
+        self.spent += refreshes
+        self.progress(min(self.spent, self.expected), self.expected)
+
+
+def refine(
+    profile: Profile,
+    schedule: Schedule,
+    ensemble: Ensemble,
+    path: Path,
+    *,
+    samples: str = "",
+    published: Mapping[str, Schedule] | None = None,
+    progress: Progress = lambda spent, expected: None,
+) -> Schedule:
+    """Replay many candidates for every budget of a schedule, and return the schedule of the best.
+
+    Closed-loop gains are fitted on one half of the ensemble's prompts, and everything is judged on
+    the other half; candidates that come from the profile have seen all of its prompts. The winner
+    is the best of many on these prompts, so what is ``validated`` flatters it a little: only
+    held-out prompts tell its quality. Results are kept in ``PATH.refine/``: the same call goes on
+    where it was interrupted, and gives the same schedule.
+
+    Args:
+        profile: What the schedule was solved from.
+        schedule: Its plans take part, and its weighting guides the moves of knots.
+        ensemble: The samples to replay; calibration's own, never held-out ones.
+        path: The file that the schedule will be written to; not written here.
+        samples: Identifies the ensemble's samples: finished work of others is refused.
+        published: Schedules whose plans take part, by name; those for as many steps.
+        progress: Told after every replay.
+
+    Raises:
+        InputError: The ensemble's grid is not the profile's, it has a single prompt, the folder
+            belongs to another refinement or cannot be written.
+        BeatenError: No plan of any budget beats simply fewer steps.
+    """
+    made = schedule.provenance
+    if made is None or made.profile != profile.fingerprint:
+        raise InputError("the schedule was not solved from this profile: solve again")
+    _check_grid(profile, ensemble)
+    fit_rows, judge_rows = spread_rows(ensemble.prompt_index)
+    settings = {
+        "tool": __version__,
+        "profile": profile.fingerprint,
+        "prompts": ensemble.prompt_index.tolist(),
+        "rows": [fit_rows, judge_rows],
+        "samples": samples,
+    }
+    journal = Journal(path, settings)
+    fields = pools(profile, schedule, published or {}, made.max_edge)
+    meter = _Meter(progress, _expected(fields, len(judge_rows), len(fit_rows)))
+    trials = Trials(ensemble, journal, meter, schedule.grid)
+    neighbours = _neighbours(profile, made.weighting, made.max_edge)
+    races: dict[int, Race] = {}
+    for budget, field in fields.items():
+        races[budget] = Race(trials, fit_rows, judge_rows, ORDER, neighbours)
+        races[budget].run(field, budget)
+    progress(meter.expected, meter.expected)
+    return _rewritten(schedule, made, profile, races)
+
+
+def _rewritten(
+    schedule: Schedule, made: Provenance, profile: Profile, races: Mapping[int, Race]
+) -> Schedule:
+    """The schedule of the winners, without budgets at which simply fewer steps are better."""
+    winners = {budget: race for budget, race in races.items() if not race.beaten}
+    if not winners:
+        raise BeatenError(
+            "no plan beats simply fewer steps at any budget: refine with other budgets, or more "
+            "calibration prompts"
+        )
+    plans = [_plan(budget, race) for budget, race in winners.items()]
+    records = map(_record, plans, winners.values(), repeat(profile))
+    pruned = (_pruned(budget, race) for budget, race in races.items() if race.beaten)
+    provenance = made.model_copy(
+        update={
+            "plans": tuple(records),
+            "pruned": (*made.pruned, *pruned),
+        }
+    )
+    return schedule.model_copy(update={"plans": tuple(plans), "provenance": provenance})
+
+
+def _plan(budget: int, race: Race) -> Plan:
+    """The winner; its cost was of one objective among many."""
+    update = {"budget": budget, "cost": None, "measured": None}
+    return race.ranking()[0].candidate.plan.model_copy(update=update)
+
+
+def _pruned(budget: int, race: Race) -> Pruned:
+    best, fewer = race.ranking()[0].standing, race.fewer
+    reason = f"{budget} plain steps are better: {fewer.mean:.1f} dB against {best.mean:.1f} dB"
+    return Pruned(budget=budget, by=budget, reason=reason)
+
+
+def _record(plan: Plan, race: Race, profile: Profile) -> PlanRecord:
+    winner = race.ranking()[0]
+    prompts = race.trials.ensemble.prompt_index[list(race.judge_rows)]
+    return PlanRecord(
+        budget=plan.budget,
+        origin=winner.candidate.name[:MAX_TEXT],
+        predicted=predict(profile, plan),
+        validated=_validated(race.trials.decibels(winner.errors), prompts),
+        candidates=tuple(_scores(race)),
+    )
+
+
+def _scores(race: Race) -> Iterator[Score]:
+    """Every candidate's score, the winner first, those judged on few samples last."""
+    decile = race.decile
+    entries = [(entry.candidate.name[:MAX_TEXT], entry.standing) for entry in race.entries]
+    entries.append(("fewer steps", race.fewer))
+    for name, found in sorted(entries, key=lambda e: (-e[1].samples, -e[1].guarded(decile))):
+        yield Score(
+            name=name,
+            samples=found.samples,
+            psnr_latent=found.mean,
+            worst_decile=found.worst_decile,
+        )
+
+
+def _validated(decibels: Sequence[float], prompts: NDArray[np.int64]) -> Quality:
+    """Mean PSNR on the validation samples, with the bootstrap interval over prompts."""
+    values = np.array(decibels)
+    by_prompt = [float(values[prompts == prompt].mean()) for prompt in np.unique(prompts)]
+    low, high = bootstrap_interval(by_prompt)
+    return Quality(psnr_latent=float(values.mean()), low=low, high=high)
+
+
+def _neighbours(
+    profile: Profile, weighting: str, max_edge: int
+) -> Callable[[tuple[int, ...]], list[tuple[int, ...]]]:
+    """(knots) → the ``MOVES`` cheapest of all plans with one knot moved by one or two steps."""
+    plain = Objective(("adams",), weighting=weighting, gamma=4.0, max_edge=max_edge)
+    graph, _ = line_graph(profile, plain)
+
+    def cost(knots: tuple[int, ...]) -> float:
+        ends = (*knots, profile.steps)
+        arcs = zip(ends, ends[1:], ends[2:], strict=False)
+        return float(graph.first[ends[1]] + sum(graph.arcs[arc] for arc in arcs))
+
+    def near(knots: tuple[int, ...]) -> list[tuple[int, ...]]:
+        moved = [
+            (*knots[:i], knots[i] + by, *knots[i + 1 :])
+            for i in range(1, len(knots))
+            for by in (-2, -1, 1, 2)
+        ]
+        ends = [(each, (*each, profile.steps)) for each in moved]
+        legal = [
+            k
+            for k, e in ends
+            if all(a < b for a, b in pairwise(e)) and set(profile.switches) <= set(k)
+        ]
+        return sorted(legal, key=lambda k: (cost(k), k))[:MOVES]
+
+    return near
+
+
+def _expected(fields: Mapping[int, Sequence[Candidate]], judged: int, fitted: int) -> int:
+    """Refreshes that a refinement takes, nearly: of each budget rounds, fits and moves."""
+    total = 0.0
+    for budget, field in fields.items():
+        baselines = sum(candidate.baseline for candidate in field)
+        others = len(field) - baselines
+        rounds = 1 + baselines + (0.25 + 0.125) * others + 0.5 * max(SURVIVORS, others // 4)
+        fits = (FITTED + 1) * len(SHRINKAGES)
+        moves = (MOVES + 1) * math.ceil(fitted / MOVE_SHARE)
+        total += budget * (judged * (rounds + fits) + fitted * fits + moves)
+    return round(total)
+
+
+def _check_grid(profile: Profile, ensemble: Ensemble) -> None:
+    if len(ensemble.sigmas) != len(profile.sigmas) or any(
+        abs(a - b) > 1e-6 for a, b in zip(ensemble.sigmas, profile.sigmas, strict=True)
+    ):
+        raise InputError(
+            "the model's noise levels are not the profile's: refine with the recipe, size and "
+            "steps that it was calibrated with"
+        )

@@ -1,0 +1,135 @@
+"""Replays of candidates: every plan's error on every sample, each computed once."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meancache_plan.core.psnr import latent_range, moments, psnr
+from meancache_plan.errors import InputError
+from meancache_plan.improve.closed_loop import Fitted, fit
+from meancache_plan.improve.ensemble import final_errors
+from meancache_plan.improve.journal import Journal
+from meancache_plan.schedule.artifact import Grid, Plan, Schedule
+from meancache_plan.source.protocols import Ensemble
+
+WORST = 1e30
+"""The largest mean squared error: a replay that overflows has this one."""
+
+
+class Standing(NamedTuple):
+    """How a plan did on some samples: mean PSNR of the latents, and of the worst tenth, in dB."""
+
+    samples: int
+    mean: float
+    worst_decile: float
+
+    def guarded(self, decile: float) -> float:
+        """The mean, less what the worst decile falls short of ``decile``."""
+        return self.mean + min(0.0, self.worst_decile - decile)
+
+
+class Trials:
+    """Runs replays and fits, remembers them, and counts denoiser refreshes.
+
+    Args:
+        ensemble: The samples.
+        journal: Keeps results.
+        spent: Told the refreshes of each piece of work when it is done or recalled.
+        grid: The schedule's; without, plans aim at the ensemble's own Euler steps.
+
+    Raises:
+        InputError: The full runs' latents are constant or not finite.
+    """
+
+    def __init__(
+        self,
+        ensemble: Ensemble,
+        journal: Journal,
+        spent: Callable[[int], None],
+        grid: Grid | None = None,
+    ) -> None:
+        self.ensemble = ensemble
+        sigmas = ensemble.sigmas
+        grid = grid or Grid(steps=len(sigmas) - 1, sigmas=sigmas, tolerance=0.05)
+        self._grid = grid.model_copy(update={"sigmas": sigmas})
+        self._journal = journal
+        self._spent = spent
+        rows = range(len(ensemble.prompt_index))
+        last = len(ensemble.sigmas) - 1
+        self._range = latent_range([moments(ensemble.full([row], last)) for row in rows])
+        if not 0 < self._range < math.inf:
+            raise InputError(
+                "the full runs end in latents that are constant or not finite: no plan can be "
+                "compared with them; try another dtype"
+            )
+
+    def standing(self, errors: Sequence[float] | NDArray[np.float64]) -> Standing:
+        """Sum errors up."""
+        found = np.sort(self.decibels(errors))
+        worst = found[: max(1, len(found) // 10)]
+        return Standing(len(found), float(found.mean()), float(worst.mean()))
+
+    def decibels(self, errors: Sequence[float] | NDArray[np.float64]) -> list[float]:
+        """PSNR of each sample's latents; very low for an error of ∞."""
+        return [psnr(min(float(error), WORST), self._range) for error in errors]
+
+    def replay(self, plan: Plan, rows: Sequence[int]) -> list[float]:
+        """Mean squared errors of a plan on these samples."""
+        bare = plan.model_copy(update={"cost": None, "measured": None})
+        schedule = Schedule(
+            model=None,
+            grid=self._grid,
+            generation=None,
+            plans=(bare,),
+            provenance=None,
+        ).replayable()
+
+        def run() -> list[float]:
+            latents = self.ensemble.replay(rows, schedule, plan.budget)
+            return final_errors(self.ensemble, rows, latents).tolist()
+
+        inputs = [bare.model_dump(mode="json"), list(rows)]
+        errors = self._journal.recall("replay", inputs, run)
+        self._spent(len(plan.knots) * len(rows))
+        return [float(error) for error in errors]
+
+    def plain(self, steps: int, rows: Sequence[int]) -> list[float]:
+        """Mean squared errors of simply fewer steps."""
+
+        def run() -> list[float]:
+            return final_errors(self.ensemble, rows, self.ensemble.plain(rows, steps)).tolist()
+
+        errors = self._journal.recall("plain", [steps, list(rows)], run)
+        self._spent(steps * len(rows))
+        return [float(error) for error in errors]
+
+    def fit(
+        self,
+        knots: Sequence[int],
+        prior: Sequence[tuple[float, ...]],
+        rows: Sequence[int],
+        *,
+        order: int,
+        shrinkage: float,
+    ) -> Fitted:
+        """Fit gains in closed loop: see :func:`meancache_plan.improve.closed_loop.fit`."""
+
+        def run() -> list[object]:
+            found = fit(
+                self.ensemble,
+                rows,
+                knots,
+                prior,
+                order=order,
+                shrinkage=shrinkage,
+                flow=self._grid.flow,
+            )
+            return [found.gains, found.errors.tolist()]
+
+        inputs = [list(knots), list(prior), list(rows), order, shrinkage]
+        gains, errors = self._journal.recall("fit", inputs, run)
+        self._spent(len(knots) * len(rows))
+        return Fitted([tuple(each) for each in gains], np.array(errors))

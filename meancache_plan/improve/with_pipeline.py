@@ -1,0 +1,103 @@
+"""Refine a schedule with the pipeline that it is for."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from meancache_plan.errors import InputError
+from meancache_plan.files.atomic import check_writable
+from meancache_plan.improve.journal import folder_of
+from meancache_plan.improve.refine import refine
+from meancache_plan.measure.profile import Profile
+from meancache_plan.schedule.artifact import Schedule, load_schedule
+from meancache_plan.source import catalog
+from meancache_plan.source.diffusers.ensemble import PipelineEnsemble
+from meancache_plan.source.diffusers.pipeline import Pipeline
+from meancache_plan.source.recipe import digest, parse_numbers, read_prompts
+from meancache_runtime.strict_json import shorten
+
+Watch = Callable[[str], Callable[[int, int], None]]
+"""Name of a piece of work → what to tell (done, in all) while it lasts."""
+
+
+def refine_with(
+    pipeline: Pipeline,
+    profile: Profile,
+    schedule: Schedule,
+    path: Path,
+    *,
+    limit: int | None = None,
+    batch: int = 1,
+    watch: Watch = lambda work: lambda done, total: None,
+) -> Schedule:
+    """Replay candidates for every budget on the recipe's calibration prompts, first seed.
+
+    Args:
+        pipeline: The model that the profile was measured on.
+        profile: What the schedule was solved from.
+        schedule: What to refine.
+        path: The schedule's file; work is kept beside it, in ``PATH.refine/``.
+        limit: Use this many prompts, spread evenly over the list; all by default.
+        batch: Samples a pipeline call: more use more memory, and may be faster.
+        watch: Asked for a listener for each piece of work.
+
+    Raises:
+        InputError: The path cannot be written, the pipeline is not the profile's, a number is out
+            of range, or see :func:`meancache_plan.improve.refine.refine`.
+    """
+    check_writable(path)
+    _check_model(pipeline, profile)
+    if batch < 1 or (limit is not None and limit < 2):
+        raise InputError("give a batch of at least 1, and a limit of at least 2 prompts")
+    prompts = read_prompts(pipeline.recipe.prompts)
+    count = min(limit or len(prompts), len(prompts))
+    chosen = [prompts[i * len(prompts) // count] for i in range(count)]
+    seeds = parse_numbers(pipeline.recipe.seeds, "seeds")[:1]
+    settings = pipeline.recipe.model_dump_json()
+    samples = digest([profile.fingerprint, settings, *chosen, *seeds]).removeprefix("sha256:")[:16]
+    ensemble = PipelineEnsemble(
+        pipeline,
+        chosen,
+        seeds,
+        folder_of(path) / f"trajectories-{samples}",
+        batch=batch,
+        reference_steps=profile.settings.reference_steps,
+        progress=watch("recording"),
+    )
+    return refine(
+        profile,
+        schedule,
+        ensemble,
+        path,
+        samples=samples,
+        published=_published(profile.steps),
+        progress=watch("refining"),
+    )
+
+
+def _published(steps: int) -> dict[str, Schedule]:
+    """The bundled schedules that fit any grid of so many steps: tables that others published."""
+    found = {name: load_schedule(file) for name, file in catalog.schedule_files().items()}
+    return {
+        name: schedule
+        for name, schedule in found.items()
+        if schedule.grid.sigmas is None and schedule.grid.steps == steps
+    }
+
+
+def _check_model(pipeline: Pipeline, profile: Profile) -> None:
+    """Refuse to refine a schedule on another model, or other prompts, than it was calibrated on."""
+    here, there = pipeline.identity(), profile.settings.model
+    settings = profile.settings
+    pairs = {
+        "fingerprint": (here.fingerprint, there.fingerprint if there else None),
+        "revision": (here.revision, there.revision if there else None),
+        "call": (pipeline.call_arguments(), settings.call),
+        "prompts": (digest(read_prompts(pipeline.recipe.prompts)), settings.prompts_sha256),
+    }
+    for name, (mine, theirs) in pairs.items():
+        if theirs is not None and mine is not None and mine != theirs:
+            raise InputError(
+                f"this pipeline is not the one that the profile was measured on: {name} is "
+                f"{shorten(str(mine))} here, {shorten(str(theirs))} there; refine with that model, "
+                "--recipe and --prompts, or calibrate this one"
+            )

@@ -1,0 +1,145 @@
+"""The field: who competes with a schedule, and in which settings."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from meancache_plan.errors import InputError
+from meancache_plan.judge.compare.cost import Forms
+from meancache_plan.judge.compare.peer import Peer
+from meancache_plan.judge.compare.peers import attention, blocks, cache_dit, plans, solvers
+from meancache_plan.judge.compare.result import FULL, PLAN
+from meancache_plan.judge.rivals import check_rival
+from meancache_plan.schedule.artifact import Schedule
+from meancache_plan.source.diffusers.pipeline import Pipeline
+from meancache_plan.source.recipe import digest
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """The settings of every peer.
+
+    Attributes:
+        budgets: Of the plans and of rival schedules; None for all that the judged one has.
+        every_budget: Few-step runs cost as much as each plan, some a little more or less; else
+            as much as three of them.
+        first_block: FirstBlockCache's thresholds.
+        mag: MagCache's thresholds, and how many steps it may skip in a row.
+        mag_prompts: Calibration prompts that MagCache's ratios are measured on.
+        taylor: TaylorSeer's intervals and orders.
+        taylor_lite: The same, for its lite mode.
+        sea: SeaCache's thresholds, and how many steps it may skip in a row.
+        attention: Of PAB and FasterCache: every so many steps.
+        dual_block: DBCache's thresholds and full computations at the start.
+        finer: How many times more steps the run has that shows where the flow itself leads; 0
+            for no such run.
+        counted: Samples, at most, on which FLOPs are counted where they depend on the sample.
+    """
+
+    budgets: tuple[int, ...] | None = None
+    every_budget: bool = True
+    first_block: tuple[float, ...] = (0.02, 0.05, 0.08, 0.12, 0.2, 0.3, 0.5, 0.8)
+    mag: tuple[tuple[float, ...], tuple[int, ...]] = ((0.02, 0.04, 0.06, 0.12, 0.3), (3, 12))
+    mag_prompts: int = 4
+    taylor: tuple[tuple[int, ...], tuple[int, ...]] = ((3, 6), (1,))
+    taylor_lite: tuple[tuple[int, ...], tuple[int, ...]] = ((2, 3, 4, 5, 6, 8, 11), (1, 2))
+    sea: tuple[tuple[float, ...], tuple[int, ...]] = ((0.1, 0.25, 0.5, 1.0), (2, 4, 12))
+    attention: tuple[int, ...] = (2, 4, 8)
+    dual_block: tuple[tuple[float, ...], tuple[int, ...]] = (
+        (0.05, 0.08, 0.12, 0.2, 0.4, 0.8),
+        (4,),
+    )
+    finer: int = 4
+    counted: int = 10_000
+
+
+THOROUGH = Sweep()
+"""What ``compare`` measures by default."""
+
+QUICK = Sweep(
+    every_budget=False,
+    first_block=(0.1, 0.3),
+    mag=((0.06,), (3,)),
+    mag_prompts=1,
+    taylor=((3,), (1,)),
+    taylor_lite=((4, 8), (1,)),
+    sea=((0.25,), (2,)),
+    attention=(4,),
+    dual_block=((0.1, 0.4), (4,)),
+    finer=0,
+    counted=1,
+)
+"""A minute's worth on a small model."""
+
+RETENTION = 0.1
+"""MagCache never skips in this share of the first steps: half of its default, for small budgets."""
+
+
+def field(
+    pipeline: Pipeline,
+    schedule: Schedule,
+    fitted: Sequence[str],
+    forms: Forms,
+    *,
+    rivals: Mapping[str, Schedule] | None = None,
+    sweep: Sweep = THOROUGH,
+) -> tuple[Peer, ...]:
+    """Everyone, ready to be put into the pipeline; who is known to be unable says so then.
+
+    Args:
+        pipeline: Asked for its noise levels, and for MagCache's ratios; left as it was found.
+        schedule: What is judged.
+        fitted: Calibration prompts.
+        forms: How the pipeline calls its denoiser.
+        rivals: Other schedules for the same steps, by the names of their rows.
+        sweep: The settings.
+
+    Raises:
+        InputError: A rival is for another number of steps, or its name is taken.
+        BudgetError: A schedule has no plan for one of the budgets.
+    """
+    steps = schedule.grid.steps
+    judged = plans.plans(PLAN, schedule, sweep.budgets)
+    found = list(judged)
+    for name, rival in (rivals or {}).items():
+        check_rival(name, rival, steps, sweep.budgets or ())
+        if name in (PLAN, FULL):
+            raise InputError(f"a rival schedule cannot be named {name!r}: rename its file")
+        found += plans.plans(name, rival, sweep.budgets)
+    own = type(pipeline.pipe.scheduler).__name__
+    sampler = own.removeprefix("FlowMatch").removesuffix("Scheduler").removesuffix("Discrete")
+    costs = _few(sorted(peer.budget or steps for peer in judged), steps, sweep)
+    found += plans.fewer_steps(sampler, costs)
+    found += solvers.solvers(pipeline, fitted[0], costs)
+    others = [*found, *_caches(pipeline, steps, fitted, forms, sweep)]
+    for name in {peer.name for peer in others if peer.budget is None} & (rivals or {}).keys():
+        raise InputError(f"a rival schedule cannot be named {name!r}: rename its file")
+    return tuple(others)
+
+
+def _few(budgets: Sequence[int], steps: int, sweep: Sweep) -> list[int]:
+    """What few-step runs may cost, in refreshes, to stand beside these plans."""
+    if not sweep.every_budget:
+        wanted = {budgets[0], budgets[len(budgets) // 2], budgets[-1]}
+    else:
+        wanted = {3 * budgets[0] // 4, *budgets, -(-5 * budgets[-1] // 4)}
+    return sorted(number for number in wanted if 1 < number < steps)
+
+
+def _caches(
+    pipeline: Pipeline, steps: int, fitted: Sequence[str], forms: Forms, sweep: Sweep
+) -> list[Peer]:
+    """The caches of diffusers and of cache-dit."""
+    prompts = fitted[: sweep.mag_prompts]
+    ratios = blocks.magnitudes(pipeline, prompts, 0, steps)
+    thresholds, warm_ups = sweep.dual_block
+    return [
+        *blocks.first_block(steps, sweep.first_block),
+        *blocks.mag(steps, ratios, *sweep.mag, RETENTION, digest(prompts)),
+        *blocks.taylorseer(steps, *sweep.taylor, lite=False),
+        *blocks.taylorseer(steps, *sweep.taylor_lite, lite=True),
+        *blocks.sea(steps, *sweep.sea),
+        *attention.pyramid(steps, forms, sweep.attention),
+        *attention.faster(steps, forms, sweep.attention),
+        *cache_dit.dual_block(steps, forms, thresholds, warm_ups, None),
+        *cache_dit.dual_block(steps, forms, thresholds, warm_ups, 1),
+    ]

@@ -1,0 +1,1 @@
+"""From a model to a profile: run full trajectories, keep what planning needs."""

@@ -1,0 +1,206 @@
+"""Measure full-step trajectories into a profile: durable, resumable, divisible."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from meancache_plan.core.finer import check_reference, record_reference
+from meancache_plan.core.grid import check_sigmas
+from meancache_plan.core.propagation import Finish
+from meancache_plan.core.psnr import moments
+from meancache_plan.core.trajectory import Velocity, record_flow
+from meancache_plan.errors import InputError
+from meancache_plan.measure.partial import Job, Partial, assemble, propagated
+from meancache_plan.measure.profile import (
+    Profile,
+    ProfileSettings,
+    SampleMeasurement,
+    load_profile,
+    measure,
+)
+from meancache_plan.measure.shards import Shard
+from meancache_plan.source.protocols import Source
+from meancache_plan.source.recipe import digest
+
+MAX_WINDOW = 6
+"""Largest K of the paper's predictor that a profile holds."""
+
+Progress = Callable[[int, int], None]
+"""Called with (samples done, samples in all)."""
+
+
+def calibrate(
+    source: Source,
+    prompts: Sequence[str],
+    seeds: Sequence[int],
+    path: Path,
+    *,
+    shard: Shard | None = None,
+    max_edge: int | None = None,
+    sensitivity: bool = True,
+    reference_steps: int | None = None,
+    progress: Progress = lambda done, total: None,
+) -> Profile:
+    """Record every prompt with every seed, measure, and write the profile to ``path``.
+
+    Every finished sample is kept in ``PATH.partial/``; a run that was interrupted at any moment
+    goes on from there, and its profile equals an uninterrupted one's bit for bit (but for the
+    measured seconds). To use several devices, give each a ``shard`` and merge the profiles.
+
+    Args:
+        source: The pipeline, with its settings.
+        prompts: Texts, at least one.
+        seeds: Seeds of the initial noise, at least one.
+        path: The profile's file.
+        shard: Which part of the samples to record; all by default.
+        max_edge: Longest edge measured, in steps; all T by default.
+        sensitivity: Measure how errors propagate to the sample, with at most a quarter more
+            denoiser refreshes, on a few samples spread over the prompts.
+        reference_steps: Make plans reproduce a run of so many steps, at least those of the
+            recipe, on whose grid they are replayed; by default the recipe's own run.
+        progress: Told after every sample.
+
+    Raises:
+        InputError: ``path`` cannot be written, or it or its partial results belong to another
+            calibration, or the reference does not fit the recipe's grid.
+    """
+    part = shard or Shard()
+    jobs = _jobs(prompts, seeds)[part.number - 1 :: part.count]
+    if not jobs:
+        raise InputError(f"this shard holds none of the {len(prompts) * len(seeds)} samples")
+    if max_edge is not None and max_edge < 1:
+        raise InputError(f"max_edge {max_edge}: edges have at least one step")
+    options = {
+        "max_edge": max_edge,
+        "sensitivity": sensitivity,
+        "reference_steps": reference_steps,
+    }
+    partial = Partial(path, _request(source, prompts, seeds) | options)
+    if path.exists():
+        profile = load_profile(path)
+        partial.check_profile(profile, jobs)
+        partial.remove()
+        progress(len(jobs), len(jobs))
+        return profile
+    with partial.open():
+        _record_missing(source, jobs, partial, reference_steps, progress)
+    partial.finish(jobs)
+    return load_profile(path)
+
+
+def profile_flow(
+    velocity: Velocity,
+    noise: Tensor,
+    sigmas: Sequence[float],
+    *,
+    sensitivity: bool = True,
+    reference: Sequence[float] | None = None,
+) -> Profile:
+    """Profile a velocity function: the same measurements without a pipeline.
+
+    Args:
+        velocity: ``velocity(latents, sigma)``; gets latents of shape [1, …].
+        noise: Initial latents, shape [samples, …], floating dtype.
+        sigmas: Noise levels σ₀ … σ_T, length T + 1.
+        sensitivity: Measure how errors propagate, with at most a quarter more calls.
+        reference: Finer noise levels with the same ends: make plans reproduce a run on these.
+
+    Raises:
+        InputError: ``noise`` holds no sample, ``sigmas`` is no grid, or ``reference`` is coarser
+            or ends elsewhere.
+    """
+    if noise.ndim < 1 or len(noise) == 0:
+        raise InputError("noise holds no sample: give shape [samples, …]")
+    if reference is not None:
+        check_reference(reference, sigmas)
+    settings = _flow_settings(noise, check_sigmas(sigmas), sensitivity, reference)
+    grid = settings.sigmas
+    jobs = [Job(number=i, prompt_index=i, prompt="", seed=i) for i in range(len(noise))]
+    measured: list[SampleMeasurement] = []
+    scales: list[NDArray[np.float64]] = []
+    propagations: list[NDArray[np.float64] | None] = []
+
+    def finish(step: int, latents: Tensor) -> Tensor:
+        return record_flow(velocity, latents, grid[step:]).latents[-1]
+
+    for job, sample in zip(jobs, noise, strict=True):
+        if reference is None:
+            trajectory = record_flow(velocity, sample[None], grid)
+        else:
+            trajectory = record_reference(velocity, sample[None], grid, reference)
+        measured.append(measure(trajectory.columns, grid, settings.index))
+        scales.append(np.array(moments(trajectory.latents[-1])))
+        propagations.append(propagated(settings, job, trajectory, finish))
+    return assemble(settings, jobs, measured, [0.0] * len(jobs), scales, propagations)
+
+
+def _flow_settings(
+    noise: Tensor,
+    grid: tuple[float, ...],
+    sensitivity: bool,
+    reference: Sequence[float] | None,
+) -> ProfileSettings:
+    return ProfileSettings(
+        sigmas=grid,
+        dtype=str(noise.dtype).removeprefix("torch."),
+        latent_shape=(1, *noise.shape[1:]),
+        max_edge=len(grid) - 1,
+        max_window=MAX_WINDOW,
+        samples_total=len(noise),
+        sensitivity=sensitivity,
+        displaced=reference is not None,
+        reference_steps=None if reference is None else len(reference) - 1,
+        versions={"torch": torch.__version__},
+    )
+
+
+def _jobs(prompts: Sequence[str], seeds: Sequence[int]) -> list[Job]:
+    pairs = [(i, prompt, seed) for i, prompt in enumerate(prompts) for seed in seeds]
+    return [Job(number, *pair) for number, pair in enumerate(pairs)]
+
+
+def _record_missing(
+    source: Source,
+    jobs: Sequence[Job],
+    partial: Partial,
+    reference_steps: int | None,
+    progress: Progress,
+) -> None:
+    """Record and keep the samples that are not there yet."""
+    finer = {} if reference_steps is None else {"reference_steps": reference_steps}
+    progress(sum(map(partial.has, jobs)), len(jobs))
+    for job in jobs:
+        if not partial.has(job):
+            trajectory, seconds = source.record(job.prompt, job.seed, **finer)
+            partial.keep(job, trajectory, seconds, _finish(source, job))
+            progress(sum(map(partial.has, jobs)), len(jobs))
+
+
+def _finish(source: Source, job: Job) -> Finish:
+    """Run the last steps of a sample from other latents."""
+    return lambda step, latents: source.resume(job.prompt, job.seed, step, latents).latents[-1]
+
+
+def _request(source: Source, prompts: Sequence[str], seeds: Sequence[int]) -> dict[str, Any]:
+    """All settings that are known before the first run."""
+    generation = source.generation()
+    return {
+        "model": source.identity(),
+        "scheduler_config": source.scheduler_config(),
+        "guidance": generation.guidance,
+        "call": source.call_arguments(),
+        "height": generation.height,
+        "width": generation.width,
+        "frames": generation.frames,
+        "dtype": generation.dtype,
+        "max_window": MAX_WINDOW,
+        "prompts_sha256": digest(prompts),
+        "seeds_sha256": digest(seeds),
+        "samples_total": len(prompts) * len(seeds),
+        "versions": source.versions(),
+    }

@@ -1,0 +1,120 @@
+"""The settings of a calibration, which every profile carries."""
+
+import math
+from itertools import pairwise
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, model_validator
+
+from meancache_plan.core.deviation import EdgeIndex, taken_columns, windows
+from meancache_plan.core.grid import check_sigmas
+from meancache_plan.schedule.artifact import Generation, ModelIdentity
+from meancache_runtime.schedule import MAX_STEPS
+
+Count = Annotated[int, Field(ge=1)]
+
+
+class ProfileSettings(BaseModel):
+    """What a profile was measured on, and how. ``model`` None: a plain velocity function.
+
+    ``call`` holds the pipeline call's other arguments. ``max_edge`` and ``max_window`` bound the
+    (t, s, K) whose L1 deviations were measured. ``samples_total`` counts the samples of the whole
+    calibration, prompts x seeds. ``sensitivity``: whether the propagation of errors was measured.
+    ``displaced``: the steps were not Euler's, and their displacements were measured beside the
+    velocities: those of the sampler that plans ``replaces``, or of a finer run of
+    ``reference_steps``, more than the grid has. ``switches``: steps at which another denoiser
+    takes over.
+    ``transferred_from`` is the fingerprint of the profile that this one was carried over from to
+    another grid, by :mod:`meancache_plan.measure.transfer`; such a profile has no L1 deviations.
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+    model: ModelIdentity | None = None
+    scheduler_config: dict[str, JsonValue] | None = None
+    sigmas: tuple[float, ...]
+    guidance: dict[str, float] = {}
+    call: dict[str, JsonValue] = {}
+    height: Count | None = None
+    width: Count | None = None
+    frames: Count | None = None
+    dtype: str
+    latent_shape: Annotated[tuple[Count, ...], Field(min_length=1)]
+    max_edge: Count
+    max_window: Annotated[int, Field(ge=0)]
+    prompts_sha256: str | None = None
+    seeds_sha256: str | None = None
+    samples_total: Count
+    sensitivity: bool = False
+    displaced: bool = False
+    replaces: str | None = None
+    reference_steps: Annotated[int, Field(ge=2, le=MAX_STEPS)] | None = None
+    switches: tuple[Count, ...] = ()
+    transferred_from: str | None = None
+    versions: dict[str, str]
+
+    @field_validator("sigmas")
+    @classmethod
+    def _check_sigmas(cls, sigmas: tuple[float, ...]) -> tuple[float, ...]:
+        return check_sigmas(sigmas)
+
+    @model_validator(mode="after")
+    def _check_max_edge(self) -> Self:
+        if self.max_edge > self.steps:
+            raise ValueError(f"max_edge: {self.max_edge} exceeds the {self.steps} steps")
+        return self
+
+    @model_validator(mode="after")
+    def _check_reference(self) -> Self:
+        for name in ("replaces", "reference_steps"):
+            if getattr(self, name) is not None and not self.displaced:
+                raise ValueError(f"{name}: displacements were not measured (displaced is false)")
+        if self.displaced and self.replaces is None and self.reference_steps is None:
+            raise ValueError("displaced: neither replaces nor reference_steps says by what")
+        if self.reference_steps is not None and self.reference_steps <= self.steps:
+            raise ValueError(f"reference_steps: {self.reference_steps} are no more than the steps")
+        return self
+
+    @model_validator(mode="after")
+    def _check_switches(self) -> Self:
+        if any(a >= b for a, b in pairwise((*self.switches, self.steps))):
+            raise ValueError(
+                f"switches: must be strictly ascending, between 1 and {self.steps - 1}"
+            )
+        return self
+
+    @property
+    def steps(self) -> int:
+        """Number of sampler steps T."""
+        return len(self.sigmas) - 1
+
+    @property
+    def columns(self) -> int:
+        """How many vectors of a trajectory the Gram matrices are of."""
+        return 2 * self.steps if self.displaced else self.steps
+
+    @property
+    def taken(self) -> range:
+        """Which of these columns are what the steps moved with."""
+        return taken_columns(self.steps, self.columns)
+
+    @property
+    def numel(self) -> int:
+        """Elements N of one sample's latents."""
+        return math.prod(self.latent_shape)
+
+    @property
+    def generation(self) -> Generation:
+        """How the samples were made, as the artifact says it."""
+        return Generation(
+            height=self.height,
+            width=self.width,
+            frames=self.frames,
+            guidance=self.guidance,
+            dtype=self.dtype,
+        )
+
+    @property
+    def index(self) -> EdgeIndex:
+        """The triples (t, s, K) whose L1 deviations are measured, if any are, in their order."""
+        return windows(self.steps, self.max_edge, self.max_window)

@@ -1,0 +1,89 @@
+"""Join the shards of one calibration."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meancache_plan.errors import InputError, MergeError
+from meancache_plan.measure.profile import Profile
+from meancache_plan.measure.tensors import TENSORS
+
+
+def merge_profiles(profiles: Sequence[Profile]) -> Profile:
+    """Join the shards of one calibration; ``missing`` of the result tells what is not there.
+
+    Raises:
+        MergeError: There is none, settings differ, or a sample is in two of them.
+    """
+    if not profiles:
+        raise MergeError("nothing to merge: give at least one profile")
+    first = dict(_leaves(profiles[0].settings.model_dump()))
+    for number, profile in enumerate(profiles[1:], start=2):
+        other = dict(_leaves(profile.settings.model_dump()))
+        for name in first | other:
+            mine, theirs = first.get(name, "absent"), other.get(name, "absent")
+            if mine != theirs:
+                raise MergeError(
+                    f"{name}: {mine!r} in profile 1, but {theirs!r} in profile {number}; "
+                    "merge only shards of one calibration"
+                )
+    levels = profiles[0].propagation_sigmas
+    if any(not np.array_equal(profile.propagation_sigmas, levels) for profile in profiles):
+        raise MergeError("propagation_sigmas: differ; merge only shards of one calibration")
+    return Profile(profiles[0].settings, **_joined(profiles), propagation_sigmas=levels)
+
+
+def _joined(profiles: Sequence[Profile]) -> dict[str, NDArray[Any]]:
+    """The rows of all shards, in the samples' order."""
+    rows = {
+        name: np.concatenate([profile.tensors()[name] for profile in profiles])
+        for name in TENSORS
+        if name != "propagation_sigmas"
+    }
+    samples, counts = np.unique(rows["sample_index"], return_counts=True)
+    if (counts > 1).any():
+        twice = ", ".join(map(str, samples[counts > 1][:10]))
+        raise MergeError(f"sample_index: samples {twice} are in more than one profile")
+    order, measured = np.argsort(rows["sample_index"]), np.argsort(rows["propagation_index"])
+    return {
+        name: values[measured if name.startswith("propagation") else order]
+        for name, values in rows.items()
+    }
+
+
+def _leaves(value: object, name: str = "") -> Iterator[tuple[str, object]]:
+    """Yield the plain values in nested settings, each with its full name."""
+    if isinstance(value, dict) and value:
+        for key, item in value.items():
+            yield from _leaves(item, f"{name}.{key}" if name else str(key))
+    elif isinstance(value, list | tuple) and value:
+        for i, item in enumerate(value):
+            yield from _leaves(item, f"{name}[{i}]")
+    else:
+        yield name, value
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """Part ``number`` of ``count`` of a calibration, 1-based: jobs number − 1, + count, …"""
+
+    number: int = 1
+    count: int = 1
+
+    @classmethod
+    def parse(cls, text: str) -> "Shard":
+        """Read ``"i/n"``. Raises InputError."""
+        number, slash, count = text.partition("/")
+        if not (slash and number.isdecimal() and count.isdecimal()):
+            raise InputError(f"--shard {text!r}: give i/n, such as 2/8 for the second of eight")
+        if not 1 <= int(number) <= int(count) <= 100_000:
+            raise InputError(f"--shard {text!r}: i must lie in 1 to n")
+        return cls(int(number), int(count))
+
+    def suffixed(self, name: str) -> str:
+        """A file name of this shard's own: ``a.b`` for the whole, ``a.2-of-8.b`` for a part."""
+        stem, dot, suffix = name.rpartition(".")
+        return name if self.count == 1 else f"{stem}.{self.number}-of-{self.count}{dot}{suffix}"

@@ -1,0 +1,163 @@
+"""Another grid without another calibration: interpolate the measured velocities in σ.
+
+On a new grid, each velocity is a linear combination of measured ones, v′ = W·v, by cubic
+interpolation over the four nearest noise levels. W depends on σ only, so the Gram matrix follows:
+G′ = W·G·Wᵀ. That the new grid's own Euler steps would lead to slightly other latents is neglected.
+Calibrate on the finer grid: what happens between two measured velocities is not known afterwards.
+Where displacements were measured, the latents between are interpolated as well.
+"""
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.interpolate import PchipInterpolator
+
+from meancache_plan.core.grid import check_sigmas, shifted_sigmas
+from meancache_plan.core.interpolation import latent_weights, velocity_weights
+from meancache_plan.errors import InputError
+from meancache_plan.measure.profile import Profile
+from meancache_runtime.schedule import MAX_STEPS
+
+SAME = 1e-6
+"""Noise levels that are so near are the same one."""
+
+
+def transfer(profile: Profile, sigmas: Sequence[float]) -> Profile:
+    """Return what calibration on another grid would have measured, as far as that is known.
+
+    Exact where velocities are cubic polynomials of σ. A change of denoisers moves to the first step
+    at or after its noise level. The amplification of errors is kept, as it
+    is known by σ; seconds are kept; L1 deviations are not there (``has_l1`` is False), and
+    ``settings.transferred_from`` names the profile that was calibrated.
+
+    Args:
+        profile: What calibration measured.
+        sigmas: The new grid, T′ + 1 noise levels in the same direction.
+
+    Raises:
+        GridError: ``sigmas`` is no grid.
+        InputError: A step starts further than half a step beyond the measured velocities, the
+            direction differs, ``profile`` was itself carried over, or its reference is of no more
+            steps than the new grid.
+    """
+    grid = check_sigmas(sigmas)
+    if profile.settings.transferred_from is not None:
+        raise InputError(
+            "this profile was itself carried over to another grid: start from the one that "
+            f"calibration measured ({profile.settings.transferred_from})"
+        )
+    _check_finer(profile.settings.reference_steps, len(grid) - 1)
+    weights = _carried(profile.sigmas, grid, profile.settings.displaced)
+    grams = weights @ profile.grams @ weights.T
+    steps = len(grid) - 1
+    changes = {
+        "sigmas": grid,
+        "max_edge": max(1, round(profile.settings.max_edge * steps / profile.steps)),
+        "switches": _switches(profile, grid),
+        "transferred_from": profile.fingerprint,
+    }
+    return replace(
+        profile,
+        settings=profile.settings.model_copy(update=changes),
+        grams=(grams + grams.swapaxes(1, 2)) / 2,
+        l1=np.empty((profile.samples, 0), dtype=np.float32),
+    )
+
+
+def _check_finer(reference_steps: int | None, steps: int) -> None:
+    if reference_steps is not None and reference_steps <= steps:
+        raise InputError(
+            f"the profile's reference has {reference_steps} steps, no more than the {steps} of the "
+            "new grid: calibrate with a finer reference"
+        )
+
+
+def _carried(known: Sequence[float], grid: Sequence[float], displaced: bool) -> NDArray[np.float64]:
+    """Weights of a profile's columns for each column on the new grid."""
+    velocities = velocity_weights(known, grid)
+    if not displaced:
+        return velocities
+    steps, delta = len(known) - 1, np.diff(known)
+    at = latent_weights(known, grid)
+    led = at.latents @ (np.tri(steps + 1, steps, -1) * delta)  # z_i − z₀ = Σ Δσ_k·w_k, k < i
+    moved = np.diff(np.hstack([at.velocities, led]), axis=0) / np.diff(grid)[:, None]
+    return np.vstack([np.hstack([velocities, np.zeros_like(velocities)]), moved])
+
+
+def _switches(profile: Profile, grid: Sequence[float]) -> tuple[int, ...]:
+    """The steps of the new grid that are the first at or after a change of denoisers."""
+    falls = -1.0 if grid[0] > grid[-1] else 1.0
+    levels = [profile.sigmas[switch] for switch in profile.switches]
+    places = np.searchsorted(falls * np.array(grid), falls * np.array(levels) - SAME)
+    return tuple(sorted({place for place in places.tolist() if 0 < place < len(grid) - 1}))
+
+
+def read_sigmas(path: str | os.PathLike[str]) -> tuple[float, ...]:
+    """Read a grid from a text file: numbers apart by white space or commas, or a JSON list.
+
+    Raises:
+        InputError: The file is not readable, or holds something else.
+        GridError: The numbers are no grid.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8").strip()
+        values = json.loads(text) if text.startswith("[") else text.replace(",", " ").split()
+        numbers = [float(value) for value in values]
+    except (OSError, ValueError, TypeError) as error:
+        raise InputError(f"{path}: not a readable list of noise levels ({error})") from error
+    return check_sigmas(numbers)
+
+
+def on_grid(
+    profile: Profile,
+    *,
+    steps: int | None = None,
+    shift: float | None = None,
+    sigmas: Path | None = None,
+) -> Profile:
+    """Return the profile on the grid that is asked for; itself if none is.
+
+    Args:
+        profile: What calibration measured.
+        steps: T′; without ``shift`` the grid keeps the profile's shape.
+        shift: A static shift: see :func:`meancache_plan.core.grid.shifted_sigmas`; T′ stays T
+            without ``steps``.
+        sigmas: A file of noise levels, which says it all.
+
+    Raises:
+        InputError: Values are out of range or contradict each other, or the grid reaches where
+            nothing was measured.
+    """
+    if sigmas is not None:
+        if steps is not None or shift is not None:
+            raise InputError("--sigmas is a whole grid: leave out --steps and --shift")
+        return transfer(profile, read_sigmas(sigmas))
+    if steps is not None and not 2 <= steps <= MAX_STEPS:
+        raise InputError(f"--steps {steps}: give 2 to {MAX_STEPS}")
+    if shift is not None:
+        if not 0 < shift <= 1000:
+            raise InputError(f"--shift {shift:g}: give a positive number, such as 3")
+        return transfer(profile, shifted_sigmas(steps or profile.steps, shift))
+    if steps is None or steps == profile.steps:
+        return profile
+    return transfer(profile, resized(profile.sigmas, steps))
+
+
+def resized(sigmas: tuple[float, ...], steps: int) -> tuple[float, ...]:
+    """Return a grid of the same shape with another number of steps.
+
+    σ is interpolated over i/T by a monotone cubic; of a grid with a static shift that is
+    nearly the grid with this shift.
+
+    Example:
+        >>> resized((1.0, 0.75, 0.5, 0.25, 0.0), 2)
+        (1.0, 0.5, 0.0)
+    """
+    shape = PchipInterpolator(np.linspace(0, 1, len(sigmas)), sigmas)
+    levels = np.clip(shape(np.linspace(0, 1, steps + 1)), min(sigmas), max(sigmas))
+    return check_sigmas(levels.tolist())

@@ -1,0 +1,145 @@
+"""Planners by name: each turns measurements and an objective into plans for all budgets."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from meancache_plan.core.gains import calibrate_gains
+from meancache_plan.core.graph import deviation_graph
+from meancache_plan.core.objective import Measurements, Objective, is_exact
+from meancache_plan.core.path import KnotPath, shortest_paths
+from meancache_plan.core.path_costs import ARC_PREDICTORS, line_graph
+from meancache_plan.core.predictors import PREDICTORS
+from meancache_plan.core.pssp import pssp
+from meancache_plan.errors import InputError
+from meancache_plan.schedule.artifact import (
+    AdamsInterval,
+    HoldInterval,
+    Interval,
+    JvpInterval,
+    Plan,
+    ReleasedInterval,
+)
+from meancache_plan.schedule.provenance import Calibration
+from meancache_runtime.schedule import Adams, Hold, Jvp, Released
+from meancache_runtime.schedule import Predictor as ReplayPredictor
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A plan, and the fit of its gains if they were calibrated."""
+
+    plan: Plan
+    calibration: Calibration | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Planner:
+    """A way to choose knots.
+
+    Attributes:
+        predictors: Names of those that it can choose between.
+        plan: (measurements, objective, budgets B, count) → for each B the ``count`` best plans of
+            at most B knots, best first; a planner may know fewer.
+    """
+
+    predictors: tuple[str, ...]
+    plan: Callable[[Measurements, Objective, Sequence[int], int], dict[int, list[Outcome]]]
+
+
+def _plan_pssp(
+    measured: Measurements, objective: Objective, budgets: Sequence[int], count: int
+) -> dict[int, list[Outcome]]:
+    paths = pssp(deviation_graph(measured, objective), budgets)
+    return {
+        budget: [
+            Outcome(
+                Plan(
+                    budget=budget,
+                    knots=path.knots,
+                    intervals=tuple(
+                        as_interval(PREDICTORS[edge.predictor].replay(edge.window))
+                        for edge in path.edges
+                    ),
+                    cost=path.weight,
+                )
+            )
+        ]
+        for budget, path in paths.items()
+    }
+
+
+def _plan_path(
+    measured: Measurements, objective: Objective, budgets: Sequence[int], count: int
+) -> dict[int, list[Outcome]]:
+    graph, choice = line_graph(measured, objective)
+
+    def outcome(budget: int, path: KnotPath) -> Outcome:
+        ends = (*path.knots[1:], len(measured.sigmas) - 1)
+        triples = zip((0, *path.knots), path.knots, ends, strict=False)
+        places = [int(choice[triple]) for triple in triples]
+        names = ["hold" if place < 0 else objective.predictors[place] for place in places]
+        inexact = ends[0] > 1 or not is_exact(measured)
+        if names[0] == "hold" and "calibrated" in objective.predictors and inexact:
+            names[0] = "calibrated"  # it may scale v₀
+        intervals, calibration = _intervals(measured, objective, path.knots, names)
+        plan = Plan(budget=budget, knots=path.knots, intervals=intervals, cost=path.weight)
+        return Outcome(plan, calibration)
+
+    paths = shortest_paths(graph, budgets, count)
+    return {budget: [outcome(budget, path) for path in found] for budget, found in paths.items()}
+
+
+def _intervals(
+    measured: Measurements, objective: Objective, knots: Sequence[int], names: Sequence[str]
+) -> tuple[tuple[Interval, ...], Calibration | None]:
+    """The intervals by these predictors' names, with gains fitted where they are calibrated."""
+    plain = tuple(_plain(name, first=n == 0) for n, name in enumerate(names))
+    if "calibrated" not in names:
+        return plain, None
+    terms = {"hold": 1, "adams": 2, "calibrated": objective.order}
+    orders = [min(terms[name], n + 1) for n, name in enumerate(names)]
+    free = [name == "calibrated" for name in names]
+    found = calibrate_gains(measured, knots, orders, objective.weighting, free)
+    fitted = [AdamsInterval(order=len(gains), gains=gains) for gains in found.gains]
+    intervals = tuple(
+        fit if name == "calibrated" else own
+        for name, fit, own in zip(names, fitted, plain, strict=True)
+    )
+    return intervals, Calibration(
+        shrinkage=found.shrinkage, fitted=found.fitted, cross_validated=found.cross_validated
+    )
+
+
+def _plain(name: str, first: bool) -> Interval:
+    """An interval whose gains are not fitted."""
+    if name == "hold" or first:
+        return HoldInterval()
+    return AdamsInterval(order=2, gains=(1.0, 1.0))
+
+
+def as_interval(predictor: ReplayPredictor) -> Interval:
+    """The runtime's predictor as the artifact names it."""
+    match predictor:
+        case Hold():
+            return HoldInterval()
+        case Jvp(window):
+            return JvpInterval(window=window)
+        case Released(span):
+            return ReleasedInterval(span=span)
+        case Adams(gains):
+            return AdamsInterval(order=len(gains), gains=gains)
+
+
+PLANNERS: dict[str, Planner] = {
+    "path": Planner(tuple(ARC_PREDICTORS), _plan_path),
+    "pssp": Planner(tuple(PREDICTORS), _plan_pssp),
+}
+"""``path`` scores an interval with the very velocities that replay will have, ``pssp`` (the
+paper's) with those of the full trajectory."""
+
+
+def find_planner(name: str) -> Planner:
+    """Return the planner of this name. Raises InputError."""
+    if name not in PLANNERS:
+        raise InputError(f"unknown planner {name!r}: choose from {', '.join(PLANNERS)}")
+    return PLANNERS[name]

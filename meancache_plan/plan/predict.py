@@ -1,0 +1,183 @@
+"""How good a plan will be, predicted from the profile: no denoiser runs.
+
+The prediction is open loop. What each interval misses is known exactly on the calibration's full
+trajectories; that replay leaves these, and that an error may turn on its way to the sample, is not.
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meancache_plan.core.deviation import dense, is_displaced, rms, single_columns
+from meancache_plan.core.psnr import CEILING
+from meancache_plan.measure.profile import Profile
+from meancache_plan.schedule.artifact import (
+    AdamsInterval,
+    HoldInterval,
+    Interval,
+    JvpInterval,
+    Plan,
+    ReleasedInterval,
+)
+from meancache_plan.schedule.provenance import Calibration, Quality
+from meancache_runtime.binding import bind
+from meancache_runtime.schedule import Adams, Hold, Jvp, Released
+from meancache_runtime.schedule import Plan as ReplayPlan
+from meancache_runtime.schedule import Predictor as ReplayPredictor
+
+QUANTILES = (0.1, 0.9)
+"""Of the amplification over the samples, for the two ends of the interval."""
+
+LEVELS = (0.025, 0.975)
+"""The bootstrap's: 95 % of the resampled means lie between them."""
+
+RESAMPLES = 1000
+
+MARGIN = 1.0
+"""What replay on other trajectories may change either way, in dB: about as much as was found on
+the reference pipeline (``benchmarks/prediction.py``)."""
+
+DIGITS = 2
+"""Decimals of a figure in dB."""
+
+ROWS = 4
+"""Intervals whose errors are measured together: neighbours, which use few of the velocities."""
+
+
+class Misses(NamedTuple):
+    """What the inexact intervals of a plan miss of z_s: one row an interval.
+
+    Attributes:
+        ends: Steps s at which the intervals end, int64 [n].
+        weights: e = Σ (σ_{k+1} − σ_k)·(w_k − û_k) as weights of a trajectory's columns, float64
+            [n, columns]; w_k is what step k moved with.
+    """
+
+    ends: NDArray[np.int64]
+    weights: NDArray[np.float64]
+
+
+def misses(plan: Plan, sigmas: Sequence[float], taken: range | None = None) -> Misses:
+    """Return what a plan's intervals miss on the full trajectories of this grid.
+
+    Predictors get the velocities that replay has; intervals that are exact, as those of one step
+    where steps are Euler's, are left out.
+
+    Args:
+        plan: Fits the grid.
+        sigmas: The grid.
+        taken: The columns of what the steps moved with; the velocities' own by default.
+    """
+    steps = len(sigmas) - 1
+    columns = taken or range(steps)
+    bound = bind(_replayed(plan), sigmas, is_displaced(columns))
+    forms = dense(bound.forms, columns.stop)
+    missed = np.diff(sigmas)[:, None] * (dense(single_columns(columns), columns.stop) - forms)
+    weights = np.add.reduceat(missed, plan.knots)
+    inexact = np.flatnonzero(weights.any(axis=1))
+    return Misses(np.array([*plan.knots[1:], steps])[inexact], weights[inexact])
+
+
+def predict(profile: Profile, plan: Plan, calibration: Calibration | None = None) -> Quality:
+    """Predict a plan's mean latent PSNR, as ``meancache_plan.judge`` defines it.
+
+    An interval's error e_i is carried to the end by the measured amplification A(s_i), 1 if that
+    was not measured. ``psnr_latent`` takes ‖Σ A(s_i)·e_i‖: the Gram matrix knows how the errors
+    lie to each other, and they do partly cancel. ``low`` takes them all aligned, Σ A(s_i)·‖e_i‖,
+    and the upper decile of A; ``high`` the lower decile, and errors independent of each other or
+    as the Gram matrix has them, whichever is less; both widened by
+    the bootstrap over prompts and by ``MARGIN``.
+
+    Args:
+        profile: What calibration measured.
+        plan: Fits the profile's grid.
+        calibration: The fit of the plan's gains, which was made on these very samples: errors are
+            scaled up by as much as cross-validation found that others are predicted worse.
+
+    Returns:
+        Figures in dB, −120 … 120, low ≤ psnr_latent ≤ high; a plan that is exact has 120.
+    """
+    ends, weights = misses(plan, profile.sigmas, profile.taken)
+    if not len(ends) or profile.is_left_alone(len(plan.knots)):
+        return Quality(psnr_latent=CEILING, low=CEILING, high=CEILING)
+    optimism = 1.0
+    if calibration is not None and calibration.fitted > 0:
+        optimism = max(1.0, calibration.cross_validated / calibration.fitted)
+    mean, least, most = (_amplification(profile, q)[ends] for q in (None, *QUANTILES))
+    sizes = _sizes(profile, weights)
+    as_measured = _norms(profile, mean @ weights)
+    aligned = sizes @ most
+    scattered = np.minimum(np.sqrt(sizes**2 @ least**2), _norms(profile, least @ weights))
+    central, worst, best = (
+        _decibels(optimism * errors, profile.latent_range)
+        for errors in (as_measured, aligned, scattered)
+    )
+    units = profile.prompt_index
+    middle = float(central.mean())
+    low, high = _bounds(worst, units)[0] - MARGIN, _bounds(best, units)[1] + MARGIN
+    return Quality(
+        psnr_latent=round(middle, DIGITS),
+        low=round(max(min(low, middle), -CEILING), DIGITS),
+        high=round(min(max(high, middle), CEILING), DIGITS),
+    )
+
+
+def _amplification(profile: Profile, quantile: float | None) -> NDArray[np.float64]:
+    if not profile.has_propagation:
+        return np.ones(profile.steps + 1)
+    return profile.amplification(quantile)
+
+
+def _sizes(profile: Profile, weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Rms of each row of combined columns on each sample, float64 [S, n]."""
+    parts = [weights[i : i + ROWS] for i in range(0, len(weights), ROWS)]
+    return np.hstack([rms(profile.grams, profile.numel, part) for part in parts])
+
+
+def _norms(profile: Profile, weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Rms of one combination of columns on each sample, float64 [S]."""
+    return rms(profile.grams, profile.numel, weights[None])[:, 0]
+
+
+def _decibels(errors: NDArray[np.float64], value_range: float) -> NDArray[np.float64]:
+    """PSNR of rms errors, within ±``CEILING``; latents without any range count as of the least."""
+    tiny = np.finfo(np.float64).tiny
+    ratio = np.log10(max(value_range, tiny)) - np.log10(np.maximum(errors, tiny))
+    return np.clip(20 * ratio, -CEILING, CEILING)
+
+
+def _bounds(values: NDArray[np.float64], units: NDArray[np.int64]) -> tuple[float, float]:
+    """Percentile bootstrap of the mean; units, if there are several, are what is resampled."""
+    _, place = np.unique(units, return_inverse=True)
+    if place.max() == 0:
+        place = np.arange(len(values))
+    means = np.bincount(place, values) / np.bincount(place)
+    low, high = np.quantile(_resamplings(len(means)) @ means, LEVELS)
+    return float(low), float(high)
+
+
+@lru_cache(maxsize=4)
+def _resamplings(count: int) -> NDArray[np.float64]:
+    """The share of each of ``count`` units in each draw, float64 [RESAMPLES, count]; seed fixed."""
+    rng = np.random.default_rng(0)
+    return rng.multinomial(count, np.full(count, 1 / count), size=RESAMPLES) / count
+
+
+def _replayed(plan: Plan) -> ReplayPlan:
+    """The plan as the runtime reads it."""
+    return ReplayPlan(plan.budget, plan.knots, tuple(map(_predictor, plan.intervals)))
+
+
+def _predictor(interval: Interval) -> ReplayPredictor:
+    match interval:
+        case HoldInterval():
+            return Hold()
+        case JvpInterval(window=window):
+            return Jvp(window)
+        case ReleasedInterval(span=span):
+            return Released(span)
+        case AdamsInterval(gains=gains):
+            return Adams(gains)

@@ -1,0 +1,175 @@
+"""From a profile to a schedule: one call that plans every budget."""
+
+import math
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from operator import index
+
+from meancache_plan.core.objective import Objective
+from meancache_plan.core.predictors import check_predictors
+from meancache_plan.errors import InputError
+from meancache_plan.measure.profile import Profile
+from meancache_plan.plan.planners import Outcome, find_planner
+from meancache_plan.plan.predict import predict
+from meancache_plan.schedule.artifact import Grid, HoldInterval, Plan, Schedule
+from meancache_plan.schedule.provenance import PlanRecord, Provenance
+from meancache_plan.version import __version__
+from meancache_runtime.schedule import MAX_ORDER
+
+TOLERANCE = 0.05
+"""How far a run's σ may be from the schedule's: about what another aspect ratio shifts them."""
+
+
+def solve(
+    profile: Profile,
+    budgets: Iterable[int],
+    *,
+    planner: str = "path",
+    predictors: Sequence[str] | None = None,
+    metric: str = "rms",
+    weighting: str | None = None,
+    statistic: str = "mean",
+    gamma: float = 4.0,
+    order: int = 2,
+    max_edge: int | None = None,
+) -> Schedule:
+    """Plan every budget and return the schedule; deterministic, and needs no GPU.
+
+    The paper's own method is ``planner="pssp", predictors=("hold", "jvp"), metric="l1",
+    weighting="none"``.
+
+    Args:
+        profile: What calibration measured.
+        budgets: Denoiser refreshes B, each in 1 … T; in any order, repeats count once.
+        planner: Name in :data:`meancache_plan.plan.planners.PLANNERS`.
+        predictors: Names that the planner knows; ``hold`` is always there for intervals of one
+            step and for the first. (Elsewhere, mixed with ``adams``, it made plans worse when
+            they were replayed than their costs say.) By default ``adams``; ``calibrated`` where
+            the profile is of other steps than Euler's, as ``adams`` reproduces these.
+        metric: Name in :data:`meancache_plan.core.objective.METRICS`.
+        weighting: Name in :data:`meancache_plan.core.objective.WEIGHTINGS`; ``propagated`` by
+            default where the profile has measured it, else ``displacement``.
+        statistic: See :class:`meancache_plan.core.objective.Statistic`.
+        gamma: γ in 0 … 1e6, not 0, of the objective Σ C^γ.
+        order: Terms of ``calibrated``, 1 … 4.
+        max_edge: Longest interval, 1 … T steps; the profile's own by default.
+
+    Raises:
+        InputError: An argument is out of range or unknown, T is out of reach for a budget, or the
+            profile has not measured what is asked for.
+    """
+    chosen = find_planner(planner)
+    if metric == "l1" and not profile.has_l1:
+        raise InputError(
+            "metric l1 was not measured on this grid, to which the profile was carried over: "
+            "choose metric rms, or calibrate on this grid"
+        )
+    longest = profile.index.max_edge if max_edge is None else max_edge
+    if weighting is None:
+        weighting = "propagated" if profile.has_propagation else "displacement"
+    if not 1 <= order <= MAX_ORDER:
+        raise InputError(f"order {order} is out of range: choose 1 to {MAX_ORDER}")
+    if predictors is None:
+        calibrated = profile.settings.displaced and planner == "path"
+        predictors = ("calibrated",) if calibrated else ("adams",)
+    if order != 2 and "calibrated" not in predictors:
+        raise InputError(f"order {order} is for the predictor calibrated: name it, or leave order")
+    objective = Objective(
+        predictors=check_predictors(predictors, chosen.predictors),
+        metric=metric,
+        weighting=weighting,
+        statistic=statistic,
+        gamma=float(gamma),
+        order=order,
+        max_edge=longest,
+    )
+    wanted = check_budgets(budgets, longest, profile.steps, profile.switches)
+    plans = {b: found[0] for b, found in chosen.plan(profile, objective, wanted, 1).items()}
+    left_alone = {b: Outcome(every_step(b)) for b in wanted if profile.is_left_alone(b)}
+    return assemble(profile, planner, objective, plans | left_alone)
+
+
+def every_step(steps: int) -> Plan:
+    """The plan of a run that is the sampler's own."""
+    held = (HoldInterval(),) * steps
+    return Plan(budget=steps, knots=tuple(range(steps)), intervals=held, cost=0.0)
+
+
+def assemble(
+    profile: Profile, planner: str, objective: Objective, outcomes: dict[int, Outcome]
+) -> Schedule:
+    """The schedule of these plans, with its provenance."""
+    name = f"{planner}, {objective.weighting}, {objective.statistic}, γ {objective.gamma:g}"
+    return Schedule(
+        model=profile.settings.model,
+        grid=Grid(
+            steps=profile.steps,
+            sigmas=profile.sigmas,
+            tolerance=TOLERANCE,
+            replaces=profile.settings.replaces,
+            reference_steps=profile.settings.reference_steps,
+            switches=profile.settings.switches,
+        ),
+        generation=profile.settings.generation,
+        plans=tuple(outcome.plan for outcome in outcomes.values()),
+        provenance=Provenance(
+            tool=f"meancache-plan {__version__}",
+            profile=profile.fingerprint,
+            transferred_from=profile.settings.transferred_from,
+            samples=profile.samples,
+            planner=planner,
+            predictors=objective.predictors,
+            metric=objective.metric,
+            weighting=objective.weighting,
+            statistic=objective.statistic,
+            gamma=objective.gamma,
+            order=objective.order,
+            max_edge=objective.max_edge,
+            plans=tuple(
+                PlanRecord(
+                    budget=budget,
+                    origin=name,
+                    calibration=outcome.calibration,
+                    predicted=predict(profile, outcome.plan, outcome.calibration),
+                )
+                for budget, outcome in outcomes.items()
+            ),
+        ),
+    )
+
+
+def check_budgets(
+    budgets: Iterable[int], max_edge: int, steps: int, switches: Sequence[int] = ()
+) -> list[int]:
+    """Return the budgets ascending and distinct.
+
+    Raises:
+        InputError: There is none, one is out of range, or edges are so short, or must end at so
+            many ``switches``, that a budget's path cannot reach T.
+    """
+    wanted = sorted({index(budget) for budget in budgets})
+    if not wanted:
+        raise InputError("no budget: give at least one")
+    for budget in wanted:
+        if not 1 <= budget <= steps:
+            raise InputError(f"budget {budget} is out of range: choose 1 to {steps}, the steps")
+    if not 1 <= max_edge <= steps:
+        raise InputError(f"max_edge {max_edge} is out of range: choose 1 to {steps}, the steps")
+    if len(switches) >= wanted[0]:
+        raise InputError(
+            f"budget {wanted[0]}: another denoiser takes over at step "
+            f"{', '.join(map(str, switches))}, where it has to run: choose {len(switches) + 1} "
+            "or more"
+        )
+    stretches = [b - a for a, b in pairwise((0, *switches, steps))]
+    if sum(math.ceil(stretch / max_edge) for stretch in stretches) > wanted[0]:
+        needed = next(
+            edge
+            for edge in range(max_edge, steps + 1)
+            if sum(math.ceil(stretch / edge) for stretch in stretches) <= wanted[0]
+        )
+        raise InputError(
+            f"budget {wanted[0]}: {wanted[0]} intervals of at most {max_edge} steps do not reach "
+            f"step {steps}; choose max_edge {needed} or more, or a larger budget"
+        )
+    return wanted

@@ -1,0 +1,244 @@
+"""What a user wishes for, as budgets: so many refreshes, so fast, so many seconds, or so good."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from typing import NamedTuple
+
+from meancache_plan.core.psnr import CEILING
+from meancache_plan.errors import BeatenError, InputError
+from meancache_plan.measure.profile import Profile
+from meancache_plan.schedule.artifact import Schedule
+from meancache_plan.schedule.pruning import known_quality, only, prune
+from meancache_plan.source.recipe import find_recipe, parse_numbers
+
+Improve = Callable[[Schedule], Schedule]
+"""A schedule → one refined by replay, with validated quality; raises BeatenError."""
+
+Plan = Callable[[Sequence[int]], Schedule]
+"""Budgets → their schedule: :func:`meancache_plan.plan.solve.solve` with all else chosen."""
+
+WISHES = ("--budget", "--speedup", "--max-seconds", "--min-psnr", "--all")
+"""The options that wish for budgets, in the order of the fields of :class:`Request`."""
+
+SLACK = 1e-9
+"""What a quotient may fall short of a whole number by rounding, relative to it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One wish; the others are None or False.
+
+    Attributes:
+        budget: Denoiser refreshes: ``"16"``, ``"8,10,13"`` or ``"8-25"``.
+        speedup: T/B at least: how many times fewer refreshes than steps.
+        max_seconds: B steps at most as long as this, by the device that calibrated; what is not
+            a step (text encoder, VAE) takes its time besides.
+        min_psnr: The smallest budget whose predicted mean latent PSNR, the central estimate,
+            reaches this, in dB.
+        all: Every budget that makes sense.
+
+    Raises:
+        InputError: There is no wish, or more than one.
+    """
+
+    budget: str | None = None
+    speedup: float | None = None
+    max_seconds: float | None = None
+    min_psnr: float | None = None
+    all: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse no wish, and wishes that may contradict each other."""
+        values = [getattr(self, field.name) for field in fields(self)]
+        given = [
+            n
+            for n, value in zip(WISHES, values, strict=True)
+            if value is not None and value is not False
+        ]
+        if len(given) != 1:
+            what = " and ".join(given) + " exclude each other" if given else "nothing asked for"
+            raise InputError(f"{what}: give exactly one of {', '.join(WISHES)}")
+
+
+def recipe_request(profile: Profile, recipe: str | None = None) -> Request:
+    """What the recipe of the profile's model wants compiled, for a user who asks for nothing.
+
+    Args:
+        profile: Its model's bundled recipe counts, if it is for as many steps.
+        recipe: Another recipe's name or TOML file.
+
+    Raises:
+        InputError: No recipe names budgets for this profile, or the one named is not valid.
+    """
+    model = profile.settings.model
+    found = find_recipe("" if model is None else model.id, recipe)
+    if found.budgets is None or found.steps != profile.steps:
+        named = "no model" if model is None else model.id
+        raise InputError(
+            f"nothing asked for, and no recipe names budgets for {named} at {profile.steps} "
+            f"steps: give exactly one of {', '.join(WISHES)}"
+        )
+    return Request(budget=found.budgets)
+
+
+class Answer(NamedTuple):
+    """A schedule, and how it meets the wish where that has to be said: whole sentences."""
+
+    schedule: Schedule
+    notes: tuple[str, ...] = ()
+
+
+def fulfil(
+    request: Request,
+    profile: Profile,
+    plan: Plan,
+    *,
+    improve: Improve | None = None,
+    max_edge: int | None = None,
+) -> Answer:
+    """Plan what is wished for, without plans that a smaller budget makes useless.
+
+    Args:
+        request: The wish.
+        profile: What ``plan`` plans from.
+        plan: Plans budgets.
+        improve: Refines the plans; a wish for quality is then held against what it validates.
+        max_edge: Longest interval that ``plan`` may use, in steps; the profile's own by default.
+
+    Raises:
+        InputError: The wish cannot be met on this profile; says what can.
+    """
+    budgets = budgets_for(request, profile, max_edge=max_edge)
+    if request.min_psnr is not None:
+        schedule = plan(budgets)
+        if improve is None:
+            return _good_enough(schedule, request.min_psnr)
+        start = next(iter(_reaching(schedule, request.min_psnr)), budgets[-1])
+        return _proven(lambda b: improve(plan([b])), budgets, start, request.min_psnr)
+    schedule = prune(improve(plan(budgets)) if improve else plan(budgets))
+    if request.max_seconds is None:
+        return Answer(schedule)
+    return Answer(schedule, (_arithmetic(budgets[0], request.max_seconds, profile),))
+
+
+def budgets_for(
+    request: Request, profile: Profile, *, max_edge: int | None = None
+) -> tuple[int, ...]:
+    """Return the budgets to plan for a wish, ascending; for ``min_psnr`` those to choose from.
+
+    Raises:
+        InputError: No budget meets the wish.
+    """
+    steps = profile.steps
+    if request.budget is not None:
+        return parse_numbers(request.budget, "--budget")
+    if request.speedup is not None:
+        return (_fast_enough(request.speedup, steps),)
+    if request.max_seconds is not None:
+        return (_short_enough(request.max_seconds, profile),)
+    if request.min_psnr is not None and not 0 < request.min_psnr <= CEILING:
+        raise InputError(f"--min-psnr {request.min_psnr:g}: give more than 0, at most {CEILING:g}")
+    if steps < 3:
+        raise InputError(f"{steps} steps leave no choice of a budget: give --budget")
+    longest = max(1, max_edge or profile.index.max_edge)
+    return tuple(range(min(max(2, math.ceil(steps / longest)), steps - 1), steps))
+
+
+def _fast_enough(speedup: float, steps: int) -> int:
+    if not 1 <= speedup <= steps:
+        raise InputError(f"--speedup {speedup:g}: {steps} steps allow 1 to {steps} times")
+    return math.floor(steps / speedup * (1 + SLACK))
+
+
+def _short_enough(seconds: float, profile: Profile) -> int:
+    each, steps = profile.seconds_per_step, profile.steps
+    if each == 0:
+        raise InputError("--max-seconds: this profile has no timings: use --budget or --speedup")
+    if not seconds >= each:
+        raise InputError(
+            f"--max-seconds {seconds:g}: a single step takes {each:.3g} s: give more, or calibrate "
+            "on a faster device"
+        )
+    if seconds >= each * steps:
+        raise InputError(
+            f"--max-seconds {seconds:g}: all {steps} steps take {each * steps:.3g} s: no schedule "
+            "is needed; give less if one is wanted"
+        )
+    return math.floor(seconds / each * (1 + SLACK))
+
+
+def _arithmetic(budget: int, seconds: float, profile: Profile) -> str:
+    each = profile.seconds_per_step
+    return (
+        f"--max-seconds {seconds:g}: {budget} refreshes × {each:.3g} s a step = "
+        f"{budget * each:.3g} s, in place of {profile.steps} × {each:.3g} s = "
+        f"{profile.steps * each:.3g} s; text encoders and decoder take their time besides"
+    )
+
+
+def _reaching(schedule: Schedule, wanted: float) -> list[int]:
+    """Budgets whose plans are predicted to reach ``wanted`` dB, ascending."""
+    found = {plan.budget: known_quality(schedule, plan.budget) for plan in schedule.plans}
+    return [
+        budget for budget, quality in found.items() if quality and quality.psnr_latent >= wanted
+    ]
+
+
+def _good_enough(schedule: Schedule, wanted: float) -> Answer:
+    """The smallest budget whose plan is predicted to reach ``wanted`` dB, alone."""
+    reached = _reaching(schedule, wanted)
+    if not reached:
+        known = {plan.budget: known_quality(schedule, plan.budget) for plan in schedule.plans}
+        decibels = {budget: q.psnr_latent for budget, q in known.items() if q is not None}
+        best = max(decibels, key=lambda budget: decibels[budget])
+        raise InputError(
+            f"--min-psnr {wanted:g}: no budget is predicted to reach it; the best, {best}, gets "
+            f"{decibels[best]:.1f} dB: give less, or run all {schedule.grid.steps} steps"
+        )
+    quality = known_quality(schedule, reached[0])
+    assert quality is not None
+    note = (
+        f"budget {reached[0]} is the smallest predicted to reach {wanted:g} dB on average: "
+        f"{quality.psnr_latent:.1f} dB, at worst {quality.low:.1f}, at best {quality.high:.1f}; "
+        "not replayed: check it with evaluate, or let --refine do so"
+    )
+    return Answer(only(schedule, {reached[0]}), (note,))
+
+
+def _proven(
+    refined: Callable[[int], Schedule], budgets: Sequence[int], start: int, wanted: float
+) -> Answer:
+    """The smallest budget that validation finds to reach ``wanted`` dB, sought from ``start``."""
+    found: dict[int, Schedule | None] = {}
+
+    def reaches(budget: int) -> bool:
+        if budget not in found:
+            try:
+                found[budget] = refined(budget)
+            except BeatenError:
+                found[budget] = None
+        schedule = found[budget]
+        quality = None if schedule is None else known_quality(schedule, budget)
+        return quality is not None and quality.psnr_latent >= wanted
+
+    place = list(budgets).index(start)
+    while not reaches(budgets[place]):
+        place += 1
+        if place == len(budgets):
+            raise InputError(
+                f"--min-psnr {wanted:g}: no budget reaches it when it is replayed: give less, or "
+                "run all steps"
+            )
+    while place > 0 and reaches(budgets[place - 1]):
+        place -= 1
+    schedule = found[budgets[place]]
+    assert schedule is not None
+    quality = known_quality(schedule, budgets[place])
+    assert quality is not None
+    below = "the one below did not" if place else "and is the smallest there is"
+    note = (
+        f"budget {budgets[place]} reached {wanted:g} dB on the prompts that chose its plan, "
+        f"{below}: {quality.psnr_latent:.1f} dB"
+    )
+    return Answer(schedule, (note,))

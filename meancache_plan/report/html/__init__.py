@@ -1,5 +1,0 @@
-"""One self-contained HTML file of a schedule: what it does, how good it is, how to use it."""
-
-from meancache_plan.report.html.write import LIMIT, check_output, report_page, write_report
-
-__all__ = ["LIMIT", "check_output", "report_page", "write_report"]

@@ -1,0 +1,1 @@
+"""The artifact: what a schedule file holds, how it is read and written."""

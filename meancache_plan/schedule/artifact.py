@@ -1,0 +1,299 @@
+"""The schedule artifact as the compiler writes it: pydantic models and canonical bytes.
+
+``schedules/README.md`` is the specification, ``schedules/schema.json`` is generated from these
+models by :mod:`meancache_plan.schedule.schema`, and ``meancache_runtime.schedule`` is the
+independent reader that ships with releases.
+"""
+
+import json
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, ValidationError, model_validator
+
+from meancache_plan.files.atomic import write_atomically
+from meancache_plan.files.validation import Count, Pixels, Real, Step, Strict, Text, first_reason
+from meancache_plan.schedule.provenance import Provenance
+from meancache_runtime import schedule as runtime
+from meancache_runtime import strict_json
+from meancache_runtime.errors import ScheduleError
+from meancache_runtime.snapshot import locate
+
+
+class AdapterIdentity(Strict):
+    """An adapter (LoRA) in effect. ``digest``: of its weights and scale; None if not known."""
+
+    name: Text
+    digest: Text | None
+
+
+class ModelIdentity(Strict):
+    """The model that a schedule is for, and how to recognise it."""
+
+    id: Text
+    revision: Text | None
+    fingerprint: Text | None
+    pipeline: Text | None
+    scheduler: Text | None
+    adapters: Annotated[
+        tuple[AdapterIdentity, ...], Field(fail_fast=True, max_length=strict_json.MAX_ITEMS)
+    ]
+
+
+class Grid(Strict):
+    """Noise levels σ₀ … σ_T; None fits any grid of ``steps`` steps.
+
+    ``replaces`` is the class of the sampler whose steps the plans take in its place; None where
+    the sampler takes plain Euler steps itself. ``reference_steps`` is how many steps the run had
+    that the plans aim at, more than ``steps``; None for the grid's own. ``switches`` are the steps
+    at which the pipeline calls other denoisers than at the step before: every plan has a knot at
+    each.
+    """
+
+    steps: Annotated[int, Field(ge=1, le=runtime.MAX_STEPS)]
+    sigmas: (
+        Annotated[
+            tuple[Annotated[float, Field(ge=0, le=1)], ...],
+            Field(fail_fast=True, max_length=runtime.MAX_STEPS + 1),
+        ]
+        | None
+    )
+    tolerance: Annotated[float, Field(ge=0, le=1)]
+    replaces: Text | None = None
+    reference_steps: Annotated[int, Field(ge=2, le=runtime.MAX_STEPS)] | None = None
+    switches: Annotated[
+        tuple[Annotated[int, Field(ge=1, lt=runtime.MAX_STEPS)], ...],
+        Field(fail_fast=True, max_length=runtime.MAX_STEPS),
+    ] = ()
+
+    @property
+    def flow(self) -> bool:
+        """Whether plans aim at the flow itself, not at the sums of Euler steps on the grid."""
+        return self.replaces is not None or self.reference_steps is not None
+
+    @model_validator(mode="after")
+    def _check_aim(self) -> Self:
+        if self.reference_steps is not None and self.reference_steps <= self.steps:
+            raise ValueError(
+                f"reference_steps: {self.reference_steps} is out of range: "
+                f"{self.steps + 1} to {runtime.MAX_STEPS}"
+            )
+        if any(a >= b for a, b in pairwise(self.switches)):
+            raise ValueError("switches: must be strictly ascending")
+        if self.switches and self.switches[-1] >= self.steps:
+            raise ValueError(
+                f"switches: {self.switches[-1]} is out of range: 1 to {self.steps - 1}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.sigmas is None:
+            return self
+        if len(self.sigmas) != self.steps + 1:
+            raise ValueError(
+                f"sigmas: {len(self.sigmas)} values; {self.steps} steps need {self.steps + 1}"
+            )
+        pairs = list(pairwise(self.sigmas))
+        if not (all(a > b for a, b in pairs) or all(a < b for a, b in pairs)):
+            raise ValueError("sigmas: must be strictly monotone")
+        return self
+
+
+class Generation(Strict):
+    """How the calibration samples were made."""
+
+    height: Pixels | None
+    width: Pixels | None
+    frames: Pixels | None
+    guidance: Annotated[dict[Text, Real], Field(max_length=strict_json.MAX_ITEMS)]
+    dtype: Text
+
+
+class HoldInterval(Strict):
+    """û = v_t."""
+
+    predictor: Literal["hold"] = "hold"
+
+
+class JvpInterval(Strict):
+    """The paper's predictor over the last ``window`` steps (K)."""
+
+    predictor: Literal["jvp"] = "jvp"
+    window: Annotated[int, Field(ge=1, le=runtime.MAX_STEPS)]
+
+
+class ReleasedInterval(Strict):
+    """The rule of MeanCache's released scripts, step by step over the last ``span`` steps (K)."""
+
+    predictor: Literal["released"] = "released"
+    span: Annotated[int, Field(ge=1, le=runtime.MAX_STEPS)]
+
+
+class AdamsInterval(Strict):
+    """Adams–Bashforth over the last ``order`` knots, each term scaled by its gain."""
+
+    predictor: Literal["adams"] = "adams"
+    order: Annotated[int, Field(ge=1, le=runtime.MAX_ORDER)]
+    gains: Annotated[tuple[Real, ...], Field(fail_fast=True, max_length=runtime.MAX_ORDER)]
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if len(self.gains) != self.order:
+            raise ValueError(
+                f"gains: {len(self.gains)} weights; order {self.order} needs {self.order}"
+            )
+        return self
+
+
+Interval = Annotated[
+    HoldInterval | JvpInterval | ReleasedInterval | AdamsInterval, Field(discriminator="predictor")
+]
+
+
+class Measured(Strict):
+    """Quality measured by replaying the plan on held-out prompts."""
+
+    psnr_latent: Real
+    psnr: Real
+    ssim: Real
+    speedup: Real
+    samples: Count
+    prompts: Text
+
+
+class Plan(Strict):
+    """Knots and one predictor an interval, for one budget."""
+
+    budget: Annotated[int, Field(ge=1, le=runtime.MAX_STEPS)]
+    knots: Annotated[
+        tuple[Step, ...], Field(fail_fast=True, min_length=1, max_length=runtime.MAX_STEPS)
+    ]
+    intervals: Annotated[tuple[Interval, ...], Field(fail_fast=True, max_length=runtime.MAX_STEPS)]
+    cost: Annotated[float, Field(ge=0, le=runtime.MAX_COST)] | None = None
+    measured: Measured | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        knots = self.knots
+        if knots[0] != 0:
+            raise ValueError(f"knots: the first knot must be 0, not {knots[0]}")
+        if any(a >= b for a, b in pairwise(knots)):
+            raise ValueError("knots: must be strictly ascending")
+        if len(knots) > self.budget:
+            raise ValueError(f"knots: {len(knots)} knots exceed the budget {self.budget}")
+        if len(self.intervals) != len(knots):
+            raise ValueError(f"intervals: {len(self.intervals)} intervals for {len(knots)} knots")
+        for i, (start, interval) in enumerate(zip(knots, self.intervals, strict=True)):
+            _check_history(interval, f"intervals[{i}]", start, known=i + 1)
+        return self
+
+
+def _check_history(interval: Interval, where: str, start: int, known: int) -> None:
+    """Refuse a predictor that needs velocities from before the first step."""
+    if isinstance(interval, JvpInterval) and interval.window > start:
+        raise ValueError(f"{where}.window: reaches {interval.window} steps back from step {start}")
+    if isinstance(interval, ReleasedInterval) and interval.span > start + 1:
+        raise ValueError(f"{where}.span: reaches {interval.span} steps back from step {start + 1}")
+    if isinstance(interval, AdamsInterval) and interval.order > known:
+        raise ValueError(
+            f"{where}.order: order {interval.order} needs {interval.order} knots, {known} are known"
+        )
+
+
+class Schedule(Strict):
+    """A model, a grid, and one plan a budget: what is shipped beside a model's weights."""
+
+    format: Literal["meancache-schedule"] = runtime.FORMAT
+    version: Literal[1] = runtime.VERSION
+    model: ModelIdentity | None
+    grid: Grid
+    generation: Generation | None
+    plans: Annotated[
+        tuple[Plan, ...], Field(fail_fast=True, min_length=1, max_length=runtime.MAX_PLANS)
+    ]
+    provenance: Provenance | None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        budgets = [plan.budget for plan in self.plans]
+        if any(a >= b for a, b in pairwise(budgets)):
+            raise ValueError("plans: budgets must be strictly ascending")
+        for i, plan in enumerate(self.plans):
+            if plan.budget > self.grid.steps:
+                raise ValueError(
+                    f"plans[{i}].budget: {plan.budget} is out of range: 1 to {self.grid.steps}"
+                )
+            if plan.knots[-1] >= self.grid.steps:
+                raise ValueError(
+                    f"plans[{i}].knots: {plan.knots[-1]} is out of range: "
+                    f"0 to {self.grid.steps - 1}"
+                )
+            missing = sorted(set(self.grid.switches) - set(plan.knots))
+            if missing:
+                raise ValueError(
+                    f"plans[{i}].knots: no knot at step {missing[0]}, where the pipeline "
+                    "switches denoisers"
+                )
+        return self
+
+    @property
+    def budgets(self) -> tuple[int, ...]:
+        """The budgets that there is a plan for, ascending."""
+        return tuple(plan.budget for plan in self.plans)
+
+    def replayable(self) -> runtime.Schedule:
+        """The same schedule as the runtime reads it."""
+        return runtime.parse_schedule(to_bytes(self))
+
+
+def to_bytes(schedule: Schedule) -> bytes:
+    """Canonical bytes: UTF-8 JSON, keys sorted, no white space, one newline at the end."""
+    text = json.dumps(
+        schedule.model_dump(mode="json"),
+        sort_keys=True,
+        ensure_ascii=False,
+        allow_nan=False,
+        separators=(",", ":"),
+    )
+    return text.encode() + b"\n"
+
+
+def from_bytes(data: bytes) -> Schedule:
+    """Validate a schedule file's bytes.
+
+    Raises:
+        ScheduleError: They are not a valid schedule; the message names the place and the reason.
+    """
+    # Refuses what pydantic lets pass: duplicate keys, lone surrogates, version true, …
+    runtime.check_header(strict_json.decode(data))
+    try:
+        schedule = Schedule.model_validate_json(data)
+    except ValidationError as error:
+        raise ScheduleError(first_reason(error, "schedule")) from error
+    parts: list[tuple[str, Strict]] = [("schedule", schedule), ("grid", schedule.grid)]
+    parts += [(f"plans[{i}]", plan) for i, plan in enumerate(schedule.plans)]
+    for where, part in parts:  # defaults are for those who build a schedule, not for files
+        for key in type(part).model_fields.keys() - part.model_fields_set:
+            raise ScheduleError(f'{where}: "{key}" is missing')
+    return schedule
+
+
+def save_schedule(schedule: Schedule, path: Path) -> None:
+    """Write canonical bytes to ``path`` at once: never a half-written file."""
+    write_atomically(path, to_bytes(schedule))
+
+
+def load_schedule(path: Path) -> Schedule:
+    """Read a schedule, given its file or the folder of the model that it lies in.
+
+    Raises:
+        ScheduleError: It cannot be read or is not valid; names the path, the place and the reason.
+    """
+    file = locate(path)
+    data = strict_json.read_file(file)
+    try:
+        return from_bytes(data)
+    except ScheduleError as error:
+        raise ScheduleError(f"{file}: {error}") from error

@@ -1,0 +1,112 @@
+"""The provenance in a schedule: where its plans come from, and what was known of them.
+
+Readers that replay skip it; its records are for people, reports, and whoever solves again.
+"""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from meancache_plan.files.validation import Count, Real, Strict, Text
+from meancache_runtime import schedule as runtime
+from meancache_runtime import strict_json
+
+
+class Quality(Strict):
+    """A plan's mean latent PSNR in dB, with an interval that it should lie in."""
+
+    psnr_latent: Real
+    low: Real
+    high: Real
+
+
+class Calibration(Strict):
+    """How a plan's gains were fitted, and the weighted deviation they leave (see gains.py)."""
+
+    shrinkage: Annotated[float, Field(ge=0, le=1e9)]
+    fitted: Annotated[float, Field(ge=0, le=runtime.MAX_COST)]
+    cross_validated: Annotated[float, Field(ge=0, le=runtime.MAX_COST)]
+
+
+class Score(Strict):
+    """What a candidate scored when it was replayed on validation prompts.
+
+    ``psnr_latent`` is the mean in dB, ``worst_decile`` the mean of the worst tenth; ``samples``
+    how many it was replayed on before it won or was dropped.
+    """
+
+    name: Text
+    samples: Count
+    psnr_latent: Real
+    worst_decile: Real
+
+
+class PlanRecord(Strict):
+    """Where one plan comes from, and what was known of its quality when it was written.
+
+    ``origin`` names the winning candidate, ``predicted`` was computed from the profile,
+    ``validated`` measured by replay on validation prompts; ``stability`` gives, for each knot,
+    how often resampled calibration prompts give a plan with a knot there.
+    """
+
+    budget: Annotated[int, Field(ge=1, le=runtime.MAX_STEPS)]
+    origin: Text
+    calibration: Calibration | None = None
+    predicted: Quality | None = None
+    validated: Quality | None = None
+    stability: (
+        Annotated[
+            tuple[Annotated[float, Field(ge=0, le=1)], ...],
+            Field(fail_fast=True, max_length=runtime.MAX_STEPS),
+        ]
+        | None
+    ) = None
+    candidates: Annotated[tuple[Score, ...], Field(fail_fast=True, max_length=10_000)] = ()
+
+
+class Pruned(Strict):
+    """A budget that was solved and left out, because of the smaller budget ``by``."""
+
+    budget: Annotated[int, Field(ge=1, le=runtime.MAX_STEPS)]
+    by: Annotated[int, Field(ge=1, le=runtime.MAX_STEPS)]
+    reason: Text
+
+
+class Reliability(Strict):
+    """How far the calibration prompts agree, and whether there are enough of them.
+
+    ``rank_correlation`` is the mean Spearman correlation of edge costs between two prompts;
+    ``regret`` maps a number of prompts to the mean relative excess cost of plans made from so
+    few, on all prompts.
+    """
+
+    rank_correlation: Annotated[float, Field(ge=-1, le=1)] | None
+    regret: Annotated[dict[Text, Annotated[float, Field(ge=0)]], Field(max_length=64)]
+
+
+class Provenance(Strict):
+    """Where the plans come from: enough to make them again from the same profile.
+
+    ``profile`` is the fingerprint of what was solved; ``transferred_from`` that of the profile
+    that calibration measured, where it was carried over to another grid, else None.
+    """
+
+    tool: Text
+    profile: Text
+    transferred_from: Text | None
+    samples: Count
+    planner: Text
+    predictors: Annotated[tuple[Text, ...], Field(fail_fast=True, max_length=strict_json.MAX_ITEMS)]
+    metric: Text
+    weighting: Text
+    statistic: Text
+    gamma: Annotated[float, Field(ge=0, le=1e6)]
+    order: Annotated[int, Field(ge=1, le=runtime.MAX_ORDER)]
+    max_edge: Annotated[int, Field(ge=1, le=runtime.MAX_STEPS)]
+    plans: Annotated[tuple[PlanRecord, ...], Field(max_length=runtime.MAX_PLANS)] = ()
+    pruned: Annotated[tuple[Pruned, ...], Field(max_length=runtime.MAX_PLANS)] = ()
+    reliability: Reliability | None = None
+
+    def record(self, budget: int) -> PlanRecord | None:
+        """The record of the plan for this budget, if there is one."""
+        return next((entry for entry in self.plans if entry.budget == budget), None)

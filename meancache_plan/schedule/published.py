@@ -1,0 +1,262 @@
+"""Tables of fresh steps and spans, as MeanCache's authors publish them, made into schedules.
+
+A table says, for each budget, at which steps the denoiser runs (``fresh_steps``) and over how many
+steps the released scripts look back in each interval (``edge_span``, K). Weights depend on σ, so a
+schedule made from a table states no grid: it is bound to the run's own when it is attached.
+"""
+
+import re
+from collections.abc import Mapping
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from meancache_plan.errors import InputError
+from meancache_plan.files.atomic import check_writable
+from meancache_plan.files.validation import Step, Text, first_reason
+from meancache_plan.schedule.artifact import (
+    Grid,
+    HoldInterval,
+    ModelIdentity,
+    Plan,
+    ReleasedInterval,
+    Schedule,
+    save_schedule,
+)
+from meancache_runtime import strict_json
+from meancache_runtime.errors import ScheduleError
+from meancache_runtime.schedule import MAX_STEPS
+
+Span = Annotated[int, Field(ge=0, le=MAX_STEPS)]
+
+
+class _Strict(BaseModel):
+    """Unknown keys and implicit conversions are refused."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Entry(_Strict):
+    """One budget: the steps at which the denoiser runs, and K of the interval after each.
+
+    K = 0 stands for an interval without cached steps, where any other K is ignored as well. The
+    last interval, from the last fresh step to the end, may be left out if it is one step long.
+    """
+
+    fresh_steps: Annotated[tuple[Step, ...], Field(min_length=1, max_length=MAX_STEPS)]
+    edge_span: Annotated[tuple[Span, ...], Field(max_length=MAX_STEPS)]
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.fresh_steps[0] != 0:
+            raise ValueError(
+                f"fresh_steps: starts at {self.fresh_steps[0]}; it must start at 0, as nothing is "
+                "known before the first step"
+            )
+        for before, after in pairwise(self.fresh_steps):
+            if before >= after:
+                raise ValueError(
+                    f"fresh_steps: {after} comes after {before}: list the steps in ascending "
+                    "order, each once"
+                )
+        return self
+
+    def spans(self, steps: int) -> tuple[tuple[int, int, int], ...]:
+        """(first step, step after its last, K) of each interval of a run of ``steps`` steps.
+
+        Raises:
+            ValueError: A step is not one of the run's, or a K is missing or impossible.
+        """
+        last = self.fresh_steps[-1]
+        if last >= steps:
+            raise ValueError(
+                f"fresh_steps: {last} is not among the steps 0 to {steps - 1}: take it out, or "
+                'correct "steps"'
+            )
+        spans = self.edge_span
+        if len(spans) == len(self.fresh_steps) - 1 and last == steps - 1:
+            spans = (*spans, 0)
+        if len(spans) != len(self.fresh_steps):
+            raise ValueError(
+                f"edge_span: {len(spans)} entries for {len(self.fresh_steps)} fresh steps: give "
+                f"one for the interval after each, from {last} to the end included (it may be "
+                "left out only where that is a single step)"
+            )
+        edges = pairwise((*self.fresh_steps, steps))
+        return tuple((*edge, span) for edge, span in zip(edges, spans, strict=True))
+
+
+class Table(_Strict):
+    """One model's entries by budget, for runs of ``steps`` steps.
+
+    ``pipeline``, ``denoiser`` and ``scheduler`` name the classes that the model is used with, where
+    known.
+    """
+
+    steps: Annotated[int, Field(ge=1, le=MAX_STEPS)]
+    budgets: Annotated[dict[Text, Entry], Field(min_length=1)]
+    pipeline: Text | None = None
+    denoiser: Text | None = None
+    scheduler: Text | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        for budget, entry in self.budgets.items():
+            fresh = str(len(entry.fresh_steps))
+            where = f"budgets.{strict_json.shorten(budget)}"
+            if budget != fresh:
+                raise ValueError(
+                    f"{where}: has {fresh} fresh steps: correct them, or name it {fresh}"
+                )
+            try:
+                for i, edge in enumerate(entry.spans(self.steps)):
+                    _check_span(f"edge_span[{i}]", *edge)
+            except ValueError as error:
+                raise ValueError(f"{where}.{error}") from error
+        return self
+
+
+def _check_span(where: str, start: int, end: int, span: int) -> None:
+    """Refuse a K that the cached steps of an interval cannot be answered with."""
+    cached = start + 1
+    if cached == end:
+        return
+    if span == 0:
+        raise ValueError(
+            f"{where}: 0, but steps {cached} to {end - 1} are cached: give the number of steps to "
+            "look back, 1 to repeat the last velocity"
+        )
+    if span > cached:
+        raise ValueError(
+            f"{where}: {span} reaches before step 0 from the cached step {cached}: give at most "
+            f"{cached}"
+        )
+
+
+class Collection(_Strict):
+    """Tables by model: hub id → table."""
+
+    source: Text | None = None
+    semantics: Text | None = None
+    models: Annotated[dict[Text, Table], Field(min_length=1)]
+
+    @field_validator("semantics")
+    @classmethod
+    def _know(cls, semantics: str | None) -> str | None:
+        if semantics is not None and not semantics.startswith("release"):
+            raise ValueError(
+                f"{strict_json.quote(semantics)} is unknown: only tables with the meaning that "
+                'they have in MeanCache\'s released scripts can be read ("released")'
+            )
+        return semantics
+
+
+def load_tables(file: Path, model: str | None = None) -> dict[str, Table]:
+    """Read tables from JSON: a :class:`Collection`, or one bare :class:`Table`.
+
+    Args:
+        file: The JSON file.
+        model: Which model's table; all by default. A bare table needs it, as its name.
+
+    Returns:
+        Model → table; only ``model``'s if it is given.
+
+    Raises:
+        InputError: The file cannot be read, is not valid, or has no table for ``model``.
+    """
+    tables = _read(file)
+    if isinstance(tables, Table):
+        if model is None:
+            raise InputError(f"{file}: holds one table without a name: give it with --model")
+        return {model: tables}
+    if model is None:
+        return tables.models
+    if model not in tables.models:
+        known = ", ".join(map(strict_json.shorten, tables.models))
+        raise InputError(f"{file}: has no table for {model}: it has {known}")
+    return {model: tables.models[model]}
+
+
+def _read(file: Path) -> Collection | Table:
+    try:
+        with file.open("rb") as stream:
+            data = stream.read(strict_json.MAX_BYTES + 1)
+        value = strict_json.decode(data)
+        if isinstance(value, dict) and "models" in value:
+            return Collection.model_validate_json(data)
+        return Table.model_validate_json(data)
+    except OSError as error:
+        raise InputError(f"{file}: cannot be read ({error.strerror}); give a JSON file") from error
+    except ScheduleError as error:
+        raise InputError(f"{file}: {error}") from error
+    except ValidationError as error:
+        raise InputError(f"{file}: {first_reason(error, 'table')}") from error
+
+
+def to_schedule(model: str, table: Table) -> Schedule:
+    """The schedule of a model's table, a plan a budget, for any Euler grid of its steps."""
+    identity = ModelIdentity(
+        id=model,
+        revision=None,
+        fingerprint=None if table.denoiser is None else f"class:{table.denoiser}",
+        pipeline=table.pipeline,
+        scheduler=table.scheduler,
+        adapters=(),
+    )
+    return Schedule(
+        model=identity,
+        grid=Grid(steps=table.steps, sigmas=None, tolerance=0.0),
+        generation=None,
+        plans=tuple(
+            _plan(table.budgets[str(budget)], table.steps)
+            for budget in sorted(map(int, table.budgets))
+        ),
+        provenance=None,
+    )
+
+
+def _plan(entry: Entry, steps: int) -> Plan:
+    return Plan(
+        budget=len(entry.fresh_steps),
+        knots=entry.fresh_steps,
+        intervals=tuple(
+            HoldInterval() if end - start == 1 else ReleasedInterval(span=span)
+            for start, end, span in entry.spans(steps)
+        ),
+    )
+
+
+def save_tables(tables: Mapping[str, Table], folder: Path) -> tuple[Path, ...]:
+    """Write ``folder/<model>/<steps>-steps.json`` for each table; the folders are made.
+
+    Raises:
+        InputError: Two models have one file name, a name makes none, or a place cannot be
+            written.
+    """
+    files: dict[Path, str] = {}
+    for model, table in tables.items():
+        file = folder / _slug(model) / f"{table.steps}-steps.json"
+        if file in files:
+            raise InputError(
+                f"{file}: both {files[file]} and {model} would be written there: give --model "
+                "and a file for each"
+            )
+        files[file] = model
+    for file, model in files.items():
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"{file.parent}: cannot be made ({error.strerror})") from error
+        check_writable(file)
+        save_schedule(to_schedule(model, tables[model]), file)
+    return tuple(files)
+
+
+def _slug(model: str) -> str:
+    """The last part of a hub id as a file name: ``Qwen/Qwen-Image`` → ``qwen-image``."""
+    name = re.sub(r"[^a-z0-9._-]+", "-", model.rsplit("/", 1)[-1].lower()).strip(".-")
+    if not name:
+        raise InputError(f"{model}: makes no folder's name: give --model and a file")
+    return name

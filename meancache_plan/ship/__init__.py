@@ -1,0 +1,1 @@
+"""The kit that lies beside a model's weights: schedule, report and page."""

@@ -1,0 +1,64 @@
+"""How good plans are, in words: what was predicted, fitted, validated and measured."""
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from meancache_plan.core.psnr import CEILING
+from meancache_plan.schedule.artifact import Plan, Schedule
+from meancache_plan.schedule.provenance import PlanRecord, Quality
+from meancache_plan.schedule.pruning import pruned_notes
+from meancache_plan.show.style import plain
+
+
+def quality_notes(plan: Plan, record: PlanRecord | None) -> list[str]:
+    """What is known of a plan's quality, one line each; the most trustworthy last."""
+    notes: list[str] = []
+    if record is not None:
+        notes.append(f"from {plain(record.origin)}")
+        if record.calibration is not None:
+            fit = record.calibration
+            notes.append(
+                f"gains: deviation {fit.fitted:.3g} fitted, {fit.cross_validated:.3g} "
+                f"cross-validated; shrinkage {fit.shrinkage:g}"
+            )
+        if record.predicted is not None:
+            notes.append(f"predicted: latents {_guess(record.predicted)}")
+        if record.validated is not None:
+            found = record.validated
+            notes.append(
+                "validated on the calibration prompts that chose it: latents "
+                f"{found.psnr_latent:.1f} dB ({found.low:.1f} to {found.high:.1f})"
+            )
+    if plan.measured is not None:
+        seen = plan.measured
+        notes.append(
+            f"measured on {seen.samples} samples: latents {seen.psnr_latent:.1f} dB, pictures "
+            f"{seen.psnr:.1f} dB, SSIM {seen.ssim:.3f}, {seen.speedup:.2f}×"
+        )
+    return notes
+
+
+def _guess(quality: Quality) -> str:
+    if quality.low >= CEILING:
+        return "as all steps give them"
+    return f"{quality.psnr_latent:.1f} dB (at worst {quality.low:.1f}, at best {quality.high:.1f})"
+
+
+def front_table(schedule: Schedule) -> RenderableType:
+    """One line a plan: what each budget is expected to give, and which budgets are useless."""
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), show_edge=False)
+    for heading in ("budget", "speed-up", "latent PSNR", "interval"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    made, steps = schedule.provenance, schedule.grid.steps
+    for plan in schedule.plans:
+        record = made.record(plan.budget) if made is not None else None
+        found = (record.validated or record.predicted) if record is not None else None
+        figures = ["–", "–"]
+        if found is not None:
+            figures = [f"{found.psnr_latent:.1f} dB", f"{found.low:.1f} to {found.high:.1f}"]
+        table.add_row(str(plan.budget), f"{steps / len(plan.knots):.2f}×", *figures)
+    caption = f"Out of {steps} steps, in theory; no smaller budget does as well as any of these."
+    notes = [caption, *map(plain, pruned_notes(schedule))]
+    return Group(table, *(Text(note, style="dim") for note in notes))

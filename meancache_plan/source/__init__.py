@@ -1,0 +1,1 @@
+"""Where samples come from: models, recipes and prompts."""

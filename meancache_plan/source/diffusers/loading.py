@@ -1,0 +1,91 @@
+"""Diffusers pipelines from a directory or the hub, on their devices."""
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import torch
+import transformers
+from accelerate import PartialState
+from diffusers.pipelines.pipeline_utils import DiffusionPipeline
+
+from meancache_plan.errors import InputError
+from meancache_plan.source import catalog
+from meancache_plan.source.diffusers import revision
+from meancache_plan.source.diffusers.pipeline import Pipeline
+from meancache_plan.source.recipe import Recipe
+
+OFFLOADS = ("none", "model", "sequential")
+"""Which parts of a pipeline wait on the CPU: nothing, whole models, or single layers."""
+
+
+def load(
+    model: str, recipe: Recipe, *, device: str | None = None, offload: str = "none"
+) -> Pipeline:
+    """Load a pipeline from a directory, a hub id, or ``"reference"``.
+
+    Args:
+        model: What to load.
+        recipe: How its samples are made; its dtype is the weights'.
+        device: Such as ``"cuda:1"``; by default what accelerate finds best.
+        offload: ``"none"``, ``"model"`` or ``"sequential"`` CPU offload, as diffusers has them.
+
+    Raises:
+        InputError: There is no such pipeline, or the device does not exist.
+    """
+    if offload not in OFFLOADS:
+        raise InputError(f"--offload {offload!r}: choose from {', '.join(OFFLOADS)}")
+    source = str(catalog.reference_pipeline()) if model == catalog.REFERENCE else model
+    _check_folder(source)
+    try:
+        with warnings.catch_warnings():  # torch_dtype: the name that all versions know
+            warnings.simplefilter("ignore", FutureWarning)
+            pipe: Any = DiffusionPipeline.from_pretrained(
+                source, torch_dtype=getattr(torch, recipe.dtype), revision=recipe.revision
+            )
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, ImportError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise InputError(
+            f"{model}: cannot be loaded as a diffusers pipeline ({reason}); give a directory with "
+            "a model_index.json, a hub id, or nothing for the reference pipeline"
+        ) from error
+    pipe.set_progress_bar_config(disable=True)
+    _place(pipe, device, offload)
+    if Path(source).is_dir():
+        return Pipeline(
+            pipe, recipe, Path(source).resolve().name, revision.weights_revision(Path(source))
+        )
+    return Pipeline(pipe, recipe, model, revision.hub_commit(pipe) or recipe.revision)
+
+
+def quieten() -> None:
+    """Let the libraries draw no progress bars of their own."""
+    diffusers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.disable_progress_bar()
+
+
+def _check_folder(source: str) -> None:
+    """Refuse what reads as a path, not as ``owner/name`` on the hub, and is no folder."""
+    path = source.startswith((".", "/", "~")) or source.endswith("/") or source.count("/") != 1
+    if path and not Path(source).is_dir():
+        reason = "is a file, not a folder" if Path(source).exists() else "no such folder"
+        raise InputError(
+            f"{source}: {reason}; give a directory with a model_index.json, a hub id such as "
+            "owner/name, or nothing for the reference pipeline"
+        )
+
+
+def _place(pipe: Any, device: str | None, offload: str) -> None:
+    try:
+        if offload == "model":
+            pipe.enable_model_cpu_offload(device=device)
+        elif offload == "sequential":
+            pipe.enable_sequential_cpu_offload(device=device)
+        else:
+            pipe.to(device or PartialState().device)
+    except (RuntimeError, ValueError, AssertionError) as error:
+        raise InputError(
+            f"--device {device or 'default'} with --offload {offload}: not usable here "
+            f"({str(error).splitlines()[0]})"
+        ) from error

@@ -1,0 +1,172 @@
+"""A pipeline's whole run, step by step: recorded, or only looked at."""
+
+import inspect
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from meancache_plan.core.trajectory import Tape, Trajectory, joined, switches
+from meancache_plan.errors import InputError
+from meancache_plan.source.diffusers.interception import Answers, Step, intercepted
+from meancache_runtime import sampler
+from meancache_runtime.intercept import overheard
+
+
+class Last:
+    """The latents that the latest step of a pipeline's run has led to."""
+
+    latents: Tensor
+
+    def __init__(self, pipe: Any) -> None:
+        self._pipe = pipe
+
+    @contextmanager
+    def watch(self) -> Generator[dict[str, Any]]:
+        """Watch one run; gives the arguments that it has to be called with.
+
+        Pipelines without ``callback_on_step_end`` have their scheduler's steps watched; of several
+        schedulers the pipeline's own, not its copies.
+        """
+        if "callback_on_step_end" in inspect.signature(type(self._pipe).__call__).parameters:
+            yield {"callback_on_step_end": self._at_end}
+            return
+        with overheard(self._pipe, "scheduler", "step", self._stepped):
+            yield {}
+
+    def _at_end(
+        self, _pipe: Any, _step: int, _t: Any, tensors: dict[str, Tensor]
+    ) -> dict[str, Tensor]:
+        """Remember, and change nothing."""
+        self.latents = tensors["latents"]
+        return tensors
+
+    def _stepped(self, result: Any) -> None:
+        self.latents = result[0]
+
+
+class Recorded(NamedTuple):
+    """A whole run, and how many iterations of the pipeline's loop it took."""
+
+    trajectory: Trajectory
+    iterations: int
+
+
+class Course(NamedTuple):
+    """What a run would be: its noise levels, and the steps at which the denoiser changes."""
+
+    sigmas: tuple[float, ...]
+    switches: tuple[int, ...]
+
+
+def record(
+    pipe: Any, answers: Answers, run: Callable[[], Any], tick: Callable[[], None]
+) -> Recorded:
+    """Call ``run``, which calls ``pipe`` once, and log every step.
+
+    An iteration that stays at its noise level (Heun's second) corrects the latents there; the
+    velocity of a level is the one with which a step leaves it. Where a copy of the scheduler steps
+    beside it, latents and velocities are those of both, flattened and joined.
+
+    Args:
+        pipe: The pipeline.
+        answers: Learns the form of the denoiser's outputs.
+        run: The call.
+        tick: Called after the first iteration and after the last.
+
+    Raises:
+        UnsupportedSchedulerError: The scheduler follows no flow, or adds fresh noise.
+        InputError: The call made no scheduler step, or ended early, or latents were edited, or a
+            copy of the scheduler steps through other noise levels.
+    """
+    recording = _Recording(pipe.scheduler, tick)
+    with intercepted(pipe, answers, recording.follow, lambda: False, recording.ran.add):
+        run()
+    if not recording.tapes:
+        raise InputError(f"{type(pipe).__name__} made no scheduler step: nothing to record")
+    parts = [tape.trajectory() for tape in recording.tapes]
+    return Recorded(joined(parts), recording.iterations)
+
+
+class _Recording:
+    """The schedulers' side of :func:`record`."""
+
+    def __init__(self, scheduler: Any, tick: Callable[[], None]) -> None:
+        self.tapes: list[Tape] = []
+        self.ran: set[str] = set()
+        self.iterations = 0
+        self._main, self._tick = scheduler, tick
+        self._replaces = sampler.replaced(scheduler)
+
+    def follow(self, scheduler: Any) -> Step:
+        """What is called in place of this scheduler's steps."""
+        own: list[Tape] = []
+
+        def tap(model_output: Tensor, timestep: Any, sample: Tensor, *a: Any, **k: Any) -> Any:
+            index = sampler.find_start(scheduler, timestep)
+            if not own:
+                own.append(Tape(sampler.run_sigmas(scheduler, index), sample, self._replaces))
+                self.tapes += own
+            tape = own[0]
+            _begin(tape, sample, self._replaces)
+            result = scheduler.step(model_output, timestep, sample, *a, **k)
+            if sampler.is_inner(scheduler, index):
+                tape.correct(result[0])
+            else:
+                tape.append(model_output, result[0], self.ran)
+            if scheduler is self._main:
+                self._count(tape)
+            return result
+
+        return tap
+
+    def _count(self, tape: Tape) -> None:
+        self.ran.clear()
+        self.iterations += 1
+        if self.iterations == 1 or tape.full:
+            self._tick()
+
+
+def _begin(tape: Tape, sample: Tensor, replaces: str | None) -> None:
+    """Log what a step begins with; only Euler's steps need not begin where the last one led."""
+    if replaces is None:
+        tape.begin(sample)
+    elif not torch.equal(tape.latents, sample.to(tape.latents)):
+        raise InputError(
+            "the latents change between two steps: the pipeline or a callback edits them, and no "
+            f"plan can tell this from the steps of {replaces}; calibrate without this"
+        )
+
+
+def probe(pipe: Any, answers: Answers, run: Callable[[], Any]) -> Course:
+    """Call ``run``, which calls ``pipe`` once, only to see its course.
+
+    The denoiser runs once for each form of its calls that is not known yet.
+
+    Raises:
+        UnsupportedSchedulerError: The scheduler follows no flow, or adds fresh noise.
+        InputError: The call made no scheduler step.
+    """
+    sampler.replaced(pipe.scheduler)
+    grids: list[tuple[float, ...]] = []
+    ran, seen = set[str](), list[frozenset[str]]()
+
+    def follow(scheduler: Any) -> Step:
+        def tap(model_output: Tensor, timestep: Any, *a: Any, **k: Any) -> Any:
+            index = sampler.find_start(scheduler, timestep)
+            if not grids:
+                grids.append(sampler.run_sigmas(scheduler, index))
+            if not sampler.is_inner(scheduler, index):
+                seen.append(frozenset(ran))
+            ran.clear()
+            return scheduler.step(model_output, timestep, *a, **k)
+
+        return tap if scheduler is pipe.scheduler else scheduler.step
+
+    with intercepted(pipe, answers, follow, lambda: True, ran.add):
+        run()
+    if not grids:
+        raise InputError(f"{type(pipe).__name__} made no scheduler step: nothing to record")
+    return Course(grids[0], switches(seen))

@@ -1,0 +1,82 @@
+"""What the compiler asks of a model: runs to record, and samples to run again and again."""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from meancache_plan.core.trajectory import Trajectory
+from meancache_plan.schedule.artifact import Generation, ModelIdentity
+from meancache_runtime import Schedule
+
+
+class Source(Protocol):
+    """Whatever full-step trajectories can be recorded from."""
+
+    def identity(self) -> ModelIdentity:
+        """The model, as the artifact names it."""
+        ...
+
+    def generation(self) -> Generation:
+        """Size, guidance and dtype."""
+        ...
+
+    def scheduler_config(self) -> dict[str, Any]:
+        """The scheduler's configuration."""
+        ...
+
+    def call_arguments(self) -> dict[str, Any]:
+        """Every argument that a sample is made with, but for prompt and seed."""
+        ...
+
+    def versions(self) -> dict[str, str]:
+        """Versions of the libraries that decide a sample's bits."""
+        ...
+
+    def record(
+        self, prompt: str, seed: int, *, reference_steps: int | None = None
+    ) -> tuple[Trajectory, float]:
+        """Run one sample: its trajectory, and the mean seconds of a denoiser refresh.
+
+        ``reference_steps``: of so many steps, seen on the grid of the usual number.
+        """
+        ...
+
+    def resume(self, prompt: str, seed: int, step: int, latents: Tensor) -> Trajectory:
+        """Take Euler steps with one sample from ``step`` on, from these latents."""
+        ...
+
+
+class Ensemble(Protocol):
+    """S samples; a row is a sample's number in 0 … S − 1.
+
+    Latents are tensors [n, …], one a row, in the order of ``rows``.
+    """
+
+    @property
+    def sigmas(self) -> tuple[float, ...]:
+        """The grid, T + 1 noise levels."""
+        ...
+
+    @property
+    def prompt_index(self) -> NDArray[np.int64]:
+        """Which prompt each row is of, int64 [S]."""
+        ...
+
+    def full(self, rows: Sequence[int], step: int) -> Tensor:
+        """Latents z_step of the full trajectories."""
+        ...
+
+    def velocity(self, rows: Sequence[int], step: int, latents: Tensor) -> Tensor:
+        """Guided velocities at ``step`` from any latents."""
+        ...
+
+    def replay(self, rows: Sequence[int], schedule: Schedule, budget: int) -> Tensor:
+        """Final latents of a plan."""
+        ...
+
+    def plain(self, rows: Sequence[int], steps: int) -> Tensor:
+        """Final latents of a plain Euler run of so few steps."""
+        ...
