@@ -53,7 +53,7 @@ docs: build/judged/samples.json
 	$(BIN)/meancache-plan generate --schedule $(REFERENCE) --budget 10 --prompt "a red apple" \
 	    --compare -o docs/apple.png
 	$(BIN)/meancache-plan report $(REFERENCE) --samples build/judged -o build/report.html
-	$(BIN)/python -m tests.report.screenshot build/report.html docs/report.png
+	$(BIN)/python -m tests.show.page.screenshot build/report.html docs/report.png
 
 build/judged/samples.json: $(REFERENCE) | .venv/installed
 	mkdir -p build

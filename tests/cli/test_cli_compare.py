@@ -1,0 +1,138 @@
+"""``meancache-plan compare`` on a tiny pipeline, end to end."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from meancache_plan.cli.against import load_rivals
+from meancache_plan.judge.compare.result import load_comparison
+from meancache_plan.schedule.artifact import save_schedule
+from meancache_plan.source.diffusers.pipeline import Pipeline
+from tests.commands import refuse, run
+from tests.judge.compare.given import SCHEDULE, STEPS, comparison
+from tests.tiny import SIDE, TEXT_LENGTH, tiny_flux
+
+
+@pytest.fixture
+def cwd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A directory with a tiny pipeline, its recipe and prompts, a schedule and a rival."""
+    monkeypatch.chdir(tmp_path)
+    tiny_flux().save_pretrained(tmp_path / "model")
+    (tmp_path / "fit.txt").write_text("a cat\na dog\n")
+    (tmp_path / "held.txt").write_text("an owl\na cow\n")
+    (tmp_path / "tiny.toml").write_text(
+        f'steps = {STEPS}\nheight = {SIDE}\nwidth = {SIDE}\ndtype = "float32"\nguidance = 1.0\n'
+        f"call = {{ max_sequence_length = {TEXT_LENGTH} }}\nseeds = '0'\nheldout_seeds = '9'\n"
+        'prompts = "fit.txt"\nheldout_prompts = "held.txt"\n'
+    )
+    save_schedule(SCHEDULE, tmp_path / "schedule.json")
+    save_schedule(SCHEDULE, tmp_path / "rival.json")
+    return tmp_path
+
+
+COMMAND = ("compare", "model", "--recipe", "tiny.toml", "--quick")
+
+
+def test_everyone_competes_and_the_figures_are_written(
+    cwd: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = ("--json", "c.json", "--csv", "c.csv", "--plot", "c.png")
+    run(*COMMAND, "--against", "rival.json", "--limit", "1", *files)
+    found = load_comparison(cwd / "c.json")
+    assert (found.prompts, found.steps, found.calls_per_step) == (1, STEPS, 1)
+    peers = {row.peer for row in found.measured()}
+    assert peers >= {"plan", "rival", "fewer steps, Euler", "Heun", "DPM-Solver++", "UniPC"}
+    assert peers >= {"FirstBlockCache", "MagCache", "TaylorSeer", "TaylorSeer lite", "SeaCache"}
+    assert peers >= {"PAB", "FasterCache"}
+    same = [
+        row.per_sample.psnr_latent
+        for row in found.measured()
+        if row.peer in ("plan", "rival") and row.budget == 3 and row.per_sample is not None
+    ]
+    assert same[0] == same[1]
+    lines = list(csv.DictReader((cwd / "c.csv").open()))
+    assert [line["peer"] for line in lines] == [row.peer for row in found.rows]
+    assert min(Image.open(cwd / "c.png").size) > 500
+    assert not (cwd / "c.json.partial").exists()
+    assert "best setting of" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (("--schedule", "absent.json"), "absent.json"),
+        (("--against", "short.json"), "5 steps"),
+        (("--against", "plan.json"), "rename"),
+        (("--json", "missing/c.json"), "missing"),
+        (("--plot", "c.pdf"), "c.pdf"),
+        (("--prompts", "fit.txt"), "disjoint"),
+    ],
+)
+def test_bad_input_is_one_message(
+    cwd: Path, capsys: pytest.CaptureFixture[str], options: tuple[str, ...], reason: str
+) -> None:
+    content = json.loads((cwd / "schedule.json").read_text())
+    (cwd / "plan.json").write_text(json.dumps(content))
+    short = {"budget": 2, "knots": [0, 2], "intervals": [{"predictor": "hold"}] * 2}
+    short |= {"cost": None, "measured": None}
+    grid = content["grid"] | {"steps": 5}
+    (cwd / "short.json").write_text(json.dumps(content | {"grid": grid, "plans": [short]}))
+    assert reason in refuse(capsys, *COMMAND, *options)
+
+
+def test_a_rival_for_another_model_is_refused_by_its_file_before_anything_runs(
+    cwd: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Pipeline, "generate", lambda *_, **__: pytest.fail("a sample is made"))
+    other = SCHEDULE.model_copy(update={"model": comparison().model})
+    save_schedule(other, cwd / "other.json")
+    message = refuse(capsys, *COMMAND, "--against", "rival.json", "--against", "other.json")
+    assert "--against other.json: the schedule was compiled for tiny" in message
+    assert "another denoiser" in message
+    assert "leave this rival out" in message
+
+
+def test_a_schedule_for_another_model_is_not_blamed_on_its_rival(
+    cwd: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = SCHEDULE.model_copy(update={"model": comparison().model})
+    save_schedule(other, cwd / "schedule.json")
+    save_schedule(other, cwd / "rival.json")
+    message = refuse(capsys, *COMMAND, "--against", "rival.json")
+    assert "another denoiser" in message
+    assert "rival" not in message
+
+
+def test_rivals_of_one_file_name_go_by_their_folders(cwd: Path) -> None:
+    for folder in ("old", "new"):
+        (cwd / folder).mkdir()
+        save_schedule(SCHEDULE, cwd / folder / "plans.json")
+    files = [Path("old/plans.json"), cwd / "new" / "plans.json", Path("rival.json")]
+    assert load_rivals(files) == dict.fromkeys(("old/plans", "new/plans", "rival"), SCHEDULE)
+
+
+def test_mean_caches_own_plans_compete_if_there_is_a_profile(cwd: Path) -> None:
+    run("calibrate", "model", "--recipe", "tiny.toml", "-o", "p.safetensors")
+    files = ("--profile", "p.safetensors", "--limit", "1", "--json", "c.json")
+    run(*COMMAND, *files)
+    peers = {row.peer for row in load_comparison(cwd / "c.json").measured()}
+    assert peers >= {"plan", "paper", "released"}
+
+
+def test_names_that_would_mix_two_methods_are_refused(
+    cwd: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for folder in ("a/new", "b/new"):
+        (cwd / folder).mkdir(parents=True)
+        save_schedule(SCHEDULE, cwd / folder / "rival.json")
+    alike = ("--against", "a/new/rival.json", "--against", "b/new/rival.json")
+    twice = refuse(capsys, *COMMAND, *alike)
+    assert "--against b/new/rival.json: two schedules are named new/rival: rename one" in twice
+    save_schedule(SCHEDULE, cwd / "UniPC.json")
+    taken = refuse(capsys, *COMMAND, "--against", "UniPC.json", "--limit", "1")
+    assert "a rival schedule cannot be named 'UniPC'" in taken

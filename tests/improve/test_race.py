@@ -1,0 +1,152 @@
+"""One budget's search: who takes part, who leads, and which knots are moved where."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from meancache_plan.core.grid import graded_knots, uniform_knots
+from meancache_plan.improve.candidates import Candidate, adams_plan, pools
+from meancache_plan.improve.closed_loop import prior_gains
+from meancache_plan.improve.journal import Journal
+from meancache_plan.improve.race import Entry, Race
+from meancache_plan.improve.trials import Standing, Trials
+from meancache_plan.plan.solve import solve
+from meancache_plan.schedule.artifact import Plan
+from tests.improve.refinement import SAMPLES, Case, Samples, case
+
+Knots = tuple[int, ...]
+
+
+@pytest.fixture(scope="module")
+def flow() -> Case:
+    return case(12, (3, 5))
+
+
+def race(
+    flow: Case, folder: Path, neighbours: Callable[[Knots], list[Knots]] = lambda knots: []
+) -> Race:
+    trials = Trials(Samples(flow), Journal(folder / "schedule.json", {}), lambda refreshes: None)
+    fitted = [row for row in range(SAMPLES) if row not in flow.judged]
+    return Race(trials, fitted, flow.judged, 3, neighbours)
+
+
+def entry(name: str, mean: float, worst: float, samples: int = 8, baseline: bool = False) -> Entry:
+    return Entry(
+        Candidate(name, adams_plan((0, 4)), baseline), Standing(samples, mean, worst), [0.0]
+    )
+
+
+def test_a_higher_mean_does_not_make_up_for_a_worst_decile_below_every_baselines(
+    flow: Case, tmp_path: Path
+) -> None:
+    found = race(flow, tmp_path)
+    found.fewer = Standing(8, 20.0, 15.0)
+    found.entries = [
+        entry("baseline", 30.0, 25.0, baseline=True),
+        entry("risky", 33.0, 20.0),
+        entry("safe", 31.0, 24.5),
+        entry("judged in part", 50.0, 50.0, samples=4),
+    ]
+    assert [each.candidate.name for each in found.ranking()] == ["safe", "baseline", "risky"]
+    assert not found.beaten
+    found.fewer = Standing(8, 29.0, 28.0)  # which raises the bar for all: 27.5 for the safe one
+    assert found.beaten
+
+
+def test_standings_sum_up_decibels(flow: Case, tmp_path: Path) -> None:
+    trials = race(flow, tmp_path).trials
+    full = trials.ensemble.full(range(SAMPLES), 12)
+    largest = 4 * float(full.std(correction=0))
+    errors = largest**2 * 10 ** -np.arange(1.0, 4.0, 0.1)  # 10 … 39 dB
+    found = trials.standing(errors)
+    assert found.samples == 30
+    assert found.mean == pytest.approx(24.5)
+    assert found.worst_decile == pytest.approx(11.0)
+    assert found.guarded(10.0) == pytest.approx(24.5)
+    assert found.guarded(13.0) == pytest.approx(22.5)
+
+
+def moved(found: Race) -> set[Knots]:
+    entries = [each.candidate for each in found.entries]
+    return {each.plan.knots for each in entries if ", moved: " in each.name}
+
+
+def fit_quality(found: Race, knots: Knots) -> float:
+    prior = prior_gains(adams_plan(knots)) or []
+    errors = found.trials.fit(knots, prior, found.fit_rows[::3], order=3, shrinkage=0.1).errors
+    return found.trials.standing(errors).guarded(found.decile)
+
+
+def test_moves_of_knots_that_help_on_fit_samples_are_kept_one_by_one(
+    flow: Case, tmp_path: Path
+) -> None:
+    start = (0, 2, 4)
+    found = race(flow, tmp_path, lambda knots: [(0, 6, 7), (0, 2, 10), (0, 2, 3)])
+    found.run([Candidate("only", adams_plan(start), baseline=True)], 3)
+    qualities = [fit_quality(found, knots) for knots in (start, (0, 2, 10), (0, 6, 10))]
+    assert qualities == sorted(qualities)
+    assert moved(found) <= {(0, 2, 10), (0, 6, 10)}
+    assert len(moved(found)) == 1
+    assert found.ranking()[0].candidate.plan.knots in moved(found)
+
+
+def test_moves_that_do_not_help_are_not_made(flow: Case, tmp_path: Path) -> None:
+    found = race(flow, tmp_path, lambda knots: [(0, 1, 2), (0, 1, 3)])
+    found.run([Candidate("only", adams_plan((0, 7, 10)), baseline=True)], 3)
+    assert moved(found) == set()
+    assert len(found.entries) == 3  # the candidate, and its two fits
+
+
+def names(candidates: list[Candidate], baseline: bool) -> set[str]:
+    return {each.name for each in candidates if each.baseline is baseline}
+
+
+def test_baselines_come_first_and_are_none_of_ours(flow: Case) -> None:
+    for candidates in pools(flow.profile, flow.schedule, {}, 12).values():
+        order = [each.baseline for each in candidates]
+        assert order == sorted(order, reverse=True)
+        assert names(candidates, True) == {
+            "as solved",
+            "uniform hold",
+            "uniform adams",
+            "pssp jvp, l1, γ 4",
+            "pssp released, l1, γ 4",
+        }
+
+
+def test_of_equal_plans_the_baseline_stays(flow: Case) -> None:
+    ours = graded_knots(12, 5, 0.4)
+    assert ours != uniform_knots(12, 5)
+    theirs = flow.schedule.model_copy(update={"plans": (adams_plan(ours),)})
+    found = pools(flow.profile, flow.schedule, {"theirs": theirs}, 12)[5]
+    assert [(each.name, each.baseline) for each in found if each.plan.knots == ours] == [
+        ("theirs", True)
+    ]
+
+
+def test_no_plan_is_replayed_twice_and_all_have_the_budget(flow: Case) -> None:
+    for budget, candidates in pools(flow.profile, flow.schedule, {}, 12).items():
+        plans: list[Plan] = [each.plan for each in candidates]
+        assert len({(plan.knots, plan.intervals) for plan in plans}) == len(plans)
+        assert {plan.budget for plan in plans} == {budget}
+        assert max(len(plan.knots) for plan in plans) == budget
+
+
+def test_intervals_are_no_longer_than_asked_for(flow: Case) -> None:
+    short = pools(flow.profile, solve(flow.profile, [3], max_edge=4), {}, 4)[3]
+    simple = ("uniform", "adams, intervals")
+    for plan in [each.plan for each in short if not each.name.startswith(simple)]:
+        assert max(np.diff((*plan.knots, 12))) <= 4
+
+
+def test_without_l1_deviations_the_papers_planner_stays_out(flow: Case) -> None:
+    settings = flow.profile.settings.model_copy(update={"transferred_from": flow.profile.sigmas})
+    empty = np.empty((flow.profile.samples, 0), np.float32)
+    carried = replace(flow.profile, settings=settings, l1=empty)
+    found = pools(carried, flow.schedule, {}, 12)[5]
+    assert names(found, True) == {"as solved", "uniform hold", "uniform adams"}

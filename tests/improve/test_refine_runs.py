@@ -1,0 +1,202 @@
+"""Refinement as a run: interrupted, refused, told of, and on what is barely a flow."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from meancache_plan.core.grid import uniform_knots
+from meancache_plan.errors import InputError
+from meancache_plan.improve.ensemble import FlowEnsemble
+from meancache_plan.improve.refine import refine
+from meancache_plan.plan.solve import solve
+from meancache_plan.schedule.artifact import Schedule, from_bytes, to_bytes
+from meancache_plan.schedule.provenance import PlanRecord
+from meancache_runtime.schedule import Plan as ReplayedPlan
+from tests.fields import mixture, noise, polynomial, profile_of, shifted_grid
+from tests.improve.refinement import SAMPLES, Case, Samples, case, nan, spoiled
+
+
+@pytest.fixture(scope="module")
+def flow() -> Case:
+    return case(8, (2, 3))
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "schedule.json"
+
+
+def test_an_interrupted_refinement_goes_on_and_ends_on_the_same_bytes(
+    flow: Case, path: Path, tmp_path: Path
+) -> None:
+    def interrupt(spent: int, expected: int) -> None:
+        if spent > expected / 2:
+            raise KeyboardInterrupt
+
+    whole, first, second, third = (Samples(flow) for _ in range(4))
+    wanted = refine(flow.profile, flow.schedule, whole, tmp_path / "whole.json")
+    with pytest.raises(KeyboardInterrupt):
+        refine(flow.profile, flow.schedule, first, path, progress=interrupt)
+    found = refine(flow.profile, flow.schedule, second, path)
+    assert to_bytes(found) == to_bytes(wanted)
+    assert 0 < second.asked < whole.asked
+    assert first.asked + second.asked == whole.asked
+    assert to_bytes(refine(flow.profile, flow.schedule, third, path)) == to_bytes(wanted)
+    assert third.asked == 0
+
+
+def test_progress_rises_to_what_was_expected_and_not_beyond(flow: Case, path: Path) -> None:
+    told: list[tuple[int, int]] = []
+    refine(
+        flow.profile,
+        flow.schedule,
+        Samples(flow),
+        path,
+        progress=lambda spent, expected: told.append((spent, expected)),
+    )
+    spent, expected = zip(*told, strict=True)
+    assert list(spent) == sorted(spent)
+    assert set(expected) == {spent[-1]}
+    assert spent[-2] > 0.5 * spent[-1]
+
+
+def test_progress_keeps_to_what_was_expected_with_the_fewest_samples(
+    flow: Case, path: Path
+) -> None:
+    told: list[tuple[int, int]] = []
+    refine(
+        flow.profile,
+        flow.schedule,
+        FlowEnsemble(mixture(), flow.start[:2], flow.profile.sigmas),
+        path,
+        progress=lambda spent, expected: told.append((spent, expected)),
+    )
+    assert all(spent <= expected for spent, expected in told)
+
+
+def test_nothing_is_written_but_the_folder_of_kept_work(flow: Case, path: Path) -> None:
+    refine(flow.profile, flow.schedule, Samples(flow), path)
+    assert [file.name for file in path.parent.iterdir()] == ["schedule.json.refine"]
+
+
+def test_a_schedule_of_another_profile_is_refused(flow: Case, path: Path) -> None:
+    other = case(8, (2,)).schedule.provenance
+    assert other is not None
+    elsewhere = other.model_copy(update={"profile": "sha256:00"})
+    for provenance in (None, elsewhere):
+        stranger = flow.schedule.model_copy(update={"provenance": provenance})
+        with pytest.raises(InputError, match="not solved from this profile: solve again"):
+            refine(flow.profile, stranger, Samples(flow), path)
+
+
+@pytest.mark.parametrize(("steps", "shift"), [(7, 3.0), (9, 3.0), (8, 2.5)])
+def test_a_model_on_another_grid_is_refused(
+    flow: Case, path: Path, steps: int, shift: float
+) -> None:
+    ensemble = FlowEnsemble(mixture(), noise(4), shifted_grid(steps, shift))
+    with pytest.raises(InputError, match="noise levels are not the profile's"):
+        refine(flow.profile, flow.schedule, ensemble, path)
+
+
+def test_one_prompt_is_refused_however_many_samples(flow: Case, path: Path) -> None:
+    ensemble = FlowEnsemble(mixture(), noise(4), shifted_grid(8), prompt_index=[0] * 4)
+    with pytest.raises(InputError, match="refine with more calibration prompts"):
+        refine(flow.profile, flow.schedule, ensemble, path)
+
+
+def test_prompts_of_another_number_of_samples_are_refused() -> None:
+    with pytest.raises(InputError, match="3 prompts for 4 samples of noise"):
+        FlowEnsemble(mixture(), noise(4), shifted_grid(8), prompt_index=[0, 1, 2])
+
+
+def test_another_ensembles_folder_is_refused(flow: Case, path: Path) -> None:
+    refine(flow.profile, flow.schedule, Samples(flow), path)
+    ensemble = FlowEnsemble(mixture(), flow.start, flow.profile.sigmas)
+    with pytest.raises(InputError, match="another refinement: prompts is"):
+        refine(flow.profile, flow.schedule, ensemble, path)
+
+
+def test_a_budget_at_which_fewer_steps_win_is_pruned_and_said_so(flow: Case, path: Path) -> None:
+    found = refine(flow.profile, flow.schedule, Samples(flow, spoiled(2, 1.0)), path)
+    assert found.provenance is not None
+    assert found.budgets == (3,)
+    assert [entry.budget for entry in found.provenance.plans] == [3]
+    [pruned] = found.provenance.pruned
+    fewer = np.mean(flow.of_fewer_steps(2))
+    assert (pruned.budget, pruned.by) == (2, 2)
+    assert pruned.reason.startswith(f"2 plain steps are better: {fewer:.1f} dB against ")
+    assert from_bytes(to_bytes(found)) == found
+
+
+def test_if_fewer_steps_win_everywhere_there_is_no_schedule(flow: Case, path: Path) -> None:
+    with pytest.raises(InputError, match="no plan beats simply fewer steps at any budget"):
+        refine(flow.profile, flow.schedule, Samples(flow, nan), path)
+
+
+def only(schedule: Schedule) -> PlanRecord:
+    assert schedule.provenance is not None
+    [found] = schedule.provenance.plans
+    return found
+
+
+def test_a_replay_that_overflows_comes_last_and_breaks_nothing(path: Path) -> None:
+    flow = case(8, (3,))
+
+    def overflow(plan: ReplayedPlan, latents: Tensor) -> Tensor:
+        return nan(plan, latents) if plan.knots == uniform_knots(8, 3) else latents
+
+    found = refine(flow.profile, flow.schedule, Samples(flow, overflow), path)
+    judged = [s for s in only(found).candidates if s.samples == len(flow.judged)]
+    lost = {s.name for s in judged if s.psnr_latent < -100}
+    assert found.plans[0].knots != uniform_knots(8, 3)
+    assert lost >= {"uniform hold", "uniform adams"}
+    assert lost == {s.name for s in judged[-len(lost) :]}
+    assert from_bytes(to_bytes(found)) == found
+
+
+def test_one_sample_that_overflows_costs_a_plan_its_lead(path: Path) -> None:
+    flow = case(8, (3,))
+    best = refine(flow.profile, flow.schedule, Samples(flow), path.with_name("best.json"))
+
+    def overflow(plan: ReplayedPlan, latents: Tensor) -> Tensor:
+        found = latents.clone()
+        found[-1] = torch.nan if plan.knots == best.plans[0].knots else found[-1]
+        return found
+
+    found = refine(flow.profile, flow.schedule, Samples(flow, overflow), path)
+    assert found.plans[0].knots != best.plans[0].knots
+
+
+def test_a_budget_of_all_steps_is_the_full_run(path: Path) -> None:
+    flow = case(6, (6,))
+    entry = only(refine(flow.profile, flow.schedule, Samples(flow), path))
+    assert entry.validated is not None
+    assert entry.validated.psnr_latent == 120.0
+
+
+def test_a_single_refresh_gets_a_gain_of_its_own(path: Path) -> None:
+    flow = case(8, (1,))
+    entry = only(found := refine(flow.profile, flow.schedule, Samples(flow), path))
+    assert found.plans[0].knots == (0,)
+    assert entry.validated is not None
+    assert entry.validated.psnr_latent > np.mean(flow.of_fewer_steps(1))
+
+
+def test_a_grid_of_two_steps_is_enough(path: Path) -> None:
+    flow = case(2, (1, 2))
+    found = refine(flow.profile, flow.schedule, Samples(flow), path)
+    assert [plan.knots for plan in found.plans] == [(0,), (0, 1)]
+
+
+def test_runs_that_all_end_on_one_value_cannot_be_judged(path: Path) -> None:
+    sigmas = shifted_grid(4)
+    field, start = polynomial(torch.zeros(1, 16, dtype=torch.float64)), 0 * noise(SAMPLES)
+    profile = profile_of([torch.ones(4, 16, dtype=torch.float64)] * 4, sigmas)
+    ensemble = FlowEnsemble(field, start, sigmas)
+    with pytest.raises(InputError, match="constant or not finite"):
+        refine(profile, solve(profile, [2]), ensemble, path)

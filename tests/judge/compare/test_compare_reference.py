@@ -1,0 +1,39 @@
+"""``meancache-plan compare --quick`` on the reference pipeline, with true CFG and without it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from meancache_plan.judge.compare.result import load_comparison
+from meancache_plan.schedule.artifact import save_schedule
+from meancache_plan.source.recipe import find_recipe
+from tests.commands import run
+from tests.judge.compare.given import SCHEDULE, STEPS
+
+RECIPE = find_recipe("reference", None).model_copy(update={"steps": STEPS})
+WITH_ONE_STATE = {"PAB", "FasterCache"}
+"""Peers that cannot serve two calls a step."""
+
+
+@pytest.mark.parametrize("guidance", [2.5, 1.0])
+def test_everyone_makes_pictures_of_the_reference_pipeline(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, guidance: float
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    save_schedule(SCHEDULE, Path("schedule.json"))
+    Path("fit.txt").write_text("a green apple\n")
+    Path("held.txt").write_text("a red apple\n")
+    Path("recipe.toml").write_text(
+        f'steps = {STEPS}\nheight = 64\nwidth = 64\ndtype = "float32"\nguidance = {guidance}\n'
+        f'guidance_argument = "{RECIPE.guidance_argument}"\nnegative_prompt = ""\n'
+        f"call = {{ max_sequence_length = 16 }}\nseeds = '0'\nheldout_seeds = '9'\n"
+        'prompts = "fit.txt"\nheldout_prompts = "held.txt"\n'
+    )
+    run("compare", "reference", "--recipe", "recipe.toml", "--quick", "--json", "c.json")
+    found = load_comparison(Path("c.json"))
+    assert found.calls_per_step == (2 if guidance > 1 else 1)
+    others = {row.peer for row in found.failures()} - {"DBCache", "DBCache + TaylorSeer"}
+    assert others == (WITH_ONE_STATE if guidance > 1 else set())
+    assert {"plan", "UniPC", "MagCache", "SeaCache"} <= {row.peer for row in found.measured()}

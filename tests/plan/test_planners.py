@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from meancache_plan.core.graph import deviation_graph
+from meancache_plan.core.objective import WEIGHTINGS, Objective
+from meancache_plan.core.pssp import pssp
+from meancache_plan.errors import InputError
+from meancache_plan.plan.planners import PLANNERS, Outcome, as_interval, find_planner
+from meancache_plan.schedule.artifact import (
+    AdamsInterval,
+    HoldInterval,
+    Interval,
+    JvpInterval,
+    Plan,
+    ReleasedInterval,
+)
+from meancache_runtime.binding import bind
+from meancache_runtime.schedule import Adams, Hold, Jvp, Predictor, Released
+from meancache_runtime.schedule import Plan as ReplayPlan
+from tests.trajectories import (
+    Trajectories,
+    applied,
+    deviation,
+    mixture_trajectories,
+    plan_cost,
+)
+
+T = 20
+CALIBRATED = Objective(("hold", "adams", "calibrated"), gamma=2.0, order=3)
+
+
+@pytest.fixture(scope="module")
+def seen() -> Trajectories:
+    return mixture_trajectories(T, samples=8)
+
+
+def planned(
+    seen: Trajectories, planner: str, objective: Objective, count: int = 1
+) -> dict[int, list[Outcome]]:
+    return PLANNERS[planner].plan(seen, objective, range(1, T + 1), count)
+
+
+def replayed(interval: Interval) -> Predictor:
+    match interval:
+        case AdamsInterval():
+            return Adams(interval.gains)
+        case JvpInterval():
+            return Jvp(interval.window)
+        case ReleasedInterval():
+            return Released(interval.span)
+        case HoldInterval():
+            return Hold()
+
+
+def predictors_of(plan: Plan) -> list[Predictor]:
+    return [replayed(interval) for interval in plan.intervals]
+
+
+@pytest.mark.parametrize("predictor", [Hold(), Jvp(3), Released(2), Adams((1.0, 0.5, 2.0))])
+def test_an_interval_names_the_predictor_that_replay_takes(predictor: Predictor) -> None:
+    assert replayed(as_interval(predictor)) == predictor
+
+
+def test_planners_are_found_by_name_and_others_refused_with_the_choice() -> None:
+    assert [find_planner(name) for name in PLANNERS] == list(PLANNERS.values())
+    with pytest.raises(InputError, match="unknown planner 'magic': choose from path, pssp"):
+        find_planner("magic")
+
+
+@pytest.mark.parametrize("weighting", WEIGHTINGS)
+def test_on_the_knots_of_pssp_replay_costs_no_less_than_on_those_of_the_path(
+    seen: Trajectories, weighting: str
+) -> None:
+    """PSSP scores an interval with a knot that its own plan need not have."""
+    objective = Objective(("hold", "adams"), weighting=weighting, gamma=2.0)
+    paths, others = (planned(seen, name, objective) for name in ("path", "pssp"))
+    excess = []
+    for budget in range(1, T + 1):
+        plan = others[budget][0].plan
+        cost = plan_cost(seen, plan.knots, predictors_of(plan), weighting=weighting)
+        least = paths[budget][0].plan.cost
+        assert least is not None
+        assert cost >= least * (1 - 1e-9)
+        excess.append(cost - least)
+    assert max(excess) > 0
+
+
+def test_pssp_takes_the_edges_of_the_shortest_path_of_its_graph(seen: Trajectories) -> None:
+    objective = Objective(("hold", "jvp", "released", "adams"), weighting="none", gamma=4.0)
+    paths = pssp(deviation_graph(seen, objective), range(1, T + 1))
+    for budget, [outcome] in planned(seen, "pssp", objective).items():
+        assert outcome.calibration is None
+        assert outcome.plan.knots == paths[budget].knots
+        assert outcome.plan.cost == paths[budget].weight
+        named = [
+            (interval.predictor, getattr(interval, "window", getattr(interval, "span", 0)))
+            for interval in outcome.plan.intervals
+        ]
+        edges = [(e.predictor, 0 if e.predictor == "adams" else e.window) for e in paths[budget][0]]
+        assert named == edges
+
+
+def test_the_best_plans_of_a_path_differ_and_cost_ever_more(seen: Trajectories) -> None:
+    for budget, outcomes in planned(seen, "path", CALIBRATED, count=4).items():
+        costs = [outcome.plan.cost or 0.0 for outcome in outcomes]
+        assert costs == sorted(costs)
+        assert len({outcome.plan.knots for outcome in outcomes}) == len(outcomes)
+        assert len(outcomes) == (1 if budget == 1 else 4)
+        assert {outcome.plan.budget for outcome in outcomes} == {budget}
+
+
+def test_intervals_of_one_step_hold_and_no_other_predictor_than_those_named_is_used(
+    seen: Trajectories,
+) -> None:
+    kinds: dict[str, set[str]] = {}
+    for name, predictors in (("path", ("adams",)), ("pssp", ("jvp",)), ("pssp", ("released",))):
+        found = set[str]()
+        for [outcome] in planned(seen, name, Objective(predictors, gamma=2.0)).values():
+            plan = outcome.plan
+            for (t, s), interval in zip(pairwise((*plan.knots, T)), plan.intervals, strict=True):
+                assert (interval.predictor == "hold") == (t == 0 or s == t + 1)
+                found.add(interval.predictor)
+        kinds[predictors[0]] = found
+    assert kinds == {name: {"hold", name} for name in ("adams", "jvp", "released")}
+
+
+def weighted_error(seen: Trajectories, plan: Plan, weighting: str) -> float:
+    """√(mean over samples of Σ over intervals of the squared weighted deviation)."""
+    replay = ReplayPlan(len(plan.knots), plan.knots, tuple(predictors_of(plan)))
+    bound = bind(replay, seen.sigmas)
+    missed = [
+        deviation(seen, applied(seen, bound.forms[t]), t, s, weighting)
+        for t, s in pairwise((*plan.knots, T))
+    ]
+    return float(np.sqrt(np.square(missed).sum(axis=0).mean()))
+
+
+@pytest.mark.parametrize("weighting", WEIGHTINGS)
+@pytest.mark.parametrize("predictors", [("calibrated",), ("hold", "adams", "calibrated")])
+def test_a_fit_leaves_what_the_plans_own_intervals_leave_on_the_velocities(
+    seen: Trajectories, predictors: tuple[str, ...], weighting: str
+) -> None:
+    objective = Objective(predictors, weighting=weighting, gamma=2.0, order=3)
+    fits = 0
+    for [outcome] in planned(seen, "path", objective).values():
+        fitted = [i for i in outcome.plan.intervals if isinstance(i, AdamsInterval)]
+        if outcome.calibration is None:
+            assert all(interval.gains == (1.0, 1.0) for interval in fitted)
+            continue
+        fits += 1
+        expected = weighted_error(seen, outcome.plan, weighting)
+        assert outcome.calibration.fitted == pytest.approx(expected, rel=1e-6)
+        assert outcome.calibration.cross_validated >= outcome.calibration.fitted
+    assert fits > T / 2
+
+
+def test_calibrated_intervals_have_as_many_terms_as_asked_for_and_knots_allow(
+    seen: Trajectories,
+) -> None:
+    for order in (1, 2, 3, 4):
+        objective = Objective(("calibrated",), gamma=2.0, order=order)
+        for [outcome] in planned(seen, "path", objective).values():
+            ends = pairwise((*outcome.plan.knots, T))
+            for n, ((t, s), interval) in enumerate(zip(ends, outcome.plan.intervals, strict=True)):
+                if s == t + 1:
+                    assert interval == HoldInterval()
+                else:
+                    assert isinstance(interval, AdamsInterval)
+                    assert interval.order == min(order, n + 1)
+
+
+def test_calibration_makes_plans_better_on_the_trajectories_that_it_saw(
+    seen: Trajectories,
+) -> None:
+    plain, fitted = (
+        planned(seen, "path", Objective((name,), gamma=2.0)) for name in ("adams", "calibrated")
+    )
+    for budget in range(1, T):
+        errors = [weighted_error(seen, p[budget][0].plan, "propagated") for p in (plain, fitted)]
+        assert errors[1] < errors[0]

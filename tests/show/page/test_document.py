@@ -1,0 +1,329 @@
+"""The file itself: its data, its policy, its size, and what goes into it."""
+
+from __future__ import annotations
+
+import ast
+import base64
+import hashlib
+import io
+import json
+import shlex
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from meancache_plan.errors import InputError
+from meancache_plan.judge.evaluate import with_measured
+from meancache_plan.judge.pictures import Samples, from_levels
+from meancache_plan.judge.result import Evaluation
+from meancache_plan.schedule.artifact import Measured, Schedule, load_schedule
+from meancache_plan.show.landscape import hold_surfaces
+from meancache_plan.show.page import LIMIT, write_report
+from meancache_plan.show.page.document import to_script_json
+from meancache_plan.show.page.figures import worst_decile
+from meancache_plan.show.page.heat import heat_data
+from meancache_plan.show.page.pictures import LADDER, picture_data
+from meancache_plan.source import catalog
+from tests.show.page import given
+
+
+class Page(HTMLParser):
+    """Which elements a file has, and the text of its scripts and styles."""
+
+    def __init__(self, file: Path) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.links: list[str] = []
+        self.inside: dict[str, list[str]] = {"script": [], "style": []}
+        self.policy = ""
+        self._open = ""
+        self.feed(file.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self._open = tag
+        if tag in self.inside:
+            self.inside[tag].append("")
+        named = dict(attrs)
+        self.links += [value or "" for name, value in attrs if name in ("src", "href")]
+        if named.get("http-equiv") == "Content-Security-Policy":
+            self.policy = named["content"] or ""
+
+    def handle_data(self, data: str) -> None:
+        if self._open in self.inside:
+            self.inside[self._open][-1] += data
+
+    def handle_endtag(self, tag: str) -> None:
+        self._open = ""
+
+
+def test_data_survive_their_way_through_the_file_and_nothing_else_is_in_it(report: Path) -> None:
+    page = Page(report)
+    data = json.loads(page.inside["script"][0])
+    assert data["title"] == f"emoji{given.HOSTILE}"
+    assert [entry["prompt"] for entry in data["pictures"]["entries"]].count(given.HOSTILE) == 1
+    assert page.tags.count("script") == 2
+    assert "img" not in page.tags
+    assert page.links == ["#quality"]
+
+
+def test_the_policy_allows_this_script_and_this_style_and_no_connection(report: Path) -> None:
+    page = Page(report)
+
+    def digest(text: str) -> str:
+        return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+    rules = dict(rule.strip().split(" ", 1) for rule in page.policy.split(";"))
+    assert rules == {
+        "default-src": "'none'",
+        "img-src": "data:",
+        "base-uri": "'none'",
+        "form-action": "'none'",
+        "script-src": f"'sha256-{digest(page.inside['script'][1])}'",
+        "style-src": f"'sha256-{digest(page.inside['style'][0])}'",
+    }
+
+
+@pytest.mark.parametrize("text", [given.HOSTILE, "<!--<script>", "\u2029\x00\ud800", "]]>"])
+def test_json_between_script_tags_holds_no_markup(text: str) -> None:
+    found = to_script_json({"prompt": text})
+    assert not set(found) & set("<>&\u2028\u2029")
+    assert json.loads(found)["prompt"] == text.replace("\ud800", "?")
+
+
+@pytest.mark.parametrize("name", catalog.schedule_files())
+def test_every_shipped_schedule_has_a_report(tmp_path: Path, name: str) -> None:
+    schedule = load_schedule(catalog.schedule_files()[name])
+    write_report(schedule, tmp_path / "r.html")
+    data = json.loads(Page(tmp_path / "r.html").inside["script"][0])
+    assert tuple(plan["budget"] for plan in data["plans"]) == schedule.budgets
+    assert [tuple(plan["knots"]) for plan in data["plans"]] == [p.knots for p in schedule.plans]
+    for text in data["usage"][0]["texts"]:
+        ast.parse(text)
+
+
+def test_numbers_that_json_cannot_hold_are_refused() -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        to_script_json({"psnr": float("nan")})
+
+
+def test_the_heat_map_holds_the_profile_s_deviations_within_two_percent() -> None:
+    profile = given.profile()
+    found = heat_data(profile)
+    assert found is not None
+    levels = np.frombuffer(base64.b64decode(found["levels"]), np.uint8)
+    levels = levels.reshape(given.STEPS, given.STEPS).astype(float)
+    surface = hold_surfaces(profile).mean(axis=0)[:, 1:]
+    decoded = found["low"] * (found["high"] / found["low"]) ** ((levels - 1) / 254)
+    seen = surface > found["low"]
+    assert seen.sum() == given.STEPS * (given.STEPS - 1) / 2 - 1
+    assert decoded[seen] == pytest.approx(surface[seen], rel=0.02)
+    assert not levels[~(surface > 0)].any()
+
+
+def test_the_worst_tenth_is_the_mean_of_the_worst_tenth() -> None:
+    values = [float(v) for v in range(20)]
+    assert worst_decile(values, higher_is_better=True) == 0.5
+    assert worst_decile(values, higher_is_better=False) == 18.5
+    assert worst_decile([], higher_is_better=True) is None
+
+
+def noisy(folder: Path, side: int) -> Samples:
+    """Pictures that no compression makes small."""
+    found = given.samples(folder)
+    rng = np.random.default_rng(0)
+    for sample in found.samples:
+        for name in (sample.full, *(cached.picture for cached in sample.cached)):
+            noise = rng.integers(0, 256, (side, side, 3), dtype=np.uint8)
+            Image.fromarray(noise).save(folder / name)
+        for cached in sample.cached:
+            Image.fromarray(np.full((side, side), 128, np.uint8)).save(folder / cached.error)
+    return found
+
+
+@pytest.mark.parametrize("share", [1.0, 0.3, 0.02])
+def test_pictures_get_coarser_until_they_fit(tmp_path: Path, share: float) -> None:
+    samples = noisy(tmp_path / "judged", 256)
+    finest = picture_data(samples, LIMIT)
+    assert finest is not None
+    allowance = round(share * len(to_script_json(finest))) + 15_000
+    found = picture_data(samples, allowance)
+    assert found is not None
+    assert len(to_script_json(found)) <= allowance
+    assert ("with some loss" in found["note"]) == (share < 1)
+    assert ("reduced" in found["note"]) == (share < 0.1)
+
+
+def test_where_the_coarsest_do_not_fit_fewer_prompts_are_shown_or_none(tmp_path: Path) -> None:
+    samples = noisy(tmp_path / "judged", 256)
+    found = picture_data(samples, 15_000)
+    assert found is not None
+    assert len(to_script_json(found)) <= 15_000
+    assert 1 <= len(found["entries"]) < len(samples.samples)
+    assert "those of fewer prompts than usual are kept" in found["note"]
+    assert picture_data(samples, 3_000) is None
+
+
+@pytest.mark.parametrize("fineness", LADDER)
+def test_error_maps_keep_their_mean_square_when_they_shrink(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fineness: Any
+) -> None:
+    samples = given.samples(tmp_path / "judged")
+    for sample in samples.samples:
+        for cached in sample.cached:
+            levels = np.full((1024, 1024), 100, np.uint8)
+            levels[::2] = 140
+            Image.fromarray(levels).save(tmp_path / "judged" / cached.error)
+    expected = np.sqrt(np.mean(from_levels(np.array([100, 140], np.uint8)) ** 2))
+    monkeypatch.setattr("meancache_plan.show.page.pictures.LADDER", (fineness,))
+    found = picture_data(samples, LIMIT)
+    assert found is not None
+    encoded = base64.b64decode(found["entries"][0]["cached"][0]["error"])
+    with Image.open(io.BytesIO(encoded)) as picture:
+        shown = from_levels(np.asarray(picture.convert("L")))
+    assert max(picture.size) == fineness.map_side
+    assert np.sqrt(np.mean(shown**2)) == pytest.approx(expected, rel=0.1)
+
+
+def test_a_page_that_is_large_without_pictures_is_written_without_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("meancache_plan.show.page.write.LIMIT", 1_000)
+    write_report(given.SCHEDULE, tmp_path / "r.html", samples=given.samples(tmp_path / "judged"))
+    data = json.loads(Page(tmp_path / "r.html").inside["script"][0])
+    assert (data["pictured"], data["pictures"]) == (True, None)
+
+
+@pytest.mark.parametrize(
+    ("limit", "shown"), [(LIMIT, 16), (1_000_000, 16), (300_000, 8), (150_000, 2), (90_000, 0)]
+)
+def test_noise_of_64_prompts_at_seven_budgets_fits_whatever_the_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int, shown: int
+) -> None:
+    samples = noisy(tmp_path / "judged", 128)
+    one = samples.samples[0]
+    cached = tuple(one.cached[0].model_copy(update={"budget": b}) for b in range(3, 10))
+    many = tuple(
+        one.model_copy(update={"prompt": f"{given.HOSTILE} {i}", "cached": cached})
+        for i in range(64)
+    )
+    monkeypatch.setattr("meancache_plan.show.page.write.LIMIT", limit)
+    size = write_report(
+        given.SCHEDULE,
+        tmp_path / "r.html",
+        profile=given.profile(),
+        evaluation=given.evaluation(),
+        samples=samples.model_copy(update={"samples": many}),
+    )
+    assert size == (tmp_path / "r.html").stat().st_size < limit
+    data = json.loads(Page(tmp_path / "r.html").inside["script"][0])
+    assert data["pictured"]
+    assert len(data["pictures"]["entries"] if data["pictures"] else ()) == shown
+    assert data["pictures"] is None or data["pictures"]["prompts"] == 64
+
+
+def usage(schedule: Schedule, tmp_path: Path, name: str) -> list[list[str]]:
+    write_report(schedule, tmp_path / "r.html", name=name)
+    data = json.loads(Page(tmp_path / "r.html").inside["script"][0])
+    return [block["texts"] for block in data["usage"]]
+
+
+def test_the_lines_to_copy_are_python_that_does_what_the_schedule_says(tmp_path: Path) -> None:
+    replay = usage(given.SCHEDULE, tmp_path, f"{given.HOSTILE}.json")[0]
+    assert len(replay) == 3
+    tree = ast.parse(replay[1])
+    calls = {ast.unparse(n.func): n for n in ast.walk(tree) if isinstance(n, ast.Call)}
+    assert ast.literal_eval(calls["load_schedule"].args[0]) == f"{given.HOSTILE}.json"
+    source = calls["DiffusionPipeline.from_pretrained"]
+    assert ast.literal_eval(source.args[0]) == f"emoji{given.HOSTILE}"
+    assert ast.unparse(source.keywords[0]) == "torch_dtype=torch.bfloat16"
+    assert ast.unparse(calls["attach"].keywords[0]) == "budget=4"
+    found = {keyword.arg: ast.literal_eval(keyword.value) for keyword in calls["pipe"].keywords}
+    assert found == {"num_inference_steps": 12, "height": 64, "width": 48, "true_cfg_scale": 3.5}
+
+
+def test_file_and_model_names_are_single_words_of_the_commands_to_copy(tmp_path: Path) -> None:
+    _, generate, evaluate = usage(given.SCHEDULE, tmp_path, f"{given.HOSTILE}.json")
+    for line in (generate[0], evaluate[0]):
+        words = shlex.split(line.replace("\\\n", " "))
+        assert words[2] == f"emoji{given.HOSTILE}"
+        assert words[words.index("--schedule") + 1] == f"{given.HOSTILE}.json"
+        assert words[words.index("--budget") + 1] == "3"
+
+
+ODD = ("x\x1b[201~\nrm -rf ~", "a\u202eb", "--recipe=/x", "-h")
+
+
+@pytest.mark.parametrize("odd", ODD)
+@pytest.mark.parametrize("place", ["model", "file"])
+def test_a_name_that_hides_or_commands_something_is_not_repeated(
+    tmp_path: Path, odd: str, place: str
+) -> None:
+    assert given.SCHEDULE.model is not None
+    named = given.SCHEDULE.model.model_copy(update={"id": odd if place == "model" else "a/b"})
+    schedule = given.SCHEDULE.model_copy(update={"model": named})
+    name = f"{odd}.json" if place == "file" else "s.json"
+    harmless = name if place == "model" else f"./{name}" if odd[0] == "-" else "schedule.json"
+    write_report(schedule, tmp_path / "r.html", name=name)
+    data = json.loads(Page(tmp_path / "r.html").inside["script"][0])
+    lines = [block["texts"][0] for block in data["usage"]]
+    for line in (*lines, *data["remedies"].values()):
+        assert odd not in line.replace(f"./{odd}", "")
+        assert ("YOUR/MODEL" if place == "model" else "a/b") in line
+        assert harmless in line
+
+
+def test_figures_that_were_noted_in_the_schedule_are_still_its_own(tmp_path: Path) -> None:
+    noted = with_measured(given.SCHEDULE, given.evaluation())
+    write_report(noted, tmp_path / "r.html", evaluation=given.evaluation())
+    again = with_measured(noted, _of(noted))
+    assert write_report(again, tmp_path / "s.html", evaluation=_of(noted)) > 10_000
+
+
+def _of(schedule: Schedule) -> Evaluation:
+    """The evaluation, as one of this schedule, with figures of its own."""
+    rows = given.evaluation().rows
+    rows = tuple(row.model_copy(update={"ssim": 0.5}) for row in rows)
+    return given.evaluation().model_copy(
+        update={"schedule_sha256": given.sha256(schedule), "rows": rows}
+    )
+
+
+def test_what_belongs_to_another_schedule_is_refused(tmp_path: Path) -> None:
+    other = given.SCHEDULE.model_copy(update={"plans": given.SCHEDULE.plans[:2]})
+    samples = given.samples(tmp_path / "judged")
+    with pytest.raises(InputError, match="evaluation is of another schedule"):
+        write_report(other, tmp_path / "r.html", evaluation=given.evaluation())
+    with pytest.raises(InputError, match="pictures are of another schedule"):
+        write_report(other, tmp_path / "r.html", samples=samples)
+    grid = given.SCHEDULE.grid.model_copy(update={"steps": 13, "sigmas": None})
+    longer = given.SCHEDULE.model_copy(update={"grid": grid})
+    with pytest.raises(InputError, match="profile has 12 steps, the schedule 13"):
+        write_report(longer, tmp_path / "r.html", profile=given.profile())
+    assert not (tmp_path / "r.html").exists()
+
+
+def test_figures_noted_in_a_schedule_are_shown_without_an_evaluation(tmp_path: Path) -> None:
+    measured = Measured(psnr_latent=31.25, psnr=28.0, ssim=0.9, speedup=2.5, samples=8, prompts="p")
+    plans = (given.SCHEDULE.plans[0].model_copy(update={"measured": measured}),)
+    write_report(given.SCHEDULE.model_copy(update={"plans": plans}), tmp_path / "r.html")
+    figures = json.loads(Page(tmp_path / "r.html").inside["script"][0])["figures"]
+    assert [row["quality"]["psnr"] for row in figures["rows"]] == [{"mean": 28.0}]
+
+
+def test_a_picture_that_is_not_one_is_refused_by_name(tmp_path: Path) -> None:
+    samples = given.samples(tmp_path / "judged")
+    (tmp_path / "judged" / samples.samples[1].full).write_bytes(b"GIF89a")
+    with pytest.raises(InputError, match=r"002-full\.png: not a readable PNG"):
+        write_report(given.SCHEDULE, tmp_path / "r.html", samples=samples)
+
+
+def test_a_report_is_refused_where_it_cannot_be_written(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"ends in \.html"):
+        write_report(given.SCHEDULE, tmp_path / "report.pdf")
+    with pytest.raises(InputError, match="does not exist"):
+        write_report(given.SCHEDULE, tmp_path / "none" / "report.html")

@@ -1,0 +1,27 @@
+"""A pipeline's call: the same seed gives the same sample, whatever the pipeline draws from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from diffusers import FluxPipeline
+
+from tests.judge.compare.given import PROMPT, SEED, tiny_pipeline
+
+
+def test_what_a_pipeline_draws_from_the_global_generator_depends_on_the_seed_alone(
+    tiny_flux: FluxPipeline,
+) -> None:
+    def noisy(_module: Any, _inputs: Any, output: tuple[torch.Tensor]) -> tuple[torch.Tensor]:
+        return (output[0] + torch.randn_like(output[0]),)
+
+    pipeline = tiny_pipeline(tiny_flux)
+    tiny_flux.transformer.register_forward_hook(noisy)
+    state = torch.get_rng_state()
+    first, again, other = (
+        pipeline.run(PROMPT, seed, output_type="latent").images for seed in (SEED, SEED, SEED + 1)
+    )
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    assert torch.equal(torch.get_rng_state(), state)
