@@ -7,7 +7,7 @@ it, and prints the comparisons at equal cost as tables for benchmarks/README.md.
 are those of the shipped schedule; without it they are calibrated, solved and refined here
 (``--plain``: not refined, which saves a quarter of an hour). Rivals are the paper's planner and
 predictor, and the released scripts' replay, both planned from the same calibration, and plans that
-aim at the flow in place of the sampler's 50 steps (``calibrate --reference-steps 200`` on 32
+aim at the flow in place of the sampler's 50 steps (``calibrate --finer-steps 200`` on 32
 prompts, not refined). Finished work is kept under ``build/``: an interrupted run goes on from it.
 """
 
@@ -79,7 +79,7 @@ def towards_the_flow(pipeline: Pipeline, file: Path) -> Schedule:
     seeds = parse_numbers(pipeline.recipe.seeds, "seeds")
     with watching() as watch:
         told = watch("calibrating towards the flow")
-        profile = calibrate(pipeline, prompts, seeds, file, reference_steps=FINER, progress=told)
+        profile = calibrate(pipeline, prompts, seeds, file, finer_steps=FINER, progress=told)
     return solve(profile, parse_numbers(BUDGETS, "budgets"))
 
 

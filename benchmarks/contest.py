@@ -155,8 +155,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "solve, but γ 2": {"gamma": 2.0},
     "solve, but hold as well": {"predictors": ("hold", "adams")},
     "solve, but cvar": {"statistic": "cvar:0.9"},
-    "solve, but calibrated, order 2": {"predictors": ("calibrated",)},
-    "solve, but calibrated, order 3": {"predictors": ("calibrated",), "order": 3},
+    "solve, but fitted, order 2": {"predictors": ("fitted",)},
+    "solve, but fitted, order 3": {"predictors": ("fitted",), "order": 3},
 }
 """``solve``'s defaults, and one of them changed: its options."""
 

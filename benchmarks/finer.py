@@ -1,4 +1,4 @@
-"""What ``calibrate --reference-steps`` gains: plans that aim at a finer run of the same pipeline.
+"""What ``calibrate --finer-steps`` gains: plans that aim at a finer run of the same pipeline.
 
     python -m benchmarks.finer [--reference 200] [--no-cfg]
 
@@ -30,7 +30,7 @@ from torch import Tensor
 from benchmarks.planners import spread
 from meancache_plan import Profile, calibrate, solve
 from meancache_plan.core.bootstrap import bootstrap_interval
-from meancache_plan.core.gains import calibrate_gains
+from meancache_plan.core.gains import fit_gains
 from meancache_plan.core.psnr import latent_range, mean_square, moments, psnr
 from meancache_plan.files.atomic import write_atomically
 from meancache_plan.improve.closed_loop import with_gains
@@ -67,7 +67,7 @@ def calibrations(
             prompts,
             parse_numbers(recipe.seeds, "seeds"),
             options.folder / f"{way.replace(' ', '-')}.safetensors",
-            reference_steps=steps,
+            finer_steps=steps,
             progress=watch(f"calibrating, {way}"),
         )
         for way, steps in references.items()
@@ -94,7 +94,7 @@ class HeldOut:
             seeds,
             options.folder / "heldout",
             batch=options.batch,
-            reference_steps=options.reference,
+            finer_steps=options.reference,
             progress=watch("held-out samples, finer run"),
         )
         finer = self._ensemble.full(self._rows, recipe.steps)
@@ -129,7 +129,7 @@ def last_scaled(profile: Profile, schedule: Schedule) -> tuple[Schedule, float]:
     """All steps as they are, but the last: its velocity times the gain that fits the finer run."""
     every = every_step(profile.steps)
     free = [False] * (profile.steps - 1) + [True]
-    gains = calibrate_gains(profile, every.knots, [1] * profile.steps, "displacement", free).gains
+    gains = fit_gains(profile, every.knots, [1] * profile.steps, "displacement", free).gains
     plan = with_gains(every, gains)
     return schedule.model_copy(update={"plans": (plan,), "provenance": None}), gains[-1][0]
 
@@ -201,7 +201,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--no-cfg", action="store_true", help="without true CFG")
     parser.add_argument("--reference", type=int, default=200, help="steps of the finer run")
     parser.add_argument("--budgets", default=BUDGETS, help="such as 8,10,16")
-    parser.add_argument("--predictors", help="in place of solve's own, such as calibrated")
+    parser.add_argument("--predictors", help="in place of solve's own, such as fitted")
     parser.add_argument("--calibration", type=int, default=32, help="calibration samples")
     parser.add_argument("--heldout", type=int, default=32, help="held-out samples")
     parser.add_argument("--batch", type=int, default=16, help="held-out samples a pipeline call")

@@ -1,7 +1,7 @@
 """Time ``solve`` for all budgets at T = 50 and T = 100, on one thread.
 
 Run ``python benchmarks/planning.py``. The profiles are synthetic: smooth random velocities along
-a shifted flow-matching grid, and an amplification that falls towards the end.
+a shifted flow-matching grid, and an propagation that falls towards the end.
 """
 
 import os
@@ -30,7 +30,7 @@ RUNS: tuple[dict[str, Any], ...] = (
     {"planner": "path", "predictors": ("hold", "adams"), "weighting": "displacement"},
     {"planner": "path", "predictors": ("hold", "adams"), "weighting": "none"},
     {"planner": "path", "predictors": ("hold", "adams"), "statistic": "cvar:0.9"},
-    {"planner": "path", "predictors": ("hold", "calibrated"), "order": 3},
+    {"planner": "path", "predictors": ("hold", "fitted"), "order": 3},
     {"planner": "pssp", "predictors": ("hold", "jvp"), "metric": "l1", "weighting": "none"},
     {"planner": "pssp", "predictors": ("hold", "jvp", "adams"), "weighting": "propagated"},
     {"planner": "pssp", "predictors": ("released",), "metric": "l1", "weighting": "none"},
@@ -48,7 +48,7 @@ def synthetic_profile(steps: int, samples: int, numel: int = 64) -> Profile:
         max_edge=steps,
         max_window=6,
         samples_total=samples,
-        sensitivity=True,
+        propagation=True,
         versions={},
     )
     powers = torch.tensor(sigmas[:-1])[:, None] ** torch.arange(8)

@@ -3,7 +3,7 @@
     python -m benchmarks.samplers [--sampler unipc|dpm|heun]
 
 The pipeline samples with UniPC, DPM-Solver++ or Heun in its flow mode; plans of ``adams`` and of
-``calibrated`` from one calibration are judged on held-out prompts by the PSNR of their final
+``fitted`` from one calibration are judged on held-out prompts by the PSNR of their final
 latents against that sampler's own 50 steps. Finished work is kept under ``build/samplers/``; an
 interrupted run goes on from there.
 """
@@ -69,7 +69,7 @@ def compete(options: argparse.Namespace) -> Table:
     rows, budgets = range(len(others)), parse_numbers(options.budgets, "--budgets")
     full = ensemble.full(rows, profile.steps)
     table = Table(options.sampler, *(f"B = {b}" for b in budgets), box=box.MARKDOWN)
-    for predictor in ("adams", "calibrated"):
+    for predictor in ("adams", "fitted"):
         schedule = solve(profile, budgets, predictors=(predictor,)).replayable()
         made = [ensemble.replay(rows, schedule, budget) for budget in budgets]
         table.add_row(predictor, *(standing(decibels(latents, full)) for latents in made))

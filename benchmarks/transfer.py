@@ -27,7 +27,7 @@ from meancache_runtime import attach, integrate
 GRIDS = (((50, 3.0), (28, 3.0)), ((50, 3.0), (50, 2.0)), ((30, 3.0), (50, 3.0)))
 """(T, shift) of the calibration, and of the new grid."""
 
-PLANS = (("adams",), ("calibrated",))
+PLANS = (("adams",), ("fitted",))
 SAMPLES = 16
 
 Replay = Callable[[Schedule, int], Tensor]

@@ -26,7 +26,7 @@ Array = NDArray[np.float64]
 class Trajectories:
     """Velocities float64 [S, T, N] of S samples, and what is known of their flow.
 
-    ``growth`` is the amplification at each step, float64 [T + 1]; ``moved`` [S, T, N] is what the
+    ``growth`` is the propagation at each step, float64 [T + 1]; ``moved`` [S, T, N] is what the
     steps moved with, where that was not the velocity.
     """
 
@@ -57,10 +57,10 @@ class Trajectories:
         return columns @ columns.swapaxes(1, 2)
 
     @property
-    def taken(self) -> range:
+    def displacements(self) -> range:
         return range(self.steps) if self.moved is None else range(self.steps, 2 * self.steps)
 
-    def amplification(self) -> Array:
+    def propagation_by_step(self) -> Array:
         return self.growth
 
     def of_prompts(self, *prompts: int) -> Trajectories:
@@ -87,7 +87,7 @@ def with_propagation(profile: Profile) -> Profile:
     early, late = profile.steps // 5, profile.steps // 2
     return replace(
         profile,
-        settings=profile.settings.model_copy(update={"sensitivity": True}),
+        settings=profile.settings.model_copy(update={"propagation": True}),
         propagation_sigmas=np.array([profile.sigmas[early], profile.sigmas[late]]),
         propagation_index=np.array([0]),
         propagation=np.array([[9.0, 0.5]]),
@@ -155,7 +155,7 @@ def plan_cost(
 ) -> float:
     """Σ C^γ of a plan with the û that replay is bound to, on full trajectories."""
     plan = Plan(len(knots), tuple(knots), tuple(predictors))
-    bound = bind(plan, seen.sigmas, flow=seen.moved is not None)
+    bound = bind(plan, seen.sigmas, displaced=seen.moved is not None)
     total = 0.0
     for start, end in pairwise((*knots, seen.steps)):
         predicted = applied(seen, bound.forms[start])

@@ -51,14 +51,14 @@ def calibrate(
     max_edge: Annotated[
         int | None, typer.Option(help="Measure intervals of at most so many steps; all by default.")
     ] = None,
-    sensitivity: Annotated[
+    propagation: Annotated[
         bool,
         typer.Option(
             help="Measure how errors grow towards the sample, for better plans; at most a quarter "
             "more work."
         ),
     ] = True,
-    reference_steps: Annotated[
+    finer_steps: Annotated[
         int | None,
         typer.Option(
             help="Aim at a finer run of so many steps; by default at the run of --steps. Where the "
@@ -92,21 +92,21 @@ def calibrate(
     from meancache_plan.files.lock import alone
     from meancache_plan.measure.calibrate import calibrate
     from meancache_plan.measure.shards import Shard
-    from meancache_plan.source.recipe import check_reference, parse_numbers, read_prompts
+    from meancache_plan.source.recipe import check_finer, parse_numbers, read_prompts
 
     part = Shard.parse(shard)
     output = output or Path(part.suffixed(PROFILE))
     options = {"steps": steps, "height": height, "width": width, "frames": frames}
     options |= {"guidance": guidance, "dtype": dtype, "prompts": prompts, "seeds": seeds}
     if dry_run:
-        limits = max_edge, sensitivity, reference_steps
+        limits = max_edge, propagation, finer_steps
         _foretell(*chosen(model, recipe, options), part, limits, seconds_per_step)
         if model is not None and recipe is None and None in (steps, height, width):
             _say_if_unknown(model)
         return
     if seconds_per_step is not None:
         raise InputError("--seconds-per-step has no effect without --dry-run")
-    check_reference(chosen(model, recipe, options)[1], reference_steps)
+    check_finer(chosen(model, recipe, options)[1], finer_steps)
     check_writable(output)
     with resumable(), alone(output):
         source = load_pipeline(model, recipe, options, device, offload)
@@ -118,8 +118,8 @@ def calibrate(
                 output,
                 shard=part,
                 max_edge=max_edge,
-                sensitivity=sensitivity,
-                reference_steps=reference_steps,
+                propagation=propagation,
+                finer_steps=finer_steps,
                 progress=watch("calibrating"),
             )
     say(f"{output}: {profile.samples} samples, {profile.steps} steps, {profile.fingerprint[:19]}…")
@@ -141,8 +141,8 @@ def _foretell(
             recipe,
             shard=each,
             max_edge=limits[0],
-            sensitivity=limits[1],
-            reference_steps=limits[2],
+            propagation=limits[1],
+            finer_steps=limits[2],
         )
         for each in (None, shard)
     )

@@ -54,7 +54,7 @@ Planner = Annotated[
 Predictors = Annotated[
     str | None,
     _choice(
-        "How cached steps are predicted, a list: hold and adams with either planner, calibrated "
+        "How cached steps are predicted, a list: hold and adams with either planner, fitted "
         "with path, jvp and released with pssp. By default what suits the planner."
     ),
 ]
@@ -79,9 +79,7 @@ Statistic = Annotated[
 Gamma = Annotated[
     float, _choice("How strongly large errors are avoided: the power γ that each is raised to.")
 ]
-Order = Annotated[
-    int, _choice("How many past velocities the calibrated predictor uses, from 1 to 4.")
-]
+Order = Annotated[int, _choice("How many past velocities the fitted predictor uses, from 1 to 4.")]
 MaxEdge = Annotated[
     int | None, _choice("How many steps may pass between two runs of the denoiser, at most.")
 ]

@@ -81,19 +81,19 @@ def single_columns(columns: range) -> tuple[LinearForm, ...]:
     return tuple({column: 1.0} for column in columns)
 
 
-def taken_columns(steps: int, columns: int) -> range:
+def displacement_columns(steps: int, columns: int) -> range:
     """Return which columns are what the steps moved with: the last T.
 
     Example:
-        >>> taken_columns(3, 3), taken_columns(3, 6)
+        >>> displacement_columns(3, 3), displacement_columns(3, 6)
         (range(0, 3), range(3, 6))
     """
     return range(columns - steps, columns)
 
 
-def is_displaced(taken: range) -> bool:
+def is_displaced(displacements: range) -> bool:
     """Whether steps moved with other than the velocities: with these columns, not the first T."""
-    return taken.start > 0
+    return displacements.start > 0
 
 
 def dense(forms: Sequence[Mapping[int, float]], columns: int) -> NDArray[np.float64]:
@@ -133,7 +133,7 @@ def l1(columns: Tensor, sigmas: Sequence[float], index: EdgeIndex) -> NDArray[np
     flat = columns.detach().flatten(1)
     dtype = torch.promote_types(flat.dtype, torch.float32)
     knots: list[Tensor] = []
-    for knot in _slopes(tuple(sigmas), index, taken_columns(index.steps, len(flat))):
+    for knot in _slopes(tuple(sigmas), index, displacement_columns(index.steps, len(flat))):
         forms = knot.slopes.to(flat.device, dtype)
         ends, near = len(knot.spans), slice(knot.first, knot.first + forms.shape[1])
         distance = forms.new_zeros(ends, len(forms) - ends)
@@ -158,8 +158,8 @@ class _Knot(NamedTuple):
 
 
 @lru_cache(maxsize=4)
-def _slopes(sigmas: tuple[float, ...], index: EdgeIndex, taken: range) -> tuple[_Knot, ...]:
-    own, moved = own_velocities(index.steps), single_columns(taken)
+def _slopes(sigmas: tuple[float, ...], index: EdgeIndex, displacements: range) -> tuple[_Knot, ...]:
+    own, moved = own_velocities(index.steps), single_columns(displacements)
     knots: list[_Knot] = []
     for t in range(index.steps):
         targets = [(s, average(sigmas, t, s, moved)) for s in index.ends(t)]
@@ -171,8 +171,8 @@ def _slopes(sigmas: tuple[float, ...], index: EdgeIndex, taken: range) -> tuple[
             combine([(1 / (sigmas[s] - sigmas[t]), u), (-1 / (sigmas[s] - sigmas[t]), own[t])])
             for s, u in targets + predicted
         ]
-        first, last = t - index.windows(t)[-1], taken[index.ends(t)[-1] - 1] + 1
-        rows = torch.from_numpy(dense(slopes, taken.stop)[:, first:last])
+        first, last = t - index.windows(t)[-1], displacements[index.ends(t)[-1] - 1] + 1
+        rows = torch.from_numpy(dense(slopes, displacements.stop)[:, first:last])
         spans = torch.tensor(
             [abs(sigmas[s] - sigmas[t]) for s in index.ends(t)], dtype=torch.float64
         )

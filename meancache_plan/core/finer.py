@@ -1,4 +1,4 @@
-"""A finer run as the reference: where it stands on the grid that plans are replayed on."""
+"""A finer run as the finer: where it stands on the grid that plans are replayed on."""
 
 from collections.abc import Sequence
 
@@ -40,7 +40,7 @@ def on_grid(fine: Trajectory, sigmas: Sequence[float], switches: Sequence[int] =
             "the pipeline changes latents between steps, as inpainting does: a finer run does not "
             "tell what the replayed one would begin each step with; calibrate without a reference"
         )
-    check_reference(fine.sigmas, grid)
+    check_finer(fine.sigmas, grid)
     inside = (fine.sigmas[0], *grid[1:-1], fine.sigmas[-1])
     at = latent_weights(fine.sigmas, inside)
     latents = _combined([(at.latents, fine.latents), (at.velocities, fine.velocities)])
@@ -55,32 +55,32 @@ def on_grid(fine: Trajectory, sigmas: Sequence[float], switches: Sequence[int] =
     )
 
 
-def check_reference(reference: Sequence[float], sigmas: Sequence[float]) -> None:
+def check_finer(finer: Sequence[float], sigmas: Sequence[float]) -> None:
     """Refuse a reference grid that is no finer than the replayed one, or has other ends.
 
     Raises:
         InputError: It is.
     """
-    if len(sigmas) >= len(reference):
+    if len(sigmas) >= len(finer):
         raise InputError(
-            f"a reference of {len(reference) - 1} steps is no finer than the {len(sigmas) - 1} "
+            f"a reference of {len(finer) - 1} steps is no finer than the {len(sigmas) - 1} "
             f"that are replayed: choose more, up to {MAX_STEPS}"
         )
-    if len(reference) - 1 > MAX_STEPS:
+    if len(finer) - 1 > MAX_STEPS:
         raise InputError(
-            f"a reference of {len(reference) - 1} steps is too fine: choose up to {MAX_STEPS}"
+            f"a reference of {len(finer) - 1} steps is too fine: choose up to {MAX_STEPS}"
         )
     for i in (0, -1):
-        if abs(sigmas[i] - reference[i]) > APART:
+        if abs(sigmas[i] - finer[i]) > APART:
             raise InputError(
-                f"the reference's noise levels run from {reference[0]:.4f} to {reference[-1]:.4f}, "
+                f"the reference's noise levels run from {finer[0]:.4f} to {finer[-1]:.4f}, "
                 f"the replayed ones from {sigmas[0]:.4f} to {sigmas[-1]:.4f}: this sampler's ends "
                 "depend on the number of steps; calibrate without a reference"
             )
 
 
-def record_reference(
-    velocity: Velocity, noise: Tensor, sigmas: Sequence[float], reference: Sequence[float]
+def record_finer(
+    velocity: Velocity, noise: Tensor, sigmas: Sequence[float], finer: Sequence[float]
 ) -> Trajectory:
     """Run Euler steps on a finer grid along a velocity function, and see them on another.
 
@@ -88,12 +88,12 @@ def record_reference(
         velocity: ``velocity(latents, sigma)``.
         noise: Latents at σ₀, any shape, floating dtype.
         sigmas: The replayed grid.
-        reference: The finer one.
+        finer: The finer one.
 
     Raises:
         InputError: As :func:`on_grid`.
     """
-    return on_grid(record_flow(velocity, noise, reference), sigmas)
+    return on_grid(record_flow(velocity, noise, finer), sigmas)
 
 
 def _combined(parts: Sequence[tuple[NDArray[np.float64], Tensor]]) -> Tensor:

@@ -11,8 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from meancache_plan.core.deviation import dense
-from meancache_plan.core.objective import WEIGHTINGS, Measurements, is_exact
+from meancache_plan.core.deviation import dense, is_displaced
+from meancache_plan.core.objective import WEIGHTINGS, Measurements
 from meancache_runtime.binding import LinearForm, adams
 
 SHRINKAGES = (1e-3, 1e-2, 1e-1, 1.0, 1e6)
@@ -65,7 +65,7 @@ class _Equations(NamedTuple):
         return self.target - np.einsum("nsp,nsp->ns", pull, excess)
 
 
-def calibrate_gains(
+def fit_gains(
     measured: Measurements,
     knots: Sequence[int],
     orders: Sequence[int],
@@ -119,11 +119,11 @@ def prompt_folds(prompt_index: NDArray[np.int64], folds: int = FOLDS) -> list[ND
 
 
 def terms(
-    sigmas: Sequence[float], knots: Sequence[int], end: int, order: int, flow: bool
+    sigmas: Sequence[float], knots: Sequence[int], end: int, order: int, displaced: bool
 ) -> list[LinearForm]:
     """The Adams terms of ``knots[-1]→end``, each as a linear form: û = Σ g_j·terms[j]."""
     return [
-        adams(sigmas, knots, end, tuple(float(i == j) for i in range(j + 1)), flow)
+        adams(sigmas, knots, end, tuple(float(i == j) for i in range(j + 1)), displaced)
         for j in range(order)
     ]
 
@@ -151,8 +151,8 @@ def _rows(
 ) -> tuple[NDArray[np.float64], slice]:
     """What all gains 1 miss of z_end, then their terms, [1 + p, …] over the columns they are of."""
     sigmas, start, first = measured.sigmas, knots[-1], knots[-order]
-    moved = slice(measured.taken[start], measured.taken[end - 1] + 1)
-    forms = terms(sigmas, knots, end, order, not is_exact(measured))
+    moved = slice(measured.displacements[start], measured.displacements[end - 1] + 1)
+    forms = terms(sigmas, knots, end, order, is_displaced(measured.displacements))
     parts = (sigmas[end] - sigmas[start]) * dense(forms, moved.stop)
     missed = -parts.sum(axis=0)
     missed[moved] += np.diff(sigmas)[start:end]

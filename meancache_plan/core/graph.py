@@ -9,9 +9,9 @@ import networkx as nx
 import numpy as np
 from numpy.typing import NDArray
 
-from meancache_plan.core.deviation import rms
+from meancache_plan.core.deviation import is_displaced, rms
 from meancache_plan.core.grid import edges
-from meancache_plan.core.objective import WEIGHTINGS, Measurements, Objective, is_exact
+from meancache_plan.core.objective import WEIGHTINGS, Measurements, Objective
 from meancache_plan.core.predictors import Candidate, candidates, residuals
 from meancache_plan.errors import InputError
 
@@ -30,7 +30,9 @@ def deviation_graph(measured: Measurements, objective: Objective) -> "nx.MultiDi
     """
     steps = len(measured.sigmas) - 1
     reach = edges(steps, min(objective.max_edge, steps), measured.switches)
-    chosen = candidates(reach, objective.predictors, measured.index.max_window, is_exact(measured))
+    chosen = candidates(
+        reach, objective.predictors, measured.index.max_window, is_displaced(measured.displacements)
+    )
     costs = edge_costs(measured, objective, chosen)
     weights = objective.power(costs)
     graph: nx.MultiDiGraph[int] = nx.MultiDiGraph()
@@ -58,7 +60,7 @@ def sample_costs(
     """Return the weighted deviation of each candidate on each sample, float64 [S, n]."""
     starts, ends = [c.start for c in chosen], [c.end for c in chosen]
     deviations = (_l1 if objective.metric == "l1" else _rms)(measured, chosen)
-    exact = is_exact(measured) & (np.array(ends) - np.array(starts) == 1)
+    exact = (not is_displaced(measured.displacements)) & (np.array(ends) - np.array(starts) == 1)
     factors = WEIGHTINGS[objective.weighting](measured)[starts, ends]
     return np.where(exact, 0.0, factors) * deviations
 
@@ -81,5 +83,5 @@ def _l1(measured: Measurements, chosen: Sequence[Candidate]) -> NDArray[np.float
 
 
 def _rms(measured: Measurements, chosen: Sequence[Candidate]) -> NDArray[np.float64]:
-    rows = residuals(measured.sigmas, chosen, measured.taken)
+    rows = residuals(measured.sigmas, chosen, measured.displacements)
     return rms(measured.grams, measured.numel, rows)

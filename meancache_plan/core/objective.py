@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from meancache_plan.core.deviation import EdgeIndex, is_displaced
+from meancache_plan.core.deviation import EdgeIndex
 from meancache_plan.errors import InputError
 
 LIGHTEST, HEAVIEST = 1e-300, 1e290
@@ -51,7 +51,7 @@ class Measurements(Protocol):
         ...
 
     @property
-    def taken(self) -> range:
+    def displacements(self) -> range:
         """The columns of ``grams`` that are what each step moved with, T of them.
 
         The velocities' own, ``range(T)``, where steps are Euler's: then one step is exact.
@@ -68,17 +68,9 @@ class Measurements(Protocol):
         """L1 deviations, float32 [S, n]."""
         ...
 
-    def amplification(self) -> NDArray[np.float64]:
+    def propagation_by_step(self) -> NDArray[np.float64]:
         """How much an error made at each step grows on its way to σ_T, float64 [T + 1]."""
         ...
-
-
-def is_exact(measured: Measurements) -> bool:
-    """Whether an interval of one step needs no prediction: steps are Euler's, with v itself.
-
-    Else plans aim at the flow: see ``flow`` of :func:`meancache_runtime.binding.adams`.
-    """
-    return not is_displaced(measured.taken)
 
 
 Weighting = Callable[[Measurements], NDArray[np.float64]]
@@ -95,7 +87,7 @@ def _displacement(measured: Measurements) -> NDArray[np.float64]:
 
 
 def _propagated(measured: Measurements) -> NDArray[np.float64]:
-    return _displacement(measured) * measured.amplification()
+    return _displacement(measured) * measured.propagation_by_step()
 
 
 WEIGHTINGS: dict[str, Weighting] = {
@@ -104,7 +96,7 @@ WEIGHTINGS: dict[str, Weighting] = {
     "propagated": _propagated,
 }
 """1 (the paper's), |h|: the sample's displacement in latent units, and that times its
-amplification from s to the end of the run."""
+propagation from s to the end of the run."""
 
 METRICS = ("l1", "rms")
 """mean|u − û| (the paper's) and rms(u − û) over a latent's elements."""
@@ -158,7 +150,7 @@ class Objective:
         weighting: Name in :data:`WEIGHTINGS`.
         statistic: See :class:`Statistic`.
         gamma: γ in 0 … 1e6, not 0; above 1 it suppresses peaks.
-        order: Terms of the predictor ``calibrated``, for those planners that have it.
+        order: Terms of the predictor ``fitted``, for those planners that have it.
         max_edge: Longest interval, 1 … T steps.
 
     Raises:

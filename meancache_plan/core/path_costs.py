@@ -11,13 +11,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from meancache_plan.core.deviation import is_displaced
 from meancache_plan.core.grid import furthest
-from meancache_plan.core.objective import WEIGHTINGS, Measurements, Objective, is_exact
+from meancache_plan.core.objective import WEIGHTINGS, Measurements, Objective
 from meancache_plan.core.path import LineGraph
 from meancache_plan.errors import InputError
 
 SHRINKAGE = 0.1
-"""Ridge towards plain Adams–Bashforth with which arcs are scored for ``calibrated``, relative to a
+"""Ridge towards plain Adams–Bashforth with which arcs are scored for ``fitted``, relative to a
 term's own size; a plan's gains are fitted again, with a shrinkage of their own."""
 
 
@@ -50,7 +51,7 @@ class Moments:
         """Measure at knot t, for the next ``ends`` steps as ends."""
         sigmas, gram = np.array(measured.sigmas), measured.grams
         steps = slice(t, t + ends)
-        near = slice(measured.taken[t], measured.taken[t] + ends)
+        near = slice(measured.displacements[t], measured.displacements[t] + ends)
         delta = np.diff(sigmas)[steps]
         h = sigmas[t + 1 : t + ends + 1] - sigmas[t]
         own = gram[:, t, t, None]
@@ -61,7 +62,7 @@ class Moments:
         pairs = np.outer(delta, delta)
         new = np.einsum("skl,kl->sk", ahead, np.tril(pairs) + np.tril(pairs, -1))
         mean = (delta * (sigmas[steps] - sigmas[t])).cumsum()
-        if not is_exact(measured):
+        if is_displaced(measured.displacements):
             mean = h**2 / 2
         slope = mean / (sigmas[t] - sigmas[:t, None])
         return cls(
@@ -86,7 +87,7 @@ def _adams(found: Moments) -> NDArray[np.float64]:
     return found.aa[:, None] - 2 * found.ay + found.yy
 
 
-def _calibrated(found: Moments) -> NDArray[np.float64]:
+def _fitted(found: Moments) -> NDArray[np.float64]:
     """With û = α·v_t + β·(…): α and β by least squares over all samples, shrunk towards 1."""
     xx, xy, yy, ax, ay = (
         moment.mean(axis=0)
@@ -108,7 +109,7 @@ def _calibrated(found: Moments) -> NDArray[np.float64]:
     )
 
 
-ARC_PREDICTORS: dict[str, Errors] = {"hold": _hold, "adams": _adams, "calibrated": _calibrated}
+ARC_PREDICTORS: dict[str, Errors] = {"hold": _hold, "adams": _adams, "fitted": _fitted}
 """Predictors that see no further back than the knot before."""
 
 
@@ -172,7 +173,7 @@ def sample_costs(
         ends = furthest(t, steps, objective.max_edge, measured.switches) - t
         spans = np.abs(sigmas[t + 1 : t + ends + 1] - sigmas[t])
         factor = factors[t, t + 1 : t + ends + 1] / spans / np.sqrt(measured.numel)
-        if is_exact(measured):
+        if not is_displaced(measured.displacements):
             factor[0] = 0.0
         found = Moments.at(measured, t, ends)
         rules = [_hold] if t == 0 else [ARC_PREDICTORS[name] for name in objective.predictors]

@@ -33,8 +33,8 @@ class Predictor:
 
     Attributes:
         windowed: Whether it looks K ≥ 1 steps back.
-        form: (sigmas, t, s, K, flow) → û as a linear form of the trajectory's own velocities;
-            flow: see :func:`meancache_runtime.binding.adams`.
+        form: (sigmas, t, s, K, displaced) → û as a linear form of the trajectory's own velocities;
+            displaced: see :func:`meancache_runtime.binding.adams`.
         replay: K → the predictor as a schedule names it.
     """
 
@@ -47,17 +47,21 @@ class Predictor:
         return range(1, min(start, max_window) + 1) if self.windowed else range(1)
 
 
-def _hold(sigmas: Sequence[float], start: int, end: int, window: int, flow: bool) -> LinearForm:
+def _hold(
+    sigmas: Sequence[float], start: int, end: int, window: int, displaced: bool
+) -> LinearForm:
     return {start: 1.0}
 
 
-def _jvp(sigmas: Sequence[float], start: int, end: int, window: int, flow: bool) -> LinearForm:
+def _jvp(sigmas: Sequence[float], start: int, end: int, window: int, displaced: bool) -> LinearForm:
     own = own_velocities(len(sigmas) - 1)
     return jvp(sigmas, start, end, window, own, own)
 
 
-def _adams2(sigmas: Sequence[float], start: int, end: int, window: int, flow: bool) -> LinearForm:
-    return adams(sigmas, (start - window, start), end, (1.0, 1.0), flow)
+def _adams2(
+    sigmas: Sequence[float], start: int, end: int, window: int, displaced: bool
+) -> LinearForm:
+    return adams(sigmas, (start - window, start), end, (1.0, 1.0), displaced)
 
 
 PREDICTORS: dict[str, Predictor] = {
@@ -89,15 +93,15 @@ def candidates(
     edges: Iterable[tuple[int, int]],
     predictors: Sequence[str],
     max_window: int,
-    exact: bool = True,
+    displaced: bool = False,
 ) -> list[Candidate]:
     """Return every edge with every predictor and K on offer, in the order given; K ascends.
 
     At step 0 there is no past, and an edge of one step needs no prediction: both have only
-    ``hold``, whether named or not. Where one step is not ``exact``, that has ``adams`` as well,
+    ``hold``, whether named or not. Where steps are ``displaced``, one has ``adams`` as well,
     if it is named.
     """
-    one_step = ("hold", *(name for name in predictors if name == "adams" and not exact))
+    one_step = ("hold", *(name for name in predictors if name == "adams" and displaced))
 
     def names(start: int, end: int) -> Sequence[str]:
         if start == 0:
@@ -113,7 +117,7 @@ def candidates(
 
 
 def residuals(
-    sigmas: Sequence[float], chosen: Sequence[Candidate], taken: range | None = None
+    sigmas: Sequence[float], chosen: Sequence[Candidate], displacements: range | None = None
 ) -> NDArray[np.float64]:
     """Return u(t→s) − û(t→s) of each candidate as weights of columns, float64 [n, columns].
 
@@ -122,14 +126,14 @@ def residuals(
     Args:
         sigmas: The grid, T + 1 noise levels.
         chosen: The candidates.
-        taken: The columns of what the steps moved with; the velocities' own by default.
+        displacements: The columns of what the steps moved with; the velocities' own by default.
     """
-    columns = taken or range(len(sigmas) - 1)
-    moved, flow = single_columns(columns), is_displaced(columns)
+    columns = displacements or range(len(sigmas) - 1)
+    moved, displaced = single_columns(columns), is_displaced(columns)
     means = {
         (start, end): average(sigmas, start, end, moved)
         for start, end in dict.fromkeys((c.start, c.end) for c in chosen)
     }
-    forms = [PREDICTORS[c.predictor].form(sigmas, *c[:2], c.window, flow) for c in chosen]
+    forms = [PREDICTORS[c.predictor].form(sigmas, *c[:2], c.window, displaced) for c in chosen]
     rows = dense([means[c.start, c.end] for c in chosen], columns.stop)
     return rows - dense(forms, columns.stop)

@@ -1,7 +1,7 @@
 """How an error made at a step has grown, or shrunk, when it reaches the sample.
 
 A sample's own typical interval error is put into its trajectory at a few steps, and the full steps
-are run from there to the end: the amplification A(s) = ‖z_T′ − z_T‖ / ‖e_s‖. Latents in half
+are run from there to the end: the propagation A(s) = ‖z_T′ − z_T‖ / ‖e_s‖. Latents in half
 precision round at every step, which shows as a floor of about 0.05 under A.
 
 Where the full run's steps are not Euler's (see :mod:`meancache_plan.core.deviation`), no run can
@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from meancache_plan.core.deviation import single_columns, taken_columns
+from meancache_plan.core.deviation import displacement_columns, single_columns
 from meancache_plan.errors import InputError
 from meancache_runtime.binding import LinearForm, adams, average, combine
 
@@ -27,7 +27,7 @@ DISTANCES = (0.02, 0.04, 0.08, 0.14, 0.22, 0.36, 0.6, 0.9)
 """Where to measure: T − s as parts of T. Dense near the end, where A bends and a run is short."""
 
 SMALLEST = 1e-9
-"""What an amplification is at least: an error may vanish, its logarithm must not."""
+"""What an propagation is at least: an error may vanish, its logarithm must not."""
 
 Finish = Callable[[int, Tensor], Tensor]
 """(step s, latents at σ_s) → the latents that Euler steps lead to, at σ_T; same shape and dtype."""
@@ -118,7 +118,7 @@ def injected(sigmas: Sequence[float], latents: Tensor, columns: Tensor, step: in
     """
     wide = torch.promote_types(latents.dtype, torch.float32)
     epsilon = torch.finfo(latents.dtype).eps
-    form, start = interval_error(sigmas, step, taken_columns(len(sigmas) - 1, len(columns)))
+    form, start = interval_error(sigmas, step, displacement_columns(len(sigmas) - 1, len(columns)))
     error = torch.zeros_like(latents[step], dtype=wide)
     for i, weight in form.items():
         error += weight * columns[i].to(wide)
@@ -132,11 +132,11 @@ def injected(sigmas: Sequence[float], latents: Tensor, columns: Tensor, step: in
 
 
 def interval_error(
-    sigmas: Sequence[float], step: int, taken: range | None = None
+    sigmas: Sequence[float], step: int, displacements: range | None = None
 ) -> tuple[LinearForm, int]:
     """Return (σ_s − σ_t)·(û − u(t→s)) as weights of columns, and t; see ``injected``.
 
-    ``taken`` are the columns of what the steps moved with, by default the velocities' own.
+    ``displacements`` are the columns of what the steps moved with, by default the velocities' own.
     """
     steps = len(sigmas) - 1
     length = max(2, round(steps / 10))
@@ -146,7 +146,7 @@ def interval_error(
     else:
         predicted = adams(sigmas, (max(0, start - length), start), step, (1.0, 1.0))
     h = sigmas[step] - sigmas[start]
-    moved = single_columns(taken or range(steps))
+    moved = single_columns(displacements or range(steps))
     return combine([(h, predicted), (-h, average(sigmas, start, step, moved))]), start
 
 

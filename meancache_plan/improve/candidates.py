@@ -84,8 +84,8 @@ def _variants(profile: Profile, longest: int) -> list[_Variant]:
             name = f"path adams, {weighting}, {statistic}, γ {gamma:g}"
             best = weighting == weightings[-1] and (statistic, gamma) == ("mean", 4.0)
             variants.append(_Variant(name, "path", chosen, NEAREST if best else 1))
-        fitted = replace(adams, predictors=("calibrated",), weighting=weighting, gamma=2.0, order=3)
-        variants.append(_Variant(f"path calibrated, {weighting}, mean, γ 2", "path", fitted))
+        fitted = replace(adams, predictors=("fitted",), weighting=weighting, gamma=2.0, order=3)
+        variants.append(_Variant(f"path fitted, {weighting}, mean, γ 2", "path", fitted))
     return variants
 
 

@@ -65,7 +65,7 @@ def fit(
     *,
     order: int,
     shrinkage: float,
-    flow: bool = False,
+    displaced: bool = False,
 ) -> Fitted:
     """Fit the gains of all intervals, in sequence.
 
@@ -81,15 +81,15 @@ def fit(
         order: Terms an interval, fewer where fewer knots are known. One of Euler's steps has one,
             which is exact but for what went wrong before.
         shrinkage: Ridge, relative to each term's own size, > 0.
-        flow: Whether plans aim at the flow: see :func:`meancache_runtime.binding.adams`.
+        displaced: Whether plans aim at the flow: see :func:`meancache_runtime.binding.adams`.
     """
     sigmas = ensemble.sigmas
     latents, fresh = ensemble.full(rows, 0), dict[int, Tensor]()
     gains: list[tuple[float, ...]] = []
     for n, (start, end) in enumerate(zip(knots, (*knots[1:], len(sigmas) - 1), strict=True)):
         fresh[start] = ensemble.velocity(rows, start, latents)
-        count = 1 if end - start == 1 and not flow else min(order, n + 1)
-        forms = terms(sigmas, knots[: n + 1], end, count, flow)
+        count = 1 if end - start == 1 and not displaced else min(order, n + 1)
+        forms = terms(sigmas, knots[: n + 1], end, count, displaced)
         h = sigmas[end] - sigmas[start]
         target = ensemble.full(rows, end)
         padded = np.array([*prior[n], *[0.0] * count][:count])

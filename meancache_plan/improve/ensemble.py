@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from meancache_plan.core.finer import record_reference
+from meancache_plan.core.finer import record_finer
 from meancache_plan.core.grid import check_sigmas
 from meancache_plan.core.trajectory import Velocity, record_flow
 from meancache_plan.errors import InputError
@@ -26,7 +26,7 @@ class FlowEnsemble:
         prompt_index: Which of them go together; each alone by default.
         grid: steps → noise levels of a plain run of so few steps; by default the sampler's own
             levels interpolated, which is exact for grids with a static shift.
-        reference: Finer noise levels of the full runs; those of ``sigmas`` by default.
+        finer: Finer noise levels of the full runs; those of ``sigmas`` by default.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class FlowEnsemble:
         *,
         prompt_index: Sequence[int] | None = None,
         grid: Callable[[int], Sequence[float]] | None = None,
-        reference: Sequence[float] | None = None,
+        finer: Sequence[float] | None = None,
     ) -> None:
         self.sigmas = check_sigmas(sigmas)
         self.prompt_index = np.asarray(
@@ -48,10 +48,10 @@ class FlowEnsemble:
         self._velocity = velocity
         self._noise = noise
         self._grid = grid or self._interpolated
-        if reference is None:
+        if finer is None:
             self._full = record_flow(velocity, noise, self.sigmas).latents
         else:
-            self._full = record_reference(velocity, noise, self.sigmas, reference).latents
+            self._full = record_finer(velocity, noise, self.sigmas, finer).latents
 
     def full(self, rows: Sequence[int], step: int) -> Tensor:
         """Latents z_step of the full trajectories."""

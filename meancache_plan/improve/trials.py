@@ -125,7 +125,7 @@ class Trials:
                 prior,
                 order=order,
                 shrinkage=shrinkage,
-                flow=self._grid.flow,
+                displaced=self._grid.displaced,
             )
             return [found.gains, found.errors.tolist()]
 

@@ -60,7 +60,7 @@ def refine_with(
         seeds,
         folder_of(path) / f"trajectories-{samples}",
         batch=batch,
-        reference_steps=profile.settings.reference_steps,
+        finer_steps=profile.settings.finer_steps,
         progress=watch("recording"),
     )
     return refine(

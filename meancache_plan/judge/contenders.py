@@ -46,7 +46,7 @@ def contenders(
         if name in METHODS:
             raise InputError(f"a rival schedule cannot be named {name!r}: rename its file")
         check_rival(name, rival, steps, wanted)
-    found = [Contender("full", steps, schedule.grid.reference_steps or steps)]
+    found = [Contender("full", steps, schedule.grid.finer_steps or steps)]
     for plan in schedule.plans:
         if plan.budget in wanted:
             found.append(_follow("plan", schedule, plan))

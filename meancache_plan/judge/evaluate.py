@@ -45,7 +45,7 @@ def evaluate(
     """Compare plans with their baselines, sample by sample, against the full trajectory.
 
     For each prompt and seed: all T steps once, or as many as the run has that the plans aim at
-    (the schedule's ``reference_steps``); then, for each budget and with as many denoiser
+    (the schedule's ``finer_steps``); then, for each budget and with as many denoiser
     refreshes as the plan has, the plan, uniform knots with ``hold``, uniform knots with ``adams``
     (order 2), and a plain run of fewer steps. They take turns within a sample, so that their
     timings suffer the same conditions.
@@ -88,7 +88,7 @@ def evaluate(
         model=pipeline.identity(),
         schedule_sha256=_sha256(schedule),
         steps=schedule.grid.steps,
-        reference_steps=schedule.grid.reference_steps,
+        finer_steps=schedule.grid.finer_steps,
         prompts_sha256=digest(prompts),
         prompts=len(prompts),
         seeds=tuple(seeds),

@@ -103,7 +103,7 @@ class Evaluation(_Strict):
     """Every row, and what they were measured on.
 
     ``schedule_sha256`` is the evaluated schedule file's, in canonical bytes; ``steps`` are the
-    schedule's; ``reference_steps`` those of the full run, where plans aim at a finer one: its
+    schedule's; ``finer_steps`` those of the full run, where plans aim at a finer one: its
     seconds, and thus all speed-ups, are of so many steps. ``latent_range`` is
     four standard deviations of the full trajectories' final latents, pooled over the samples.
     ``shots`` are pictures of the first prompts, F = 1; they stay out of the JSON.
@@ -114,7 +114,7 @@ class Evaluation(_Strict):
     model: ModelIdentity
     schedule_sha256: str
     steps: int
-    reference_steps: int | None = None
+    finer_steps: int | None = None
     prompts_sha256: str
     prompts: int
     seeds: tuple[int, ...]

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from meancache_plan.core.finer import check_reference, record_reference
+from meancache_plan.core.finer import check_finer, record_finer
 from meancache_plan.core.grid import check_sigmas
 from meancache_plan.core.propagation import Finish
 from meancache_plan.core.psnr import moments
@@ -42,8 +42,8 @@ def calibrate(
     *,
     shard: Shard | None = None,
     max_edge: int | None = None,
-    sensitivity: bool = True,
-    reference_steps: int | None = None,
+    propagation: bool = True,
+    finer_steps: int | None = None,
     progress: Progress = lambda done, total: None,
 ) -> Profile:
     """Record every prompt with every seed, measure, and write the profile to ``path``.
@@ -59,9 +59,9 @@ def calibrate(
         path: The profile's file.
         shard: Which part of the samples to record; all by default.
         max_edge: Longest edge measured, in steps; all T by default.
-        sensitivity: Measure how errors propagate to the sample, with at most a quarter more
+        propagation: Measure how errors propagate to the sample, with at most a quarter more
             denoiser refreshes, on a few samples spread over the prompts.
-        reference_steps: Make plans reproduce a run of so many steps, at least those of the
+        finer_steps: Make plans reproduce a run of so many steps, at least those of the
             recipe, on whose grid they are replayed; by default the recipe's own run.
         progress: Told after every sample.
 
@@ -77,8 +77,8 @@ def calibrate(
         raise InputError(f"max_edge {max_edge}: edges have at least one step")
     options = {
         "max_edge": max_edge,
-        "sensitivity": sensitivity,
-        "reference_steps": reference_steps,
+        "propagation": propagation,
+        "finer_steps": finer_steps,
     }
     partial = Partial(path, _request(source, prompts, seeds) | options)
     if path.exists():
@@ -88,7 +88,7 @@ def calibrate(
         progress(len(jobs), len(jobs))
         return profile
     with partial.open():
-        _record_missing(source, jobs, partial, reference_steps, progress)
+        _record_missing(source, jobs, partial, finer_steps, progress)
     partial.finish(jobs)
     return load_profile(path)
 
@@ -98,8 +98,8 @@ def profile_flow(
     noise: Tensor,
     sigmas: Sequence[float],
     *,
-    sensitivity: bool = True,
-    reference: Sequence[float] | None = None,
+    propagation: bool = True,
+    finer: Sequence[float] | None = None,
 ) -> Profile:
     """Profile a velocity function: the same measurements without a pipeline.
 
@@ -107,18 +107,18 @@ def profile_flow(
         velocity: ``velocity(latents, sigma)``; gets latents of shape [1, …].
         noise: Initial latents, shape [samples, …], floating dtype.
         sigmas: Noise levels σ₀ … σ_T, length T + 1.
-        sensitivity: Measure how errors propagate, with at most a quarter more calls.
-        reference: Finer noise levels with the same ends: make plans reproduce a run on these.
+        propagation: Measure how errors propagate, with at most a quarter more calls.
+        finer: Finer noise levels with the same ends: make plans reproduce a run on these.
 
     Raises:
-        InputError: ``noise`` holds no sample, ``sigmas`` is no grid, or ``reference`` is coarser
+        InputError: ``noise`` holds no sample, ``sigmas`` is no grid, or ``finer`` is coarser
             or ends elsewhere.
     """
     if noise.ndim < 1 or len(noise) == 0:
         raise InputError("noise holds no sample: give shape [samples, …]")
-    if reference is not None:
-        check_reference(reference, sigmas)
-    settings = _flow_settings(noise, check_sigmas(sigmas), sensitivity, reference)
+    if finer is not None:
+        check_finer(finer, sigmas)
+    settings = _flow_settings(noise, check_sigmas(sigmas), propagation, finer)
     grid = settings.sigmas
     jobs = [Job(number=i, prompt_index=i, prompt="", seed=i) for i in range(len(noise))]
     measured: list[SampleMeasurement] = []
@@ -129,10 +129,10 @@ def profile_flow(
         return record_flow(velocity, latents, grid[step:]).latents[-1]
 
     for job, sample in zip(jobs, noise, strict=True):
-        if reference is None:
+        if finer is None:
             trajectory = record_flow(velocity, sample[None], grid)
         else:
-            trajectory = record_reference(velocity, sample[None], grid, reference)
+            trajectory = record_finer(velocity, sample[None], grid, finer)
         measured.append(measure(trajectory.columns, grid, settings.index))
         scales.append(np.array(moments(trajectory.latents[-1])))
         propagations.append(propagated(settings, job, trajectory, finish))
@@ -142,8 +142,8 @@ def profile_flow(
 def _flow_settings(
     noise: Tensor,
     grid: tuple[float, ...],
-    sensitivity: bool,
-    reference: Sequence[float] | None,
+    propagation: bool,
+    finer: Sequence[float] | None,
 ) -> ProfileSettings:
     return ProfileSettings(
         sigmas=grid,
@@ -152,9 +152,9 @@ def _flow_settings(
         max_edge=len(grid) - 1,
         max_window=MAX_WINDOW,
         samples_total=len(noise),
-        sensitivity=sensitivity,
-        displaced=reference is not None,
-        reference_steps=None if reference is None else len(reference) - 1,
+        propagation=propagation,
+        displaced=finer is not None,
+        finer_steps=None if finer is None else len(finer) - 1,
         versions={"torch": torch.__version__},
     )
 
@@ -168,11 +168,11 @@ def _record_missing(
     source: Source,
     jobs: Sequence[Job],
     partial: Partial,
-    reference_steps: int | None,
+    finer_steps: int | None,
     progress: Progress,
 ) -> None:
     """Record and keep the samples that are not there yet."""
-    finer = {} if reference_steps is None else {"reference_steps": reference_steps}
+    finer = {} if finer_steps is None else {"finer_steps": finer_steps}
     progress(sum(map(partial.has, jobs)), len(jobs))
     for job in jobs:
         if not partial.has(job):

@@ -8,7 +8,7 @@ from meancache_plan.core.propagation import choose
 from meancache_plan.errors import InputError
 from meancache_plan.measure.calibrate import MAX_WINDOW
 from meancache_plan.measure.shards import Shard
-from meancache_plan.source.recipe import Recipe, check_reference, parse_numbers, read_prompts
+from meancache_plan.source.recipe import Recipe, check_finer, parse_numbers, read_prompts
 
 LATENT_BYTES = 4
 """Of one number of a trajectory, at most: many pipelines keep latents in float32."""
@@ -24,7 +24,7 @@ class Estimate:
         seeds: Seeds of the whole calibration, each used with every prompt.
         shard: Which part this is.
         samples: Samples of this part.
-        reference_steps: Steps of a full run.
+        finer_steps: Steps of a full run.
         full: Denoiser refreshes of their full runs.
         propagation: Denoiser refreshes that measure how errors propagate; Euler steps taken.
         branches: Denoiser calls a refresh.
@@ -37,7 +37,7 @@ class Estimate:
     seeds: int
     shard: Shard
     samples: int
-    reference_steps: int
+    finer_steps: int
     full: int
     propagation: int
     branches: int
@@ -70,8 +70,8 @@ def estimate(
     *,
     shard: Shard | None = None,
     max_edge: int | None = None,
-    sensitivity: bool = True,
-    reference_steps: int | None = None,
+    propagation: bool = True,
+    finer_steps: int | None = None,
 ) -> Estimate:
     """Count what :func:`meancache_plan.measure.calibrate.calibrate` runs with a recipe.
 
@@ -82,17 +82,17 @@ def estimate(
         recipe: How the samples are made.
         shard: Which part of the samples; all by default.
         max_edge: Longest edge measured, in steps; all T by default.
-        sensitivity: Whether the propagation of errors is measured.
-        reference_steps: Steps of a finer full run; T by default.
+        propagation: Whether the propagation of errors is measured.
+        finer_steps: Steps of a finer full run; T by default.
 
     Raises:
         InputError: The prompts or seeds cannot be read, the shard holds no sample, no edge is
             allowed, or the reference is coarser than T.
     """
     part, steps = shard or Shard(), recipe.steps
-    finer = reference_steps is not None
-    full_steps = steps if reference_steps is None else reference_steps
-    check_reference(recipe, reference_steps)
+    finer = finer_steps is not None
+    full_steps = steps if finer_steps is None else finer_steps
+    check_finer(recipe, finer_steps)
     prompts, seeds = len(read_prompts(recipe.prompts)), len(parse_numbers(recipe.seeds, "seeds"))
     numbers = range(prompts * seeds)[part.number - 1 :: part.count]
     if not numbers:
@@ -100,7 +100,7 @@ def estimate(
     if max_edge is not None and max_edge < 1:
         raise InputError(f"max_edge {max_edge}: edges have at least one step")
     runs = 2 if finer else 1
-    positions, chosen = choose(steps, prompts * seeds, runs) if sensitivity else ((), ())
+    positions, chosen = choose(steps, prompts * seeds, runs) if propagation else ((), ())
     measured = sum(number in numbers for number in chosen)
     edges = len(windows(steps, min(max_edge or steps, steps), MAX_WINDOW))
     return Estimate(
@@ -109,7 +109,7 @@ def estimate(
         seeds=seeds,
         shard=part,
         samples=len(numbers),
-        reference_steps=full_steps,
+        finer_steps=full_steps,
         full=len(numbers) * full_steps,
         propagation=measured * runs * sum(steps - position for position in positions),
         branches=_branches(recipe),

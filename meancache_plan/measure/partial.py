@@ -219,7 +219,7 @@ def propagated(
 
 
 def _chosen(settings: ProfileSettings) -> Choice:
-    if not settings.sensitivity:
+    if not settings.propagation:
         return Choice((), ())
     runs = 2 if settings.displaced else 1
     return choose(settings.steps, settings.samples_total, runs)

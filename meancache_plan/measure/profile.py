@@ -35,7 +35,7 @@ METADATA = "meancache-profile"
 """The only metadata entry of a profile file."""
 
 
-_SPECIAL = {"displaced": False, "replaces": None, "reference_steps": None, "switches": ()}
+_SPECIAL = {"displaced": False, "replaces": None, "finer_steps": None, "switches": ()}
 """Settings that are left out of a fingerprint where they say that nothing is special."""
 
 
@@ -64,7 +64,7 @@ class Profile:
         propagation_sigmas: float64 [P], noise levels σ_s at which errors were put in, in the
             grid's order.
         propagation_index: int64 [M], ascending: which samples these errors were put into.
-        propagation: float64 [M, P], > 0: amplification from there to σ_T, dimensionless.
+        propagation: float64 [M, P], > 0: propagation from there to σ_T, dimensionless.
 
     Raises:
         ProfileError: A shape, dtype, order or value is wrong.
@@ -111,9 +111,9 @@ class Profile:
         return self.settings.index
 
     @property
-    def taken(self) -> range:
+    def displacements(self) -> range:
         """The columns of ``grams`` that are what each step moved with."""
-        return self.settings.taken
+        return self.settings.displacements
 
     @property
     def switches(self) -> tuple[int, ...]:
@@ -131,7 +131,7 @@ class Profile:
 
     @property
     def has_propagation(self) -> bool:
-        """Whether ``amplification`` was measured, on one sample at least."""
+        """Whether ``propagation_by_step`` was measured, on one sample at least."""
         return self.propagation.size > 0
 
     @property
@@ -155,7 +155,7 @@ class Profile:
         """The range that the PSNR of latents refers to: 4 standard deviations, pooled."""
         return latent_range([(mean, square) for mean, square in self.moments.tolist()])
 
-    def amplification(self, quantile: float | None = None) -> NDArray[np.float64]:
+    def propagation_by_step(self, quantile: float | None = None) -> NDArray[np.float64]:
         """Growth A(s) of an error made at step s, by σ_T: float64 [T + 1], dimensionless.
 
         The geometric mean over the measured samples; its logarithm is linear in σ between the
@@ -169,7 +169,7 @@ class Profile:
         """
         return interpolated(self.sigmas, self.propagation_sigmas, self._log_propagation(quantile))
 
-    def amplification_spread(self) -> NDArray[np.float64]:
+    def propagation_spread(self) -> NDArray[np.float64]:
         """The 10 % and 90 % quantiles of A at ``propagation_sigmas``, [2, P]; raises as it does."""
         return np.exp(np.stack([self._log_propagation(quantile) for quantile in (0.1, 0.9)]))
 
@@ -177,7 +177,7 @@ class Profile:
         """Mean or quantile over the samples of log A at the measured noise levels, [P]."""
         if not self.has_propagation:
             raise InputError(
-                "this profile does not know how errors propagate: calibrate with --sensitivity, "
+                "this profile does not know how errors propagate: calibrate with --propagation, "
                 "or with more samples"
             )
         logarithms = np.log(self.propagation)

@@ -6,7 +6,7 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, model_validator
 
-from meancache_plan.core.deviation import EdgeIndex, taken_columns, windows
+from meancache_plan.core.deviation import EdgeIndex, displacement_columns, windows
 from meancache_plan.core.grid import check_sigmas
 from meancache_plan.schedule.artifact import Generation, ModelIdentity
 from meancache_runtime.schedule import MAX_STEPS
@@ -19,10 +19,10 @@ class ProfileSettings(BaseModel):
 
     ``call`` holds the pipeline call's other arguments. ``max_edge`` and ``max_window`` bound the
     (t, s, K) whose L1 deviations were measured. ``samples_total`` counts the samples of the whole
-    calibration, prompts x seeds. ``sensitivity``: whether the propagation of errors was measured.
+    calibration, prompts x seeds. ``propagation``: whether the propagation of errors was measured.
     ``displaced``: the steps were not Euler's, and their displacements were measured beside the
     velocities: those of the sampler that plans ``replaces``, or of a finer run of
-    ``reference_steps``, more than the grid has. ``switches``: steps at which another denoiser
+    ``finer_steps``, more than the grid has. ``switches``: steps at which another denoiser
     takes over.
     ``transferred_from`` is the fingerprint of the profile that this one was carried over from to
     another grid, by :mod:`meancache_plan.measure.transfer`; such a profile has no L1 deviations.
@@ -45,10 +45,10 @@ class ProfileSettings(BaseModel):
     prompts_sha256: str | None = None
     seeds_sha256: str | None = None
     samples_total: Count
-    sensitivity: bool = False
+    propagation: bool = False
     displaced: bool = False
     replaces: str | None = None
-    reference_steps: Annotated[int, Field(ge=2, le=MAX_STEPS)] | None = None
+    finer_steps: Annotated[int, Field(ge=2, le=MAX_STEPS)] | None = None
     switches: tuple[Count, ...] = ()
     transferred_from: str | None = None
     versions: dict[str, str]
@@ -65,14 +65,14 @@ class ProfileSettings(BaseModel):
         return self
 
     @model_validator(mode="after")
-    def _check_reference(self) -> Self:
-        for name in ("replaces", "reference_steps"):
+    def _check_finer(self) -> Self:
+        for name in ("replaces", "finer_steps"):
             if getattr(self, name) is not None and not self.displaced:
                 raise ValueError(f"{name}: displacements were not measured (displaced is false)")
-        if self.displaced and self.replaces is None and self.reference_steps is None:
-            raise ValueError("displaced: neither replaces nor reference_steps says by what")
-        if self.reference_steps is not None and self.reference_steps <= self.steps:
-            raise ValueError(f"reference_steps: {self.reference_steps} are no more than the steps")
+        if self.displaced and self.replaces is None and self.finer_steps is None:
+            raise ValueError("displaced: neither replaces nor finer_steps says by what")
+        if self.finer_steps is not None and self.finer_steps <= self.steps:
+            raise ValueError(f"finer_steps: {self.finer_steps} are no more than the steps")
         return self
 
     @model_validator(mode="after")
@@ -94,9 +94,9 @@ class ProfileSettings(BaseModel):
         return 2 * self.steps if self.displaced else self.steps
 
     @property
-    def taken(self) -> range:
+    def displacements(self) -> range:
         """Which of these columns are what the steps moved with."""
-        return taken_columns(self.steps, self.columns)
+        return displacement_columns(self.steps, self.columns)
 
     @property
     def numel(self) -> int:

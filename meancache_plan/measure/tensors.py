@@ -88,7 +88,7 @@ def _check_moments(moments: NDArray[np.float64]) -> None:
 
 
 def _check_propagation(settings: ProfileSettings, tensors: Tensors) -> None:
-    """Refuse amplifications of no known place, of no known sample, or without a logarithm."""
+    """Refuse measurements of no known place, of no known sample, or without a logarithm."""
     levels, measured = tensors["propagation_sigmas"], tensors["propagation_index"]
     falls = settings.sigmas[0] > settings.sigmas[-1]
     if (np.diff(levels) * (-1 if falls else 1) <= 0).any():
@@ -98,8 +98,8 @@ def _check_propagation(settings: ProfileSettings, tensors: Tensors) -> None:
         raise ProfileError("propagation_index: names a sample that is not in sample_index")
     if measured.size and not levels.size:
         raise ProfileError("propagation_index: measured at no noise level")
-    if levels.size and not settings.sensitivity:
-        raise ProfileError("propagation_sigmas: measured although settings.sensitivity is off")
+    if levels.size and not settings.propagation:
+        raise ProfileError("propagation_sigmas: measured although settings.propagation is off")
     if (tensors["propagation"] <= 0).any():
         raise ProfileError("propagation: must be positive")
 

@@ -31,7 +31,7 @@ def transfer(profile: Profile, sigmas: Sequence[float]) -> Profile:
     """Return what calibration on another grid would have measured, as far as that is known.
 
     Exact where velocities are cubic polynomials of σ. A change of denoisers moves to the first step
-    at or after its noise level. The amplification of errors is kept, as it
+    at or after its noise level. The propagation of errors is kept, as it
     is known by σ; seconds are kept; L1 deviations are not there (``has_l1`` is False), and
     ``settings.transferred_from`` names the profile that was calibrated.
 
@@ -51,7 +51,7 @@ def transfer(profile: Profile, sigmas: Sequence[float]) -> Profile:
             "this profile was itself carried over to another grid: start from the one that "
             f"calibration measured ({profile.settings.transferred_from})"
         )
-    _check_finer(profile.settings.reference_steps, len(grid) - 1)
+    _check_finer(profile.settings.finer_steps, len(grid) - 1)
     weights = _carried(profile.sigmas, grid, profile.settings.displaced)
     grams = weights @ profile.grams @ weights.T
     steps = len(grid) - 1
@@ -69,10 +69,10 @@ def transfer(profile: Profile, sigmas: Sequence[float]) -> Profile:
     )
 
 
-def _check_finer(reference_steps: int | None, steps: int) -> None:
-    if reference_steps is not None and reference_steps <= steps:
+def _check_finer(finer_steps: int | None, steps: int) -> None:
+    if finer_steps is not None and finer_steps <= steps:
         raise InputError(
-            f"the profile's reference has {reference_steps} steps, no more than the {steps} of the "
+            f"the profile's reference has {finer_steps} steps, no more than the {steps} of the "
             "new grid: calibrate with a finer reference"
         )
 

@@ -3,9 +3,10 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from meancache_plan.core.gains import calibrate_gains
+from meancache_plan.core.deviation import is_displaced
+from meancache_plan.core.gains import fit_gains
 from meancache_plan.core.graph import deviation_graph
-from meancache_plan.core.objective import Measurements, Objective, is_exact
+from meancache_plan.core.objective import Measurements, Objective
 from meancache_plan.core.path import KnotPath, shortest_paths
 from meancache_plan.core.path_costs import ARC_PREDICTORS, line_graph
 from meancache_plan.core.predictors import PREDICTORS
@@ -19,7 +20,7 @@ from meancache_plan.schedule.artifact import (
     Plan,
     ReleasedInterval,
 )
-from meancache_plan.schedule.provenance import Calibration
+from meancache_plan.schedule.provenance import GainFit
 from meancache_runtime.schedule import Adams, Hold, Jvp, Released
 from meancache_runtime.schedule import Predictor as ReplayPredictor
 
@@ -29,7 +30,7 @@ class Outcome:
     """A plan, and the fit of its gains if they were calibrated."""
 
     plan: Plan
-    calibration: Calibration | None = None
+    fit: GainFit | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +79,12 @@ def _plan_path(
         triples = zip((0, *path.knots), path.knots, ends, strict=False)
         places = [int(choice[triple]) for triple in triples]
         names = ["hold" if place < 0 else objective.predictors[place] for place in places]
-        inexact = ends[0] > 1 or not is_exact(measured)
-        if names[0] == "hold" and "calibrated" in objective.predictors and inexact:
-            names[0] = "calibrated"  # it may scale v₀
-        intervals, calibration = _intervals(measured, objective, path.knots, names)
+        inexact = ends[0] > 1 or is_displaced(measured.displacements)
+        if names[0] == "hold" and "fitted" in objective.predictors and inexact:
+            names[0] = "fitted"  # it may scale v₀
+        intervals, fit = _intervals(measured, objective, path.knots, names)
         plan = Plan(budget=budget, knots=path.knots, intervals=intervals, cost=path.weight)
-        return Outcome(plan, calibration)
+        return Outcome(plan, fit)
 
     paths = shortest_paths(graph, budgets, count)
     return {budget: [outcome(budget, path) for path in found] for budget, found in paths.items()}
@@ -91,21 +92,21 @@ def _plan_path(
 
 def _intervals(
     measured: Measurements, objective: Objective, knots: Sequence[int], names: Sequence[str]
-) -> tuple[tuple[Interval, ...], Calibration | None]:
+) -> tuple[tuple[Interval, ...], GainFit | None]:
     """The intervals by these predictors' names, with gains fitted where they are calibrated."""
     plain = tuple(_plain(name, first=n == 0) for n, name in enumerate(names))
-    if "calibrated" not in names:
+    if "fitted" not in names:
         return plain, None
-    terms = {"hold": 1, "adams": 2, "calibrated": objective.order}
+    terms = {"hold": 1, "adams": 2, "fitted": objective.order}
     orders = [min(terms[name], n + 1) for n, name in enumerate(names)]
-    free = [name == "calibrated" for name in names]
-    found = calibrate_gains(measured, knots, orders, objective.weighting, free)
+    free = [name == "fitted" for name in names]
+    found = fit_gains(measured, knots, orders, objective.weighting, free)
     fitted = [AdamsInterval(order=len(gains), gains=gains) for gains in found.gains]
     intervals = tuple(
-        fit if name == "calibrated" else own
+        fit if name == "fitted" else own
         for name, fit, own in zip(names, fitted, plain, strict=True)
     )
-    return intervals, Calibration(
+    return intervals, GainFit(
         shrinkage=found.shrinkage, fitted=found.fitted, cross_validated=found.cross_validated
     )
 

@@ -22,14 +22,14 @@ from meancache_plan.schedule.artifact import (
     Plan,
     ReleasedInterval,
 )
-from meancache_plan.schedule.provenance import Calibration, Quality
+from meancache_plan.schedule.provenance import GainFit, Quality
 from meancache_runtime.binding import bind
 from meancache_runtime.schedule import Adams, Hold, Jvp, Released
 from meancache_runtime.schedule import Plan as ReplayPlan
 from meancache_runtime.schedule import Predictor as ReplayPredictor
 
 QUANTILES = (0.1, 0.9)
-"""Of the amplification over the samples, for the two ends of the interval."""
+"""Of the propagation over the samples, for the two ends of the interval."""
 
 LEVELS = (0.025, 0.975)
 """The bootstrap's: 95 % of the resampled means lie between them."""
@@ -60,7 +60,7 @@ class Misses(NamedTuple):
     weights: NDArray[np.float64]
 
 
-def misses(plan: Plan, sigmas: Sequence[float], taken: range | None = None) -> Misses:
+def misses(plan: Plan, sigmas: Sequence[float], displacements: range | None = None) -> Misses:
     """Return what a plan's intervals miss on the full trajectories of this grid.
 
     Predictors get the velocities that replay has; intervals that are exact, as those of one step
@@ -69,10 +69,10 @@ def misses(plan: Plan, sigmas: Sequence[float], taken: range | None = None) -> M
     Args:
         plan: Fits the grid.
         sigmas: The grid.
-        taken: The columns of what the steps moved with; the velocities' own by default.
+        displacements: The columns of what the steps moved with; the velocities' own by default.
     """
     steps = len(sigmas) - 1
-    columns = taken or range(steps)
+    columns = displacements or range(steps)
     bound = bind(_replayed(plan), sigmas, is_displaced(columns))
     forms = dense(bound.forms, columns.stop)
     missed = np.diff(sigmas)[:, None] * (dense(single_columns(columns), columns.stop) - forms)
@@ -81,10 +81,10 @@ def misses(plan: Plan, sigmas: Sequence[float], taken: range | None = None) -> M
     return Misses(np.array([*plan.knots[1:], steps])[inexact], weights[inexact])
 
 
-def predict(profile: Profile, plan: Plan, calibration: Calibration | None = None) -> Quality:
+def predict(profile: Profile, plan: Plan, fit: GainFit | None = None) -> Quality:
     """Predict a plan's mean latent PSNR, as ``meancache_plan.judge`` defines it.
 
-    An interval's error e_i is carried to the end by the measured amplification A(s_i), 1 if that
+    An interval's error e_i is carried to the end by the measured propagation A(s_i), 1 if that
     was not measured. ``psnr_latent`` takes ‖Σ A(s_i)·e_i‖: the Gram matrix knows how the errors
     lie to each other, and they do partly cancel. ``low`` takes them all aligned, Σ A(s_i)·‖e_i‖,
     and the upper decile of A; ``high`` the lower decile, and errors independent of each other or
@@ -94,19 +94,19 @@ def predict(profile: Profile, plan: Plan, calibration: Calibration | None = None
     Args:
         profile: What calibration measured.
         plan: Fits the profile's grid.
-        calibration: The fit of the plan's gains, which was made on these very samples: errors are
+        fit: The fit of the plan's gains, which was made on these very samples: errors are
             scaled up by as much as cross-validation found that others are predicted worse.
 
     Returns:
         Figures in dB, −120 … 120, low ≤ psnr_latent ≤ high; a plan that is exact has 120.
     """
-    ends, weights = misses(plan, profile.sigmas, profile.taken)
+    ends, weights = misses(plan, profile.sigmas, profile.displacements)
     if not len(ends) or profile.is_left_alone(len(plan.knots)):
         return Quality(psnr_latent=CEILING, low=CEILING, high=CEILING)
     optimism = 1.0
-    if calibration is not None and calibration.fitted > 0:
-        optimism = max(1.0, calibration.cross_validated / calibration.fitted)
-    mean, least, most = (_amplification(profile, q)[ends] for q in (None, *QUANTILES))
+    if fit is not None and fit.fitted > 0:
+        optimism = max(1.0, fit.cross_validated / fit.fitted)
+    mean, least, most = (_propagation(profile, q)[ends] for q in (None, *QUANTILES))
     sizes = _sizes(profile, weights)
     as_measured = _norms(profile, mean @ weights)
     aligned = sizes @ most
@@ -125,10 +125,10 @@ def predict(profile: Profile, plan: Plan, calibration: Calibration | None = None
     )
 
 
-def _amplification(profile: Profile, quantile: float | None) -> NDArray[np.float64]:
+def _propagation(profile: Profile, quantile: float | None) -> NDArray[np.float64]:
     if not profile.has_propagation:
         return np.ones(profile.steps + 1)
-    return profile.amplification(quantile)
+    return profile.propagation_by_step(quantile)
 
 
 def _sizes(profile: Profile, weights: NDArray[np.float64]) -> NDArray[np.float64]:

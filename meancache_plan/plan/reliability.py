@@ -86,7 +86,7 @@ def rank_correlation(profile: Profile, objective: Objective) -> float | None:
 
     Over the pairs of at most 32 prompts. The intervals are those of two steps and more, each with
     every predictor of the objective; one that looks back does so as far as the interval is long
-    (or as it can), and ``calibrated`` counts as ``adams``, which it is before any fit. A prompt's
+    (or as it can), and ``fitted`` counts as ``adams``, which it is before any fit. A prompt's
     cost is the mean over its samples.
 
     Returns:
@@ -107,7 +107,7 @@ def rank_correlation(profile: Profile, objective: Objective) -> float | None:
 
 
 def _typical_intervals(profile: Profile, objective: Objective) -> list[Candidate]:
-    names = dict.fromkeys("adams" if n == "calibrated" else n for n in objective.predictors)
+    names = dict.fromkeys("adams" if n == "fitted" else n for n in objective.predictors)
     longest, furthest = min(objective.max_edge, profile.steps), profile.index.max_window
     found: list[Candidate] = []
     for t, s in edges(profile.steps, longest, profile.switches):

@@ -1,8 +1,8 @@
 """Plans from resampled calibrations: what would have been planned from other prompts?
 
 What an interval costs on each sample is computed once; a resampled calibration only weighs the
-samples anew. Two things stay as all samples have them: the amplification of errors, which too few
-samples are measured for, and the gains with which ``calibrated`` is scored.
+samples anew. Two things stay as all samples have them: the propagation of errors, which too few
+samples are measured for, and the gains with which ``fitted`` is scored.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from meancache_plan.core import graph
 from meancache_plan.core import path_costs as arcs
+from meancache_plan.core.deviation import is_displaced
 from meancache_plan.core.grid import edges
-from meancache_plan.core.objective import Measurements, Objective, Statistic, is_exact
+from meancache_plan.core.objective import Measurements, Objective, Statistic
 from meancache_plan.core.path import shortest_paths
 from meancache_plan.core.predictors import Candidate, candidates
 from meancache_plan.core.pssp import pssp
@@ -147,7 +148,9 @@ def _costs_of_arcs(
     found = np.zeros((len(measured.grams), len(wanted)))
     for t, costs in arcs.sample_costs(measured, objective):
         for column, interval in enumerate(wanted):
-            if interval.start != t or (interval.end == t + 1 and is_exact(measured)):
+            if interval.start != t or (
+                interval.end == t + 1 and (not is_displaced(measured.displacements))
+            ):
                 continue
             place = objective.predictors.index(interval.predictor) if t else 0
             found[:, column] = costs[:, place, t - interval.window, interval.end - t - 1]
@@ -159,7 +162,9 @@ def _plan_edges(
 ) -> list[dict[int, Intervals]]:
     steps = len(measured.sigmas) - 1
     reach = edges(steps, min(objective.max_edge, steps), measured.switches)
-    chosen = candidates(reach, objective.predictors, measured.index.max_window, is_exact(measured))
+    chosen = candidates(
+        reach, objective.predictors, measured.index.max_window, is_displaced(measured.displacements)
+    )
     blocks = (chosen[i : i + graph.BLOCK] for i in range(0, len(chosen), graph.BLOCK))
     costs = [
         resampled(objective, graph.sample_costs(measured, objective, block), draws)

@@ -44,14 +44,14 @@ def solve(
         planner: Name in :data:`meancache_plan.plan.planners.PLANNERS`.
         predictors: Names that the planner knows; ``hold`` is always there for intervals of one
             step and for the first. (Elsewhere, mixed with ``adams``, it made plans worse when
-            they were replayed than their costs say.) By default ``adams``; ``calibrated`` where
+            they were replayed than their costs say.) By default ``adams``; ``fitted`` where
             the profile is of other steps than Euler's, as ``adams`` reproduces these.
         metric: Name in :data:`meancache_plan.core.objective.METRICS`.
         weighting: Name in :data:`meancache_plan.core.objective.WEIGHTINGS`; ``propagated`` by
             default where the profile has measured it, else ``displacement``.
         statistic: See :class:`meancache_plan.core.objective.Statistic`.
         gamma: γ in 0 … 1e6, not 0, of the objective Σ C^γ.
-        order: Terms of ``calibrated``, 1 … 4.
+        order: Terms of ``fitted``, 1 … 4.
         max_edge: Longest interval, 1 … T steps; the profile's own by default.
 
     Raises:
@@ -71,9 +71,9 @@ def solve(
         raise InputError(f"order {order} is out of range: choose 1 to {MAX_ORDER}")
     if predictors is None:
         calibrated = profile.settings.displaced and planner == "path"
-        predictors = ("calibrated",) if calibrated else ("adams",)
-    if order != 2 and "calibrated" not in predictors:
-        raise InputError(f"order {order} is for the predictor calibrated: name it, or leave order")
+        predictors = ("fitted",) if calibrated else ("adams",)
+    if order != 2 and "fitted" not in predictors:
+        raise InputError(f"order {order} is for the predictor fitted: name it, or leave order")
     objective = Objective(
         predictors=check_predictors(predictors, chosen.predictors),
         metric=metric,
@@ -107,7 +107,7 @@ def assemble(
             sigmas=profile.sigmas,
             tolerance=TOLERANCE,
             replaces=profile.settings.replaces,
-            reference_steps=profile.settings.reference_steps,
+            finer_steps=profile.settings.finer_steps,
             switches=profile.settings.switches,
         ),
         generation=profile.settings.generation,
@@ -129,8 +129,8 @@ def assemble(
                 PlanRecord(
                     budget=budget,
                     origin=name,
-                    calibration=outcome.calibration,
-                    predicted=predict(profile, outcome.plan, outcome.calibration),
+                    fit=outcome.fit,
+                    predicted=predict(profile, outcome.plan, outcome.fit),
                 )
                 for budget, outcome in outcomes.items()
             ),

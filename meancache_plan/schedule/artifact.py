@@ -45,7 +45,7 @@ class Grid(Strict):
     """Noise levels σ₀ … σ_T; None fits any grid of ``steps`` steps.
 
     ``replaces`` is the class of the sampler whose steps the plans take in its place; None where
-    the sampler takes plain Euler steps itself. ``reference_steps`` is how many steps the run had
+    the sampler takes plain Euler steps itself. ``finer_steps`` is how many steps the run had
     that the plans aim at, more than ``steps``; None for the grid's own. ``switches`` are the steps
     at which the pipeline calls other denoisers than at the step before: every plan has a knot at
     each.
@@ -61,22 +61,22 @@ class Grid(Strict):
     )
     tolerance: Annotated[float, Field(ge=0, le=1)]
     replaces: Text | None = None
-    reference_steps: Annotated[int, Field(ge=2, le=runtime.MAX_STEPS)] | None = None
+    finer_steps: Annotated[int, Field(ge=2, le=runtime.MAX_STEPS)] | None = None
     switches: Annotated[
         tuple[Annotated[int, Field(ge=1, lt=runtime.MAX_STEPS)], ...],
         Field(fail_fast=True, max_length=runtime.MAX_STEPS),
     ] = ()
 
     @property
-    def flow(self) -> bool:
+    def displaced(self) -> bool:
         """Whether plans aim at the flow itself, not at the sums of Euler steps on the grid."""
-        return self.replaces is not None or self.reference_steps is not None
+        return self.replaces is not None or self.finer_steps is not None
 
     @model_validator(mode="after")
     def _check_aim(self) -> Self:
-        if self.reference_steps is not None and self.reference_steps <= self.steps:
+        if self.finer_steps is not None and self.finer_steps <= self.steps:
             raise ValueError(
-                f"reference_steps: {self.reference_steps} is out of range: "
+                f"finer_steps: {self.finer_steps} is out of range: "
                 f"{self.steps + 1} to {runtime.MAX_STEPS}"
             )
         if any(a >= b for a, b in pairwise(self.switches)):

@@ -20,7 +20,7 @@ class Quality(Strict):
     high: Real
 
 
-class Calibration(Strict):
+class GainFit(Strict):
     """How a plan's gains were fitted, and the weighted deviation they leave (see gains.py)."""
 
     shrinkage: Annotated[float, Field(ge=0, le=1e9)]
@@ -51,7 +51,7 @@ class PlanRecord(Strict):
 
     budget: Annotated[int, Field(ge=1, le=runtime.MAX_STEPS)]
     origin: Text
-    calibration: Calibration | None = None
+    fit: GainFit | None = None
     predicted: Quality | None = None
     validated: Quality | None = None
     stability: (

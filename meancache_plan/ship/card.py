@@ -124,7 +124,7 @@ def _figures(plan: Plan, row: Row | None, full: Row) -> list[str]:
 def _measured_on(evaluation: Evaluation) -> str:
     seeds = ", ".join(map(str, evaluation.seeds))
     samples = evaluation.prompts * len(evaluation.seeds)
-    steps = evaluation.reference_steps or evaluation.steps
+    steps = evaluation.finer_steps or evaluation.steps
     return (
         f"Measured on {evaluation.prompts} held-out prompts ({samples} samples, seeds {seeds}) "
         f"against all {steps} steps, on {text(evaluation.device)}: means; the 95 % "
@@ -221,7 +221,7 @@ def _provenance(
     made = profile.settings
     yield (
         f"calibration: {profile.samples} of {made.samples_total} samples, errors' propagation "
-        f"{'measured' if made.sensitivity else 'not measured'}"
+        f"{'measured' if made.propagation else 'not measured'}"
     )
     yield f"calibration prompts: {code(made.prompts_sha256)}, seeds {code(made.seeds_sha256)}"
     yield "calibrated with: " + ", ".join(f"{text(k)} {text(v)}" for k, v in made.versions.items())

@@ -119,11 +119,11 @@ def calibrate_line(origin: Origin) -> list[str]:
         for name in CALIBRATED
         if getattr(asked, name) != getattr(origin.recipe, name)
     ]
-    if origin.schedule.grid.reference_steps is not None:
-        pairs.append(("reference_steps", origin.schedule.grid.reference_steps))
+    if origin.schedule.grid.finer_steps is not None:
+        pairs.append(("finer_steps", origin.schedule.grid.finer_steps))
     if settings is not None and settings.max_edge < settings.steps:
         pairs.append(("max_edge", settings.max_edge))
-    flags = ["--no-sensitivity"] if settings is not None and not settings.sensitivity else []
+    flags = ["--no-propagation"] if settings is not None and not settings.propagation else []
     model = model_name(origin.schedule)
     return ["calibrate", model, *origin.named, *_options(pairs), *flags, "-o", PROFILE]
 
@@ -146,9 +146,9 @@ def _choices(origin: Origin) -> list[tuple[str, object]]:
     made, settings = origin.made, origin.settings
     given = signature(compiler.solve).parameters
     defaults: dict[str, object] = {name: given[name].default for name in CHOSEN}
-    flow = origin.schedule.grid.flow and made.planner == "path"
-    defaults["predictors"] = ("calibrated",) if flow else ("adams",)
-    measured = settings is None or settings.sensitivity
+    flow = origin.schedule.grid.displaced and made.planner == "path"
+    defaults["predictors"] = ("fitted",) if flow else ("adams",)
+    measured = settings is None or settings.propagation
     defaults["weighting"] = "propagated" if measured else "displacement"
     defaults["max_edge"] = origin.schedule.grid.steps if settings is None else settings.max_edge
     values = [(name, getattr(made, name)) for name in defaults]

@@ -36,11 +36,11 @@ class Source(Protocol):
         ...
 
     def record(
-        self, prompt: str, seed: int, *, reference_steps: int | None = None
+        self, prompt: str, seed: int, *, finer_steps: int | None = None
     ) -> tuple[Trajectory, float]:
         """Run one sample: its trajectory, and the mean seconds of a denoiser refresh.
 
-        ``reference_steps``: of so many steps, seen on the grid of the usual number.
+        ``finer_steps``: of so many steps, seen on the grid of the usual number.
         """
         ...
 

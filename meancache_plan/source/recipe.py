@@ -173,11 +173,11 @@ def override(recipe: Recipe, **options: Any) -> Recipe:
         raise InputError(_reason(error)) from error
 
 
-def check_reference(recipe: Recipe, steps: int | None) -> None:
+def check_finer(recipe: Recipe, steps: int | None) -> None:
     """Refuse a reference that is not finer than the recipe's run; None is none. InputError."""
     if steps is not None and not recipe.steps < steps <= MAX_STEPS:
         raise InputError(
-            f"--reference-steps {steps}: the reference is to be finer than the recipe's "
+            f"--finer-steps {steps}: the reference is to be finer than the recipe's "
             f"{recipe.steps} steps: give {recipe.steps + 1} to {MAX_STEPS}"
         )
 

@@ -93,7 +93,7 @@ class Attachment:
             check_model(pipe, schedule.model)
         self._pipe, self._schedule, self._strict = pipe, schedule, strict
         self._scheduler = pipe.scheduler
-        bind_here = lru_cache(maxsize=4)(partial(bind, flow=schedule.grid.flow))
+        bind_here = lru_cache(maxsize=4)(partial(bind, displaced=schedule.grid.displaced))
         self._open_channel = partial(Channel, schedule=schedule, plan=plan, bind=bind_here)
         self._running = threading.Lock()
         self._run: Run | None = None

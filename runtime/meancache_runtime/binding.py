@@ -131,16 +131,16 @@ def adams(
     knots: Sequence[int],
     end: int,
     gains: Sequence[float],
-    flow: bool = False,
+    displaced: bool = False,
 ) -> LinearForm:
     """Adams–Bashforth of order ``len(gains)`` for the interval ``knots[-1]→end``.
 
     The velocities of the last p knots are extrapolated as a polynomial in σ (Newton's form) and
     averaged over the interval's own step starts σ_k, weighted by the step σ_{k+1} − σ_k; with
-    ``flow``, over all its noise levels, as the flow itself moves. A velocity that is a polynomial
-    of degree p − 1 in σ is predicted exactly. ``gains`` scale the terms; all 1 is plain
+    ``displaced``, over all its noise levels, as the flow itself moves. A velocity that is a
+    polynomial of degree p − 1 in σ is predicted exactly. ``gains`` scale the terms; all 1 is plain
     Adams–Bashforth. Order 2: ``v_t + (σ̄ − σ_t)·(v_t − v_r)/(σ_t − σ_r)``; σ̄ − σ_t is h/2 with
-    ``flow``.
+    ``displaced``.
     """
     start = knots[-1]
     nodes = [sigmas[k] for k in reversed(knots[-len(gains) :])]
@@ -151,7 +151,7 @@ def adams(
             combine([(1 / (nodes[i] - nodes[i + j]), a), (-1 / (nodes[i] - nodes[i + j]), b)])
             for i, (a, b) in enumerate(pairwise(differences))
         ]
-        mean = _integral_mean if flow else _mean_product
+        mean = _integral_mean if displaced else _mean_product
         terms.append((gains[j] * mean(sigmas, start, end, nodes[:j]), differences[0]))
     return combine(terms)
 
@@ -214,11 +214,11 @@ def _since_start(predictor: Predictor, knot: int, known: int) -> Predictor:
             return predictor
 
 
-def bind(plan: Plan, sigmas: Sequence[float], flow: bool = False) -> BoundPlan:
+def bind(plan: Plan, sigmas: Sequence[float], displaced: bool = False) -> BoundPlan:
     """Compute the weights of every step of ``plan`` on the grid ``sigmas``.
 
-    ``sigmas`` has length T + 1 and is strictly monotone; ``flow`` is the schedule's
-    ``grid.flow``: see :func:`adams`. A window reaches back over the steps as
+    ``sigmas`` has length T + 1 and is strictly monotone; ``displaced`` is the schedule's
+    ``grid.displaced``: see :func:`adams`. A window reaches back over the steps as
     replay took them: a knot's instantaneous velocity is the fresh one, a cached step's is the û
     that it was answered with.
     """
@@ -226,7 +226,9 @@ def bind(plan: Plan, sigmas: Sequence[float], flow: bool = False) -> BoundPlan:
     instantaneous: list[LinearForm] = []
     ends = (*plan.knots[1:], len(sigmas) - 1)
     for n, (end, predictor) in enumerate(zip(ends, plan.intervals, strict=True)):
-        forms = _forms(predictor, sigmas, plan.knots[: n + 1], end, applied, instantaneous, flow)
+        forms = _forms(
+            predictor, sigmas, plan.knots[: n + 1], end, applied, instantaneous, displaced
+        )
         applied += forms
         instantaneous += [{plan.knots[n]: 1.0}, *forms[1:]]
     return BoundPlan(tuple(sigmas), plan.knots, tuple(applied))
@@ -239,7 +241,7 @@ def _forms(
     end: int,
     applied: Sequence[LinearForm],
     instantaneous: Sequence[LinearForm],
-    flow: bool,
+    displaced: bool,
 ) -> list[LinearForm]:
     """What each step of ``knots[-1]→end`` is taken with; see :func:`jvp` for the last two."""
     start = knots[-1]
@@ -249,7 +251,7 @@ def _forms(
         case Jvp(window):
             form = jvp(sigmas, start, end, window, applied, instantaneous)
         case Adams(gains):
-            form = adams(sigmas, knots, end, gains, flow)
+            form = adams(sigmas, knots, end, gains, displaced)
         case Released(span):
             return released(sigmas, start, end, span, applied, instantaneous)
     return [form] * (end - start)

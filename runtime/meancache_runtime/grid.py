@@ -16,7 +16,7 @@ class Grid:
     """The sampler's noise levels: σ₀ … σ_T, or None for any grid of ``steps`` steps.
 
     ``replaces`` is the class of the sampler whose steps the plan takes in its place; None where
-    the sampler takes plain Euler steps itself. ``reference_steps`` is how many steps the run had
+    the sampler takes plain Euler steps itself. ``finer_steps`` is how many steps the run had
     that the plans aim at; None for as many as the grid's own. ``switches`` are the steps at which
     the pipeline calls other denoisers than at the step before.
     """
@@ -25,18 +25,18 @@ class Grid:
     sigmas: tuple[float, ...] | None
     tolerance: float
     replaces: str | None = None
-    reference_steps: int | None = None
+    finer_steps: int | None = None
     switches: tuple[int, ...] = ()
 
     @property
-    def flow(self) -> bool:
+    def displaced(self) -> bool:
         """Whether plans aim at the flow itself, not at the sums of Euler steps on the grid."""
-        return self.replaces is not None or self.reference_steps is not None
+        return self.replaces is not None or self.finer_steps is not None
 
 
 def read_grid(value: Any) -> Grid:
     """The value of a schedule's ``grid``. Raises ScheduleError."""
-    keys = ("steps", "sigmas", "tolerance", "replaces", "reference_steps", "switches")
+    keys = ("steps", "sigmas", "tolerance", "replaces", "finer_steps", "switches")
     got = read_object(value, "grid", keys)
     steps = read_integer(got["steps"], "grid.steps", 1, MAX_STEPS)
     return Grid(
@@ -45,8 +45,8 @@ def read_grid(value: Any) -> Grid:
         read_number(got["tolerance"], "grid.tolerance", 0.0, 1.0),
         optional(got["replaces"], "grid.replaces", read_text),
         optional(
-            got["reference_steps"],
-            "grid.reference_steps",
+            got["finer_steps"],
+            "grid.finer_steps",
             lambda v, w: read_integer(v, w, steps + 1, MAX_STEPS),
         ),
         _switches(got["switches"], "grid.switches", steps),

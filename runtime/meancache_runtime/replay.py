@@ -178,7 +178,7 @@ def integrate(
         sigmas = schedule.grid.sigmas
     sigmas = tuple(float(sigma) for sigma in sigmas)
     check_grid(schedule, sigmas)
-    machine = Replay(bind(plan, sigmas, schedule.grid.flow))
+    machine = Replay(bind(plan, sigmas, schedule.grid.displaced))
     latents, fresh = noise, noise
     for sigma, following in pairwise(sigmas):
         if machine.due:

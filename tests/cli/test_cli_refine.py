@@ -26,7 +26,7 @@ Refine = Callable[..., Path]
 @pytest.fixture(scope="module")
 def calibrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a tiny pipeline, a recipe, its profile, and another pipeline."""
-    folder = tmp_path_factory.mktemp("calibrated")
+    folder = tmp_path_factory.mktemp("fitted")
     tiny_flux().save_pretrained(folder / "model")
     tiny_flux(seed=1).save_pretrained(folder / "other")
     (folder / "fit.txt").write_text("a cat\na dog\nred fox\nsnow\n")

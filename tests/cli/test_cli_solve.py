@@ -26,7 +26,7 @@ def test_solve_writes_a_schedule_from_the_default_profile(
         (("--speedup", "2"), [4]),
         (("--min-psnr", "0.1"), [2]),
         (("--budget", "3", *PAPER), [3]),
-        (("--budget", "3", "--predictors", "hold,calibrated", "--order", "3"), [3]),
+        (("--budget", "3", "--predictors", "hold,fitted", "--order", "3"), [3]),
         (("--budget", "3", "--statistic", "cvar:0.8", "--gamma", "1", "--max-edge", "4"), [3]),
     ],
 )
@@ -120,7 +120,7 @@ def test_how_sure_the_plans_are_is_left_unasked_if_one_says_so(profile: Path, cw
         (("--budget", "3", "--gamma", "0"), "gamma 0"),
         (("--budget", "3", "--gamma", "nan"), "gamma nan"),
         (("--budget", "3", "--order", "5"), "order 5"),
-        (("--budget", "3", "--order", "3"), "order 3 is for the predictor calibrated"),
+        (("--budget", "3", "--order", "3"), "order 3 is for the predictor fitted"),
         (("--budget", "3", "--limit", "2"), "need --refine MODEL"),
         (("--budget", "3", "--limit", "0"), "need --refine MODEL"),
         (("--budget", "3", "--batch", "2"), "need --refine MODEL"),

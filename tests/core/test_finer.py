@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from meancache_plan import profile_flow, solve
-from meancache_plan.core.finer import record_reference
+from meancache_plan.core.finer import record_finer
 from meancache_plan.core.propagation import choose, injected
 from meancache_plan.errors import InputError
 from meancache_plan.measure.profile import Profile
@@ -24,7 +24,7 @@ T = 8
 @pytest.fixture(scope="module")
 def finer() -> Profile:
     """A profile of the mixture's flow whose reference has ten times the steps."""
-    return profile_flow(mixture(), noise(8), shifted_grid(T), reference=shifted_grid(10 * T))
+    return profile_flow(mixture(), noise(8), shifted_grid(T), finer=shifted_grid(10 * T))
 
 
 def test_a_prediction_sees_what_eulers_own_steps_miss(finer: Profile) -> None:
@@ -42,7 +42,7 @@ def test_a_plan_made_for_the_finer_run_ends_nearer_to_the_exact_sample() -> None
     start, sigmas = noise(24, seed=9), shifted_grid(20)
     exact = euler(mixture(), start, shifted_grid(4000))[0][-1]
     coarse = profile_flow(mixture(), noise(24), sigmas)
-    fine = profile_flow(mixture(), noise(24), sigmas, reference=shifted_grid(400))
+    fine = profile_flow(mixture(), noise(24), sigmas, finer=shifted_grid(400))
     for budget, gain in ((8, 8), (10, 14), (20, 18)):
         own, other = (
             (integrate(mixture(), start, made, budget=budget) - exact).square().mean(dim=1)
@@ -58,24 +58,24 @@ def test_on_its_own_grid_a_transferred_profile_keeps_its_numbers(finer: Profile)
 
 def test_a_transferred_profile_is_close_to_one_measured_there() -> None:
     reference = shifted_grid(400)
-    old = profile_flow(mixture(), noise(6), shifted_grid(40), reference=reference)
-    there = profile_flow(mixture(), noise(6), shifted_grid(24), reference=reference)
+    old = profile_flow(mixture(), noise(6), shifted_grid(40), finer=reference)
+    there = profile_flow(mixture(), noise(6), shifted_grid(24), finer=reference)
     found = transfer(old, there.sigmas)
-    assert found.taken == range(24, 48)
+    assert found.displacements == range(24, 48)
     np.testing.assert_allclose(found.grams, there.grams, rtol=0.02, atol=0.02)
 
 
 def test_a_finer_run_that_is_coarser_or_ends_elsewhere_is_refused() -> None:
     with pytest.raises(InputError, match="no finer"):
-        profile_flow(mixture(), noise(1), shifted_grid(8), reference=shifted_grid(8))
+        profile_flow(mixture(), noise(1), shifted_grid(8), finer=shifted_grid(8))
     with pytest.raises(InputError, match="ends depend on the number of steps"):
-        profile_flow(mixture(), noise(1), shifted_grid(8), reference=(0.99, *shifted_grid(30)[1:]))
+        profile_flow(mixture(), noise(1), shifted_grid(8), finer=(0.99, *shifted_grid(30)[1:]))
 
 
 @pytest.mark.parametrize("rate", [-2.0, 0.7])
-def test_against_a_finer_run_amplification_is_that_of_the_replayed_steps(rate: float) -> None:
+def test_against_a_finer_run_propagation_is_that_of_the_replayed_steps(rate: float) -> None:
     sigmas, field = shifted_grid(20), linear(torch.tensor(rate).double())
-    profile = profile_flow(field, noise(24), sigmas, reference=shifted_grid(200))
+    profile = profile_flow(field, noise(24), sigmas, finer=shifted_grid(200))
     positions, samples = choose(20, 24, runs=2)
     assert tuple(profile.propagation_index) == samples
     expected = [grown(sigmas, torch.tensor(rate).double(), s).item() for s in positions]
@@ -83,7 +83,7 @@ def test_against_a_finer_run_amplification_is_that_of_the_replayed_steps(rate: f
 
 
 def test_where_steps_are_not_eulers_an_injected_error_is_measured_from_where_they_led() -> None:
-    fine = record_reference(mixture(), noise(1), shifted_grid(20), shifted_grid(200))
+    fine = record_finer(mixture(), noise(1), shifted_grid(20), shifted_grid(200))
     h, step = fine.sigmas[10] - fine.sigmas[8], 10
     v, w = fine.columns[:20], fine.columns[20:]
     slope = (v[8] - v[6]) / (fine.sigmas[8] - fine.sigmas[6])

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meancache_plan.core import gains
-from meancache_plan.core.gains import FOLDS, SHRINKAGES, calibrate_gains, prompt_folds
+from meancache_plan.core.gains import FOLDS, SHRINKAGES, fit_gains, prompt_folds
 from meancache_plan.core.objective import WEIGHTINGS
 from tests.fields import shifted_grid
 from tests.trajectories import (
@@ -55,7 +55,7 @@ def test_the_gains_that_the_velocities_were_made_with_are_recovered(
 ) -> None:
     seen = with_gains(KNOTS, (2, 5, 8, 11), TRUE, samples=8)
     only(monkeypatch, 1e-10)
-    found = calibrate_gains(seen, KNOTS, (1, 2, 3, 3), "displacement")
+    found = fit_gains(seen, KNOTS, (1, 2, 3, 3), "displacement")
     for fitted, true in zip(found.gains, TRUE, strict=True):
         assert fitted == pytest.approx(true, abs=1e-6)
     assert found.fitted < 1e-6
@@ -64,14 +64,14 @@ def test_the_gains_that_the_velocities_were_made_with_are_recovered(
 
 def test_gains_that_are_the_same_for_all_prompts_get_the_weakest_ridge() -> None:
     seen = with_gains(KNOTS, (2, 5, 8, 11), TRUE, samples=8)
-    found = calibrate_gains(seen, KNOTS, (1, 2, 3, 3), "displacement")
+    found = fit_gains(seen, KNOTS, (1, 2, 3, 3), "displacement")
     assert found.shrinkage == min(SHRINKAGES)
 
 
 def test_the_strongest_ridge_is_plain_adams(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = mixture_trajectories(11)
     only(monkeypatch, max(SHRINKAGES))
-    found = calibrate_gains(seen, KNOTS, (1, 2, 3, 3), "propagated")
+    found = fit_gains(seen, KNOTS, (1, 2, 3, 3), "propagated")
     for fitted in found.gains:
         assert fitted == pytest.approx([1.0] * len(fitted), abs=1e-4)
     plain = [
@@ -106,7 +106,7 @@ def test_gains_and_both_figures_are_those_of_least_squares_on_the_velocities(
     seen = mixture_trajectories(12, samples=7).of_prompts(4, 4, 2, 9, 9, 9, 0)
     knots, ends, orders = (0, 3, 4, 8), (3, 4, 8, 12), (1, 1, 3, 2)
     only(monkeypatch, shrinkage)
-    found = calibrate_gains(seen, knots, orders, weighting)
+    found = fit_gains(seen, knots, orders, weighting)
     alone, held_out = np.zeros(7), np.zeros(7)
     for n, (end, order) in enumerate(zip(ends, orders, strict=True)):
         past, start = knots[: n + 1], knots[n]
@@ -128,7 +128,7 @@ def test_other_prompts_gains_are_never_better_than_ones_own(seed: int) -> None:
     seen = mixture_trajectories(14, samples=10, seed=seed)
     for knots in ((0, 3, 6, 10), (0, 1, 2, 5, 9)):
         orders = [min(3, n + 1) for n in range(len(knots))]
-        found = calibrate_gains(seen, knots, orders, "propagated")
+        found = fit_gains(seen, knots, orders, "propagated")
         assert found.cross_validated >= found.fitted > 0
 
 
@@ -137,11 +137,11 @@ def test_the_ridge_chosen_is_the_one_that_does_best_on_held_out_prompts(
 ) -> None:
     seen = mixture_trajectories(14, samples=10)
     arguments = (seen, (0, 1, 4, 8), (1, 2, 3, 3), "propagated")
-    chosen = calibrate_gains(*arguments)
+    chosen = fit_gains(*arguments)
     alone = []
     for shrinkage in SHRINKAGES:
         only(monkeypatch, shrinkage)
-        alone.append(calibrate_gains(*arguments))
+        alone.append(fit_gains(*arguments))
     assert chosen == min(alone, key=lambda found: found.cross_validated)
     assert len({found.cross_validated for found in alone}) == len(SHRINKAGES)
 
@@ -169,15 +169,15 @@ def opposed() -> Trajectories:
 
 def test_samples_of_one_prompt_do_not_vouch_for_each_other() -> None:
     """Equal samples of a prompt in two folds would speak for the weakest ridge."""
-    by_prompt = calibrate_gains(opposed(), (0, 1), (1, 2), "displacement")
-    by_sample = calibrate_gains(opposed().of_prompts(0, 1, 2, 3), (0, 1), (1, 2), "displacement")
+    by_prompt = fit_gains(opposed(), (0, 1), (1, 2), "displacement")
+    by_sample = fit_gains(opposed().of_prompts(0, 1, 2, 3), (0, 1), (1, 2), "displacement")
     assert by_prompt.shrinkage == max(SHRINKAGES)
     assert by_sample.shrinkage == min(SHRINKAGES)
 
 
 def test_a_single_prompt_is_judged_by_itself() -> None:
     seen = mixture_trajectories(11, samples=3).of_prompts(7, 7, 7)
-    found = calibrate_gains(seen, KNOTS, (1, 2, 3, 3), "displacement")
+    found = fit_gains(seen, KNOTS, (1, 2, 3, 3), "displacement")
     assert found.shrinkage == min(SHRINKAGES)
     assert found.cross_validated == found.fitted > 0
 
@@ -185,7 +185,7 @@ def test_a_single_prompt_is_judged_by_itself() -> None:
 def test_intervals_of_one_step_and_those_that_are_not_free_keep_gains_of_1() -> None:
     seen = mixture_trajectories(9)
     knots, free = (0, 1, 2, 5), (True, True, False, True)
-    found = calibrate_gains(seen, knots, (1, 2, 2, 2), "displacement", free)
+    found = fit_gains(seen, knots, (1, 2, 2, 2), "displacement", free)
     assert found.gains[:3] == ((1.0,), (1.0, 1.0), (1.0, 1.0))
     assert found.gains[3] != (1.0, 1.0)
     missed = [
@@ -198,7 +198,7 @@ def test_intervals_of_one_step_and_those_that_are_not_free_keep_gains_of_1() -> 
 
 def test_where_no_gain_is_free_there_is_nothing_to_cross_validate() -> None:
     seen = mixture_trajectories(11)
-    found = calibrate_gains(seen, KNOTS, (1, 2, 3, 3), "propagated", free=(False,) * 4)
+    found = fit_gains(seen, KNOTS, (1, 2, 3, 3), "propagated", free=(False,) * 4)
     assert found.gains == ((1.0,), (1.0,) * 2, (1.0,) * 3, (1.0,) * 3)
     assert found.cross_validated == found.fitted > 0
 

@@ -92,7 +92,7 @@ def test_an_arc_weighs_the_statistic_of_the_samples_to_the_power_gamma(
 
 
 def test_an_arc_takes_the_best_predictor_and_says_which(seen: Trajectories) -> None:
-    names = ("adams", "calibrated", "hold")
+    names = ("adams", "fitted", "hold")
     graph, choice = line_graph(seen, Objective(names))
     alone = {name: line_graph(seen, Objective((name,)))[0].arcs for name in names}
     triples = [(r, t, s) for r, t, s in combinations(range(seen.steps + 1), 3) if s > t + 1]
@@ -103,7 +103,7 @@ def test_an_arc_takes_the_best_predictor_and_says_which(seen: Trajectories) -> N
     assert {int(choice[triple]) for triple in triples} == {0, 1, 2}
 
 
-@pytest.mark.parametrize("names", [("hold",), ("adams",), ("calibrated", "adams")])
+@pytest.mark.parametrize("names", [("hold",), ("adams",), ("fitted", "adams")])
 def test_arcs_of_one_step_are_free_and_hold(seen: Trajectories, names: tuple[str, ...]) -> None:
     graph, choice = line_graph(seen, Objective(names))
     assert graph.first[1] == 0.0
@@ -134,9 +134,9 @@ def test_calibrated_is_never_worse_than_adams_or_hold_on_the_mean_square(
         found = Moments.at(seen, t, seen.steps - t)
         square = {name: rule(found).mean(axis=0) for name, rule in ARC_PREDICTORS.items()}
         rounding = 1e-12 * square["hold"]
-        assert (square["calibrated"] <= square["adams"] + rounding).all()
+        assert (square["fitted"] <= square["adams"] + rounding).all()
         bound = square["hold"] + SHRINKAGE * found.yy.mean(axis=0)
-        assert (square["calibrated"] <= bound + rounding).all()
+        assert (square["fitted"] <= bound + rounding).all()
 
 
 def all_plans(steps: int, budget: int) -> list[tuple[tuple[int, ...], tuple[str, ...]]]:

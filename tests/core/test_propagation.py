@@ -39,7 +39,7 @@ def grown(sigmas: tuple[float, ...], rates: Tensor, step: int) -> Tensor:
 
 
 @pytest.mark.parametrize("rate", [-2.0, 0.7, 1.5])
-def test_on_a_linear_flow_amplification_is_eulers_own_growth(rate: float) -> None:
+def test_on_a_linear_flow_propagation_is_eulers_own_growth(rate: float) -> None:
     sigmas = shifted_grid(20)
     profile = profile_flow(linear(torch.tensor(rate).double()), noise(12), sigmas)
     positions, samples = choose(20, 12)
@@ -47,7 +47,7 @@ def test_on_a_linear_flow_amplification_is_eulers_own_growth(rate: float) -> Non
     np.testing.assert_array_equal(profile.propagation_sigmas, [sigmas[s] for s in positions])
     expected = [grown(sigmas, torch.tensor(rate).double(), s).item() for s in positions]
     np.testing.assert_allclose(profile.propagation, np.tile(expected, (len(samples), 1)), rtol=1e-6)
-    at = profile.amplification()[list(positions)]
+    at = profile.propagation_by_step()[list(positions)]
     np.testing.assert_allclose(at, expected, rtol=1e-6)
 
 
@@ -69,7 +69,7 @@ def test_each_direction_of_an_error_grows_at_its_own_rate() -> None:
 
 def test_the_curve_is_flat_at_first_linear_in_log_between_and_one_at_the_end() -> None:
     profile = profile_flow(mixture(), noise(8), shifted_grid(50))
-    curve, sigmas = profile.amplification(), np.array(profile.sigmas)
+    curve, sigmas = profile.propagation_by_step(), np.array(profile.sigmas)
     positions, samples = choose(50, 8)
     assert (curve[: positions[0] + 1] == curve[0]).all()
     assert curve[-1] == 1
@@ -81,11 +81,11 @@ def test_the_curve_is_flat_at_first_linear_in_log_between_and_one_at_the_end() -
         assert np.log(curve[s]) == pytest.approx(
             (1 - part) * np.log(curve[a]) + part * np.log(curve[b])
         )
-    low, high = profile.amplification_spread()
+    low, high = profile.propagation_spread()
     assert len(low) == len(positions)
     if len(samples) > 1:
         assert (low <= high).all()
-    np.testing.assert_allclose(profile.amplification(0.1)[list(positions)], low)
+    np.testing.assert_allclose(profile.propagation_by_step(0.1)[list(positions)], low)
 
 
 def exact(z: Tensor, sigma: float) -> Tensor:
@@ -192,7 +192,7 @@ def test_the_denoiser_runs_a_quarter_more_often_at_most(
     assert profile.propagation.shape == (len(samples), len(positions))
 
 
-def test_the_measured_amplification_is_that_of_runs_made_by_hand(
+def test_the_measured_propagation_is_that_of_runs_made_by_hand(
     tiny_flux: FluxPipeline, tmp_path: Path
 ) -> None:
     profile = calibrate(source(tiny_flux), PROMPTS, (0, 1), tmp_path / "p")
@@ -211,16 +211,16 @@ def test_switched_off_it_costs_nothing_and_says_how_to_have_it(
     tiny_flux: FluxPipeline, tmp_path: Path
 ) -> None:
     without = source(tiny_flux)
-    profile = calibrate(without, PROMPTS, (0, 1), tmp_path / "without", sensitivity=False)
+    profile = calibrate(without, PROMPTS, (0, 1), tmp_path / "without", propagation=False)
     assert without.resumed == 0
     assert not profile.has_propagation
     assert (profile.propagation_sigmas.size, profile.propagation.shape) == (0, (0, 0))
-    for ask in (profile.amplification, profile.amplification_spread):
-        with pytest.raises(InputError, match="calibrate with --sensitivity"):
+    for ask in (profile.propagation_by_step, profile.propagation_spread):
+        with pytest.raises(InputError, match="calibrate with --propagation"):
             ask()
-    with pytest.raises(InputError, match="sensitivity is False there and True here"):
+    with pytest.raises(InputError, match="propagation is False there and True here"):
         calibrate(source(tiny_flux), PROMPTS, (0, 1), tmp_path / "without")
-    flow = profile_flow(mixture(), noise(4), shifted_grid(10), sensitivity=False)
+    flow = profile_flow(mixture(), noise(4), shifted_grid(10), propagation=False)
     assert not flow.has_propagation
 
 
@@ -271,13 +271,13 @@ def test_a_profile_with_it_comes_back_from_its_file(tmp_path: Path) -> None:
     save_profile(profile, tmp_path / "p")
     found = load_profile(tmp_path / "p")
     assert found.fingerprint == profile.fingerprint
-    np.testing.assert_array_equal(found.amplification(), profile.amplification())
+    np.testing.assert_array_equal(found.propagation_by_step(), profile.propagation_by_step())
 
 
 def test_what_was_never_measured_is_refused_by_name() -> None:
     profile = profile_flow(mixture(), noise(12), shifted_grid(20))
     levels, found = profile.propagation_sigmas, profile.propagation
-    off = profile.settings.model_copy(update={"sensitivity": False})
+    off = profile.settings.model_copy(update={"propagation": False})
     assert len(found) == 1
     defects: dict[str, dict[str, Any]] = {
         r"propagation: has shape \[1, 2\]": {"propagation": found[:, :2]},
@@ -308,14 +308,14 @@ def test_a_rising_grid_is_measured_alike() -> None:
     profile = profile_flow(linear(rate), noise(12), rising)
     expected = [grown(rising, rate, s).item() for s in range(21)]
     at = list(choose(20, 12).positions)
-    np.testing.assert_allclose(profile.amplification()[at], np.array(expected)[at], rtol=1e-6)
-    assert profile.amplification()[-1] == 1
+    np.testing.assert_allclose(profile.propagation_by_step()[at], np.array(expected)[at], rtol=1e-6)
+    assert profile.propagation_by_step()[-1] == 1
 
 
 def test_a_polynomial_flow_carries_errors_unchanged() -> None:
     field = polynomial(torch.randn(4, 16, dtype=torch.float64))
     profile = profile_flow(field, noise(6), shifted_grid(20))
-    np.testing.assert_allclose(profile.amplification(), 1.0, rtol=1e-6)
+    np.testing.assert_allclose(profile.propagation_by_step(), 1.0, rtol=1e-6)
 
 
 @given(steps=st.integers(2, 200), samples=st.integers(1, 300))

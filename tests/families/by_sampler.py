@@ -21,16 +21,15 @@ def distinct(levels: list[float]) -> list[float]:
 
 
 @contextmanager
-def followed_by_hand(cls: type, plan: Plan, flow: bool = False) -> Any:
+def followed_by_hand(cls: type, plan: Plan, displaced: bool = False) -> Any:
     """Every scheduler of ``cls`` takes Euler steps with û, from the velocities at knots alone.
 
-    The plan is for the run's own noise levels, from its first step on; ``flow``: plans aim at the
-    flow, as the schedule's grid says. Each object, and each copy
-    of one, keeps a log of its own. Written from the format's specification, without a line of the
-    runtime.
+    The plan is for the run's own noise levels, from its first step on; ``displaced``: plans aim at
+    the flow, as the schedule's grid says. Each object, and each copy of one, keeps a log of its
+    own. Written from the format's specification, without a line of the runtime.
     """
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cls, "step", _step(plan, flow))
+        patch.setattr(cls, "step", _step(plan, displaced))
         yield
 
 
@@ -64,7 +63,7 @@ def repeating(pipe: Any, plan: Plan) -> Any:
             handle.remove()
 
 
-def _step(plan: Plan, flow: bool) -> Callable[..., Any]:
+def _step(plan: Plan, displaced: bool) -> Callable[..., Any]:
     def step(
         self: Any, model_output: Tensor, timestep: Any, sample: Tensor, *_: Any, **options: Any
     ) -> Any:
@@ -80,7 +79,7 @@ def _step(plan: Plan, flow: bool) -> Callable[..., Any]:
             number = len(distinct(self.sigmas[first : index + 1].tolist())) - 1
             if number in plan.knots:
                 log.append(model_output.detach().clone())
-            result = _moved(plan, sigmas, number, log, sample, flow)
+            result = _moved(plan, sigmas, number, log, sample, displaced)
         self._step_index += 1
         if options.get("return_dict", True):
             return _Output(result)
@@ -104,10 +103,10 @@ def _moved(
     number: int,
     log: list[Tensor],
     sample: Tensor,
-    flow: bool,
+    displaced: bool,
 ) -> Tensor:
     past = Plan(len(log), plan.knots[: len(log)], plan.intervals[: len(log)])
     end = next((k for k in plan.knots if k > number), len(sigmas) - 1)
-    velocity = answers(past, sigmas[: end + 1], log, flow)[number]
+    velocity = answers(past, sigmas[: end + 1], log, displaced)[number]
     moved = sample.double() + (sigmas[number + 1] - sigmas[number]) * velocity
     return moved.to(sample.dtype)

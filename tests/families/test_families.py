@@ -98,7 +98,7 @@ def test_replay_equals_the_plan_followed_by_hand(case: Case, compiled: Compiled)
     for budget in case.budgets:
         pipe, plan = case.build(), as_schedule(schedule).plan(budget)
         memory = repeating(pipe, plan) if case.remembers else nullcontext()
-        with followed_by_hand(type(pipe.scheduler), plan, schedule.grid.flow), memory:
+        with followed_by_hand(type(pipe.scheduler), plan, schedule.grid.displaced), memory:
             expected = run(pipe, case.call(case.steps))
         with attach(pipe, schedule, budget=budget):
             replayed = run(pipe, case.call(case.steps))

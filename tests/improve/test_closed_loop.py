@@ -209,7 +209,7 @@ def test_one_prompt_cannot_be_split_whatever_its_seeds() -> None:
 def test_gains_aimed_at_a_finer_run_lead_nearer_to_its_end_than_others_do() -> None:
     knots = (0, 2, 4, 6, 8, 10)
     start, plan, prior = noise(24), adams_plan(knots), prior_gains(adams_plan(knots)) or []
-    fine = FlowEnsemble(mixture(), start, GRID, reference=shifted_grid(240))
+    fine = FlowEnsemble(mixture(), start, GRID, finer=shifted_grid(240))
     exact = euler(mixture(), start, shifted_grid(240))[0][-1]
     torch.testing.assert_close(fine.full(range(24), len(GRID) - 1), exact)
     found = fit(fine, range(24), knots, prior, order=3, shrinkage=0.01)

@@ -35,7 +35,7 @@ class Calibrated:
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Calibrated:
-    folder = tmp_path_factory.mktemp("calibrated")
+    folder = tmp_path_factory.mktemp("fitted")
     (folder / "prompts.txt").write_text("\n".join(PROMPTS), encoding="utf-8")
     recipe = Recipe(
         steps=6,

@@ -172,7 +172,7 @@ def test_all_who_compete_refresh_where_the_pipeline_switches_denoisers(tmp_path:
 
 
 def test_the_full_run_has_the_steps_of_the_run_that_plans_aim_at() -> None:
-    finer = SCHEDULE.grid.model_copy(update={"reference_steps": 12})
+    finer = SCHEDULE.grid.model_copy(update={"finer_steps": 12})
     full = contenders(SCHEDULE.model_copy(update={"grid": finer}))[0]
     assert (full.method, full.budget, full.steps) == ("full", STEPS, 12)
 

@@ -1,4 +1,4 @@
-"""Calibration captures what the pipeline does, loses nothing, and divides without a seam."""
+"""GainFit captures what the pipeline does, loses nothing, and divides without a seam."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ def test_calls_and_bytes_are_those_of_a_real_calibration(
 def test_a_finer_reference_is_counted_with_its_steps(
     tiny_flux: FluxPipeline, tmp_path: Path
 ) -> None:
-    made, options = recipe(tmp_path), {"reference_steps": 20}
+    made, options = recipe(tmp_path), {"finer_steps": 20}
     said, path = estimate(made, **options), tmp_path / "profile"
     ran = calls_of_a_calibration(tiny_flux, made, path, Shard(), **options)
     assert said.full == 6 * 20
@@ -77,7 +77,7 @@ def test_a_finer_reference_is_counted_with_its_steps(
     assert 0 < path.stat().st_size - said.profile_bytes < 4096
 
 
-@pytest.mark.parametrize("options", [{"sensitivity": False}, {"max_edge": 3}])
+@pytest.mark.parametrize("options", [{"propagation": False}, {"max_edge": 3}])
 def test_less_work_is_foretold_as_such(
     tiny_flux: FluxPipeline, tmp_path: Path, options: dict[str, Any]
 ) -> None:
@@ -167,7 +167,7 @@ def test_what_is_unknown_without_the_model_is_said_so(
         (("--dry-run", "--seconds-per-step", "0"), "--seconds-per-step 0: give seconds"),
         (("--dry-run", "--shard", "97/97"), "holds none of the 96 samples"),
         (("--dry-run", "--max-edge", "0"), "max_edge 0"),
-        (("--dry-run", "--reference-steps", "49"), "50 steps: give 51 to 1000"),
+        (("--dry-run", "--finer-steps", "49"), "50 steps: give 51 to 1000"),
         (("--dry-run", "--recipe", "no-such"), "no-such: no such recipe"),
         (("--dry-run", "--prompts", "absent.txt"), "absent.txt"),
     ],
@@ -186,5 +186,5 @@ def test_a_named_recipe_brings_its_model(cwd: Path, capsys: pytest.CaptureFixtur
 def test_a_reference_that_is_not_finer_is_refused_before_anything_is_loaded(
     cwd: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    said = refuse(capsys, "calibrate", "no/such-model", "--reference-steps", "50")
-    assert "--reference-steps 50: the reference is to be finer" in said
+    said = refuse(capsys, "calibrate", "no/such-model", "--finer-steps", "50")
+    assert "--finer-steps 50: the reference is to be finer" in said

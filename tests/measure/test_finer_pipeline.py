@@ -50,10 +50,8 @@ def test_on_held_out_prompts_a_plan_for_the_finer_run_ends_nearer_to_it(
     expected, found = final(pipeline, held, REFERENCE), dict[int | None, NDArray[np.float64]]()
     for reference in (None, REFERENCE):
         path = tmp_path / f"{reference}"
-        profile = calibrate(
-            pipeline, prompts, [0], path, sensitivity=False, reference_steps=reference
-        )
-        schedule = solve(profile, [BUDGET], predictors=["calibrated"])
+        profile = calibrate(pipeline, prompts, [0], path, propagation=False, finer_steps=reference)
+        schedule = solve(profile, [BUDGET], predictors=["fitted"])
         with attach(pipeline.pipe, schedule, budget=BUDGET):
             found[reference] = errors(final(pipeline, held), expected)
     finer, own = found[REFERENCE], errors(final(pipeline, held), expected)

@@ -127,9 +127,11 @@ def test_what_is_known_by_sample_or_by_sigma_is_kept_and_l1_is_not() -> None:
     assert carried.l1.shape == (6, 0)
     for name in ("sample_index", "prompt_index", "seeds", "seconds", "propagation_sigmas"):
         np.testing.assert_array_equal(getattr(carried, name), getattr(source, name))
-    at = np.interp(carried.sigmas[::-1], source.sigmas[::-1], np.log(source.amplification())[::-1])
-    np.testing.assert_allclose(np.log(carried.amplification()[::-1]), at, atol=0.05)
-    assert carried.amplification().shape == (29,)
+    at = np.interp(
+        carried.sigmas[::-1], source.sigmas[::-1], np.log(source.propagation_by_step())[::-1]
+    )
+    np.testing.assert_allclose(np.log(carried.propagation_by_step()[::-1]), at, atol=0.05)
+    assert carried.propagation_by_step().shape == (29,)
 
 
 def test_the_longest_edge_measured_stays_the_same_part_of_the_run() -> None:
@@ -194,7 +196,7 @@ def test_a_rising_grid_is_carried_over_alike() -> None:
         profile_flow(mixture(), noise(2), shifted_sigmas(20, 3.0)), shifted_sigmas(14, 3.0)
     )
     np.testing.assert_allclose(up.grams, down.grams, rtol=1e-6)
-    np.testing.assert_allclose(up.amplification(), down.amplification(), rtol=1e-6)
+    np.testing.assert_allclose(up.propagation_by_step(), down.propagation_by_step(), rtol=1e-6)
 
 
 @pytest.mark.parametrize(("steps", "shift"), [(50, 3.0), (28, 1.0), (4, 0.5)])

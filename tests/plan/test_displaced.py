@@ -13,7 +13,7 @@ import torch
 
 from meancache_plan import load_profile, merge_profiles, profile_flow, save_profile, solve
 from meancache_plan.core.deviation import windows
-from meancache_plan.core.gains import calibrate_gains
+from meancache_plan.core.gains import fit_gains
 from meancache_plan.core.graph import sample_costs
 from meancache_plan.core.objective import WEIGHTINGS, Objective
 from meancache_plan.core.path_costs import ARC_PREDICTORS, SHRINKAGE, line_graph
@@ -50,12 +50,12 @@ def seen() -> Trajectories:
 @pytest.fixture(scope="module")
 def finer() -> Profile:
     """A profile of the mixture's flow whose reference has ten times the steps."""
-    return profile_flow(mixture(), noise(8), shifted_grid(T), reference=shifted_grid(10 * T))
+    return profile_flow(mixture(), noise(8), shifted_grid(T), finer=shifted_grid(10 * T))
 
 
 def replacing(profile: Profile) -> Profile:
     """The same measurements, of a sampler whose steps plans are to replace."""
-    update = {"replaces": "UniPCMultistepScheduler", "reference_steps": None}
+    update = {"replaces": "UniPCMultistepScheduler", "finer_steps": None}
     return replace(profile, settings=profile.settings.model_copy(update=update))
 
 
@@ -104,7 +104,7 @@ def test_an_arc_costs_what_its_prediction_misses_of_where_the_steps_led(
 def test_an_edge_costs_what_its_prediction_misses_of_where_the_steps_led(
     seen: Trajectories,
 ) -> None:
-    edges = candidates(combinations(range(T + 1), 2), tuple(PREDICTORS), 6, exact=False)
+    edges = candidates(combinations(range(T + 1), 2), tuple(PREDICTORS), 6, displaced=True)
     assert {e.predictor for e in edges if e.start and e.end == e.start + 1} == {"hold", "adams"}
     found = sample_costs(seen, Objective(("hold",), weighting="displacement"), edges)
     for column, edge in enumerate(edges):
@@ -160,13 +160,13 @@ def test_gains_are_the_least_squares_fit_to_where_the_steps_led(
     seen: Trajectories, knots: tuple[int, ...]
 ) -> None:
     orders = [min(2, n + 1) for n in range(len(knots))]
-    found = calibrate_gains(seen, knots, orders, "displacement")
+    found = fit_gains(seen, knots, orders, "displacement")
     plan = Plan(
         budget=len(knots),
         knots=knots,
         intervals=tuple(AdamsInterval(order=len(g), gains=g) for g in found.gains),
     )
-    bound = bind(plan_of(plan), seen.sigmas, flow=True)
+    bound = bind(plan_of(plan), seen.sigmas, displaced=True)
     for n, (t, s) in enumerate(zip(knots, (*knots[1:], T), strict=True)):
         parts = terms(seen, knots[n - 1] if n else 0, t, s)[: orders[n]]
         missed = mean_velocity(seen, t, s) - sum(parts)
@@ -196,7 +196,7 @@ def test_misses_are_what_each_interval_lacks_of_where_the_steps_led(seen: Trajec
         knots=knots,
         intervals=(HoldInterval(), HoldInterval(), AdamsInterval(order=2, gains=(0.9, 1.4))),
     )
-    found = misses(plan, seen.sigmas, seen.taken)
+    found = misses(plan, seen.sigmas, seen.displacements)
     columns = np.concatenate([seen.velocities, seen.moved], axis=1)
     assert found.ends.tolist() == [1, 4, T]
     for weights, t, s in zip(found.weights, knots, (1, 4, T), strict=True):
@@ -214,7 +214,7 @@ def test_a_profile_of_other_steps_survives_its_file_and_knows_its_columns(
     save_profile(finer, tmp_path / "p")
     again = load_profile(tmp_path / "p")
     assert again.fingerprint == finer.fingerprint
-    assert again.taken == range(T, 2 * T)
+    assert again.displacements == range(T, 2 * T)
     assert again.grams.shape == (8, 2 * T, 2 * T)
     assert merge_profiles([again]).fingerprint == finer.fingerprint
 
@@ -222,9 +222,9 @@ def test_a_profile_of_other_steps_survives_its_file_and_knows_its_columns(
 @pytest.mark.parametrize(
     ("update", "match"),
     [
-        ({"displaced": False}, "reference_steps: displacements were not measured"),
-        ({"reference_steps": T}, "8 are no more than the steps"),
-        ({"reference_steps": None}, "neither replaces nor reference_steps"),
+        ({"displaced": False}, "finer_steps: displacements were not measured"),
+        ({"finer_steps": T}, "8 are no more than the steps"),
+        ({"finer_steps": None}, "neither replaces nor finer_steps"),
         ({"switches": (3, 3)}, "switches: must be strictly ascending"),
         ({"switches": (T,)}, "switches: must be strictly ascending"),
     ],
@@ -261,7 +261,7 @@ def test_with_all_steps_a_replaced_sampler_is_left_to_itself(finer: Profile) -> 
 
 def test_resampled_plans_are_those_of_the_planner(seen: Trajectories) -> None:
     everything = np.ones((1, len(seen.velocities)), dtype=np.int64)
-    for planner, names in (("path", ("calibrated",)), ("pssp", ("hold", "jvp"))):
+    for planner, names in (("path", ("fitted",)), ("pssp", ("hold", "jvp"))):
         objective = Objective(names, gamma=2.0)
         [again] = plan_draws(seen, objective, planner, everything, [2, 4])
         for budget, [found] in find_planner(planner).plan(seen, objective, [2, 4], 1).items():

@@ -30,7 +30,7 @@ from tests.trajectories import (
 )
 
 T = 20
-CALIBRATED = Objective(("hold", "adams", "calibrated"), gamma=2.0, order=3)
+CALIBRATED = Objective(("hold", "adams", "fitted"), gamma=2.0, order=3)
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +93,7 @@ def test_pssp_takes_the_edges_of_the_shortest_path_of_its_graph(seen: Trajectori
     objective = Objective(("hold", "jvp", "released", "adams"), weighting="none", gamma=4.0)
     paths = pssp(deviation_graph(seen, objective), range(1, T + 1))
     for budget, [outcome] in planned(seen, "pssp", objective).items():
-        assert outcome.calibration is None
+        assert outcome.fit is None
         assert outcome.plan.knots == paths[budget].knots
         assert outcome.plan.cost == paths[budget].weight
         named = [
@@ -140,7 +140,7 @@ def weighted_error(seen: Trajectories, plan: Plan, weighting: str) -> float:
 
 
 @pytest.mark.parametrize("weighting", WEIGHTINGS)
-@pytest.mark.parametrize("predictors", [("calibrated",), ("hold", "adams", "calibrated")])
+@pytest.mark.parametrize("predictors", [("fitted",), ("hold", "adams", "fitted")])
 def test_a_fit_leaves_what_the_plans_own_intervals_leave_on_the_velocities(
     seen: Trajectories, predictors: tuple[str, ...], weighting: str
 ) -> None:
@@ -148,13 +148,13 @@ def test_a_fit_leaves_what_the_plans_own_intervals_leave_on_the_velocities(
     fits = 0
     for [outcome] in planned(seen, "path", objective).values():
         fitted = [i for i in outcome.plan.intervals if isinstance(i, AdamsInterval)]
-        if outcome.calibration is None:
+        if outcome.fit is None:
             assert all(interval.gains == (1.0, 1.0) for interval in fitted)
             continue
         fits += 1
         expected = weighted_error(seen, outcome.plan, weighting)
-        assert outcome.calibration.fitted == pytest.approx(expected, rel=1e-6)
-        assert outcome.calibration.cross_validated >= outcome.calibration.fitted
+        assert outcome.fit.fitted == pytest.approx(expected, rel=1e-6)
+        assert outcome.fit.cross_validated >= outcome.fit.fitted
     assert fits > T / 2
 
 
@@ -162,7 +162,7 @@ def test_calibrated_intervals_have_as_many_terms_as_asked_for_and_knots_allow(
     seen: Trajectories,
 ) -> None:
     for order in (1, 2, 3, 4):
-        objective = Objective(("calibrated",), gamma=2.0, order=order)
+        objective = Objective(("fitted",), gamma=2.0, order=order)
         for [outcome] in planned(seen, "path", objective).values():
             ends = pairwise((*outcome.plan.knots, T))
             for n, ((t, s), interval) in enumerate(zip(ends, outcome.plan.intervals, strict=True)):
@@ -177,7 +177,7 @@ def test_calibration_makes_plans_better_on_the_trajectories_that_it_saw(
     seen: Trajectories,
 ) -> None:
     plain, fitted = (
-        planned(seen, "path", Objective((name,), gamma=2.0)) for name in ("adams", "calibrated")
+        planned(seen, "path", Objective((name,), gamma=2.0)) for name in ("adams", "fitted")
     )
     for budget in range(1, T):
         errors = [weighted_error(seen, p[budget][0].plan, "propagated") for p in (plain, fitted)]

@@ -18,7 +18,7 @@ from meancache_plan.schedule.artifact import (
     Plan,
     ReleasedInterval,
 )
-from meancache_plan.schedule.provenance import Calibration, Quality
+from meancache_plan.schedule.provenance import GainFit, Quality
 from meancache_runtime.binding import bind
 from meancache_runtime.schedule import Adams, Hold, Jvp, Released
 from meancache_runtime.schedule import Plan as ReplayPlan
@@ -106,7 +106,7 @@ def test_where_velocities_depend_on_sigma_only_the_prediction_is_what_replay_mea
     assert found.low < found.psnr_latent < found.high
 
 
-def test_one_inexact_interval_is_carried_by_the_measured_amplification() -> None:
+def test_one_inexact_interval_is_carried_by_the_measured_propagation() -> None:
     profile = profile_flow(mixture(), noise(3), shifted_grid(8))
     without = replace(
         profile,
@@ -115,11 +115,11 @@ def test_one_inexact_interval_is_carried_by_the_measured_amplification() -> None
         propagation=np.empty((0, 0)),
     )
     made = held([0, 1, 2, 3, 4, 6, 7])
-    gain = 20 * np.log10(profile.amplification()[6])
+    gain = 20 * np.log10(profile.propagation_by_step()[6])
     carried, plain = predict(profile, made), predict(without, made)
     assert abs(gain) > 0.1
     assert carried.psnr_latent == pytest.approx(plain.psnr_latent - gain, abs=0.011)
-    low, high = 20 * np.log10([profile.amplification(q)[6] for q in (0.9, 0.1)])
+    low, high = 20 * np.log10([profile.propagation_by_step(q)[6] for q in (0.9, 0.1)])
     assert carried.low == pytest.approx(plain.low - low, abs=0.011)
     assert carried.high == pytest.approx(plain.high - high, abs=0.011)
 
@@ -163,7 +163,7 @@ def test_no_figure_is_lost_to_latents_without_range_or_errors_without_bound(scal
 def test_gains_that_others_are_predicted_worse_with_lower_the_prediction_by_as_much() -> None:
     profile, made = mixture_profile(8), plan([0, 3, 5], HOLD, ADAMS, ADAMS)
     plain = predict(profile, made)
-    fit = Calibration(shrinkage=0.1, fitted=0.01, cross_validated=0.02)
+    fit = GainFit(shrinkage=0.1, fitted=0.01, cross_validated=0.02)
     worse = predict(profile, made, fit)
     lucky = predict(profile, made, fit.model_copy(update={"cross_validated": 0.005}))
     assert worse.psnr_latent == pytest.approx(plain.psnr_latent - 20 * np.log10(2), abs=0.011)

@@ -207,7 +207,7 @@ def test_two_camps_of_prompts_are_less_reliable_than_one() -> None:
     "chosen",
     [
         *METHODS.values(),
-        {"planner": "path", "predictors": ("calibrated", "hold")},
+        {"planner": "path", "predictors": ("fitted", "hold")},
         {"planner": "pssp", "predictors": ("jvp", "hold", "adams")},
     ],
 )

@@ -42,7 +42,7 @@ PAPER: dict[str, Any] = {
 METHODS: dict[str, dict[str, Any]] = {
     "default": {},
     "hold as well": {"predictors": ("hold", "adams")},
-    "calibrated": {"predictors": ("hold", "adams", "calibrated"), "order": 3},
+    "fitted": {"predictors": ("hold", "adams", "fitted"), "order": 3},
     "worst tenth": {"statistic": "cvar:0.9", "weighting": "none", "gamma": 1},
     "paper": PAPER,
     "released": {**PAPER, "predictors": ("released",)},
@@ -109,11 +109,11 @@ def test_the_schedule_says_what_it_is_for_and_where_it_comes_from(profile: Profi
 
 def test_a_record_has_a_calibration_where_gains_were_fitted(profile: Profile) -> None:
     plain = solve(profile, [5, T], predictors=("hold", "adams"))
-    fitted = solve(profile, [5, T], predictors=("calibrated",), order=3)
+    fitted = solve(profile, [5, T], predictors=("fitted",), order=3)
     for schedule, expected, terms in ((plain, [False, False], 2), (fitted, [True, False], 3)):
         assert schedule.provenance is not None
         assert schedule.provenance.order == terms
-        found = [record.calibration is not None for record in schedule.provenance.plans]
+        found = [record.fit is not None for record in schedule.provenance.plans]
         assert found == expected
         assert max(getattr(i, "order", 0) for i in schedule.plans[0].intervals) == terms
 
@@ -179,7 +179,7 @@ def test_the_papers_plan_costs_the_sum_of_its_edges(profile: Profile) -> None:
 
 
 @pytest.mark.parametrize("weighting", WEIGHTINGS)
-@pytest.mark.parametrize("predictors", [("adams",), ("hold", "adams"), ("hold", "calibrated")])
+@pytest.mark.parametrize("predictors", [("adams",), ("hold", "adams"), ("hold", "fitted")])
 def test_a_velocity_linear_in_sigma_is_replayed_exactly_from_two_knots_on(
     predictors: tuple[str, ...], weighting: str
 ) -> None:
@@ -221,7 +221,7 @@ def test_on_the_mixture_the_path_replays_closer_to_the_full_run_than_the_paper()
     """On held-out noise, at each budget; with the calibrated gains closer still, on the whole."""
     profile = mixture_profile(T, samples=12)
     budgets = range(6, 15, 2)
-    calibrated = {"predictors": ("hold", "calibrated"), "order": 3}
+    calibrated = {"predictors": ("hold", "fitted"), "order": 3}
     missed = []
     for method in (PAPER, {}, calibrated):
         schedule = solve(profile, budgets, **method)
@@ -252,13 +252,13 @@ def test_on_the_mixture_the_path_replays_closer_to_the_full_run_than_the_paper()
         ({"weighting": ""}, "unknown weighting ''"),
         ({"statistic": "median"}, "unknown statistic 'median': choose mean, quantile:0.9 or cvar"),
         ({"statistic": "cvar:1"}, "unknown statistic 'cvar:1'"),
-        ({"predictors": ["hold", "x"]}, "predictor 'x' is not .*: hold, adams, calibrated"),
-        ({"predictors": ["jvp"]}, "'jvp' is not one of the planner's: hold, adams, calibrated"),
+        ({"predictors": ["hold", "x"]}, "predictor 'x' is not .*: hold, adams, fitted"),
+        ({"predictors": ["jvp"]}, "'jvp' is not one of the planner's: hold, adams, fitted"),
         (
-            {"planner": "pssp", "predictors": ["calibrated"]},
-            "'calibrated' is not one of the planner's: hold, jvp, released, adams",
+            {"planner": "pssp", "predictors": ["fitted"]},
+            "'fitted' is not one of the planner's: hold, jvp, released, adams",
         ),
-        ({"predictors": []}, "name at least one of hold, adams, calibrated"),
+        ({"predictors": []}, "name at least one of hold, adams, fitted"),
         ({"predictors": ["adams", "adams"]}, "each once"),
         ({"gamma": 0.0}, "gamma 0.0: must be positive"),
         ({"gamma": -1.0}, "gamma -1.0: must be positive"),
@@ -268,7 +268,7 @@ def test_on_the_mixture_the_path_replays_closer_to_the_full_run_than_the_paper()
         ({"gamma": 1e5, "planner": "pssp"}, "gamma 100000.0: .* choose a smaller gamma"),
         ({"order": 0}, "order 0 is out of range: choose 1 to 4"),
         ({"order": 5}, "order 5 is out of range: choose 1 to 4"),
-        ({"order": 3}, "order 3 is for the predictor calibrated"),
+        ({"order": 3}, "order 3 is for the predictor fitted"),
         ({"max_edge": 0}, "max_edge 0 is out of range: choose 1 to 20"),
         ({"max_edge": 21}, "max_edge 21 is out of range: choose 1 to 20"),
         ({"budgets": [9, 3], "max_edge": 6}, "budget 3: .* choose max_edge 7 or more"),

@@ -18,13 +18,13 @@ def schedule(
     predictors: Sequence[Predictor] | None = None,
     sigmas: Sequence[float] | None = None,
     tolerance: float = 0.0,
-    reference_steps: int | None = None,
+    finer_steps: int | None = None,
 ) -> Schedule:
     """A schedule with one plan whose budget is its number of knots; ``hold`` by default."""
     intervals = tuple(predictors or [Hold()] * len(knots))
     plan = Plan(len(knots), tuple(knots), intervals)
     levels = None if sigmas is None else tuple(sigmas)
-    grid = Grid(steps, levels, tolerance, reference_steps=reference_steps)
+    grid = Grid(steps, levels, tolerance, finer_steps=finer_steps)
     return Schedule(None, grid, (plan,))
 
 
@@ -35,13 +35,13 @@ def shifted(steps: int, shift: float = 3.0) -> list[float]:
 
 
 def answers(
-    plan: Plan, sigmas: Sequence[float], fresh: Sequence[Tensor], flow: bool = False
+    plan: Plan, sigmas: Sequence[float], fresh: Sequence[Tensor], displaced: bool = False
 ) -> list[Tensor]:
     """û of every step (length T), given the velocity at every knot.
 
-    ``flow``: the schedule's grid says that plans aim at the flow.
+    ``displaced``: the schedule's grid says that plans aim at the flow.
     """
-    mean = integral_of_polynomial if flow else mean_of_polynomial
+    mean = integral_of_polynomial if displaced else mean_of_polynomial
     applied: list[Tensor] = []
     known: list[Tensor] = []
     for n, (start, predictor) in enumerate(zip(plan.knots, plan.intervals, strict=True)):
@@ -143,7 +143,7 @@ def integrate(
     noise: Tensor,
     plan: Plan,
     sigmas: Sequence[float],
-    flow: bool = False,
+    displaced: bool = False,
 ) -> Tensor:
     """Euler steps with û, the velocity evaluated at knots only, on the states that this reaches."""
     latents, fresh = noise, []
@@ -153,6 +153,6 @@ def integrate(
         past = Plan(len(fresh), plan.knots[: len(fresh)], plan.intervals[: len(fresh)])
         end = next((k for k in plan.knots if k > step), len(sigmas) - 1)
         latents = (
-            latents + (following - sigma) * answers(past, sigmas[: end + 1], fresh, flow)[step]
+            latents + (following - sigma) * answers(past, sigmas[: end + 1], fresh, displaced)[step]
         )
     return latents

@@ -164,7 +164,7 @@ def test_the_start_is_found_whether_or_not_the_scheduler_is_told(name, tells):
         NOISE,
         Plan(len(knots), knots, tuple(predictors)),
         levels[start:],
-        flow=replaces is not None,
+        displaced=replaces is not None,
     )
     schedule = replace(schedule, grid=replace(schedule.grid, replaces=replaces))
     with attach(loop, schedule) as attached:
@@ -180,7 +180,7 @@ def test_heun_enters_at_a_whole_step():
     levels = list(dict.fromkeys(loop.scheduler.sigmas.tolist()))
     knots, predictors = ENTERED[start]
     plan = Plan(len(knots), knots, tuple(predictors))
-    expected = by_hand.integrate(field, NOISE, plan, levels[start:], flow=True)
+    expected = by_hand.integrate(field, NOISE, plan, levels[start:], displaced=True)
     schedule = by_hand.schedule(STEPS, KNOTS, PREDICTORS)
     schedule = replace(schedule, grid=replace(schedule.grid, replaces=name))
     with attach(loop, schedule) as attached:

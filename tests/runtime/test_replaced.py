@@ -55,7 +55,7 @@ def test_a_budget_of_all_steps_leaves_the_sampler_to_itself(name):
 def test_a_plan_steps_by_euler_with_its_own_velocities(name):
     pipe, calls = video(name), []
     pipe.transformer.register_forward_hook(lambda *_: calls.append(1))
-    with followed_by_hand(type(pipe.scheduler), PLAN.plans[0], flow=True):
+    with followed_by_hand(type(pipe.scheduler), PLAN.plans[0], displaced=True):
         (expected,) = run(pipe, CASE.call(STEPS))
     calls.clear()
     with attach(pipe, made_for(name, PLAN)) as attached:
@@ -95,7 +95,7 @@ def test_the_scheduler_counts_the_steps_that_it_does_not_take(name, tells, first
     knots = tuple(k for k in (0, 3, 5) if k < STEPS - first)
     own = distinct[first:]
     schedule = by_hand.schedule(len(own) - 1, knots, sigmas=own, tolerance=1e-4)
-    expected = by_hand.integrate(field, NOISE, schedule.plans[0], own, flow=True)
+    expected = by_hand.integrate(field, NOISE, schedule.plans[0], own, displaced=True)
     with attach(loop, made_for(name, schedule)) as attached:
         replayed = loop(STEPS, first)
     assert torch.allclose(replayed, expected, rtol=1e-6, atol=1e-6)

@@ -82,7 +82,7 @@ PLANS = {
 @pytest.mark.parametrize("finer", [None, 400], ids=["own steps", "flow"])
 def test_integrate_agrees_with_replay_by_hand(name, field, finer):
     knots, predictors = PLANS[name]
-    schedule = by_hand.schedule(20, knots, predictors, SIGMAS, reference_steps=finer)
+    schedule = by_hand.schedule(20, knots, predictors, SIGMAS, finer_steps=finer)
     flow = finer is not None
     expected = by_hand.integrate(field, NOISE, schedule.plans[0], SIGMAS, flow)
     result = integrate(field, NOISE, schedule, budget=len(knots))
@@ -166,7 +166,7 @@ def test_on_the_flow_an_interval_of_one_step_carries_the_second_term():
     t, r = 5, 2
     slope = (SIGMAS[t + 1] - SIGMAS[t]) / 2 / (SIGMAS[t] - SIGMAS[r])
     plan = by_hand.schedule(20, (0, r, t, t + 1), [Hold(), Hold(), Adams((1.0, 1.0)), Hold()])
-    assert bind(plan.plans[0], SIGMAS, flow=True).forms[t] == pytest.approx(
+    assert bind(plan.plans[0], SIGMAS, displaced=True).forms[t] == pytest.approx(
         {t: 1 + slope, r: -slope}
     )
     assert bind(plan.plans[0], SIGMAS).forms[t] == {t: 1.0}
@@ -176,7 +176,7 @@ def test_on_the_flow_an_interval_of_one_step_carries_the_second_term():
 def test_on_the_flow_a_polynomial_of_lower_degree_is_averaged_exactly(order):
     knots, path = (0, 2, 3, 6), Polynomial([0.3, -1.0, 2.0, 0.7][:order])
     for end in range(7, 21):
-        form = adams(SIGMAS, knots, end, (1.0,) * order, flow=True)
+        form = adams(SIGMAS, knots, end, (1.0,) * order, displaced=True)
         found = sum(weight * path(SIGMAS[step]) for step, weight in form.items())
         whole = path.integ()(SIGMAS[end]) - path.integ()(SIGMAS[6])
         assert found == pytest.approx(whole / (SIGMAS[end] - SIGMAS[6]), rel=1e-12)

@@ -13,7 +13,7 @@ from tests.commands import PAPER, run
 from tests.ship.test_pack import MODEL, again, packed, timeless
 
 PROFILE = "meancache.profile.safetensors"
-FINER = ("--steps", "6", "--reference-steps", "12")
+FINER = ("--steps", "6", "--finer-steps", "12")
 GIVEN = ("--schedule", "schedule.json", *MODEL, "--limit", "1")
 FLAT = ("--weighting", "displacement", "--statistic", "quantile:0.9", "--max-edge", "3")
 REFINE = ("--refine", "model", "--recipe", "tiny.toml")
@@ -40,11 +40,11 @@ def made_again(folder: Path, lines: list[list[str]]) -> Path:
     ("calibrate", "solve", "pack"),
     [
         ((), (*PAPER, "--gamma", "1.5"), GIVEN),
-        ((), (*FLAT, "--predictors", "hold,calibrated", "--order", "3"), GIVEN),
+        ((), (*FLAT, "--predictors", "hold,fitted", "--order", "3"), GIVEN),
         ((), REFINE, GIVEN),
         (("--steps", "6"), (), GIVEN),
         ((*FINER, "--guidance", "2"), (*REFINE, "--limit", "2"), (PROFILE, *GIVEN)),
-        (("--max-edge", "3", "--no-sensitivity"), None, (*MODEL, "--no-refine", "--limit", "1")),
+        (("--max-edge", "3", "--no-propagation"), None, (*MODEL, "--no-refine", "--limit", "1")),
         (FINER, None, (*MODEL, "--limit", "2")),
     ],
 )

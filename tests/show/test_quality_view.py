@@ -2,7 +2,7 @@ from rich.console import Console, RenderableType
 
 from meancache_plan import solve
 from meancache_plan.schedule.artifact import Schedule
-from meancache_plan.schedule.provenance import Calibration, PlanRecord, Quality
+from meancache_plan.schedule.provenance import GainFit, PlanRecord, Quality
 from meancache_plan.schedule.pruning import prune
 from meancache_plan.show.terminal.quality import front_table
 from meancache_plan.show.terminal.views import show_schedule
@@ -11,7 +11,7 @@ from tests.fields import mixture_profile
 RECORD = PlanRecord(
     budget=4,
     origin="closed \x1b[31mloop",
-    calibration=Calibration(shrinkage=0.1, fitted=0.0123, cross_validated=0.0456),
+    fit=GainFit(shrinkage=0.1, fitted=0.0123, cross_validated=0.0456),
     predicted=Quality(psnr_latent=41.26, low=30.0, high=45.0),
     validated=Quality(psnr_latent=39.9, low=38.8, high=41.0),
 )

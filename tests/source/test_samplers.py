@@ -117,7 +117,7 @@ def test_a_finer_reference_is_its_run_seen_on_the_replayed_grid() -> None:
     own, _ = source.record("a", 0)
     fine, _ = Sampled(UNIPC, steps=48).record("a", 0)
     calls = Calls(source.pipe)
-    found, _ = source.record("a", 0, reference_steps=48)
+    found, _ = source.record("a", 0, finer_steps=48)
     assert len(calls.names) == 48 * source.case.branches  # the grid was found without any
     assert found.sigmas == own.sigmas
     assert torch.equal(found.latents[0], own.latents[0])
@@ -133,32 +133,32 @@ def test_a_finer_reference_is_its_run_seen_on_the_replayed_grid() -> None:
 def test_finding_the_replayed_grid_costs_one_refresh_at_most() -> None:
     source = Sampled(UNIPC)
     calls = Calls(source.pipe)
-    source.record("a", 0, reference_steps=12)
+    source.record("a", 0, finer_steps=12)
     assert len(calls.names) <= (12 + 1) * source.case.branches
     calls.names.clear()
-    source.record("b", 0, reference_steps=12)
+    source.record("b", 0, finer_steps=12)
     assert len(calls.names) == 12 * source.case.branches
 
 
 def test_the_denoisers_change_where_the_replayed_grid_has_it_not_the_finer_one() -> None:
     source = Sampled(TWO_DENOISERS)
     own, _ = source.record("a", 0)
-    assert source.record("a", 0, reference_steps=31)[0].switches == own.switches != ()
+    assert source.record("a", 0, finer_steps=31)[0].switches == own.switches != ()
 
 
 def test_a_reference_with_fewer_steps_is_refused() -> None:
-    with pytest.raises(InputError, match=r"reference_steps 4: .* choose 9 to 1000"):
-        Sampled(UNIPC).record("a", 0, reference_steps=4)
+    with pytest.raises(InputError, match=r"finer_steps 4: .* choose 9 to 1000"):
+        Sampled(UNIPC).record("a", 0, finer_steps=4)
 
 
 def test_a_calibration_against_a_finer_run_says_so_and_is_not_mixed_with_another(
     tmp_path: Path,
 ) -> None:
     source = Sampled(UNIPC)
-    profile = calibrate(source, ["a"], [0], tmp_path / "p", reference_steps=16)
-    assert profile.settings.reference_steps == 16
+    profile = calibrate(source, ["a"], [0], tmp_path / "p", finer_steps=16)
+    assert profile.settings.finer_steps == 16
     assert profile.settings.replaces == REPLACED[UNIPC]
-    with pytest.raises(InputError, match="reference_steps is 16 there and None here"):
+    with pytest.raises(InputError, match="finer_steps is 16 there and None here"):
         calibrate(source, ["a"], [0], tmp_path / "p")
 
 
@@ -232,8 +232,8 @@ def test_refined_plans_replace_unipc_and_come_nearer_to_it_than_even_holding(
 
 def test_refinement_aims_at_the_finer_run_that_the_profile_is_of(tmp_path: Path) -> None:
     source = Sampled(UNIPC)
-    fine, _ = source.record("a", 0, reference_steps=16)
-    made = PipelineEnsemble(source, ["a"], [0], tmp_path / "fine", reference_steps=16)
+    fine, _ = source.record("a", 0, finer_steps=16)
+    made = PipelineEnsemble(source, ["a"], [0], tmp_path / "fine", finer_steps=16)
     assert torch.equal(made.full([0], 3), fine.latents[3])
     assert torch.equal(made.full([0], len(made.sigmas) - 1), fine.latents[-1])
     with pytest.raises(InputError, match="of another prompt, seed, recipe or model"):
@@ -245,7 +245,7 @@ def test_refining_for_two_things_sampled_at_once_is_refused(tmp_path: Path) -> N
         PipelineEnsemble(Sampled(SOUND), ["a"], [0], tmp_path / "kept")
 
 
-def test_amplification_is_that_of_the_steps_that_replay_takes(tmp_path: Path) -> None:
+def test_propagation_is_that_of_the_steps_that_replay_takes(tmp_path: Path) -> None:
     source = Sampled(UNIPC)
     profile = calibrate(source, [*"abcdefgh"], [0], tmp_path / "p")
     assert profile.has_propagation

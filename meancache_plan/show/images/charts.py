@@ -134,7 +134,7 @@ def plot_evaluation(evaluation: Evaluation, path: Path) -> None:
     handles, labels = grid.flat[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
     samples = evaluation.prompts * len(evaluation.seeds)
-    steps = evaluation.reference_steps or evaluation.steps
+    steps = evaluation.finer_steps or evaluation.steps
     figure.suptitle(
         f"{plain(evaluation.model.id)}: {samples} samples against all {steps} steps\n"
         "filled: mean with its 95 % interval; hollow: worst sample",

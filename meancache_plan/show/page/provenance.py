@@ -20,8 +20,8 @@ def provenance_data(schedule: Schedule, evaluation: Evaluation | None) -> Facts:
     facts.append(("grid", f"{grid.steps} steps, {sigmas}{tolerance}"))
     if grid.replaces is not None:
         facts.append(("in place of", f"the steps of {grid.replaces}"))
-    if grid.reference_steps is not None:
-        facts.append(("aims at", f"a run of {grid.reference_steps} steps"))
+    if grid.finer_steps is not None:
+        facts.append(("aims at", f"a run of {grid.finer_steps} steps"))
     if grid.switches:
         facts.append(("other denoisers", f"from step {', '.join(map(str, grid.switches))}"))
     facts.append(("generation", generation_words(schedule.generation)))

@@ -29,7 +29,7 @@ def estimate_view(
     Raises:
         InputError: ``seconds`` is no time.
     """
-    recipe, steps = whole.recipe, whole.reference_steps
+    recipe, steps = whole.recipe, whole.finer_steps
     facts = {
         "model": model,
         "pipeline": recipe.pipeline or UNKNOWN,
@@ -73,9 +73,9 @@ def _work(found: Estimate) -> str:
 
 def _memory(found: Estimate) -> str:
     if found.trajectory_bytes is None:
-        return f"{2 * found.reference_steps + 1} latents; their shape is {UNKNOWN}"
+        return f"{2 * found.finer_steps + 1} latents; their shape is {UNKNOWN}"
     shape = " × ".join(map(str, found.recipe.latent_shape or ()))
-    latents = f"{2 * found.reference_steps + 1} latents of {shape}"
+    latents = f"{2 * found.finer_steps + 1} latents of {shape}"
     return f"{latents}: at most {_size(found.trajectory_bytes)} on the device"
 
 

@@ -62,10 +62,10 @@ def _twins(rows: Sequence[Row]) -> list[str]:
 
 
 def _full_run(evaluation: Evaluation) -> str:
-    if evaluation.reference_steps is None:
+    if evaluation.finer_steps is None:
         return f"all {evaluation.steps} steps"
     return (
-        f"a finer run of {evaluation.reference_steps} steps (row full), at which these plans of "
+        f"a finer run of {evaluation.finer_steps} steps (row full), at which these plans of "
         f"{evaluation.steps} steps aim"
     )
 

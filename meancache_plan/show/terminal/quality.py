@@ -17,8 +17,8 @@ def quality_notes(plan: Plan, record: PlanRecord | None) -> list[str]:
     notes: list[str] = []
     if record is not None:
         notes.append(f"from {plain(record.origin)}")
-        if record.calibration is not None:
-            fit = record.calibration
+        if record.fit is not None:
+            fit = record.fit
             notes.append(
                 f"gains: deviation {fit.fitted:.3g} fitted, {fit.cross_validated:.3g} "
                 f"cross-validated; shrinkage {fit.shrinkage:g}"

@@ -30,7 +30,7 @@ class PipelineEnsemble:
         seeds: Each used with every prompt.
         folder: Where trajectories are kept; an interrupted recording goes on from there.
         batch: Samples a pipeline call.
-        reference_steps: Steps of the full runs, seen on the recipe's grid; the recipe's by default.
+        finer_steps: Steps of the full runs, seen on the recipe's grid; the recipe's by default.
         progress: Told (samples recorded, samples in all).
 
     Raises:
@@ -46,11 +46,11 @@ class PipelineEnsemble:
         folder: Path,
         *,
         batch: int = 1,
-        reference_steps: int | None = None,
+        finer_steps: int | None = None,
         progress: Callable[[int, int], None] = lambda done, total: None,
     ) -> None:
         self._pipeline = pipeline
-        self._finer = {} if reference_steps is None else {"reference_steps": reference_steps}
+        self._finer = {} if finer_steps is None else {"finer_steps": finer_steps}
         self._samples = [(prompt, seed) for prompt in prompts for seed in seeds]
         if not self._samples:
             raise InputError("nothing to refine on: give at least one prompt and one seed")

@@ -102,14 +102,14 @@ class Pipeline:
         return {k: _finite(v) for k, v in sorted(config.items()) if not k.startswith("_")}
 
     def record(
-        self, prompt: str, seed: int, *, reference_steps: int | None = None
+        self, prompt: str, seed: int, *, finer_steps: int | None = None
     ) -> tuple[Trajectory, float]:
         """Run all steps; return the trajectory and the mean seconds of a denoiser refresh.
 
         Args:
             prompt: The text.
             seed: Seed of the initial noise.
-            reference_steps: Take so many steps in place of the recipe's, and return where these
+            finer_steps: Take so many steps in place of the recipe's, and return where these
                 lead on the grid of the recipe's.
 
         Raises:
@@ -123,37 +123,37 @@ class Pipeline:
             self._synchronize()
             times.append(time.perf_counter())
 
-        found = self._recorded(prompt, seed, reference_steps, tick)
+        found = self._recorded(prompt, seed, finer_steps, tick)
         return found.trajectory, (times[-1] - times[0]) / max(found.iterations - 1, 1)
 
     def record_batch(
-        self, prompts: Sequence[str], seeds: Sequence[int], *, reference_steps: int | None = None
+        self, prompts: Sequence[str], seeds: Sequence[int], *, finer_steps: int | None = None
     ) -> list[Trajectory]:
         """Run all steps of several samples in one call: a trajectory each, as ``record`` has it.
 
         Raises:
             As ``record``.
         """
-        return self._recorded(prompts, seeds, reference_steps, lambda: None).trajectory.split()
+        return self._recorded(prompts, seeds, finer_steps, lambda: None).trajectory.split()
 
     def _recorded(
         self,
         prompt: str | Sequence[str],
         seed: int | Sequence[int],
-        reference_steps: int | None,
+        finer_steps: int | None,
         tick: Callable[[], None],
     ) -> steps.Recorded:
         """A whole run, seen on the recipe's own grid."""
-        if reference_steps is None:
+        if finer_steps is None:
             return steps.record(self.pipe, self._answers, self._plain(prompt, seed), tick)
-        if not self.recipe.steps < reference_steps <= MAX_STEPS:
+        if not self.recipe.steps < finer_steps <= MAX_STEPS:
             raise InputError(
-                f"reference_steps {reference_steps}: the reference is to be finer than the "
+                f"finer_steps {finer_steps}: the reference is to be finer than the "
                 f"recipe's {self.recipe.steps} steps: choose {self.recipe.steps + 1} to {MAX_STEPS}"
             )
         if self._course is None:
             self._course = steps.probe(self.pipe, self._answers, self._plain(prompt, seed))
-        run = self._plain(prompt, seed, steps=reference_steps)
+        run = self._plain(prompt, seed, steps=finer_steps)
         fine = steps.record(self.pipe, self._answers, run, tick)
         return fine._replace(trajectory=on_grid(fine.trajectory, *self._course))
 
