@@ -37,8 +37,8 @@ def on_grid(fine: Trajectory, sigmas: Sequence[float], switches: Sequence[int] =
     grid = check_sigmas(sigmas)
     if fine.edited:
         raise InputError(
-            "the pipeline changes latents between steps, as inpainting does: a finer run does not "
-            "tell what the replayed one would begin each step with; calibrate without a reference"
+            "the pipeline changes latents between steps, as inpainting does, so a finer run does "
+            "not tell what each replayed step would begin with: calibrate without a finer run"
         )
     check_finer(fine.sigmas, grid)
     inside = (fine.sigmas[0], *grid[1:-1], fine.sigmas[-1])
@@ -56,26 +56,26 @@ def on_grid(fine: Trajectory, sigmas: Sequence[float], switches: Sequence[int] =
 
 
 def check_finer(finer: Sequence[float], sigmas: Sequence[float]) -> None:
-    """Refuse a reference grid that is no finer than the replayed one, or has other ends.
+    """Refuse a finer run's grid unless it is finer than the replayed one and has the same ends.
 
     Raises:
-        InputError: It is.
+        InputError: ``finer`` has no more steps than ``sigmas``, too many, or other ends.
     """
     if len(sigmas) >= len(finer):
         raise InputError(
-            f"a reference of {len(finer) - 1} steps is no finer than the {len(sigmas) - 1} "
-            f"that are replayed: choose more, up to {MAX_STEPS}"
+            f"a run of {len(finer) - 1} steps is no finer than the {len(sigmas) - 1} steps that "
+            f"are replayed: choose more, up to {MAX_STEPS}"
         )
     if len(finer) - 1 > MAX_STEPS:
         raise InputError(
-            f"a reference of {len(finer) - 1} steps is too fine: choose up to {MAX_STEPS}"
+            f"a finer run of {len(finer) - 1} steps has too many: choose up to {MAX_STEPS}"
         )
     for i in (0, -1):
         if abs(sigmas[i] - finer[i]) > APART:
             raise InputError(
-                f"the reference's noise levels run from {finer[0]:.4f} to {finer[-1]:.4f}, "
-                f"the replayed ones from {sigmas[0]:.4f} to {sigmas[-1]:.4f}: this sampler's ends "
-                "depend on the number of steps; calibrate without a reference"
+                f"the finer run's noise levels go from {finer[0]:.4f} to {finer[-1]:.4f}, the "
+                f"replayed run's from {sigmas[0]:.4f} to {sigmas[-1]:.4f}: with this sampler the "
+                "ends depend on the number of steps; calibrate without a finer run"
             )
 
 

@@ -67,14 +67,17 @@ def calibrate(
 
     Raises:
         InputError: ``path`` cannot be written, or it or its partial results belong to another
-            calibration, or the reference does not fit the recipe's grid.
+            calibration, or the finer run does not fit the recipe's grid.
     """
     part = shard or Shard()
     jobs = _jobs(prompts, seeds)[part.number - 1 :: part.count]
     if not jobs:
-        raise InputError(f"this shard holds none of the {len(prompts) * len(seeds)} samples")
+        raise InputError(
+            f"this shard holds none of the {len(prompts) * len(seeds)} samples: divide into "
+            "fewer shards"
+        )
     if max_edge is not None and max_edge < 1:
-        raise InputError(f"max_edge {max_edge}: edges have at least one step")
+        raise InputError(f"max_edge {max_edge}: choose at least 1, an interval of one step")
     options = {
         "max_edge": max_edge,
         "propagation": propagation,
@@ -111,7 +114,7 @@ def profile_flow(
         finer: Finer noise levels with the same ends: make plans reproduce a run on these.
 
     Raises:
-        InputError: ``noise`` holds no sample, ``sigmas`` is no grid, or ``finer`` is coarser
+        InputError: ``noise`` has no sample, ``sigmas`` is not a grid, or ``finer`` is coarser
             or ends elsewhere.
     """
     if noise.ndim < 1 or len(noise) == 0:

@@ -58,7 +58,7 @@ class Estimate:
         """Hours of one device, if a refresh takes so many seconds.
 
         Raises:
-            InputError: That is no time.
+            InputError: ``seconds`` is not a positive number.
         """
         if not 0 < seconds < 1e6:
             raise InputError(f"--seconds-per-step {seconds:g}: give seconds, such as 0.25")
@@ -75,7 +75,7 @@ def estimate(
 ) -> Estimate:
     """Count what :func:`meancache_plan.measure.calibrate.calibrate` runs with a recipe.
 
-    Reckoned for a sampler that takes Euler steps; of others, and with a finer reference, the
+    Estimated for a sampler that takes Euler steps; with another, or with a finer run, the
     displacements are measured beside the velocities.
 
     Args:
@@ -87,7 +87,7 @@ def estimate(
 
     Raises:
         InputError: The prompts or seeds cannot be read, the shard holds no sample, no edge is
-            allowed, or the reference is coarser than T.
+            allowed, or the finer run has no more than T steps.
     """
     part, steps = shard or Shard(), recipe.steps
     finer = finer_steps is not None
@@ -96,9 +96,11 @@ def estimate(
     prompts, seeds = len(read_prompts(recipe.prompts)), len(parse_numbers(recipe.seeds, "seeds"))
     numbers = range(prompts * seeds)[part.number - 1 :: part.count]
     if not numbers:
-        raise InputError(f"this shard holds none of the {prompts * seeds} samples")
+        raise InputError(
+            f"this shard holds none of the {prompts * seeds} samples: divide into fewer shards"
+        )
     if max_edge is not None and max_edge < 1:
-        raise InputError(f"max_edge {max_edge}: edges have at least one step")
+        raise InputError(f"max_edge {max_edge}: choose at least 1, an interval of one step")
     runs = 2 if finer else 1
     positions, chosen = choose(steps, prompts * seeds, runs) if propagation else ((), ())
     measured = sum(number in numbers for number in chosen)

@@ -165,7 +165,7 @@ class Profile:
             quantile: Take this quantile over the samples instead, 0 … 1.
 
         Raises:
-            InputError: It was not measured.
+            InputError: Propagation was not measured.
         """
         return interpolated(self.sigmas, self.propagation_sigmas, self._log_propagation(quantile))
 

@@ -16,7 +16,7 @@ def merge_profiles(profiles: Sequence[Profile]) -> Profile:
     """Join the shards of one calibration; ``missing`` of the result tells what is not there.
 
     Raises:
-        MergeError: There is none, settings differ, or a sample is in two of them.
+        MergeError: No profile is given, settings differ, or a sample is in two profiles.
     """
     if not profiles:
         raise MergeError("nothing to merge: give at least one profile")

@@ -40,10 +40,10 @@ def transfer(profile: Profile, sigmas: Sequence[float]) -> Profile:
         sigmas: The new grid, T′ + 1 noise levels in the same direction.
 
     Raises:
-        GridError: ``sigmas`` is no grid.
+        GridError: ``sigmas`` is not a grid.
         InputError: A step starts further than half a step beyond the measured velocities, the
-            direction differs, ``profile`` was itself carried over, or its reference is of no more
-            steps than the new grid.
+            direction differs, ``profile`` was itself carried over, or the finer run that it aims
+            at has no more steps than the new grid.
     """
     grid = check_sigmas(sigmas)
     if profile.settings.transferred_from is not None:
@@ -72,8 +72,8 @@ def transfer(profile: Profile, sigmas: Sequence[float]) -> Profile:
 def _check_finer(finer_steps: int | None, steps: int) -> None:
     if finer_steps is not None and finer_steps <= steps:
         raise InputError(
-            f"the profile's reference has {finer_steps} steps, no more than the {steps} of the "
-            "new grid: calibrate with a finer reference"
+            f"the profile aims at a finer run of {finer_steps} steps, no more than the {steps} of "
+            f"the new grid: calibrate with more than --finer-steps {steps}"
         )
 
 
@@ -98,11 +98,11 @@ def _switches(profile: Profile, grid: Sequence[float]) -> tuple[int, ...]:
 
 
 def read_sigmas(path: str | os.PathLike[str]) -> tuple[float, ...]:
-    """Read a grid from a text file: numbers apart by white space or commas, or a JSON list.
+    """Read a grid from a text file: numbers between white space or commas, or a JSON list.
 
     Raises:
         InputError: The file is not readable, or holds something else.
-        GridError: The numbers are no grid.
+        GridError: The numbers are not a grid.
     """
     try:
         text = Path(path).read_text(encoding="utf-8").strip()

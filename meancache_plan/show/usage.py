@@ -40,7 +40,7 @@ def usage_data(schedule: Schedule, name: str) -> list[dict[str, Any]]:
     ]
     return [
         {"title": "Replay this plan: needs meancache-runtime and torch only", "texts": replay},
-        {"title": "See it on a prompt of yours", "texts": look},
+        {"title": "See it on a prompt of your own", "texts": look},
         {"title": "Judge it on held-out prompts", "texts": judge},
     ]
 

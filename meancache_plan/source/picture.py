@@ -12,7 +12,7 @@ def read_picture(file: Path) -> Image.Image:
     """Read a picture as RGB, 8 bits a channel.
 
     Raises:
-        InputError: It does not exist, or is no picture.
+        InputError: The file does not exist, or is not a picture.
     """
     try:
         with Image.open(file) as picture:

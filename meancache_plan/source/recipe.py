@@ -67,7 +67,7 @@ class Recipe(BaseModel):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        """Refuse budgets that the steps do not allow, and what is no picture."""
+        """Refuse budgets that the steps do not allow, and arguments that are given twice."""
         if self.budgets is not None:
             numbers = parse_numbers(self.budgets, "budgets")
             if not 1 <= numbers[0] <= numbers[-1] <= self.steps:
@@ -119,7 +119,7 @@ def recipe_file(name: str) -> Path:
     """The file of a bundled recipe, or of a user's own.
 
     Raises:
-        InputError: There is none; names the bundled ones.
+        InputError: No such recipe exists; the message names the bundled ones.
     """
     files = catalog.recipe_files()
     file = files.get(name, Path(name))
@@ -132,7 +132,7 @@ def load_recipe(file: Path) -> Recipe:
     """Read a recipe; its pictures lie beside it, or where their absolute paths say.
 
     Raises:
-        InputError: The file is no recipe; names the file, the field and the reason.
+        InputError: The file is not a recipe; names the file, the field and the reason.
     """
     try:
         content = tomllib.loads(file.read_text(encoding="utf-8"))
@@ -159,7 +159,7 @@ def override(recipe: Recipe, **options: Any) -> Recipe:
     What the recipe says of other steps or sizes than these goes: its budgets, its latents' shape.
 
     Raises:
-        InputError: A value is not valid; names the field and the reason.
+        InputError: A value is not valid; the message names the field and the reason.
     """
     given = {key: value for key, value in options.items() if value is not None}
     changed = {key for key, value in given.items() if value != getattr(recipe, key)}
@@ -174,11 +174,11 @@ def override(recipe: Recipe, **options: Any) -> Recipe:
 
 
 def check_finer(recipe: Recipe, steps: int | None) -> None:
-    """Refuse a reference that is not finer than the recipe's run; None is none. InputError."""
+    """Refuse a finer run that has no more steps than the recipe's. Raises InputError."""
     if steps is not None and not recipe.steps < steps <= MAX_STEPS:
         raise InputError(
-            f"--finer-steps {steps}: the reference is to be finer than the recipe's "
-            f"{recipe.steps} steps: give {recipe.steps + 1} to {MAX_STEPS}"
+            f"--finer-steps {steps}: a finer run has more steps than the recipe's "
+            f"{recipe.steps}: give {recipe.steps + 1} to {MAX_STEPS}"
         )
 
 
@@ -199,7 +199,7 @@ def _reason(error: ValidationError) -> str:
 
 
 def read_prompts(name: str) -> tuple[str, ...]:
-    """Prompts of a bundled list or a text file: one a line; blank lines and # lines are skipped.
+    """Prompts of a bundled list or a text file: one per line; blank lines and # lines are skipped.
 
     Raises:
         InputError: The file is missing, is not UTF-8 text, holds none, or repeats one.
@@ -211,7 +211,7 @@ def read_prompts(name: str) -> tuple[str, ...]:
         raise InputError(f"{file}: not readable as UTF-8 text ({error})") from error
     prompts = tuple(line for line in lines if line and not line.startswith("#"))
     if not prompts:
-        raise InputError(f"{file}: holds no prompt; write one a line")
+        raise InputError(f"{file}: holds no prompt; write one per line")
     for i, prompt in enumerate(prompts):
         if prompt in prompts[:i]:
             raise InputError(f"{file}: holds {prompt!r} twice")
@@ -241,5 +241,5 @@ def parse_numbers(text: str, what: str) -> tuple[int, ...]:
 
 
 def digest(values: Sequence[object]) -> str:
-    """``sha256:…`` of a list of values, one a line."""
+    """``sha256:…`` of a list of values, one per line."""
     return "sha256:" + hashlib.sha256("\n".join(map(str, values)).encode()).hexdigest()

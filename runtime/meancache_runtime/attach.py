@@ -40,14 +40,14 @@ def attach(
         budget: One of ``schedule.budgets``; may be left out if there is only one.
         strict: Refuse other adapters (LoRA) than the schedule was compiled with, by a sample of
             their weights and by scale, and those whose weights here or there could not be read.
-            Else others are a warning in ``.stats.warnings`` of every run, and what cannot be read
-            is compared by name.
+            Otherwise other adapters are a warning in ``.stats.warnings`` of every run, and those
+            that cannot be read are compared by name.
 
     Returns:
         A handle: a context manager, with ``.detach()`` and ``.stats``.
 
     Raises:
-        ScheduleNotFoundError: None is given, and none lies beside the weights.
+        ScheduleNotFoundError: No schedule is given, and none lies beside the weights.
         BudgetError: The schedule has no plan for this budget.
         AlreadyAttachedError: ``pipe`` follows a schedule already.
         UnsupportedPipelineError: ``pipe`` has no denoiser or scheduler to intercept.

@@ -103,10 +103,10 @@ class Channel:
         here, expected = self.scheduler.step_index, self._first + self.iteration
         if here not in (None, expected):
             raise StepCountError(
-                f"the scheduler is at step {here} of its grid where the plan is at step "
-                f"{expected}: start runs at the step that the scheduler was told, and let no "
-                "other pipeline (from_pipe shares it) use this scheduler meanwhile: give each "
-                "its own before attaching, pipe.scheduler = copy.deepcopy(pipe.scheduler)"
+                f"the scheduler is at step {here} of its grid, but the plan is at step "
+                f"{expected}: start runs at the step that the scheduler was given, and let no "
+                "other pipeline use this scheduler meanwhile (from_pipe shares it); give each its "
+                "own before attaching: pipe.scheduler = copy.deepcopy(pipe.scheduler)"
             )
 
 

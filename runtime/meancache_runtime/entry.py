@@ -49,9 +49,9 @@ def find_entry(schedule: Schedule, plan: Plan, scheduler: Any, first: int) -> En
     if first and (steps != grid.steps or grid.sigmas is None):
         raise StepCountError(
             f"this run starts at step {first} of its grid and takes {steps} steps (as "
-            f"image-to-image does), which is no end of the schedule's grid of {grid.steps} steps: "
-            f"pass num_inference_steps={grid.steps} on the schedule's noise levels, calibrate for "
-            "this use, or run without the schedule"
+            f"image-to-image does), which are not the last steps of the schedule's grid of "
+            f"{grid.steps}: pass num_inference_steps={grid.steps} on the schedule's noise levels, "
+            "calibrate for this use, or run without the schedule"
         )
     check_grid(schedule, sigmas)
     return Entry(plan, sigmas, 0)
@@ -68,7 +68,7 @@ def _is_end(grid: Grid, sigmas: Sequence[float], scheduler: Any) -> bool:
 
 
 def check_some_entry(schedule: Schedule, plan: Plan, scheduler: Any) -> None:
-    """Refuse a run, of which only the first timestep will tell the start, that fits nowhere.
+    """Refuse a run that fits nowhere, although only its first timestep tells where it starts.
 
     Raises:
         StepCountError: As :func:`find_entry`, for a run that starts at its first noise level.

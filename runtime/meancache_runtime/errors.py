@@ -6,7 +6,7 @@ class MeanCacheError(Exception):
 
 
 class ScheduleError(MeanCacheError, ValueError):
-    """The file or bytes are not a valid schedule (see ``schedules/README.md``)."""
+    """The file or the bytes are not a valid schedule (see ``schedules/README.md``)."""
 
 
 class ScheduleNotFoundError(ScheduleError, LookupError):
@@ -18,7 +18,7 @@ class BudgetError(MeanCacheError, ValueError):
 
 
 class AttachError(MeanCacheError, RuntimeError):
-    """The runtime cannot sit in this pipeline."""
+    """The runtime cannot attach to this pipeline."""
 
 
 class AlreadyAttachedError(AttachError):

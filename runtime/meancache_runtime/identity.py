@@ -20,13 +20,13 @@ def denoisers(pipe: Any) -> dict[str, Any]:
     """The pipeline's denoisers by component name.
 
     Raises:
-        UnsupportedPipelineError: There is none, or no scheduler.
+        UnsupportedPipelineError: The pipeline has no denoiser, or no scheduler.
     """
     found = {name: getattr(pipe, name, None) for name in DENOISERS}
     found = {name: module for name, module in found.items() if module is not None}
     if not found or getattr(pipe, "scheduler", None) is None:
         raise UnsupportedPipelineError(
-            f"{type(pipe).__name__} has no scheduler or none of {', '.join(DENOISERS)}: give a "
+            f"{type(pipe).__name__} has no scheduler, or none of {', '.join(DENOISERS)}: give a "
             "diffusers pipeline, or use meancache_runtime.integrate with your own loop"
         )
     return found
@@ -103,7 +103,7 @@ def check_model(pipe: Any, model: Model) -> None:
         )
     if here is not None and model.id.count("/") == 1 and here != model.id:
         raise ModelMismatchError(
-            f"the schedule was compiled for {model.id}, this pipeline is {here}: use that "
+            f"the schedule was compiled for {model.id}, but this pipeline is {here}: use that "
             "model's schedule, or run `meancache-plan calibrate` and `solve` for this one; to "
             "try it all the same, attach dataclasses.replace(schedule, model=None)"
         )

@@ -51,7 +51,7 @@ def _unmatched(
 def _changed(adapters: Sequence[Adapter]) -> str:
     return (
         f"the schedule was compiled with other weights or another scale of {_listed(adapters)}: "
-        "its measured quality is not of this pipeline; load the same files at the same scale "
+        "its measured quality does not hold here; load the same files at the same scale "
         "(set_adapters, fuse_lora), or calibrate with these"
     )
 
@@ -61,9 +61,9 @@ def _different(
 ) -> str:
     also = f" ({_listed(changed)} with other weights or another scale)" if changed else ""
     return (
-        f"the schedule was compiled with {_listed(there)}, this pipeline has {_listed(here)}"
-        f"{also}: its measured quality is not of this pipeline; load the same adapters at the "
-        "same scale, or calibrate with these"
+        f"the schedule was compiled with {_listed(there)}, but this pipeline has {_listed(here)}"
+        f"{also}: its measured quality does not hold here; load the same adapters at the same "
+        "scale, or calibrate with these"
     )
 
 

@@ -198,7 +198,7 @@ def check_grid(schedule: Schedule, sigmas: Sequence[float]) -> None:
     grid = schedule.grid
     if len(sigmas) - 1 != grid.steps:
         raise StepCountError(
-            f"this run has {len(sigmas) - 1} steps, the schedule was made for {grid.steps}: "
+            f"this run has {len(sigmas) - 1} steps, but the schedule was made for {grid.steps}: "
             f"pass num_inference_steps={grid.steps}, or compile a schedule for "
             f"{len(sigmas) - 1} steps"
         )
@@ -209,21 +209,22 @@ def check_grid(schedule: Schedule, sigmas: Sequence[float]) -> None:
     off, step = max((abs(a - b), i) for i, (a, b) in there)
     if off > grid.tolerance:
         raise GridMismatchError(
-            f"this run's σ at step {step} is {sigmas[step]:.4f}, the schedule's is "
-            f"{grid.sigmas[step]:.4f}, {off:.4f} apart where {grid.tolerance:.4f} is allowed: "
-            "use the size and the scheduler settings (shift) that the schedule was made for, "
-            "or calibrate at these"
+            f"this run's σ at step {step} is {sigmas[step]:.4f}, but the schedule's is "
+            f"{grid.sigmas[step]:.4f}: they differ by {off:.4f}, and {grid.tolerance:.4f} is "
+            "allowed; use the size and the scheduler settings (shift) that the schedule was made "
+            "for, or calibrate at these"
         )
 
 
 def check_monotone(sigmas: Sequence[float]) -> None:
-    """Refuse noise levels that do not go strictly up or strictly down.
+    """Refuse noise levels that neither strictly rise nor strictly fall.
 
     Raises:
-        GridMismatchError: They do neither.
+        GridMismatchError: The noise levels are not strictly monotone.
     """
     pairs = list(pairwise(sigmas))
     if not (all(a > b for a, b in pairs) or all(a < b for a, b in pairs)):
         raise GridMismatchError(
-            "this run's noise levels are not strictly monotone: pass sigmas that are, or none"
+            "this run's noise levels are not strictly monotone: pass sigmas that are, or leave "
+            "sigmas out"
         )

@@ -72,9 +72,9 @@ class Run:
         step = 0 if machine is None else machine.step
         raise SwitchError(
             f"at step {step} the pipeline calls {name}, which has not run since the latest knot: "
-            "it switches denoisers there and the schedule has no knot at that step; calibrate "
-            "this model (`meancache-plan calibrate` and `solve`) with the boundary that it now "
-            "has: that forces a knot where it switches"
+            "it switches denoisers there, but the schedule has no knot at that step; run "
+            "`meancache-plan calibrate` and `solve` with the boundary that the pipeline has now, "
+            "which puts a knot where it switches"
         )
 
     def accompany(self, name: str, module: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -126,13 +126,13 @@ class Run:
             raise StepCountError(
                 f"a copy of the scheduler takes step {channel.iteration} while the scheduler is "
                 f"at step {self.main.iteration}: a schedule can only follow schedulers that step "
-                "together, once each after the denoiser; run this pipeline without it"
+                "together, once each after the denoiser; run this pipeline without a schedule"
             )
         result = channel.step(*args, **kwargs)
         if self.main.knots not in (None, channel.knots):
             raise GridMismatchError(
                 "a copy of the scheduler starts at another noise level than the scheduler itself, "
-                "so that their knots differ: run this pipeline without the schedule"
+                "so their knots differ: run this pipeline without the schedule"
             )
         return result
 
@@ -143,8 +143,8 @@ class Run:
             steps = start if machine is None else start + machine.plan.steps
             message = (
                 f"this run enters the schedule at step {start} of {steps} (as image-to-image "
-                "does): the plan's measured quality is not of such runs; calibrate for this use "
-                "to have a plan made for it"
+                "does): the plan's measured quality does not hold for such runs; calibrate for "
+                "this use to have a plan made for it"
             )
             self.stats.warnings += (ReplayWarning("mid-grid", message),)
 
@@ -152,5 +152,5 @@ class Run:
 def _refuse_per_token(options: dict[str, Any]) -> None:
     if options.get("per_token_timesteps") is not None:
         raise UnsupportedSchedulerError(
-            "per-token timesteps cannot follow one schedule: run this pipeline without it"
+            "per-token timesteps cannot follow one schedule: run this pipeline without a schedule"
         )

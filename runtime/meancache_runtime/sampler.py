@@ -46,9 +46,9 @@ def replaced(scheduler: Any) -> str | None:
     if cls.__name__ not in (HEUN, *MULTISTEP):
         if any(part in cls.__name__ for part in NOISY):
             raise _noisy(cls.__name__, _use_euler())
-        reason = "takes no steps that a plan could stand for"
+        reason = "takes steps that a plan cannot replace"
         if cls.__name__ in STOPS_SHORT:
-            reason = "stops a flow before σ = 0: its last two noise levels are the same"
+            reason = "ends a flow before σ = 0: its last two noise levels are the same"
         raise UnsupportedSchedulerError(f"{cls.__name__} {reason}; {_use_euler()}")
     config = scheduler.config
     if cls.__name__ != HEUN and not (
@@ -86,20 +86,20 @@ def check_sampler(scheduler: Any, replaces: str | None) -> None:
     """
     if replaces is not None and replaces not in (HEUN, *MULTISTEP):
         raise UnsupportedSchedulerError(
-            f"the schedule takes the steps of {quote(replaces)}, which no plan can stand for "
-            f"(only for those of {', '.join((HEUN, *MULTISTEP))}): calibrate and solve again"
+            f"the schedule replaces the steps of {quote(replaces)}, which no plan can do (only "
+            f"those of {', '.join((HEUN, *MULTISTEP))}): calibrate and solve again"
         )
     here = replaced(scheduler)
     if here == replaces:
         return
     if replaces is None:
         raise UnsupportedSchedulerError(
-            f"the schedule was made for the plain Euler steps of {EULER}, this pipeline samples "
-            f"with {here}: {_use_euler()}, or calibrate with {here} for a schedule that takes its "
-            "steps"
+            f"the schedule was made for the plain Euler steps of {EULER}, but this pipeline "
+            f"samples with {here}: {_use_euler()}, or calibrate with {here} for a schedule that "
+            "replaces its steps"
         )
     raise UnsupportedSchedulerError(
-        f"the schedule was made for {replaces} and takes its steps in its place, this pipeline "
+        f"the schedule was made for {replaces}, whose steps it replaces, but this pipeline "
         f"samples with {scheduler.__class__.__name__}: use pipe.scheduler = "
         f"{replaces}.from_config(pipe.scheduler.config, …) as calibrated, or calibrate with "
         f"{scheduler.__class__.__name__}"

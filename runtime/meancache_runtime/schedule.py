@@ -112,8 +112,8 @@ class Schedule:
         """Return the plan for exactly this budget.
 
         Raises:
-            BudgetError: There is none, or ``budget`` is no integer; the message lists those that
-                there are.
+            BudgetError: There is no plan for it, or it is not an integer; the message lists the
+                budgets that there are.
         """
         known = ", ".join(map(str, self.budgets))
         if isinstance(budget, bool) or not isinstance(budget, Integral):
@@ -139,12 +139,12 @@ class Replayable(Protocol):
 
 
 def as_schedule(schedule: Schedule | Replayable) -> Schedule:
-    """Return the runtime's schedule. Raises ScheduleError for anything that is none."""
+    """Return the runtime's schedule. Raises ScheduleError for what is not a schedule."""
     if isinstance(schedule, Schedule):
         return schedule
     if not hasattr(schedule, "replayable"):
         raise ScheduleError(
-            f"{type(schedule).__name__} is no schedule: give what load_schedule(path) returns"
+            f"{type(schedule).__name__} is not a schedule: give what load_schedule(path) returns"
         )
     return schedule.replayable()
 
@@ -174,7 +174,7 @@ def parse_schedule(data: bytes) -> Schedule:
 
 
 def check_header(value: Any) -> dict[str, Any]:
-    """Refuse what is no schedule, or one of another version of the format.
+    """Refuse what is not a schedule, or one of another version of the format.
 
     Raises:
         ScheduleError: ``format`` or ``version`` is not the one that this reader knows.

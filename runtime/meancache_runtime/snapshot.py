@@ -21,7 +21,7 @@ _SNAPSHOT = re.compile(r"(.*[/\\]models--([^/\\]+)[/\\]snapshots[/\\][0-9a-f]{40
 
 _REASONS = {
     "GatedRepoError": "the repository is gated: accept its terms, and log in with `hf auth login`",
-    "RepositoryNotFoundError": "there is no such repository, or it wants you to log in with "
+    "RepositoryNotFoundError": "there is no such repository, or it asks you to log in with "
     "`hf auth login`; for a file or folder of yours give its path",
     "RevisionNotFoundError": "the repository has no such revision: give a branch, tag or commit",
     "LocalEntryNotFoundError": "it is not in the local cache, and the hub cannot be reached: go "
@@ -45,14 +45,14 @@ def locate(source: str | os.PathLike[str], revision: str | None = None) -> str:
     Raises:
         ScheduleNotFoundError: The folder or the repository holds no schedule, the hub cannot be
             reached, or ``huggingface_hub`` is not installed.
-        ScheduleError: There is a revision, and ``source`` is no hub id.
+        ScheduleError: A revision is given, but ``source`` is not a hub id.
     """
     if isinstance(source, str) and _is_hub_id(source):
         return _download(source, revision)
     if revision is not None:
         raise ScheduleError(
-            f"{source}: revision {revision} is for a hub id (owner/name) alone, and this is a path "
-            "of yours, or no id: leave the revision out"
+            f"{source}: a revision ({revision}) belongs to a hub id (owner/name), and this is a "
+            "path: leave the revision out"
         )
     path = os.fspath(source)
     if not os.path.isdir(path):
@@ -73,12 +73,12 @@ def beside(pipe: Any) -> str:
     it in the local cache; nothing is downloaded.
 
     Raises:
-        ScheduleNotFoundError: There is none; the message says where it would have to be.
+        ScheduleNotFoundError: No schedule lies there; the message says where it should be.
     """
     name = getattr(pipe, "name_or_path", None)
     if not isinstance(name, str | os.PathLike):
         raise ScheduleNotFoundError(
-            f"this {type(pipe).__name__} was not loaded from a folder or the hub, so that no "
+            f"this {type(pipe).__name__} was not loaded from a folder or the hub, so no "
             f"{FILE_NAME} lies beside it: give attach a schedule, as load_schedule returns it"
         )
     name = os.fspath(name)

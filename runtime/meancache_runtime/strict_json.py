@@ -38,7 +38,7 @@ def read_file(path: str | os.PathLike[str]) -> bytes:
             "(`meancache-plan solve FILE`), and give the schedule (JSON) that this writes"
         )
     if len(data) > MAX_BYTES:
-        raise ScheduleError(f"{path}: larger than {MAX_BYTES} bytes: this is no schedule")
+        raise ScheduleError(f"{path}: larger than {MAX_BYTES} bytes: not a schedule")
     return data
 
 
@@ -54,7 +54,7 @@ def decode(data: bytes) -> Any:
         ScheduleError: The bytes are not such JSON.
     """
     if len(data) > MAX_BYTES:
-        raise ScheduleError(f"larger than {MAX_BYTES} bytes: this is no schedule")
+        raise ScheduleError(f"larger than {MAX_BYTES} bytes: not a schedule")
     try:
         value = json.loads(
             data.decode("utf-8"),

@@ -23,7 +23,7 @@ T = 8
 
 @pytest.fixture(scope="module")
 def finer() -> Profile:
-    """A profile of the mixture's flow whose reference has ten times the steps."""
+    """A profile of the mixture's flow that aims at a run of ten times the steps."""
     return profile_flow(mixture(), noise(8), shifted_grid(T), finer=shifted_grid(10 * T))
 
 

@@ -66,9 +66,7 @@ def test_calls_and_bytes_are_those_of_a_real_calibration(
     assert 0 < path.stat().st_size - said.profile_bytes < 4096, "the settings, as JSON"
 
 
-def test_a_finer_reference_is_counted_with_its_steps(
-    tiny_flux: FluxPipeline, tmp_path: Path
-) -> None:
+def test_a_finer_run_is_counted_with_its_steps(tiny_flux: FluxPipeline, tmp_path: Path) -> None:
     made, options = recipe(tmp_path), {"finer_steps": 20}
     said, path = estimate(made, **options), tmp_path / "profile"
     ran = calls_of_a_calibration(tiny_flux, made, path, Shard(), **options)
@@ -139,10 +137,10 @@ def test_a_dry_run_prints_it_and_loads_and_writes_nothing(
     assert "full runs 250 × 50 steps = 12,500 refreshes" in text
     assert f"{whole.refreshes:,} refreshes, {whole.calls:,} denoiser calls" in text
     assert "101 latents of 1 × 4096 × 64: at most 101.0 MiB" in text
-    assert f"time {whole.hours(0.5):.3g} hours at 0.5 s a refresh" in text
+    assert f"time {whole.hours(0.5):.3g} hours at 0.5 s per refresh" in text
     assert f"shard 2/8 {part.samples} samples, {part.refreshes:,} refreshes" in text
     assert part.hours(0.5) < 1
-    assert f"its time {part.refreshes * 0.5 / 60:.3g} minutes at 0.5 s a refresh" in text
+    assert f"its time {part.refreshes * 0.5 / 60:.3g} minutes at 0.5 s per refresh" in text
     assert list(cwd.iterdir()) == []
 
 
@@ -167,7 +165,7 @@ def test_what_is_unknown_without_the_model_is_said_so(
         (("--dry-run", "--seconds-per-step", "0"), "--seconds-per-step 0: give seconds"),
         (("--dry-run", "--shard", "97/97"), "holds none of the 96 samples"),
         (("--dry-run", "--max-edge", "0"), "max_edge 0"),
-        (("--dry-run", "--finer-steps", "49"), "50 steps: give 51 to 1000"),
+        (("--dry-run", "--finer-steps", "49"), "recipe's 50: give 51 to 1000"),
         (("--dry-run", "--recipe", "no-such"), "no-such: no such recipe"),
         (("--dry-run", "--prompts", "absent.txt"), "absent.txt"),
     ],
@@ -183,8 +181,8 @@ def test_a_named_recipe_brings_its_model(cwd: Path, capsys: pytest.CaptureFixtur
     assert "black-forest-labs/FLUX.1-dev" in capsys.readouterr().out
 
 
-def test_a_reference_that_is_not_finer_is_refused_before_anything_is_loaded(
+def test_a_run_that_is_not_finer_is_refused_before_anything_is_loaded(
     cwd: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     said = refuse(capsys, "calibrate", "no/such-model", "--finer-steps", "50")
-    assert "--finer-steps 50: the reference is to be finer" in said
+    assert "--finer-steps 50: a finer run has more steps than the recipe's 50" in said

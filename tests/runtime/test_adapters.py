@@ -103,9 +103,13 @@ def test_unfused_and_unloaded_they_are_gone(tiny_flux):
 @pytest.mark.parametrize(
     ("there", "here", "words"),
     [
-        ((), ("style",), "with no adapters, this pipeline has the adapters style"),
-        (("style",), (), "with the adapters style, this pipeline has no adapters"),
-        (("other",), ("style",), "with the adapters other, this pipeline has the adapters style"),
+        ((), ("style",), "with no adapters, but this pipeline has the adapters style"),
+        (("style",), (), "with the adapters style, but this pipeline has no adapters"),
+        (
+            ("other",),
+            ("style",),
+            "the adapters other, but this pipeline has the adapters style",
+        ),
     ],
 )
 def test_other_adapters_are_a_warning_and_if_strict_an_error(tiny_flux, there, here, words):
@@ -194,7 +198,7 @@ def test_one_adapter_twice_is_not_that_adapter_once(tiny_flux):
     once = made_on(tiny_flux)
     add(tiny_flux, "b")
     tiny_flux.set_adapters(["a", "b"])
-    assert_refused(tiny_flux, once, "with the adapters a, this pipeline has the adapters a, b")
+    assert_refused(tiny_flux, once, "with the adapters a, but this pipeline has the adapters a, b")
 
 
 def assert_compared_by_name(pipe: Any, schedule: Schedule) -> None:
@@ -233,7 +237,7 @@ def test_one_that_is_fused_does_not_hide_behind_one_that_takes_its_name(tiny_flu
     unread, loaded = sorted(adapters_in_effect(tiny_flux), key=lambda a: a.digest is not None)
     assert (unread, loaded.digest) == (Adapter("style", None), schedule.model.adapters[0].digest)
     assert_refused(
-        tiny_flux, schedule, "adapters style, this pipeline has the adapters style, style"
+        tiny_flux, schedule, "adapters style, but this pipeline has the adapters style, style"
     )
 
 

@@ -117,7 +117,7 @@ def test_a_shipped_schedule_fits_its_hub_id_and_any_local_folder(model, tmp_path
         with attach(pipe, schedule, budget=25):
             pass
     pipe.register_to_config(_name_or_path="someone/else")
-    with pytest.raises(ModelMismatchError, match=f"{model}, this pipeline is someone/else"):
+    with pytest.raises(ModelMismatchError, match=f"{model}, but this pipeline is someone/else"):
         attach(pipe, schedule, budget=25)
 
 

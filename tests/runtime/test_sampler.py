@@ -69,7 +69,7 @@ def test_a_sampler_that_stops_before_the_flows_end_is_refused():
     scheduler = sampler("DEISMultistepScheduler")
     scheduler.set_timesteps(6)
     assert scheduler.sigmas[-1] == scheduler.sigmas[-2] > 0.1
-    with pytest.raises(UnsupportedSchedulerError, match="DEISMultistepScheduler stops a flow"):
+    with pytest.raises(UnsupportedSchedulerError, match="DEISMultistepScheduler ends a flow"):
         replaced(scheduler)
 
 

@@ -51,10 +51,10 @@ def test_what_ranks_them_is_said_and_that_some_were_dropped_only_where_it_is_see
     every, leading = " ".join(lines(every=True)), " ".join(lines(every=False))
     for text in (every, leading):
         assert (
-            "Ranked by mean PSNR, less what the worst tenth falls short of the baselines' best"
+            "Ranked by mean PSNR, minus the decibels by which the worst tenth falls short of"
             in text
         )
-        assert "of the half of the prompts on which no closed loop was fitted" in text
+        assert "from the half of the prompts on which no closed loop was fitted" in text
     assert "candidates with fewer were dropped early, and stand last" in every
     assert "dropped" not in leading
 

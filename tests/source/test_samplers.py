@@ -112,7 +112,7 @@ def test_where_another_denoiser_takes_over_every_plan_has_a_knot(tmp_path: Path)
         solve(profile, [1])
 
 
-def test_a_finer_reference_is_its_run_seen_on_the_replayed_grid() -> None:
+def test_a_finer_run_is_seen_on_the_replayed_grid() -> None:
     source = Sampled(UNIPC)
     own, _ = source.record("a", 0)
     fine, _ = Sampled(UNIPC, steps=48).record("a", 0)

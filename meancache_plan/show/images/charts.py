@@ -127,7 +127,7 @@ def plot_evaluation(evaluation: Evaluation, path: Path) -> None:
     grid: Any = figure.subplots(2, 2)
     for axes, (name, label) in zip(grid.flat, panels.items(), strict=True):
         _draw_figure(axes, evaluation.rows, name)
-        axes.set(xlabel="denoiser calls a sample", ylabel=label)
+        axes.set(xlabel="denoiser calls per sample", ylabel=label)
         axes.ticklabel_format(axis="y", useOffset=False)
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)

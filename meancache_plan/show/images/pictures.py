@@ -87,7 +87,7 @@ def contact_sheet(shots: Sequence[Shot], path: Path) -> None:
     Beneath each picture stands its PSNR against the full one; of a video, the middle frame.
 
     Raises:
-        InputError: There are no shots, or ``path`` cannot be written.
+        InputError: ``shots`` is empty, or ``path`` cannot be written.
     """
     if not shots:
         raise InputError("no pictures were kept: evaluate with shots of at least one prompt")

@@ -35,7 +35,7 @@ def figure_data(schedule: Schedule, evaluation: Evaluation | None) -> dict[str, 
         "prompts": evaluation.prompts,
         "seeds": len(evaluation.seeds),
         "device": evaluation.device,
-        "cost": "denoiser calls a sample",
+        "cost": "denoiser calls per sample",
     }
 
 
@@ -48,7 +48,7 @@ def _noted(plans: Sequence[Plan]) -> dict[str, Any] | None:
         "metrics": _metrics({"psnr", "psnr_latent", "ssim"}),
         "rows": rows,
         "full": None,
-        "cost": "denoiser refreshes a sample",
+        "cost": "denoiser refreshes per sample",
     }
 
 

@@ -24,7 +24,7 @@ def check_profile(schedule: Schedule, profile: Profile) -> str | None:
     made = schedule.provenance
     if made is None or made.profile == profile.fingerprint:
         return None
-    return "The plans were made from another profile than the one that is shown here."
+    return "The plans were made from a profile other than the one shown here."
 
 
 def check_evaluation(schedule: Schedule, evaluation: Evaluation) -> None:
@@ -34,7 +34,7 @@ def check_evaluation(schedule: Schedule, evaluation: Evaluation) -> None:
     evaluation's figures counts as the evaluated one.
 
     Raises:
-        InputError: They are of another schedule.
+        InputError: The figures are of another schedule.
     """
     if evaluation.schedule_sha256 in _hashes(schedule) or _is_noted(schedule, evaluation):
         return

@@ -60,7 +60,7 @@ def write_report(
     """Write :func:`report_page` to an HTML file; returns its size in bytes.
 
     Raises:
-        InputError: As there, or ``path`` cannot be written.
+        InputError: As :func:`report_page`, or ``path`` cannot be written.
     """
     check_output(path)
     page = report_page(schedule, profile=profile, evaluation=evaluation, samples=samples, name=name)

@@ -12,9 +12,9 @@ LEADING = 3
 """Candidates that are shown of each plan, unless all are asked for."""
 
 RANKING = (
-    "Ranked by mean PSNR, less what the worst tenth falls short of the baselines' best (as solved, "
-    "as published, evenly spread knots, fewer steps). Replayed: samples, of the half of the "
-    "prompts on which no closed loop was fitted"
+    "Ranked by mean PSNR, minus the decibels by which the worst tenth falls short of the best "
+    "baseline's (as solved, as published, evenly spread knots, fewer steps). Replayed: samples, "
+    "from the half of the prompts on which no closed loop was fitted"
 )
 """What :meth:`meancache_plan.improve.race.Race.ranking` goes by."""
 

@@ -76,7 +76,7 @@ def grid_of(found: Sequence[Match]) -> tuple[list[Row], dict[str, list[Match]]]:
 
 def _table(found: Sequence[Match], cost: Cost, quality: str) -> Table:
     plans, peers = grid_of(found)
-    title = f"At no more {WORDS[cost]} than the plan has (+{SLACK[cost]:.0%}): "
+    title = f"At no more {WORDS[cost]} than the plan's (+{SLACK[cost]:.0%}): "
     title += UNITS.get(quality, quality)
     table = Table(
         title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=0, show_edge=False

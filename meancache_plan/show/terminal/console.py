@@ -24,7 +24,7 @@ Listener = Callable[[int, int], None]
 def watching() -> Generator[Callable[[str], Listener]]:
     """Progress with the time left, one bar for each piece of work that is named.
 
-    Where standard error is no terminal, as in a log, it is a plain line now and then.
+    Where standard error is not a terminal, as in a log, it is a plain line now and then.
     """
     console = Console(stderr=True)
     if not console.is_terminal:

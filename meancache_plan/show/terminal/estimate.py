@@ -10,8 +10,8 @@ from meancache_plan.source.recipe import Recipe
 UNKNOWN = "unknown without the model"
 CAVEAT = (
     "Nothing was loaded or run. Loading and text encoders come on top; nothing is decoded. "
-    "Reckoned for Euler steps: another sampler's trajectory is twice as large and its profile up "
-    "to four times, and Heun's calls the denoiser twice a step."
+    "Estimated for Euler steps: with another sampler a trajectory is twice as large and the "
+    "profile up to four times, and Heun's calls the denoiser twice per step."
 )
 
 
@@ -27,7 +27,7 @@ def estimate_view(
         seconds: Seconds a refresh takes.
 
     Raises:
-        InputError: ``seconds`` is no time.
+        InputError: ``seconds`` is not a positive number.
     """
     recipe, steps = whole.recipe, whole.finer_steps
     facts = {
@@ -82,7 +82,7 @@ def _memory(found: Estimate) -> str:
 def _time(found: Estimate, seconds: float) -> str:
     hours = found.hours(seconds)
     lasts = f"{hours:,.3g} hours" if hours >= 1 else f"{60 * hours:.3g} minutes"
-    return f"{lasts} at {seconds:g} s a refresh"
+    return f"{lasts} at {seconds:g} s per refresh"
 
 
 def _size(count: int) -> str:

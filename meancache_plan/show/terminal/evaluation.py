@@ -34,7 +34,7 @@ def evaluation_table(evaluation: Evaluation) -> RenderableType:
     caption = (
         f"{samples} samples (prompts × seeds: {evaluation.prompts} × {len(evaluation.seeds)}) "
         f"against {_full_run(evaluation)}. B: budget. PSNR in dB, beneath it the 95 % "
-        f"interval of its mean. s: seconds a sample, on {evaluation.device}."
+        f"interval of its mean. s: seconds per sample, on {evaluation.device}."
     )
     notes = [caption, *_twins(evaluation.rows)]
     return Group(table, *(Text(plain(note), style="dim") for note in notes))

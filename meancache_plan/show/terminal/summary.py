@@ -51,7 +51,7 @@ def _legend(columns: Collection[str]) -> str:
     """What the columns mean that stand in the table, and how to see more."""
     told = [text for name, text in QUALITIES.items() if name in columns]
     parts = [
-        "fewer: steps by runs of the denoiser",
+        "fewer: steps divided by runs of the denoiser",
         *([f"mean latent PSNR {', '.join(told)}"] if told else []),
         *(["speed-up: of the whole call, in seconds"] if "speed-up" in columns else []),
     ]

@@ -109,7 +109,7 @@ def show_profile(profile: Profile) -> RenderableType:
         "made with": versions or "–",
     }
     if profile.seconds_per_step > 0:
-        facts["seconds"] = f"{profile.seconds_per_step:.3g} a step"
+        facts["seconds"] = f"{profile.seconds_per_step:.3g} per step"
     found = spread(profile) if profile.has_l1 else None
     if found is not None:
         facts["prompts"] = (

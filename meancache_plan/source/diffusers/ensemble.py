@@ -34,8 +34,8 @@ class PipelineEnsemble:
         progress: Told (samples recorded, samples in all).
 
     Raises:
-        InputError: There is no sample, the folder cannot be written, or a trajectory in it is not
-            readable or of another sample, or the pipeline samples two things at once.
+        InputError: No prompt or seed is given, the folder cannot be written, a trajectory in it is
+            not readable or of another sample, or the pipeline samples two things at once.
     """
 
     def __init__(
@@ -172,8 +172,8 @@ def _check_alone(trajectory: Trajectory) -> None:
     """Refuse joined latents, [T + 1, 1, N]: replay's final ones are seen of the first alone."""
     if trajectory.latents.ndim == 3:
         raise InputError(
-            "this pipeline samples two things at once, such as a video and its sound: schedules "
-            "for it are not refined; solve without --refine"
+            "this pipeline samples two things at once, such as a video and its sound: its "
+            "schedules cannot be refined; use them as they were solved"
         )
 
 

@@ -66,7 +66,7 @@ def quieten() -> None:
 
 
 def _check_folder(source: str) -> None:
-    """Refuse what reads as a path, not as ``owner/name`` on the hub, and is no folder."""
+    """Refuse what reads as a path, not as ``owner/name`` on the hub, unless it is a folder."""
     path = source.startswith((".", "/", "~")) or source.endswith("/") or source.count("/") != 1
     if path and not Path(source).is_dir():
         reason = "is a file, not a folder" if Path(source).exists() else "no such folder"

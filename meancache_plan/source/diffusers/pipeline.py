@@ -114,8 +114,8 @@ class Pipeline:
 
         Raises:
             UnsupportedSchedulerError: The scheduler follows no flow, or adds fresh noise.
-            InputError: The pipeline refuses the recipe's arguments, or the reference has no
-                more steps than the recipe or other noise levels at its ends.
+            InputError: The pipeline refuses the recipe's arguments, or the finer run has no
+                more steps than the recipe, or other noise levels at its ends.
         """
         times: list[float] = []
 
@@ -132,7 +132,7 @@ class Pipeline:
         """Run all steps of several samples in one call: a trajectory each, as ``record`` has it.
 
         Raises:
-            As ``record``.
+            UnsupportedSchedulerError, InputError: As ``record``.
         """
         return self._recorded(prompts, seeds, finer_steps, lambda: None).trajectory.split()
 
@@ -148,8 +148,8 @@ class Pipeline:
             return steps.record(self.pipe, self._answers, self._plain(prompt, seed), tick)
         if not self.recipe.steps < finer_steps <= MAX_STEPS:
             raise InputError(
-                f"finer_steps {finer_steps}: the reference is to be finer than the "
-                f"recipe's {self.recipe.steps} steps: choose {self.recipe.steps + 1} to {MAX_STEPS}"
+                f"finer_steps {finer_steps}: a finer run has more steps than the recipe's "
+                f"{self.recipe.steps}: choose {self.recipe.steps + 1} to {MAX_STEPS}"
             )
         if self._course is None:
             self._course = steps.probe(self.pipe, self._answers, self._plain(prompt, seed))

@@ -136,7 +136,7 @@ def _begin(tape: Tape, sample: Tensor, replaces: str | None) -> None:
     elif not torch.equal(tape.latents, sample.to(tape.latents)):
         raise InputError(
             "the latents change between two steps: the pipeline or a callback edits them, and no "
-            f"plan can tell this from the steps of {replaces}; calibrate without this"
+            f"plan can tell this from the steps of {replaces}; calibrate without such edits"
         )
 
 

@@ -150,7 +150,7 @@ class _Way:
         steps, step, until = len(self._grid) - 1, self._run.step, self._run.until
         if step >= steps or (until or 0) > steps:
             raise InputError(
-                f"this run has {steps} steps, and was to be resumed from step {step} to "
+                f"this run has {steps} steps, but was to be resumed from step {step} to "
                 f"{until or 'the end'}"
             )
 
@@ -192,5 +192,5 @@ def _check_shape(latents: Tensor, own: Tensor) -> None:
     if latents.shape != own.shape:
         raise InputError(
             f"latents have shape {list(latents.shape)}, the pipeline's {list(own.shape)}: give "
-            "them as a recorded trajectory holds them, one row a prompt"
+            "them as a recorded trajectory holds them, one row per prompt"
         )
