@@ -5,7 +5,7 @@ DEMO := demo
 EXTRAS ?= test
 REFERENCE := schedules/reference/50-steps.json
 
-.PHONY: demo test lint schema pipelines docs schedules published reference clean
+.PHONY: demo test lint schema pipelines site docs schedules published reference clean
 
 demo: .venv/installed
 	mkdir -p $(DEMO)
@@ -43,11 +43,16 @@ lint: .venv/installed
 schema: .venv/installed
 	$(BIN)/python -m meancache_plan.schedule.schema > schedules/schema.json
 
-# Writes docs/PIPELINES.md and the README's table from the pipelines that are tested.
+# Writes docs/PIPELINES.md from the pipelines that are tested.
 pipelines: .venv/installed
 	$(BIN)/python -m tests.families.table --write
 
-# Draws the README's pictures of the shipped schedule: half an hour, as every plan is judged on all
+# Builds the pages and an API reference into build/site, to be searched; fetches nothing.
+site:
+	$(MAKE) .venv/installed EXTRAS=$(EXTRAS),docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+# Draws the pictures of the shipped schedule for the pages: half an hour, as every plan is judged on all
 # held-out prompts; stopped, it goes on. Needs Chromium, and `make docs EXTRAS=test,browser`.
 docs: build/judged/samples.json
 	$(BIN)/meancache-plan generate --schedule $(REFERENCE) --budget 10 --prompt "a red apple" \

@@ -20,7 +20,7 @@ class Case:
             from a fixed seed, float32, eval mode, progress bar off, no downloads.
         call: steps → keyword arguments of one run, all but ``generator``, ``num_inference_steps``
             included; ends in latents (``output_type="latent"``) where the pipeline can.
-        family: The models that it stands for, for the README's table.
+        family: The models that it stands for, for the table of families.
         branches: Denoiser calls a refresh: 2 with guidance by two calls.
         sampler: The scheduler's class, for the table.
         steps: Sampler steps of the tests' runs.

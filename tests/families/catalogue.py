@@ -1,4 +1,4 @@
-"""Every case and refusal of the conformance tests; also the README's table of pipelines."""
+"""Every case and refusal of the conformance tests; also the rows of docs/PIPELINES.md."""
 
 from __future__ import annotations
 

@@ -1,57 +1,62 @@
 """The tables of pipelines: ``python -m tests.families.table`` prints docs/PIPELINES.md.
 
-``--short`` prints the README's table, and ``--write`` writes both where they belong.
+``--write`` writes it where it belongs.
 """
 
 from __future__ import annotations
 
 import argparse
-import re
 from pathlib import Path
 
 from tests.families import catalogue
 from tests.families.case import Case, Refusal
 
-ROOT = Path(__file__).parents[2]
-PAGE = ROOT / "docs" / "PIPELINES.md"
-README = ROOT / "README.md"
-BETWEEN = re.compile(r"(?<=<!-- pipelines -->\n).*?(?=<!-- /pipelines -->)", re.DOTALL)
-"""The README's part that ``short`` is."""
+PAGE = Path(__file__).parents[2] / "docs" / "PIPELINES.md"
 
 DIFFUSERS = "0.42.1"
 """The version that every row was tested with."""
 
-INTRODUCTION = f"""\
+INTRODUCTION = """\
 # Pipelines
 
-Each row with tested budgets was tested (`pytest tests/families`) with diffusers {DIFFUSERS}: its
-own pipeline, transformer and scheduler classes, tiny and with random weights. That shows that a
-schedule fits the pipeline, not how good its pictures are. For every such row
+One interception serves nearly every flow-matching pipeline of diffusers: what was tried is below,
+family by family, then class by class with everything that was tested. Pipelines that are not listed
+were not tried; all are intercepted in the same way. `make pipelines` writes this page.
+
+## Families
+
+"""
+
+TESTED = f"""
+## What was tested
+
+Each row with tested budgets was tested (`pytest tests/families`) with diffusers {DIFFUSERS}: the
+pipeline's own classes for pipeline, transformer and scheduler, tiny and with random weights. That
+shows that a schedule fits the pipeline, not how good its pictures are. For every such row
 
 - calibrate → solve → attach works end to end;
 - with a budget of all steps the output is bit-identical to the plain run;
-- with a budget of B the denoiser runs exactly B times its calls a refresh (a guidance by two calls
-  has two);
-- the output equals a plan followed by hand (to 10⁻⁴ relative, in fp32): the denoiser runs at every
-  step, and an integrator written from the format's specification uses its outputs at knots alone;
-- an exception in mid-run leaves nothing behind, and detaching leaves the pipeline as it was found.
+- with a budget of B the denoiser is called exactly B times as often as one refresh calls it
+  (guidance by two calls: twice per refresh);
+- the output equals a plan followed by hand (to a relative 10⁻⁴, in float32): the denoiser runs at
+  every step, and an integrator written from the format's specification uses its outputs at the
+  knots only;
+- an exception in the middle of a run leaves nothing behind, and detaching leaves the pipeline as it
+  was found.
 
-A row that is refused raises the error that is named. Pipelines that are not listed were not tried;
-all are intercepted in the same way. `make pipelines` writes this page.
+A row that is refused raises the error that it names.
 
 """
 
 
 def page() -> str:
-    """The whole page, with a table of every case and refusal."""
-    head = ("Models", "Pipeline", "Sampler", "Calls a refresh", "Tested budgets", "Notes")
-    return INTRODUCTION + _table(head, [row for group in _groups() for row in _rows(*group)])
-
-
-def short() -> str:
-    """One row a family: pipelines that work, pipelines that are refused."""
-    rows = [(family, _classes(yes), _titles(no)) for family, yes, no in _groups()]
-    return _table(("Models", "Work", "Are refused"), rows)
+    """The whole page: one row per family, then every case and refusal."""
+    groups = _groups()
+    families = [(family, _classes(yes), _titles(no)) for family, yes, no in groups]
+    head = ("Models", "Pipeline", "Sampler", "Calls per refresh", "Tested budgets", "Notes")
+    rows = [row for group in groups for row in _rows(*group)]
+    overview = _table(("Models", "Works", "Refused"), families)
+    return INTRODUCTION + overview + TESTED + _table(head, rows)
 
 
 def _groups() -> list[tuple[str, list[Case], list[Refusal]]]:
@@ -106,20 +111,10 @@ def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
     return "".join(f"| {' | '.join(cells)} |\n".replace("|  |", "| |") for cells in lines)
 
 
-def write() -> None:
-    """Put both tables where they belong."""
-    PAGE.write_text(page(), encoding="utf-8")
-    readme = README.read_text(encoding="utf-8")
-    README.write_text(BETWEEN.sub(lambda _: short(), readme), encoding="utf-8")
-
-
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    choice = parser.add_mutually_exclusive_group()
-    choice.add_argument("--short", action="store_true", help="print the README's table")
-    choice.add_argument("--write", action="store_true", help="write both files")
-    asked = parser.parse_args()
-    if asked.write:
-        write()
+    parser.add_argument("--write", action="store_true", help="write docs/PIPELINES.md")
+    if parser.parse_args().write:
+        PAGE.write_text(page(), encoding="utf-8")
     else:
-        print(short() if asked.short else page(), end="")
+        print(page(), end="")

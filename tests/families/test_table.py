@@ -18,14 +18,9 @@ def test_the_page_of_pipelines_is_what_the_command_prints(capfdbinary, monkeypat
     assert printed(capfdbinary, monkeypatch) == table.PAGE.read_bytes()
 
 
-def test_the_readme_has_the_short_table(capfdbinary, monkeypatch):
-    (found,) = table.BETWEEN.findall(table.README.read_text(encoding="utf-8"))
-    assert printed(capfdbinary, monkeypatch, "--short").decode() == found
-
-
-def printed(capfdbinary, monkeypatch, *options: str) -> bytes:
-    """What the command prints: ``make pipelines`` brings the files up to date."""
-    monkeypatch.setattr(sys, "argv", ["table", *options])
+def printed(capfdbinary, monkeypatch) -> bytes:
+    """What the command prints: ``make pipelines`` brings the page up to date."""
+    monkeypatch.setattr(sys, "argv", ["table"])
     runpy.run_path(table.__file__, run_name="__main__")
     sys.stdout.flush()
     return capfdbinary.readouterr().out
