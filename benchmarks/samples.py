@@ -21,7 +21,7 @@ from meancache_plan.source.diffusers.ensemble import PipelineEnsemble
 from meancache_plan.source.diffusers.pipeline import Pipeline
 from meancache_plan.source.protocols import Ensemble
 from meancache_runtime import Schedule, identity, integrate
-from meancache_runtime.intercept import Interception
+from meancache_runtime.hosts.diffusers.intercept import Interception
 
 
 class Samples(Ensemble, Protocol):

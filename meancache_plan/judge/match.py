@@ -19,8 +19,8 @@ from meancache_plan.judge.witness import Witness
 from meancache_plan.source.diffusers.pipeline import Frames, Pipeline, Sample
 from meancache_runtime import ReplayStats, attach
 from meancache_runtime import Schedule as ReplaySchedule
-from meancache_runtime.identity import denoisers
-from meancache_runtime.intercept import Interception
+from meancache_runtime.hosts.diffusers.identity import denoisers
+from meancache_runtime.hosts.diffusers.intercept import Interception
 
 NO_FRAMES = np.zeros((0, 0, 0, 3), dtype=np.float32)
 

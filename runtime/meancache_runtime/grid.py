@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from .errors import ScheduleError
+from .errors import GridMismatchError, ScheduleError, StepCountError
 from .strict_json import optional, read_integer, read_list, read_number, read_object, read_text
 
 MAX_STEPS = 1000
@@ -78,4 +78,46 @@ def check_switches(where: str, knots: Sequence[int], switches: Sequence[int]) ->
     if missing:
         raise ScheduleError(
             f"{where}: no knot at step {missing[0]}, where the pipeline switches denoisers"
+        )
+
+
+def check_grid(grid: Grid, sigmas: Sequence[float]) -> None:
+    """Refuse a run on another grid than the schedule's.
+
+    Raises:
+        StepCountError: Another number of steps.
+        GridMismatchError: σ is not strictly monotone, or somewhere farther off than the
+            schedule's tolerance.
+    """
+    if len(sigmas) - 1 != grid.steps:
+        raise StepCountError(
+            f"this run has {len(sigmas) - 1} steps, but the schedule was made for {grid.steps}: "
+            f"pass num_inference_steps={grid.steps}, or compile a schedule for "
+            f"{len(sigmas) - 1} steps"
+        )
+    check_monotone(sigmas)
+    if grid.sigmas is None:
+        return
+    there = enumerate(zip(sigmas, grid.sigmas, strict=True))
+    off, step = max((abs(a - b), i) for i, (a, b) in there)
+    if off > grid.tolerance:
+        raise GridMismatchError(
+            f"this run's σ at step {step} is {sigmas[step]:.4f}, but the schedule's is "
+            f"{grid.sigmas[step]:.4f}: they differ by {off:.4f}, and {grid.tolerance:.4f} is "
+            "allowed; use the size and the scheduler settings (shift) that the schedule was made "
+            "for, or calibrate at these"
+        )
+
+
+def check_monotone(sigmas: Sequence[float]) -> None:
+    """Refuse noise levels that neither strictly rise nor strictly fall.
+
+    Raises:
+        GridMismatchError: The noise levels are not strictly monotone.
+    """
+    pairs = list(pairwise(sigmas))
+    if not (all(a > b for a, b in pairs) or all(a < b for a, b in pairs)):
+        raise GridMismatchError(
+            "this run's noise levels are not strictly monotone: pass sigmas that are, or leave "
+            "sigmas out"
         )

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from torch import Tensor
 
-from meancache_runtime.identity import denoisers
+from meancache_runtime.hosts.diffusers.identity import denoisers
 from meancache_runtime.schedule import Plan
 from tests.runtime.by_hand import answers
 

@@ -18,7 +18,7 @@ from meancache_plan.schedule.artifact import Schedule
 from meancache_plan.source.diffusers.pipeline import Pipeline
 from meancache_plan.source.recipe import Recipe
 from meancache_runtime import attach, errors
-from meancache_runtime.identity import denoisers
+from meancache_runtime.hosts.diffusers.identity import denoisers
 from meancache_runtime.schedule import as_schedule
 from tests.families import catalogue
 from tests.families.by_sampler import followed_by_hand, repeating

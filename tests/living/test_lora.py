@@ -14,8 +14,8 @@ from peft import LoraConfig, get_peft_model_state_dict
 from torch import Tensor
 
 from meancache_runtime import attach
-from meancache_runtime.adapters import adapters_in_effect
 from meancache_runtime.errors import ModelMismatchError
+from meancache_runtime.hosts.diffusers.adapters import adapters_in_effect
 from meancache_runtime.schedule import Model, Schedule
 from tests.families.by_sampler import followed_by_hand
 from tests.families.case import Case, run

@@ -14,7 +14,7 @@ from accelerate.hooks import ModelHook, add_hook_to_module
 from torch import nn
 
 from meancache_runtime import attach
-from meancache_runtime.identity import fingerprint
+from meancache_runtime.hosts.diffusers.identity import fingerprint
 from meancache_runtime.schedule import Model
 from tests.families.by_sampler import followed_by_hand
 from tests.families.case import Case, run

@@ -13,7 +13,7 @@ from peft.utils.hotswap import prepare_model_for_compiled_hotswap
 from torch import Tensor
 
 from meancache_runtime import attach
-from meancache_runtime.adapters import adapters_in_effect
+from meancache_runtime.hosts.diffusers.adapters import adapters_in_effect
 from meancache_runtime.schedule import Adapter
 from tests.runtime.loras import TARGETS, add
 from tests.runtime.test_adapters import made_on, run

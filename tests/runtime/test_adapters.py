@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from meancache_runtime import attach
-from meancache_runtime.adapters import adapters_in_effect
 from meancache_runtime.errors import ModelMismatchError
-from meancache_runtime.identity import fingerprint
+from meancache_runtime.hosts.diffusers.adapters import adapters_in_effect
+from meancache_runtime.hosts.diffusers.identity import fingerprint
 from meancache_runtime.schedule import Adapter, Model, Schedule
 from tests.runtime.loras import add
 from tests.runtime.test_attach import PLAN, run

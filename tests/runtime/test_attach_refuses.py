@@ -34,7 +34,7 @@ from meancache_runtime.errors import (
     UnsupportedPipelineError,
     UnsupportedSchedulerError,
 )
-from meancache_runtime.identity import fingerprint, hub_id
+from meancache_runtime.hosts.diffusers.identity import fingerprint, hub_id
 from meancache_runtime.schedule import Hold, Model, Plan
 from tests.runtime import by_hand
 from tests.runtime.test_attach import PLAN, STEPS, run

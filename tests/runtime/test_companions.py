@@ -13,7 +13,7 @@ from diffusers.models.controlnets.controlnet_flux import FluxMultiControlNetMode
 
 from meancache_runtime import attach
 from meancache_runtime.errors import ReplacedComponentError
-from meancache_runtime.identity import fingerprint
+from meancache_runtime.hosts.diffusers.identity import fingerprint
 from meancache_runtime.schedule import Adams, Hold, Jvp, Released
 from tests.families import flux
 from tests.families.by_sampler import followed_by_hand

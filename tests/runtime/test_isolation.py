@@ -1,4 +1,4 @@
-"""meancache_runtime needs torch and the standard library, and loading a schedule does nothing."""
+"""meancache_runtime needs the standard library alone, attach torch too; loading does nothing."""
 
 from __future__ import annotations
 
@@ -26,6 +26,34 @@ class Blocked:
         return None
 
 sys.meta_path.insert(0, Blocked())
+"""
+
+ALONE = """
+Blocked.names |= {"jax", "mlx", "torch"}
+import sys
+import meancache_runtime
+from meancache_runtime import Replay, Table, integrate, load_schedule
+from meancache_runtime.binding import bind
+
+schedule = load_schedule(sys.argv[1])
+budget = schedule.budgets[0]
+z = integrate(lambda z, sigma: z, 1.0, schedule, budget=budget)
+table = Table.of(bind(schedule.plan(budget), schedule.grid.sigmas, schedule.grid.displaced))
+machine, again = table.machine(), 1.0
+for sigma, following in zip(table.sigmas, table.sigmas[1:]):
+    again += (following - sigma) * machine.advance(again)
+assert 0 < abs(z) < 2 and abs(again - z) < 1e-12, (z, again)
+table.to_json()
+loaded = {name.partition(".")[0] for name in sys.modules}
+assert not Blocked.names & loaded
+assert not [name for name in sys.modules if name.startswith("meancache_runtime.hosts.diffusers")]
+try:
+    meancache_runtime.attach
+except ModuleNotFoundError:
+    pass
+else:
+    raise AssertionError("attach came without torch")
+print("ok")
 """
 
 REPLAY = """
@@ -90,7 +118,11 @@ def python(source: str, *arguments: str) -> str:
     return done.stdout.strip()
 
 
-def test_it_runs_with_torch_and_the_standard_library_alone():
+def test_reading_binding_and_following_a_plan_need_no_package_at_all():
+    assert python(BLOCK + ALONE, str(GOOD)) == "ok"
+
+
+def test_attach_runs_with_torch_and_the_standard_library_alone():
     assert python(BLOCK + REPLAY, str(GOOD)) == "ok"
 
 

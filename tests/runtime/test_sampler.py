@@ -10,7 +10,13 @@ import pytest
 import torch
 
 from meancache_runtime.errors import UnsupportedSchedulerError
-from meancache_runtime.sampler import check_sampler, is_inner, replaced, run_sigmas, take
+from meancache_runtime.hosts.diffusers.sampler import (
+    check_sampler,
+    is_inner,
+    replaced,
+    run_sigmas,
+    take,
+)
 
 FLOW: dict[str, Any] = {
     "prediction_type": "flow_prediction",

@@ -11,7 +11,7 @@ import torch
 from meancache_plan.source.diffusers.pipeline import Pipeline
 from meancache_plan.source.recipe import Recipe
 from meancache_runtime import attach
-from meancache_runtime.intercept import overheard
+from meancache_runtime.hosts.diffusers.intercept import overheard
 from tests.families import hunyuan_video, ltx2
 from tests.families.case import Case
 from tests.families.case import run as call

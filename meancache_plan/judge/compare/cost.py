@@ -20,7 +20,7 @@ from meancache_plan.judge.compare.memory import Account, Allocator, Tensors
 from meancache_plan.judge.compare.peer import Peer
 from meancache_plan.judge.compare.restore import left_as_found
 from meancache_plan.source.diffusers.pipeline import Pipeline
-from meancache_runtime.identity import denoisers
+from meancache_runtime.hosts.diffusers.identity import denoisers
 
 WHOLE = 0.98
 """A call counts as computed whole from this share of a full run's largest call on."""

@@ -4,8 +4,8 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from meancache_runtime.identity import denoisers
-from meancache_runtime.intercept import unwrap
+from meancache_runtime.hosts.diffusers.identity import denoisers
+from meancache_runtime.hosts.diffusers.intercept import unwrap
 
 _UNWRITABLE = {"__dict__", "__weakref__"}
 

@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from meancache_runtime import identity, sampler
-from meancache_runtime.intercept import Interception, Proxy
+from meancache_runtime.hosts.diffusers.intercept import Interception, Proxy
 
 Step = Callable[..., Any]
 """Called in place of ``scheduler.step``, with its arguments."""

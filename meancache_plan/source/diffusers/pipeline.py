@@ -22,7 +22,7 @@ from meancache_plan.source.diffusers import recording as steps
 from meancache_plan.source.diffusers.interception import Answers
 from meancache_plan.source.diffusers.recording import Last
 from meancache_plan.source.recipe import Recipe
-from meancache_runtime import identity
+from meancache_runtime.hosts.diffusers import identity
 from meancache_runtime.schedule import MAX_STEPS
 
 Frames = npt.NDArray[np.float32]

@@ -11,8 +11,8 @@ from torch import Tensor
 from meancache_plan.core.trajectory import Tape, Trajectory, joined, switches
 from meancache_plan.errors import InputError
 from meancache_plan.source.diffusers.interception import Answers, Step, intercepted
-from meancache_runtime import sampler
-from meancache_runtime.intercept import overheard
+from meancache_runtime.hosts.diffusers import sampler
+from meancache_runtime.hosts.diffusers.intercept import overheard
 
 
 class Last:

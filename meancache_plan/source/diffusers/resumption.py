@@ -9,7 +9,7 @@ from torch import Tensor
 from meancache_plan.core.trajectory import Tape, Trajectory, joined
 from meancache_plan.errors import InputError
 from meancache_plan.source.diffusers.interception import Answers, Step, intercepted
-from meancache_runtime import sampler
+from meancache_runtime.hosts.diffusers import sampler
 
 
 class _Enough(BaseException):

@@ -5,8 +5,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from meancache_runtime import identity
-from meancache_runtime.adapters import adapters_in_effect
+from meancache_runtime.hosts.diffusers import identity
+from meancache_runtime.hosts.diffusers.adapters import adapters_in_effect
 
 __all__ = ["adapters_in_effect", "hub_commit", "weights_revision"]
 

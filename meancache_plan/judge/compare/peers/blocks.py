@@ -16,7 +16,7 @@ from meancache_plan.judge.compare.peer import Enter, Peer, UnavailableError, rea
 from meancache_plan.judge.compare.peers import vision
 from meancache_plan.judge.compare.restore import left_as_found
 from meancache_plan.source.diffusers.pipeline import Pipeline
-from meancache_runtime.identity import denoisers
+from meancache_runtime.hosts.diffusers.identity import denoisers
 
 RESULT = re.compile(r"\[[\d.]")
 """How the line begins that MagCache's calibration prints."""

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from meancache_plan.source.diffusers.pipeline import Pipeline
-from meancache_runtime.identity import denoisers
-from meancache_runtime.intercept import unwrap
+from meancache_runtime.hosts.diffusers.identity import denoisers
+from meancache_runtime.hosts.diffusers.intercept import unwrap
 
 TOLD = ("Wan", "Cosmos3")
 """How the classes of denoisers begin whose latents SeaCache finds itself."""

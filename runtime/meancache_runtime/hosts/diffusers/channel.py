@@ -3,12 +3,12 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from .binding import BoundPlan
+from ...binding import BoundPlan
+from ...errors import StepCountError
+from ...machine import Replay
+from ...schedule import Plan, Schedule
 from .entry import check_some_entry, find_entry
-from .errors import StepCountError
-from .replay import Replay
 from .sampler import Stepped, find_start, first_index, is_inner, move_on, take
-from .schedule import Plan, Schedule
 
 Bind = Callable[[Plan, Sequence[float]], BoundPlan]
 

@@ -11,8 +11,8 @@ from typing import Any
 
 from torch import Tensor
 
+from ...schedule import Adapter
 from .identity import denoisers
-from .schedule import Adapter
 from .weights import Sample, group_offloaded, readable, samples
 
 

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .binding import enter
-from .errors import GridMismatchError, MismatchError, StepCountError
-from .replay import check_grid, check_monotone
+from ...binding import enter
+from ...errors import GridMismatchError, MismatchError, StepCountError
+from ...grid import check_grid, check_monotone
+from ...schedule import Grid, Plan, Schedule
 from .sampler import run_sigmas
-from .schedule import Grid, Plan, Schedule
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ def find_entry(schedule: Schedule, plan: Plan, scheduler: Any, first: int) -> En
             f"{grid.steps}: pass num_inference_steps={grid.steps} on the schedule's noise levels, "
             "calibrate for this use, or run without the schedule"
         )
-    check_grid(schedule, sigmas)
+    check_grid(grid, sigmas)
     return Entry(plan, sigmas, 0)
 
 

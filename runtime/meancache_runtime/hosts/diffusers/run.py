@@ -4,17 +4,17 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from .channel import Channel
-from .errors import (
+from ...errors import (
     GridMismatchError,
     ReplacedComponentError,
     StepCountError,
     SwitchError,
     UnsupportedSchedulerError,
 )
+from ...stats import ReplayStats, ReplayWarning
+from .channel import Channel
 from .fitting import batch_size, fit
 from .intercept import Proxy
-from .replay import ReplayStats, ReplayWarning
 
 
 class Run:

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
+from ...schedule import Adapter, Model
+from ...strict_json import shorten
 from .adapters import adapters_in_effect
-from .schedule import Adapter, Model
-from .strict_json import shorten
 
 
 def other_adapters(pipe: Any, model: Model, *, strict: bool = False) -> str | None:

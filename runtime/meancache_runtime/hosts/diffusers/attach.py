@@ -7,18 +7,18 @@ from functools import lru_cache, partial
 from types import TracebackType
 from typing import Any, Self
 
-from .binding import bind
+from ...binding import bind
+from ...errors import AlreadyAttachedError, BudgetError, ModelMismatchError, ReplayError
+from ...schedule import Plan, Replayable, Schedule, as_schedule, load_schedule
+from ...snapshot import beside
+from ...stats import ReplayStats, ReplayWarning
 from .channel import Channel
-from .errors import AlreadyAttachedError, BudgetError, ModelMismatchError, ReplayError
 from .identity import check_model, companions, denoisers
 from .intercept import Interception, is_intercepted
 from .likeness import other_adapters
-from .replay import ReplayStats, ReplayWarning
 from .run import Run
 from .sampler import check_sampler
 from .sampler import overrides as scheduler_overrides
-from .schedule import Plan, Replayable, Schedule, as_schedule, load_schedule
-from .snapshot import beside
 
 
 def attach(

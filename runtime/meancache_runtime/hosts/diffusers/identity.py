@@ -6,8 +6,8 @@ import json
 import os
 from typing import Any
 
-from .errors import ModelMismatchError, UnsupportedPipelineError
-from .schedule import Model
+from ...errors import ModelMismatchError, UnsupportedPipelineError
+from ...schedule import Model
 
 DENOISERS = ("transformer", "transformer_2", "unconditional_transformer", "unet")
 """Names of the components that diffusers pipelines call once or more a sampler step."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, NoReturn
 
-from .errors import AttachError, ReplacedComponentError, UnsupportedPipelineError
+from ...errors import AttachError, ReplacedComponentError, UnsupportedPipelineError
 
 Overrides = Mapping[str, Callable[..., Any]]
 """Method name → what is called in its place.

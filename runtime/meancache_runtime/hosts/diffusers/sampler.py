@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from .errors import UnsupportedSchedulerError
-from .strict_json import quote
+from ...errors import UnsupportedSchedulerError
+from ...strict_json import quote
 
 EULER = "FlowMatchEulerDiscreteScheduler"
 HEUN = "FlowMatchHeunDiscreteScheduler"

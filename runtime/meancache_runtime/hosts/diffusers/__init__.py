@@ -1,0 +1,1 @@
+"""diffusers: a plan replayed by interception, or as the scheduler of a pipeline."""
