@@ -21,7 +21,8 @@ from meancache_plan.improve.journal import Journal
 from meancache_plan.improve.refine import refine
 from meancache_plan.measure.profile import Profile
 from meancache_plan.plan.solve import solve
-from meancache_plan.schedule.artifact import Grid, Plan, Schedule
+from meancache_plan.schedule.artifact import Schedule as Artifact
+from meancache_runtime.schedule import Grid, Plan, Schedule
 
 Way = Plan | Literal["euler", "textbook"]
 """How a sample is made: by a plan, or by plain steps on a grid of their own."""
@@ -70,7 +71,7 @@ class Contest:
     budgets: tuple[int, ...]
     folder: Path
     value_range: float | None = None
-    shipped: Schedule | None = None
+    shipped: Artifact | None = None
 
     def journal(self, name: str) -> Journal:
         """A record of finished work on these samples."""
@@ -100,7 +101,7 @@ def uniform(contest: Contest) -> dict[int, Way]:
 def solved(contest: Contest, **options: Any) -> dict[int, Plan]:
     """What ``solve`` finds with these options."""
     schedule = solve(contest.profile, contest.budgets, **options)
-    return {plan.budget: plan for plan in schedule.plans}
+    return {entry.budget: entry.plan for entry in schedule.plans}
 
 
 def refined(contest: Contest) -> dict[int, Plan]:
@@ -109,10 +110,10 @@ def refined(contest: Contest) -> dict[int, Plan]:
     if shipped is not None:
         if shipped.provenance is None or shipped.provenance.profile != contest.profile.fingerprint:
             raise SystemExit("the schedule was not made from this benchmark's calibration")
-        return {plan.budget: plan for plan in shipped.plans if plan.budget in contest.budgets}
+        return {e.budget: e.plan for e in shipped.plans if e.budget in contest.budgets}
     schedule = solve(contest.profile, contest.budgets)
     found = refine(contest.profile, schedule, contest.fitted, contest.folder / "refined.json")
-    return {plan.budget: plan for plan in found.plans}
+    return {entry.budget: entry.plan for entry in found.plans}
 
 
 def closed_loop(contest: Contest, order: int = 3, shrinkage: float = 0.1) -> dict[int, Plan]:
@@ -127,7 +128,7 @@ def closed_loop(contest: Contest, order: int = 3, shrinkage: float = 0.1) -> dic
 
     found: dict[int, Plan] = {}
     for budget, plan in solved(contest).items():
-        inputs = [plan.model_dump(mode="json"), order, shrinkage]
+        inputs = [str(plan), order, shrinkage]
         fitted = journal.recall("fit", inputs, partial(gains, plan))
         found[budget] = with_gains(plan, [tuple(each) for each in fitted])
     return found
@@ -229,16 +230,14 @@ class Judge:
 
     def _decibels(self, way: Way, budget: int) -> tuple[Any, float]:
         """PSNR of each sample, float64 [S], and the refreshes that each took."""
-        bare = way.model_copy(update={"cost": None}) if isinstance(way, Plan) else way
-        key = bare.model_dump(mode="json") if isinstance(bare, Plan) else bare
 
         def run() -> list[Any]:
             before = self._samples.refreshes
-            latents = self._latents(bare, budget)
+            latents = self._latents(way, budget)
             spent = (self._samples.refreshes - before) / len(self._rows)
             return [final_errors(self._samples, self._rows, latents).tolist(), spent]
 
-        errors, refreshes = self._journal.recall("samples", [key, budget], run)
+        errors, refreshes = self._journal.recall("samples", [str(way), budget], run)
         values = [psnr(min(float(error), 1e30), self._range) for error in errors]
         return np.array(values), refreshes
 
@@ -251,13 +250,11 @@ class Judge:
             case Plan():
                 return self._samples.replay(self._rows, self._alone(way), budget)
 
-    def _alone(self, plan: Plan) -> Any:
+    def _alone(self, plan: Plan) -> Schedule:
         """A schedule of this plan, as the runtime reads it."""
         sigmas = self._samples.sigmas
-        grid = Grid(steps=len(sigmas) - 1, sigmas=sigmas, tolerance=0.05)
-        return Schedule(
-            model=None, grid=grid, generation=None, plans=(plan,), provenance=None
-        ).replayable()
+        grid = Grid(len(sigmas) - 1, sigmas, 0.05)
+        return Schedule(None, grid, (plan,))
 
 
 def compete(contest: Contest, roles: Sequence[Role]) -> Iterator[Row]:

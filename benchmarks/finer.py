@@ -36,7 +36,7 @@ from meancache_plan.files.atomic import write_atomically
 from meancache_plan.improve.closed_loop import with_gains
 from meancache_plan.judge.compare.peers.solvers import exact
 from meancache_plan.plan.solve import every_step
-from meancache_plan.schedule.artifact import Schedule
+from meancache_plan.schedule.artifact import PlanEntry, Schedule
 from meancache_plan.show.terminal.console import resumable, watching
 from meancache_plan.source.diffusers.ensemble import PipelineEnsemble
 from meancache_plan.source.diffusers.loading import load, quieten
@@ -131,7 +131,8 @@ def last_scaled(profile: Profile, schedule: Schedule) -> tuple[Schedule, float]:
     free = [False] * (profile.steps - 1) + [True]
     gains = fit_gains(profile, every.knots, [1] * profile.steps, "displacement", free).gains
     plan = with_gains(every, gains)
-    return schedule.model_copy(update={"plans": (plan,), "provenance": None}), gains[-1][0]
+    alone = {"plans": (PlanEntry.of(plan),), "provenance": None}
+    return schedule.model_copy(update=alone), gains[-1][0]
 
 
 def decibels(made: Tensor, target: Tensor) -> Decibels:

@@ -11,9 +11,7 @@ from pathlib import Path
 from meancache_plan import load_profile, load_schedule
 from meancache_plan.judge.contenders import contenders
 from meancache_plan.judge.result import Evaluation
-from meancache_plan.plan.planners import as_interval
 from meancache_plan.plan.predict import predict
-from meancache_plan.schedule.artifact import Plan
 
 
 def main() -> None:
@@ -33,13 +31,7 @@ def main() -> None:
         plan = contender.schedule.plan(contender.budget)
         record = schedule.provenance and schedule.provenance.record(plan.budget)
         expected = predict(
-            profile,
-            Plan(
-                budget=plan.budget,
-                knots=plan.knots,
-                intervals=tuple(map(as_interval, plan.intervals)),
-            ),
-            record.calibration if record and contender.method == "plan" else None,
+            profile, plan, record.fit if record and contender.method == "plan" else None
         )
         measured = found.row(contender.method, contender.budget).psnr_latent
         inside.append(expected.low <= measured <= expected.high)

@@ -1,7 +1,7 @@
 """Pydantic's validation errors in the words of the runtime's own reader."""
 
 from itertools import pairwise
-from typing import Annotated
+from typing import Annotated, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
@@ -36,7 +36,7 @@ _REASONS = {
 _KEYS = {"missing", "extra_forbidden"}
 """Errors of a key, which is the last part of their place."""
 
-_TAGS = ("hold", "jvp", "released", "adams")
+_TAGS = {predictor.name for predictor in get_args(runtime.Predictor)}
 """Parts that pydantic adds to the place of an error inside a union: no part of the file."""
 
 

@@ -8,7 +8,8 @@ from meancache_plan.core.grid import graded_knots, uniform_knots
 from meancache_plan.core.objective import Objective
 from meancache_plan.measure.profile import Profile
 from meancache_plan.plan.planners import find_planner
-from meancache_plan.schedule.artifact import AdamsInterval, HoldInterval, Plan, Schedule
+from meancache_plan.schedule.artifact import Schedule
+from meancache_runtime.schedule import Adams, Hold, Plan
 
 GRADES = (0.15, 0.4, 2.5)
 """Last interval over first, for growing and shrinking intervals."""
@@ -47,13 +48,13 @@ def pools(
     """
     budgets = solved.budgets
     found = {b: _simple(profile, b) for b in budgets}
-    for plan in solved.plans:
-        found[plan.budget].append(Candidate("as solved", plan, baseline=True))
+    for entry in solved.plans:
+        found[entry.budget].append(Candidate("as solved", entry.plan, baseline=True))
     for name, schedule in published.items():
-        for plan in schedule.plans:
-            fits = schedule.grid.steps == profile.steps and plan.budget in found
-            if fits and set(profile.switches) <= set(plan.knots):
-                found[plan.budget].append(Candidate(name, plan, baseline=True))
+        for entry in schedule.plans:
+            fits = schedule.grid.steps == profile.steps and entry.budget in found
+            if fits and set(profile.switches) <= set(entry.knots):
+                found[entry.budget].append(Candidate(name, entry.plan, baseline=True))
     for variant in _variants(profile, max_edge):
         plans = find_planner(variant.planner).plan(
             profile, variant.objective, budgets, variant.paths
@@ -93,7 +94,7 @@ def _simple(profile: Profile, budget: int) -> list[Candidate]:
     """Knots by a rule that looks at no model, but for where its denoiser changes."""
     steps, switches = profile.steps, profile.switches
     uniform = uniform_knots(steps, budget, switches)
-    hold = Plan(budget=budget, knots=uniform, intervals=(HoldInterval(),) * budget)
+    hold = Plan(budget, uniform, (Hold(),) * budget)
     graded = [
         Candidate(
             f"adams, intervals × {grade:g}",
@@ -110,12 +111,8 @@ def _simple(profile: Profile, budget: int) -> list[Candidate]:
 
 def adams_plan(knots: Sequence[int], budget: int | None = None) -> Plan:
     """Plain Adams–Bashforth of order 2 at these knots."""
-    adams = AdamsInterval(order=2, gains=(1.0, 1.0))
-    return Plan(
-        budget=budget or len(knots),
-        knots=tuple(knots),
-        intervals=(HoldInterval(), *(adams,) * (len(knots) - 1)),
-    )
+    intervals = (Hold(), *(Adams((1.0, 1.0)),) * (len(knots) - 1))
+    return Plan(budget or len(knots), tuple(knots), intervals)
 
 
 def _distinct(candidates: Iterable[Candidate]) -> list[Candidate]:

@@ -7,6 +7,7 @@ sample, as a replay does.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -16,9 +17,9 @@ from torch import Tensor
 
 from meancache_plan.core.gains import terms
 from meancache_plan.improve.ensemble import final_errors
-from meancache_plan.schedule.artifact import AdamsInterval, HoldInterval, Interval, Plan
 from meancache_plan.source.protocols import Ensemble
 from meancache_runtime.binding import LinearForm
+from meancache_runtime.schedule import Adams, Hold, Plan
 
 ROUNDS = 3
 """Times that samples are weighted anew by the errors that they are left with."""
@@ -42,19 +43,18 @@ def prior_gains(plan: Plan) -> list[tuple[float, ...]] | None:
     gains: list[tuple[float, ...]] = []
     for interval in plan.intervals:
         match interval:
-            case HoldInterval():
+            case Hold():
                 gains.append((1.0,))
-            case AdamsInterval():
-                gains.append(interval.gains)
+            case Adams(own):
+                gains.append(own)
             case _:
                 return None
     return gains
 
 
 def with_gains(plan: Plan, gains: Sequence[tuple[float, ...]]) -> Plan:
-    """The plan's knots with these gains; its predicted cost holds no more."""
-    intervals: list[Interval] = [AdamsInterval(order=len(g), gains=g) for g in gains]
-    return plan.model_copy(update={"intervals": tuple(intervals), "cost": None, "measured": None})
+    """The plan's knots with these gains."""
+    return replace(plan, intervals=tuple(map(Adams, gains)))
 
 
 def fit(

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from meancache_plan.improve.candidates import Candidate, adams_plan
 from meancache_plan.improve.closed_loop import prior_gains, with_gains
 from meancache_plan.improve.trials import Standing, Trials
-from meancache_plan.schedule.artifact import Plan
+from meancache_runtime.schedule import Plan
 
 RUNGS = (0.25, 0.5, 1.0)
 """Shares of the validation samples that the rounds of successive halving replay."""

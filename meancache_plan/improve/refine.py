@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise, repeat
 from pathlib import Path
 
@@ -20,10 +20,11 @@ from meancache_plan.improve.race import FITTED, MOVE_SHARE, SHRINKAGES, SURVIVOR
 from meancache_plan.improve.trials import Trials
 from meancache_plan.measure.profile import Profile
 from meancache_plan.plan.predict import predict
-from meancache_plan.schedule.artifact import Plan, Schedule
+from meancache_plan.schedule.artifact import PlanEntry, Schedule
 from meancache_plan.schedule.provenance import PlanRecord, Provenance, Pruned, Quality, Score
 from meancache_plan.source.protocols import Ensemble
 from meancache_plan.version import __version__
+from meancache_runtime.schedule import Plan
 from meancache_runtime.strict_json import MAX_TEXT
 
 ORDER = 3
@@ -96,7 +97,7 @@ def refine(
     journal = Journal(path, settings)
     fields = pools(profile, schedule, published or {}, made.max_edge)
     meter = _Meter(progress, _expected(fields, len(judge_rows), len(fit_rows)))
-    trials = Trials(ensemble, journal, meter, schedule.grid)
+    trials = Trials(ensemble, journal, meter, schedule.grid.replayable())
     neighbours = _neighbours(profile, made.weighting, made.max_edge)
     races: dict[int, Race] = {}
     for budget, field in fields.items():
@@ -125,13 +126,13 @@ def _rewritten(
             "pruned": (*made.pruned, *pruned),
         }
     )
-    return schedule.model_copy(update={"plans": tuple(plans), "provenance": provenance})
+    entries = tuple(map(PlanEntry.of, plans))
+    return schedule.model_copy(update={"plans": entries, "provenance": provenance})
 
 
 def _plan(budget: int, race: Race) -> Plan:
-    """The winner; its cost was of one objective among many."""
-    update = {"budget": budget, "cost": None, "measured": None}
-    return race.ranking()[0].candidate.plan.model_copy(update=update)
+    """The winner, which may have been planned for another budget."""
+    return replace(race.ranking()[0].candidate.plan, budget=budget)
 
 
 def _pruned(budget: int, race: Race) -> Pruned:

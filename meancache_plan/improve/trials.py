@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -12,8 +13,8 @@ from meancache_plan.errors import InputError
 from meancache_plan.improve.closed_loop import Fitted, fit
 from meancache_plan.improve.ensemble import final_errors
 from meancache_plan.improve.journal import Journal
-from meancache_plan.schedule.artifact import Grid, Plan, Schedule
 from meancache_plan.source.protocols import Ensemble
+from meancache_runtime.schedule import Grid, Plan, Schedule
 
 WORST = 1e30
 """The largest mean squared error: a replay that overflows has this one."""
@@ -53,8 +54,7 @@ class Trials:
     ) -> None:
         self.ensemble = ensemble
         sigmas = ensemble.sigmas
-        grid = grid or Grid(steps=len(sigmas) - 1, sigmas=sigmas, tolerance=0.05)
-        self._grid = grid.model_copy(update={"sigmas": sigmas})
+        self._grid = replace(grid or Grid(len(sigmas) - 1, sigmas, 0.05), sigmas=sigmas)
         self._journal = journal
         self._spent = spent
         rows = range(len(ensemble.prompt_index))
@@ -78,21 +78,13 @@ class Trials:
 
     def replay(self, plan: Plan, rows: Sequence[int]) -> list[float]:
         """Mean squared errors of a plan on these samples."""
-        bare = plan.model_copy(update={"cost": None, "measured": None})
-        schedule = Schedule(
-            model=None,
-            grid=self._grid,
-            generation=None,
-            plans=(bare,),
-            provenance=None,
-        ).replayable()
+        schedule = Schedule(None, self._grid, (plan,))
 
         def run() -> list[float]:
             latents = self.ensemble.replay(rows, schedule, plan.budget)
             return final_errors(self.ensemble, rows, latents).tolist()
 
-        inputs = [bare.model_dump(mode="json"), list(rows)]
-        errors = self._journal.recall("replay", inputs, run)
+        errors = self._journal.recall("replay", [repr(plan), list(rows)], run)
         self._spent(len(plan.knots) * len(rows))
         return [float(error) for error in errors]
 

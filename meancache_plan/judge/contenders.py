@@ -1,14 +1,15 @@
 """The field of an evaluation: a schedule's plans, and what one would use instead of each."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from meancache_plan.core.grid import uniform_knots
 from meancache_plan.errors import InputError
 from meancache_plan.judge.result import METHODS, Method
 from meancache_plan.judge.rivals import check_rival
-from meancache_plan.schedule.artifact import AdamsInterval, HoldInterval, Plan, Schedule
+from meancache_plan.schedule.artifact import Schedule
 from meancache_runtime import Schedule as ReplaySchedule
+from meancache_runtime.schedule import Adams, Hold, Plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,29 +48,29 @@ def contenders(
             raise InputError(f"a rival schedule cannot be named {name!r}: rename its file")
         check_rival(name, rival, steps, wanted)
     found = [Contender("full", steps, schedule.grid.finer_steps or steps)]
-    for plan in schedule.plans:
+    for plan in readable.plans:
         if plan.budget in wanted:
-            found.append(_follow("plan", schedule, plan))
+            found.append(_follow("plan", readable, plan))
             for name, rival in (rivals or {}).items():
-                own = next(entry for entry in rival.plans if entry.budget == plan.budget)
-                found.append(_follow(name, rival, own))
-            found += _baselines(schedule, plan)
+                other = rival.replayable()
+                found.append(_follow(name, other, other.plan(plan.budget)))
+            found += _baselines(readable, plan)
     return found
 
 
-def _follow(method: Method, schedule: Schedule, plan: Plan) -> Contender:
-    alone = schedule.model_copy(update={"plans": (plan,)})
-    return Contender(method, plan.budget, schedule.grid.steps, alone.replayable())
+def _follow(method: Method, schedule: ReplaySchedule, plan: Plan) -> Contender:
+    alone = replace(schedule, plans=(plan,))
+    return Contender(method, plan.budget, schedule.grid.steps, alone)
 
 
-def _baselines(schedule: Schedule, plan: Plan) -> list[Contender]:
+def _baselines(schedule: ReplaySchedule, plan: Plan) -> list[Contender]:
     """What one would use instead, with as many denoiser refreshes as the plan has."""
     steps, budget, refreshes = schedule.grid.steps, plan.budget, len(plan.knots)
     knots = uniform_knots(steps, refreshes, schedule.grid.switches)
-    hold = (HoldInterval(),) * refreshes
-    adams = (HoldInterval(), *(AdamsInterval(order=2, gains=(1.0, 1.0)),) * (refreshes - 1))
+    hold = (Hold(),) * refreshes
+    adams = (Hold(), *(Adams((1.0, 1.0)),) * (refreshes - 1))
     return [
-        _follow("uniform-hold", schedule, Plan(budget=budget, knots=knots, intervals=hold)),
-        _follow("uniform-adams", schedule, Plan(budget=budget, knots=knots, intervals=adams)),
+        _follow("uniform-hold", schedule, Plan(budget, knots, hold)),
+        _follow("uniform-adams", schedule, Plan(budget, knots, adams)),
         Contender("fewer-steps", budget, refreshes),
     ]

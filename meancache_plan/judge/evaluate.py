@@ -19,7 +19,7 @@ from meancache_plan.judge.match import replay as replay
 from meancache_plan.judge.result import Evaluation, Row
 from meancache_plan.judge.rivals import check_rivals
 from meancache_plan.judge.witness import Shots, Witness
-from meancache_plan.schedule.artifact import Measured, Plan, Schedule, to_bytes
+from meancache_plan.schedule.artifact import Measured, PlanEntry, Schedule, to_bytes
 from meancache_plan.source.diffusers.pipeline import Pipeline
 from meancache_plan.source.recipe import digest
 from meancache_plan.version import __version__
@@ -163,7 +163,7 @@ def with_measured(schedule: Schedule, evaluation: Evaluation) -> Schedule:
         raise InputError("the evaluation is of another schedule: evaluate this one")
     found = {row.budget: row for row in evaluation.rows if row.method == "plan"}
 
-    def note(plan: Plan) -> Plan:
+    def note(plan: PlanEntry) -> PlanEntry:
         row = found.get(plan.budget)
         if row is None:
             return plan

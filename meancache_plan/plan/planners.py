@@ -12,24 +12,16 @@ from meancache_plan.core.path_costs import ARC_PREDICTORS, line_graph
 from meancache_plan.core.predictors import PREDICTORS
 from meancache_plan.core.pssp import pssp
 from meancache_plan.errors import InputError
-from meancache_plan.schedule.artifact import (
-    AdamsInterval,
-    HoldInterval,
-    Interval,
-    JvpInterval,
-    Plan,
-    ReleasedInterval,
-)
 from meancache_plan.schedule.provenance import GainFit
-from meancache_runtime.schedule import Adams, Hold, Jvp, Released
-from meancache_runtime.schedule import Predictor as ReplayPredictor
+from meancache_runtime.schedule import Adams, Hold, Plan, Predictor
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A plan, and the fit of its gains if they were calibrated."""
+    """A plan, the weight of its path, and the fit of its gains if they were fitted."""
 
     plan: Plan
+    cost: float
     fit: GainFit | None = None
 
 
@@ -55,14 +47,11 @@ def _plan_pssp(
         budget: [
             Outcome(
                 Plan(
-                    budget=budget,
-                    knots=path.knots,
-                    intervals=tuple(
-                        as_interval(PREDICTORS[edge.predictor].replay(edge.window))
-                        for edge in path.edges
-                    ),
-                    cost=path.weight,
-                )
+                    budget,
+                    path.knots,
+                    tuple(PREDICTORS[edge.predictor].replay(edge.window) for edge in path.edges),
+                ),
+                path.weight,
             )
         ]
         for budget, path in paths.items()
@@ -83,8 +72,7 @@ def _plan_path(
         if names[0] == "hold" and "fitted" in objective.predictors and inexact:
             names[0] = "fitted"  # it may scale v₀
         intervals, fit = _intervals(measured, objective, path.knots, names)
-        plan = Plan(budget=budget, knots=path.knots, intervals=intervals, cost=path.weight)
-        return Outcome(plan, fit)
+        return Outcome(Plan(budget, path.knots, intervals), path.weight, fit)
 
     paths = shortest_paths(graph, budgets, count)
     return {budget: [outcome(budget, path) for path in found] for budget, found in paths.items()}
@@ -92,7 +80,7 @@ def _plan_path(
 
 def _intervals(
     measured: Measurements, objective: Objective, knots: Sequence[int], names: Sequence[str]
-) -> tuple[tuple[Interval, ...], GainFit | None]:
+) -> tuple[tuple[Predictor, ...], GainFit | None]:
     """The intervals by these predictors' names, with gains fitted where they are calibrated."""
     plain = tuple(_plain(name, first=n == 0) for n, name in enumerate(names))
     if "fitted" not in names:
@@ -101,7 +89,7 @@ def _intervals(
     orders = [min(terms[name], n + 1) for n, name in enumerate(names)]
     free = [name == "fitted" for name in names]
     found = fit_gains(measured, knots, orders, objective.weighting, free)
-    fitted = [AdamsInterval(order=len(gains), gains=gains) for gains in found.gains]
+    fitted = [Adams(gains) for gains in found.gains]
     intervals = tuple(
         fit if name == "fitted" else own
         for name, fit, own in zip(names, fitted, plain, strict=True)
@@ -111,24 +99,11 @@ def _intervals(
     )
 
 
-def _plain(name: str, first: bool) -> Interval:
+def _plain(name: str, first: bool) -> Predictor:
     """An interval whose gains are not fitted."""
     if name == "hold" or first:
-        return HoldInterval()
-    return AdamsInterval(order=2, gains=(1.0, 1.0))
-
-
-def as_interval(predictor: ReplayPredictor) -> Interval:
-    """The runtime's predictor as the artifact names it."""
-    match predictor:
-        case Hold():
-            return HoldInterval()
-        case Jvp(window):
-            return JvpInterval(window=window)
-        case Released(span):
-            return ReleasedInterval(span=span)
-        case Adams(gains):
-            return AdamsInterval(order=len(gains), gains=gains)
+        return Hold()
+    return Adams((1.0, 1.0))
 
 
 PLANNERS: dict[str, Planner] = {

@@ -14,19 +14,9 @@ from numpy.typing import NDArray
 from meancache_plan.core.deviation import dense, is_displaced, rms, single_columns
 from meancache_plan.core.psnr import CEILING
 from meancache_plan.measure.profile import Profile
-from meancache_plan.schedule.artifact import (
-    AdamsInterval,
-    HoldInterval,
-    Interval,
-    JvpInterval,
-    Plan,
-    ReleasedInterval,
-)
 from meancache_plan.schedule.provenance import GainFit, Quality
 from meancache_runtime.binding import bind
-from meancache_runtime.schedule import Adams, Hold, Jvp, Released
-from meancache_runtime.schedule import Plan as ReplayPlan
-from meancache_runtime.schedule import Predictor as ReplayPredictor
+from meancache_runtime.schedule import Plan
 
 QUANTILES = (0.1, 0.9)
 """Of the propagation over the samples, for the two ends of the interval."""
@@ -73,7 +63,7 @@ def misses(plan: Plan, sigmas: Sequence[float], displacements: range | None = No
     """
     steps = len(sigmas) - 1
     columns = displacements or range(steps)
-    bound = bind(_replayed(plan), sigmas, is_displaced(columns))
+    bound = bind(plan, sigmas, is_displaced(columns))
     forms = dense(bound.forms, columns.stop)
     missed = np.diff(sigmas)[:, None] * (dense(single_columns(columns), columns.stop) - forms)
     weights = np.add.reduceat(missed, plan.knots)
@@ -164,20 +154,3 @@ def _resamplings(count: int) -> NDArray[np.float64]:
     """The share of each of ``count`` units in each draw, float64 [RESAMPLES, count]; seed fixed."""
     rng = np.random.default_rng(0)
     return rng.multinomial(count, np.full(count, 1 / count), size=RESAMPLES) / count
-
-
-def _replayed(plan: Plan) -> ReplayPlan:
-    """The plan as the runtime reads it."""
-    return ReplayPlan(plan.budget, plan.knots, tuple(map(_predictor, plan.intervals)))
-
-
-def _predictor(interval: Interval) -> ReplayPredictor:
-    match interval:
-        case HoldInterval():
-            return Hold()
-        case JvpInterval(window=window):
-            return Jvp(window)
-        case ReleasedInterval(span=span):
-            return Released(span)
-        case AdamsInterval(gains=gains):
-            return Adams(gains)

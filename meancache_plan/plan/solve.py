@@ -11,10 +11,10 @@ from meancache_plan.errors import InputError
 from meancache_plan.measure.profile import Profile
 from meancache_plan.plan.planners import Outcome, find_planner
 from meancache_plan.plan.predict import predict
-from meancache_plan.schedule.artifact import Grid, HoldInterval, Plan, Schedule
+from meancache_plan.schedule.artifact import Grid, PlanEntry, Schedule
 from meancache_plan.schedule.provenance import PlanRecord, Provenance
 from meancache_plan.version import __version__
-from meancache_runtime.schedule import MAX_ORDER
+from meancache_runtime.schedule import MAX_ORDER, Hold, Plan
 
 TOLERANCE = 0.05
 """How far a run's σ may be from the schedule's: about what another aspect ratio shifts them."""
@@ -85,14 +85,13 @@ def solve(
     )
     wanted = check_budgets(budgets, longest, profile.steps, profile.switches)
     plans = {b: found[0] for b, found in chosen.plan(profile, objective, wanted, 1).items()}
-    left_alone = {b: Outcome(every_step(b)) for b in wanted if profile.is_left_alone(b)}
+    left_alone = {b: Outcome(every_step(b), 0.0) for b in wanted if profile.is_left_alone(b)}
     return assemble(profile, planner, objective, plans | left_alone)
 
 
 def every_step(steps: int) -> Plan:
     """The plan of a run that is the sampler's own."""
-    held = (HoldInterval(),) * steps
-    return Plan(budget=steps, knots=tuple(range(steps)), intervals=held, cost=0.0)
+    return Plan(steps, tuple(range(steps)), (Hold(),) * steps)
 
 
 def assemble(
@@ -111,7 +110,7 @@ def assemble(
             switches=profile.settings.switches,
         ),
         generation=profile.settings.generation,
-        plans=tuple(outcome.plan for outcome in outcomes.values()),
+        plans=tuple(PlanEntry.of(each.plan, each.cost) for each in outcomes.values()),
         provenance=Provenance(
             tool=f"meancache-plan {__version__}",
             profile=profile.fingerprint,

@@ -14,6 +14,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from meancache_plan.files.atomic import write_atomically
 from meancache_plan.files.validation import Count, Pixels, Real, Step, Strict, Text, first_reason
+from meancache_plan.schedule.intervals import Interval, check_history
 from meancache_plan.schedule.provenance import Provenance
 from meancache_runtime import schedule as runtime
 from meancache_runtime import strict_json
@@ -39,6 +40,13 @@ class ModelIdentity(Strict):
     adapters: Annotated[
         tuple[AdapterIdentity, ...], Field(fail_fast=True, max_length=strict_json.MAX_ITEMS)
     ]
+
+    def replayable(self) -> runtime.Model:
+        """The same model as the runtime reads it."""
+        adapters = tuple(runtime.Adapter(each.name, each.digest) for each in self.adapters)
+        return runtime.Model(
+            self.id, self.revision, self.fingerprint, self.pipeline, self.scheduler, adapters
+        )
 
 
 class Grid(Strict):
@@ -71,6 +79,10 @@ class Grid(Strict):
     def displaced(self) -> bool:
         """Whether plans aim at the flow itself, not at the sums of Euler steps on the grid."""
         return self.replaces is not None or self.finer_steps is not None
+
+    def replayable(self) -> runtime.Grid:
+        """The same grid as the runtime reads it."""
+        return runtime.Grid(**dict(self))
 
     @model_validator(mode="after")
     def _check_aim(self) -> Self:
@@ -111,47 +123,6 @@ class Generation(Strict):
     dtype: Text
 
 
-class HoldInterval(Strict):
-    """û = v_t."""
-
-    predictor: Literal["hold"] = "hold"
-
-
-class JvpInterval(Strict):
-    """The paper's predictor over the last ``window`` steps (K)."""
-
-    predictor: Literal["jvp"] = "jvp"
-    window: Annotated[int, Field(ge=1, le=runtime.MAX_STEPS)]
-
-
-class ReleasedInterval(Strict):
-    """The rule of MeanCache's released scripts, step by step over the last ``span`` steps (K)."""
-
-    predictor: Literal["released"] = "released"
-    span: Annotated[int, Field(ge=1, le=runtime.MAX_STEPS)]
-
-
-class AdamsInterval(Strict):
-    """Adams–Bashforth over the last ``order`` knots, each term scaled by its gain."""
-
-    predictor: Literal["adams"] = "adams"
-    order: Annotated[int, Field(ge=1, le=runtime.MAX_ORDER)]
-    gains: Annotated[tuple[Real, ...], Field(fail_fast=True, max_length=runtime.MAX_ORDER)]
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if len(self.gains) != self.order:
-            raise ValueError(
-                f"gains: {len(self.gains)} weights; order {self.order} needs {self.order}"
-            )
-        return self
-
-
-Interval = Annotated[
-    HoldInterval | JvpInterval | ReleasedInterval | AdamsInterval, Field(discriminator="predictor")
-]
-
-
 class Measured(Strict):
     """Quality measured by replaying the plan on held-out prompts."""
 
@@ -163,8 +134,8 @@ class Measured(Strict):
     prompts: Text
 
 
-class Plan(Strict):
-    """Knots and one predictor an interval, for one budget."""
+class PlanEntry(Strict):
+    """A plan as a schedule lists it: with its cost and what was measured of it, if known."""
 
     budget: Annotated[int, Field(ge=1, le=runtime.MAX_STEPS)]
     knots: Annotated[
@@ -186,20 +157,18 @@ class Plan(Strict):
         if len(self.intervals) != len(knots):
             raise ValueError(f"intervals: {len(self.intervals)} intervals for {len(knots)} knots")
         for i, (start, interval) in enumerate(zip(knots, self.intervals, strict=True)):
-            _check_history(interval, f"intervals[{i}]", start, known=i + 1)
+            check_history(interval, f"intervals[{i}]", start, known=i + 1)
         return self
 
+    @classmethod
+    def of(cls, plan: runtime.Plan, cost: float | None = None) -> Self:
+        """The entry of a plan, of which nothing is measured."""
+        return cls(budget=plan.budget, knots=plan.knots, intervals=plan.intervals, cost=cost)
 
-def _check_history(interval: Interval, where: str, start: int, known: int) -> None:
-    """Refuse a predictor that needs velocities from before the first step."""
-    if isinstance(interval, JvpInterval) and interval.window > start:
-        raise ValueError(f"{where}.window: reaches {interval.window} steps back from step {start}")
-    if isinstance(interval, ReleasedInterval) and interval.span > start + 1:
-        raise ValueError(f"{where}.span: reaches {interval.span} steps back from step {start + 1}")
-    if isinstance(interval, AdamsInterval) and interval.order > known:
-        raise ValueError(
-            f"{where}.order: order {interval.order} needs {interval.order} knots, {known} are known"
-        )
+    @property
+    def plan(self) -> runtime.Plan:
+        """The plan alone."""
+        return runtime.Plan(self.budget, self.knots, self.intervals)
 
 
 class Schedule(Strict):
@@ -211,7 +180,8 @@ class Schedule(Strict):
     grid: Grid
     generation: Generation | None
     plans: Annotated[
-        tuple[Plan, ...], Field(fail_fast=True, min_length=1, max_length=runtime.MAX_PLANS)
+        tuple[PlanEntry, ...],
+        Field(fail_fast=True, min_length=1, max_length=runtime.MAX_PLANS),
     ]
     provenance: Provenance | None
 
@@ -245,7 +215,9 @@ class Schedule(Strict):
 
     def replayable(self) -> runtime.Schedule:
         """The same schedule as the runtime reads it."""
-        return runtime.parse_schedule(to_bytes(self))
+        model = None if self.model is None else self.model.replayable()
+        plans = tuple(entry.plan for entry in self.plans)
+        return runtime.Schedule(model, self.grid.replayable(), plans)
 
 
 def to_bytes(schedule: Schedule) -> bytes:

@@ -16,18 +16,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from meancache_plan.errors import InputError
 from meancache_plan.files.atomic import check_writable
 from meancache_plan.files.validation import Step, Text, first_reason
-from meancache_plan.schedule.artifact import (
-    Grid,
-    HoldInterval,
-    ModelIdentity,
-    Plan,
-    ReleasedInterval,
-    Schedule,
-    save_schedule,
-)
+from meancache_plan.schedule.artifact import Grid, ModelIdentity, PlanEntry, Schedule, save_schedule
 from meancache_runtime import strict_json
 from meancache_runtime.errors import ScheduleError
-from meancache_runtime.schedule import MAX_STEPS
+from meancache_runtime.schedule import MAX_STEPS, Hold, Released
 
 Span = Annotated[int, Field(ge=0, le=MAX_STEPS)]
 
@@ -217,12 +209,12 @@ def to_schedule(model: str, table: Table) -> Schedule:
     )
 
 
-def _plan(entry: Entry, steps: int) -> Plan:
-    return Plan(
+def _plan(entry: Entry, steps: int) -> PlanEntry:
+    return PlanEntry(
         budget=len(entry.fresh_steps),
         knots=entry.fresh_steps,
         intervals=tuple(
-            HoldInterval() if end - start == 1 else ReleasedInterval(span=span)
+            Hold() if end - start == 1 else Released(span)
             for start, end, span in entry.spans(steps)
         ),
     )

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from meancache_plan.judge.result import CEILING, Evaluation, Row
 from meancache_plan.measure.profile import Profile
-from meancache_plan.schedule.artifact import Plan, Schedule
+from meancache_plan.schedule.artifact import PlanEntry, Schedule
 from meancache_plan.schedule.pruning import known_quality
 from meancache_plan.ship.markdown import block, code, table, text
 from meancache_plan.show.page.figures import worst_decile
@@ -103,7 +103,7 @@ def _measured(schedule: Schedule, evaluation: Evaluation) -> str:
     return table(heads, rows)
 
 
-def _figures(plan: Plan, row: Row | None, full: Row) -> list[str]:
+def _figures(plan: PlanEntry, row: Row | None, full: Row) -> list[str]:
     start = [str(plan.budget), str(len(plan.knots))]
     if row is None:
         return start + ["–"] * 7
@@ -173,7 +173,7 @@ def _efforts(schedule: Schedule) -> str:
     return table(heads, [_effort(schedule, plan) for plan in schedule.plans])
 
 
-def _effort(schedule: Schedule, plan: Plan) -> list[str]:
+def _effort(schedule: Schedule, plan: PlanEntry) -> list[str]:
     refreshes = len(plan.knots)
     return [str(plan.budget), str(refreshes), f"{schedule.grid.steps / refreshes:.2f} ×"]
 

@@ -6,7 +6,7 @@ import shlex
 import unicodedata
 from typing import Any
 
-from meancache_plan.schedule.artifact import Plan, Schedule
+from meancache_plan.schedule.artifact import PlanEntry, Schedule
 from meancache_plan.source.catalog import REFERENCE
 from meancache_plan.source.recipe import Recipe, find_recipe
 
@@ -81,7 +81,7 @@ def _is_odd(name: str) -> bool:
     return any(unicodedata.category(c)[0] == "C" for c in name)
 
 
-def _python(schedule: Schedule, plan: Plan, name: str) -> str:
+def _python(schedule: Schedule, plan: PlanEntry, name: str) -> str:
     model, made = schedule.model, schedule.generation
     pipeline = _class_name(None if model is None else model.pipeline)
     recipe = find_recipe(model_name(schedule), None)

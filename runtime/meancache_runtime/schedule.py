@@ -8,7 +8,7 @@ import os
 from dataclasses import dataclass
 from itertools import pairwise
 from numbers import Integral
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from .annotations import check_annotations, check_measured
 from .errors import BudgetError, ScheduleError
@@ -41,11 +41,14 @@ MAX_COST = 1e300
 class Hold:
     """û = v_t: the knot's velocity, unchanged."""
 
+    name: ClassVar[str] = "hold"
+
 
 @dataclass(frozen=True, slots=True)
 class Jvp:
     """The paper's predictor over the last ``window`` steps (K)."""
 
+    name: ClassVar[str] = "jvp"
     window: int
 
 
@@ -53,6 +56,7 @@ class Jvp:
 class Released:
     """The rule of MeanCache's released scripts, step by step over the last ``span`` steps (K)."""
 
+    name: ClassVar[str] = "released"
     span: int
 
 
@@ -60,10 +64,12 @@ class Released:
 class Adams:
     """Adams–Bashforth over the last ``len(gains)`` knots, each term scaled by its gain."""
 
+    name: ClassVar[str] = "adams"
     gains: tuple[float, ...]
 
 
 Predictor = Hold | Jvp | Released | Adams
+"""Each is named, as files name it, by its ``name``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,14 +265,14 @@ def _predictor(value: Any, where: str, known: int, start: int) -> Predictor:
     if "predictor" not in value:
         raise ScheduleError(f'{where}: "predictor" is missing')
     match value["predictor"]:
-        case "hold":
+        case Hold.name:
             read_object(value, where, ("predictor",))
             return Hold()
-        case "jvp":
+        case Jvp.name:
             return Jvp(_reach(value, where, "window", start))
-        case "released":
+        case Released.name:
             return Released(_reach(value, where, "span", start + 1))
-        case "adams":
+        case Adams.name:
             return _adams(value, where, known)
         case name:
             raise ScheduleError(f"{where}: unknown predictor {quote(name)}")

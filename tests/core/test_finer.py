@@ -13,8 +13,8 @@ from meancache_plan.errors import InputError
 from meancache_plan.measure.profile import Profile
 from meancache_plan.measure.transfer import transfer
 from meancache_plan.plan.predict import predict
-from meancache_plan.schedule.artifact import HoldInterval, Plan
 from meancache_runtime import integrate
+from meancache_runtime.schedule import Hold, Plan
 from tests.core.test_propagation import grown
 from tests.fields import euler, linear, mixture, noise, shifted_grid
 
@@ -28,7 +28,7 @@ def finer() -> Profile:
 
 
 def test_a_prediction_sees_what_eulers_own_steps_miss(finer: Profile) -> None:
-    held = Plan(budget=T, knots=tuple(range(T)), intervals=(HoldInterval(),) * T)
+    held = Plan(T, tuple(range(T)), (Hold(),) * T)
     latents = euler(mixture(), noise(8), finer.sigmas)[0][-1]
     full = euler(mixture(), noise(8), shifted_grid(10 * T))[0][-1]
     squares = (latents - full).square().mean(dim=1)

@@ -177,14 +177,15 @@ def test_a_plan_costs_what_replay_is_bound_to_do_on_its_own_knots(
     seen = mixture_trajectories(20)
     objective = Objective(tuple(PLAIN), weighting=weighting, statistic=name, gamma=gamma)
     for budget, outcomes in PLANNERS["path"].plan(seen, objective, range(1, 21), 2).items():
-        for plan in (outcome.plan for outcome in outcomes):
-            names = [interval.predictor for interval in plan.intervals]
+        for outcome in outcomes:
+            plan = outcome.plan
+            names = [interval.name for interval in plan.intervals]
             predictors = [PLAIN[predictor] for predictor in names]
             cost = plan_cost(
                 seen, plan.knots, predictors, weighting=weighting, name=name, gamma=gamma
             )
             assert len(plan.knots) <= budget
-            assert plan.cost == pytest.approx(cost, rel=1e-8, abs=0.0)
+            assert outcome.cost == pytest.approx(cost, rel=1e-8, abs=0.0)
 
 
 @pytest.mark.parametrize(

@@ -13,10 +13,10 @@ from torch import Tensor
 from meancache_plan.improve.ensemble import FlowEnsemble
 from meancache_plan.measure.profile import Profile
 from meancache_plan.plan.solve import solve
-from meancache_plan.schedule.artifact import Plan, Schedule
+from meancache_plan.schedule.artifact import Schedule
 from meancache_runtime import Schedule as Replayable
 from meancache_runtime import integrate
-from meancache_runtime.schedule import Plan as ReplayedPlan
+from meancache_runtime.schedule import Plan
 from tests.fields import euler, mixture, noise, profile_of, shifted_grid
 
 SAMPLES = 16
@@ -44,8 +44,7 @@ class Case:
 
     def of_plan(self, plan: Plan) -> list[float]:
         """PSNR of a plan on the judged samples, by the runtime."""
-        grid = self.schedule.grid
-        alone = Schedule(model=None, grid=grid, generation=None, plans=(plan,), provenance=None)
+        alone = Replayable(None, self.schedule.replayable().grid, (plan,))
         replayed = integrate(mixture(), self.start[self.judged], alone, budget=plan.budget)
         return self.decibels(replayed)
 
@@ -72,7 +71,7 @@ class Samples(FlowEnsemble):
     def __init__(
         self,
         of: Case,
-        spoil: Callable[[ReplayedPlan, Tensor], Tensor] = lambda _plan, latents: latents,
+        spoil: Callable[[Plan, Tensor], Tensor] = lambda _plan, latents: latents,
     ) -> None:
         index = of.profile.prompt_index.tolist()
         super().__init__(mixture(), of.start, of.profile.sigmas, prompt_index=index)
@@ -92,10 +91,10 @@ class Samples(FlowEnsemble):
         return super().plain(rows, steps)
 
 
-def spoiled(budget: int, by: float) -> Callable[[ReplayedPlan, Tensor], Tensor]:
+def spoiled(budget: int, by: float) -> Callable[[Plan, Tensor], Tensor]:
     """Replays of one budget's plans end ``by`` from where they would."""
 
-    def spoil(plan: ReplayedPlan, latents: Tensor) -> Tensor:
+    def spoil(plan: Plan, latents: Tensor) -> Tensor:
         return latents + by if plan.budget == budget else latents
 
     return spoil
@@ -111,5 +110,5 @@ def guarded(decibels: Sequence[float], decile: float) -> float:
     return float(np.mean(decibels)) + min(0.0, worst_tenth(decibels) - decile)
 
 
-def nan(_plan: ReplayedPlan, latents: Tensor) -> Tensor:
+def nan(_plan: Plan, latents: Tensor) -> Tensor:
     return torch.full_like(latents, torch.nan)

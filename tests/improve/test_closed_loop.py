@@ -16,8 +16,8 @@ from meancache_plan.errors import InputError
 from meancache_plan.improve.candidates import adams_plan
 from meancache_plan.improve.closed_loop import MAX_WEIGHT, ROUNDS, fit, prior_gains, with_gains
 from meancache_plan.improve.ensemble import FlowEnsemble, spread_rows
-from meancache_plan.schedule.artifact import Grid, HoldInterval, JvpInterval, Plan, Schedule
 from meancache_runtime import integrate
+from meancache_runtime.schedule import Grid, Hold, Jvp, Plan, Schedule
 from tests.fields import Field, euler, mixture, noise, polynomial, shifted_grid
 
 Array = NDArray[np.float64]
@@ -33,8 +33,7 @@ def flow(field: Field, samples: int = 4, numel: int = 16, seed: int = 1) -> Flow
 
 def replayed(field: Field, start: Tensor, plan: Plan) -> Array:
     """Mean squared error of a plan on each sample, by the runtime."""
-    grid = Grid(steps=len(GRID) - 1, sigmas=GRID, tolerance=0.0)
-    schedule = Schedule(model=None, grid=grid, generation=None, plans=(plan,), provenance=None)
+    schedule = Schedule(None, Grid(len(GRID) - 1, GRID, 0.0), (plan,))
     full = euler(field, start, GRID)[0][-1]
     found = integrate(field, start, schedule, budget=plan.budget)
     return (found - full).square().mean(dim=1).numpy()
@@ -174,17 +173,17 @@ def test_a_velocity_of_zero_keeps_the_prior_gains() -> None:
 
 
 def test_hold_is_order_1_and_a_window_has_no_gains() -> None:
-    hold, jvp = HoldInterval(), JvpInterval(window=1)
-    assert prior_gains(Plan(budget=2, knots=(0, 3), intervals=(hold, hold))) == [(1.0,), (1.0,)]
-    assert prior_gains(Plan(budget=2, knots=(0, 3), intervals=(hold, jvp))) is None
+    hold, jvp = Hold(), Jvp(1)
+    assert prior_gains(Plan(2, (0, 3), (hold, hold))) == [(1.0,), (1.0,)]
+    assert prior_gains(Plan(2, (0, 3), (hold, jvp))) is None
 
 
-def test_new_gains_take_the_place_of_the_old_ones_and_of_their_cost() -> None:
-    plan = adams_plan(KNOTS).model_copy(update={"cost": 2.5})
+def test_new_gains_take_the_place_of_the_old_ones() -> None:
+    plan = adams_plan(KNOTS)
     gains = [(0.9,), (1.1, 0.7), (0.8, 1.2, 0.4), (1.0,)]
     found = with_gains(plan, gains)
     assert prior_gains(found) == gains
-    assert (found.knots, found.budget, found.cost) == (KNOTS, 4, None)
+    assert (found.knots, found.budget) == (KNOTS, 4)
 
 
 @given(st.lists(st.integers(0, 9), min_size=1, max_size=40), st.integers(1, 4))
@@ -214,14 +213,8 @@ def test_gains_aimed_at_a_finer_run_lead_nearer_to_its_end_than_others_do() -> N
     torch.testing.assert_close(fine.full(range(24), len(GRID) - 1), exact)
     found = fit(fine, range(24), knots, prior, order=3, shrinkage=0.01)
     other = fit(flow(mixture(), 24), range(24), knots, prior, order=3, shrinkage=0.01)
-    grid = Grid(steps=len(GRID) - 1, sigmas=GRID, tolerance=0.0)
-    schedule = Schedule(
-        model=None,
-        grid=grid,
-        generation=None,
-        plans=(with_gains(plan, other.gains),),
-        provenance=None,
-    )
+    grid = Grid(len(GRID) - 1, GRID, 0.0)
+    schedule = Schedule(None, grid, (with_gains(plan, other.gains),))
     ends = integrate(mixture(), start, schedule, budget=plan.budget)
     errors = (ends - exact).square().mean(dim=1).numpy()
     assert np.log(found.errors).mean() < np.log(errors).mean() - 0.2

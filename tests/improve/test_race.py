@@ -16,7 +16,8 @@ from meancache_plan.improve.journal import Journal
 from meancache_plan.improve.race import Entry, Race
 from meancache_plan.improve.trials import Standing, Trials
 from meancache_plan.plan.solve import solve
-from meancache_plan.schedule.artifact import Plan
+from meancache_plan.schedule.artifact import PlanEntry
+from meancache_runtime.schedule import Plan
 from tests.improve.refinement import SAMPLES, Case, Samples, case
 
 Knots = tuple[int, ...]
@@ -122,7 +123,7 @@ def test_baselines_come_first_and_are_none_of_ours(flow: Case) -> None:
 def test_of_equal_plans_the_baseline_stays(flow: Case) -> None:
     ours = graded_knots(12, 5, 0.4)
     assert ours != uniform_knots(12, 5)
-    theirs = flow.schedule.model_copy(update={"plans": (adams_plan(ours),)})
+    theirs = flow.schedule.model_copy(update={"plans": (PlanEntry.of(adams_plan(ours)),)})
     found = pools(flow.profile, flow.schedule, {"theirs": theirs}, 12)[5]
     assert [(each.name, each.baseline) for each in found if each.plan.knots == ours] == [
         ("theirs", True)

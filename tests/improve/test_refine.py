@@ -12,19 +12,9 @@ from meancache_plan.core.grid import graded_knots, uniform_knots
 from meancache_plan.improve.candidates import adams_plan
 from meancache_plan.improve.refine import refine
 from meancache_plan.plan.solve import solve
-from meancache_plan.schedule.artifact import (
-    AdamsInterval,
-    Grid,
-    HoldInterval,
-    Plan,
-    ReleasedInterval,
-    Schedule,
-    from_bytes,
-    to_bytes,
-)
+from meancache_plan.schedule.artifact import Grid, PlanEntry, Schedule, from_bytes, to_bytes
 from meancache_plan.schedule.provenance import PlanRecord
-from meancache_runtime.schedule import Plan as ReplayedPlan
-from meancache_runtime.schedule import parse_schedule
+from meancache_runtime.schedule import Adams, Hold, Plan, Released, parse_schedule
 from tests.improve.refinement import Case, Samples, case, guarded, worst_tenth
 
 BUDGETS = (3, 5)
@@ -32,10 +22,10 @@ BUDGETS = (3, 5)
 
 def published(steps: int) -> Schedule:
     """Another's plans by the released rule, for any grid of so many steps."""
-    hold, released = HoldInterval(), ReleasedInterval(span=2)
+    hold, released = Hold(), Released(2)
     plans = (
-        Plan(budget=2, knots=(0, 1), intervals=(hold, released)),
-        Plan(budget=3, knots=(0, 1, steps // 3), intervals=(hold, released, released)),
+        PlanEntry(budget=2, knots=(0, 1), intervals=(hold, released)),
+        PlanEntry(budget=3, knots=(0, 1, steps // 3), intervals=(hold, released, released)),
     )
     grid = Grid(steps=steps, sigmas=None, tolerance=0.0)
     return Schedule(model=None, grid=grid, generation=None, plans=plans, provenance=None)
@@ -65,14 +55,12 @@ def record(schedule: Schedule, budget: int) -> PlanRecord:
 
 def baselines(flow: Case, budget: int) -> dict[str, list[float]]:
     """PSNR of what one could have without refining, replayed here."""
-    uniform, hold = uniform_knots(12, budget), HoldInterval()
-    adams = AdamsInterval(order=2, gains=(1.0, 1.0))
+    uniform, hold = uniform_knots(12, budget), Hold()
+    adams = Adams((1.0, 1.0))
     plans = {
-        "uniform hold": Plan(budget=budget, knots=uniform, intervals=(hold,) * budget),
-        "uniform adams": Plan(
-            budget=budget, knots=uniform, intervals=(hold, *(adams,) * (budget - 1))
-        ),
-        "as solved": next(plan for plan in flow.schedule.plans if plan.budget == budget),
+        "uniform hold": Plan(budget, uniform, (hold,) * budget),
+        "uniform adams": Plan(budget, uniform, (hold, *(adams,) * (budget - 1))),
+        "as solved": flow.schedule.replayable().plan(budget),
     }
     for rule in ("jvp", "released"):
         plans[f"pssp {rule}, l1, γ 4"] = solve(
@@ -146,7 +134,7 @@ def test_the_winner_heads_the_record_with_the_quality_that_replay_measures(
 def test_candidates_of_every_kind_are_on_record_each_once(refined: Schedule) -> None:
     names = [score.name for score in record(refined, 5).candidates]
     assert len(set(names)) == len(names)
-    for kind in ("uniform", "adams, intervals ×", "path adams", "path calibrated", "closed loop"):
+    for kind in ("uniform", "adams, intervals ×", "path adams", "path fitted", "closed loop"):
         assert any(name.startswith(kind) for name in names)
 
 
@@ -188,7 +176,7 @@ def test_if_nothing_beats_the_solved_plan_it_stays_without_its_cost(tmp_path: Pa
     flow = case(12, (3,))
     [solved] = flow.schedule.replayable().plans
 
-    def spoil(plan: ReplayedPlan, latents: Tensor) -> Tensor:
+    def spoil(plan: Plan, latents: Tensor) -> Tensor:
         return latents if plan.intervals == solved.intervals else latents + 1.0
 
     samples = Samples(flow, spoil)

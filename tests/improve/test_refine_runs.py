@@ -16,7 +16,7 @@ from meancache_plan.improve.refine import refine
 from meancache_plan.plan.solve import solve
 from meancache_plan.schedule.artifact import Schedule, from_bytes, to_bytes
 from meancache_plan.schedule.provenance import PlanRecord
-from meancache_runtime.schedule import Plan as ReplayedPlan
+from meancache_runtime.schedule import Plan
 from tests.fields import mixture, noise, polynomial, profile_of, shifted_grid
 from tests.improve.refinement import SAMPLES, Case, Samples, case, nan, spoiled
 
@@ -147,7 +147,7 @@ def only(schedule: Schedule) -> PlanRecord:
 def test_a_replay_that_overflows_comes_last_and_breaks_nothing(path: Path) -> None:
     flow = case(8, (3,))
 
-    def overflow(plan: ReplayedPlan, latents: Tensor) -> Tensor:
+    def overflow(plan: Plan, latents: Tensor) -> Tensor:
         return nan(plan, latents) if plan.knots == uniform_knots(8, 3) else latents
 
     found = refine(flow.profile, flow.schedule, Samples(flow, overflow), path)
@@ -163,7 +163,7 @@ def test_one_sample_that_overflows_costs_a_plan_its_lead(path: Path) -> None:
     flow = case(8, (3,))
     best = refine(flow.profile, flow.schedule, Samples(flow), path.with_name("best.json"))
 
-    def overflow(plan: ReplayedPlan, latents: Tensor) -> Tensor:
+    def overflow(plan: Plan, latents: Tensor) -> Tensor:
         found = latents.clone()
         found[-1] = torch.nan if plan.knots == best.plans[0].knots else found[-1]
         return found

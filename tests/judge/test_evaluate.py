@@ -18,20 +18,12 @@ from meancache_plan.judge.contenders import contenders
 from meancache_plan.judge.evaluate import evaluate, replay, with_measured
 from meancache_plan.judge.result import CEILING, HIGHER_IS_BETTER, Evaluation, Method
 from meancache_plan.measure.calibrate import calibrate
-from meancache_plan.schedule.artifact import (
-    AdamsInterval,
-    Grid,
-    HoldInterval,
-    JvpInterval,
-    Plan,
-    Schedule,
-    from_bytes,
-    to_bytes,
-)
+from meancache_plan.schedule.artifact import Grid, PlanEntry, Schedule, from_bytes, to_bytes
 from meancache_plan.source.diffusers.pipeline import Pipeline
 from meancache_plan.source.recipe import Recipe, digest
 from meancache_runtime import attach
 from meancache_runtime.errors import BudgetError
+from meancache_runtime.schedule import Adams, Hold, Jvp
 from tests.source.sampled import TWO_DENOISERS, Sampled
 from tests.tiny import SIDE, TEXT_LENGTH, tiny_flux
 
@@ -39,15 +31,15 @@ STEPS = 6
 PROMPTS = ("red fox", "tree", "blue")
 SEEDS = (3, 4)
 METHODS: tuple[Method, ...] = ("plan", "uniform-hold", "uniform-adams", "fewer-steps")
-HOLD, ADAMS = HoldInterval(), AdamsInterval(order=2, gains=(1.0, 1.0))
+HOLD, ADAMS = Hold(), Adams((1.0, 1.0))
 SCHEDULE = Schedule(
     model=None,
     grid=Grid(steps=STEPS, sigmas=None, tolerance=0.01),
     generation=None,
     plans=(
-        Plan(budget=3, knots=(0, 1, 3), intervals=(HOLD, JvpInterval(window=1), ADAMS)),
-        Plan(budget=5, knots=(0, 2), intervals=(HOLD, ADAMS)),
-        Plan(budget=6, knots=tuple(range(6)), intervals=(HOLD,) * 6),
+        PlanEntry(budget=3, knots=(0, 1, 3), intervals=(HOLD, Jvp(1), ADAMS)),
+        PlanEntry(budget=5, knots=(0, 2), intervals=(HOLD, ADAMS)),
+        PlanEntry(budget=6, knots=tuple(range(6)), intervals=(HOLD,) * 6),
     ),
     provenance=None,
 )

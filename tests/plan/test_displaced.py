@@ -25,10 +25,8 @@ from meancache_plan.plan.planners import find_planner
 from meancache_plan.plan.predict import misses
 from meancache_plan.plan.reliability import with_reliability
 from meancache_plan.plan.resample import plan_draws
-from meancache_plan.schedule.artifact import AdamsInterval, HoldInterval, Plan
 from meancache_runtime.binding import bind
-from meancache_runtime.schedule import Adams
-from meancache_runtime.schedule import Plan as ReplayPlan
+from meancache_runtime.schedule import Adams, Hold, Plan
 from tests.fields import mixture, noise, shifted_grid
 from tests.trajectories import (
     Array,
@@ -140,7 +138,7 @@ def test_the_shortest_path_is_the_lightest_of_all_plans(seen: Trajectories) -> N
             for size in range(budget)
             for later in combinations(range(1, T), size)
         ]
-        assert found.plan.cost == pytest.approx(min(costs), rel=1e-8)
+        assert found.cost == pytest.approx(min(costs), rel=1e-8)
 
 
 def _cost(seen: Trajectories, knots: tuple[int, ...], end: int) -> float:
@@ -161,12 +159,8 @@ def test_gains_are_the_least_squares_fit_to_where_the_steps_led(
 ) -> None:
     orders = [min(2, n + 1) for n in range(len(knots))]
     found = fit_gains(seen, knots, orders, "displacement")
-    plan = Plan(
-        budget=len(knots),
-        knots=knots,
-        intervals=tuple(AdamsInterval(order=len(g), gains=g) for g in found.gains),
-    )
-    bound = bind(plan_of(plan), seen.sigmas, displaced=True)
+    plan = Plan(len(knots), knots, tuple(map(Adams, found.gains)))
+    bound = bind(plan, seen.sigmas, displaced=True)
     for n, (t, s) in enumerate(zip(knots, (*knots[1:], T), strict=True)):
         parts = terms(seen, knots[n - 1] if n else 0, t, s)[: orders[n]]
         missed = mean_velocity(seen, t, s) - sum(parts)
@@ -175,27 +169,17 @@ def test_gains_are_the_least_squares_fit_to_where_the_steps_led(
         np.testing.assert_allclose(applied(seen, bound.forms[t]), expected, atol=1e-7)
 
 
-def plan_of(plan: Plan) -> ReplayPlan:
-    """A plan of Adams intervals as the runtime reads it."""
-    gains = [each.gains for each in plan.intervals if isinstance(each, AdamsInterval)]
-    return ReplayPlan(plan.budget, plan.knots, tuple(map(Adams, gains)))
-
-
 def test_a_plan_of_adams_is_the_textbooks_with_gains_of_1(seen: Trajectories) -> None:
     objective = Objective(("adams",), gamma=2.0)
     for found in find_planner("path").plan(seen, objective, [4, T], 1).values():
         first, *others = found[0].plan.intervals
-        assert first == HoldInterval()
-        assert set(others) == {AdamsInterval(order=2, gains=(1.0, 1.0))}
+        assert first == Hold()
+        assert set(others) == {Adams((1.0, 1.0))}
 
 
 def test_misses_are_what_each_interval_lacks_of_where_the_steps_led(seen: Trajectories) -> None:
     knots = (0, 1, 4)
-    plan = Plan(
-        budget=3,
-        knots=knots,
-        intervals=(HoldInterval(), HoldInterval(), AdamsInterval(order=2, gains=(0.9, 1.4))),
-    )
+    plan = Plan(3, knots, (Hold(), Hold(), Adams((0.9, 1.4))))
     found = misses(plan, seen.sigmas, seen.displacements)
     columns = np.concatenate([seen.velocities, seen.moved], axis=1)
     assert found.ends.tolist() == [1, 4, T]
@@ -247,7 +231,7 @@ def test_with_all_steps_a_replaced_sampler_is_left_to_itself(finer: Profile) -> 
     assert schedule.grid.replaces == "UniPCMultistepScheduler"
     every = schedule.plans[-1]
     assert every.knots == tuple(range(T))
-    assert set(every.intervals) == {HoldInterval()}
+    assert set(every.intervals) == {Hold()}
     assert every.cost == 0.0
     assert schedule.provenance is not None
     record = schedule.provenance.record(T)

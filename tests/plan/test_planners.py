@@ -9,18 +9,9 @@ from meancache_plan.core.graph import deviation_graph
 from meancache_plan.core.objective import WEIGHTINGS, Objective
 from meancache_plan.core.pssp import pssp
 from meancache_plan.errors import InputError
-from meancache_plan.plan.planners import PLANNERS, Outcome, as_interval, find_planner
-from meancache_plan.schedule.artifact import (
-    AdamsInterval,
-    HoldInterval,
-    Interval,
-    JvpInterval,
-    Plan,
-    ReleasedInterval,
-)
+from meancache_plan.plan.planners import PLANNERS, Outcome, find_planner
 from meancache_runtime.binding import bind
-from meancache_runtime.schedule import Adams, Hold, Jvp, Predictor, Released
-from meancache_runtime.schedule import Plan as ReplayPlan
+from meancache_runtime.schedule import Adams, Hold, Plan
 from tests.trajectories import (
     Trajectories,
     applied,
@@ -44,27 +35,6 @@ def planned(
     return PLANNERS[planner].plan(seen, objective, range(1, T + 1), count)
 
 
-def replayed(interval: Interval) -> Predictor:
-    match interval:
-        case AdamsInterval():
-            return Adams(interval.gains)
-        case JvpInterval():
-            return Jvp(interval.window)
-        case ReleasedInterval():
-            return Released(interval.span)
-        case HoldInterval():
-            return Hold()
-
-
-def predictors_of(plan: Plan) -> list[Predictor]:
-    return [replayed(interval) for interval in plan.intervals]
-
-
-@pytest.mark.parametrize("predictor", [Hold(), Jvp(3), Released(2), Adams((1.0, 0.5, 2.0))])
-def test_an_interval_names_the_predictor_that_replay_takes(predictor: Predictor) -> None:
-    assert replayed(as_interval(predictor)) == predictor
-
-
 def test_planners_are_found_by_name_and_others_refused_with_the_choice() -> None:
     assert [find_planner(name) for name in PLANNERS] == list(PLANNERS.values())
     with pytest.raises(InputError, match="unknown planner 'magic': choose from path, pssp"):
@@ -81,9 +51,8 @@ def test_on_the_knots_of_pssp_replay_costs_no_less_than_on_those_of_the_path(
     excess = []
     for budget in range(1, T + 1):
         plan = others[budget][0].plan
-        cost = plan_cost(seen, plan.knots, predictors_of(plan), weighting=weighting)
-        least = paths[budget][0].plan.cost
-        assert least is not None
+        cost = plan_cost(seen, plan.knots, plan.intervals, weighting=weighting)
+        least = paths[budget][0].cost
         assert cost >= least * (1 - 1e-9)
         excess.append(cost - least)
     assert max(excess) > 0
@@ -95,9 +64,9 @@ def test_pssp_takes_the_edges_of_the_shortest_path_of_its_graph(seen: Trajectori
     for budget, [outcome] in planned(seen, "pssp", objective).items():
         assert outcome.fit is None
         assert outcome.plan.knots == paths[budget].knots
-        assert outcome.plan.cost == paths[budget].weight
+        assert outcome.cost == paths[budget].weight
         named = [
-            (interval.predictor, getattr(interval, "window", getattr(interval, "span", 0)))
+            (interval.name, getattr(interval, "window", getattr(interval, "span", 0)))
             for interval in outcome.plan.intervals
         ]
         edges = [(e.predictor, 0 if e.predictor == "adams" else e.window) for e in paths[budget][0]]
@@ -106,7 +75,7 @@ def test_pssp_takes_the_edges_of_the_shortest_path_of_its_graph(seen: Trajectori
 
 def test_the_best_plans_of_a_path_differ_and_cost_ever_more(seen: Trajectories) -> None:
     for budget, outcomes in planned(seen, "path", CALIBRATED, count=4).items():
-        costs = [outcome.plan.cost or 0.0 for outcome in outcomes]
+        costs = [outcome.cost for outcome in outcomes]
         assert costs == sorted(costs)
         assert len({outcome.plan.knots for outcome in outcomes}) == len(outcomes)
         assert len(outcomes) == (1 if budget == 1 else 4)
@@ -122,16 +91,15 @@ def test_intervals_of_one_step_hold_and_no_other_predictor_than_those_named_is_u
         for [outcome] in planned(seen, name, Objective(predictors, gamma=2.0)).values():
             plan = outcome.plan
             for (t, s), interval in zip(pairwise((*plan.knots, T)), plan.intervals, strict=True):
-                assert (interval.predictor == "hold") == (t == 0 or s == t + 1)
-                found.add(interval.predictor)
+                assert (interval.name == "hold") == (t == 0 or s == t + 1)
+                found.add(interval.name)
         kinds[predictors[0]] = found
     assert kinds == {name: {"hold", name} for name in ("adams", "jvp", "released")}
 
 
 def weighted_error(seen: Trajectories, plan: Plan, weighting: str) -> float:
     """√(mean over samples of Σ over intervals of the squared weighted deviation)."""
-    replay = ReplayPlan(len(plan.knots), plan.knots, tuple(predictors_of(plan)))
-    bound = bind(replay, seen.sigmas)
+    bound = bind(plan, seen.sigmas)
     missed = [
         deviation(seen, applied(seen, bound.forms[t]), t, s, weighting)
         for t, s in pairwise((*plan.knots, T))
@@ -147,7 +115,7 @@ def test_a_fit_leaves_what_the_plans_own_intervals_leave_on_the_velocities(
     objective = Objective(predictors, weighting=weighting, gamma=2.0, order=3)
     fits = 0
     for [outcome] in planned(seen, "path", objective).values():
-        fitted = [i for i in outcome.plan.intervals if isinstance(i, AdamsInterval)]
+        fitted = [i for i in outcome.plan.intervals if isinstance(i, Adams)]
         if outcome.fit is None:
             assert all(interval.gains == (1.0, 1.0) for interval in fitted)
             continue
@@ -167,10 +135,10 @@ def test_calibrated_intervals_have_as_many_terms_as_asked_for_and_knots_allow(
             ends = pairwise((*outcome.plan.knots, T))
             for n, ((t, s), interval) in enumerate(zip(ends, outcome.plan.intervals, strict=True)):
                 if s == t + 1:
-                    assert interval == HoldInterval()
+                    assert interval == Hold()
                 else:
-                    assert isinstance(interval, AdamsInterval)
-                    assert interval.order == min(order, n + 1)
+                    assert isinstance(interval, Adams)
+                    assert len(interval.gains) == min(order, n + 1)
 
 
 def test_calibration_makes_plans_better_on_the_trajectories_that_it_saw(

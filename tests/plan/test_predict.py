@@ -10,18 +10,9 @@ from meancache_plan import profile_flow, solve
 from meancache_plan.core.psnr import CEILING
 from meancache_plan.measure.profile import Profile
 from meancache_plan.plan.predict import MARGIN, misses, predict
-from meancache_plan.schedule.artifact import (
-    AdamsInterval,
-    HoldInterval,
-    Interval,
-    JvpInterval,
-    Plan,
-    ReleasedInterval,
-)
 from meancache_plan.schedule.provenance import GainFit, Quality
 from meancache_runtime.binding import bind
-from meancache_runtime.schedule import Adams, Hold, Jvp, Released
-from meancache_runtime.schedule import Plan as ReplayPlan
+from meancache_runtime.schedule import Adams, Hold, Jvp, Plan, Predictor, Released
 from tests.fields import (
     Field,
     euler,
@@ -34,13 +25,13 @@ from tests.fields import (
     uniform_grid,
 )
 
-ADAMS = AdamsInterval(order=2, gains=(0.9, 1.2))
-HOLD = HoldInterval()
-PLAIN = AdamsInterval(order=2, gains=(1.0, 1.0))
+ADAMS = Adams((0.9, 1.2))
+HOLD = Hold()
+PLAIN = Adams((1.0, 1.0))
 
 
-def plan(knots: Sequence[int], *intervals: Interval) -> Plan:
-    return Plan(budget=len(knots), knots=tuple(knots), intervals=intervals)
+def plan(knots: Sequence[int], *intervals: Predictor) -> Plan:
+    return Plan(len(knots), tuple(knots), intervals)
 
 
 def held(knots: Sequence[int]) -> Plan:
@@ -53,7 +44,7 @@ def psnr(off: Tensor, value_range: float) -> float:
     return float((10 * torch.log10(value_range**2 / squares)).mean())
 
 
-def replay(field: Field, z: Tensor, made: ReplayPlan, sigmas: Sequence[float]) -> Tensor:
+def replay(field: Field, z: Tensor, made: Plan, sigmas: Sequence[float]) -> Tensor:
     """Step along the field with fresh velocities at knots only."""
     bound = bind(made, sigmas)
     fresh: dict[int, Tensor] = {}
@@ -67,11 +58,8 @@ def replay(field: Field, z: Tensor, made: ReplayPlan, sigmas: Sequence[float]) -
 def test_misses_are_the_displacements_that_each_interval_lacks_on_the_full_trajectory() -> None:
     sigmas = shifted_grid(9)
     latents, velocities = euler(mixture(), noise(1)[0], sigmas)
-    made = plan(
-        [0, 2, 3, 5, 7], HOLD, PLAIN, ADAMS, JvpInterval(window=2), ReleasedInterval(span=3)
-    )
-    predictors = (Hold(), Adams((1, 1)), Adams((0.9, 1.2)), Jvp(2), Released(3))
-    forms = bind(ReplayPlan(5, made.knots, predictors), sigmas).forms
+    made = plan([0, 2, 3, 5, 7], HOLD, PLAIN, ADAMS, Jvp(2), Released(3))
+    forms = bind(made, sigmas).forms
     found = misses(made, sigmas)
     assert found.ends.tolist() == [2, 5, 7, 9]
     for end, weights in zip(found.ends, found.weights, strict=True):
@@ -91,15 +79,7 @@ def test_where_velocities_depend_on_sigma_only_the_prediction_is_what_replay_mea
     runs = [euler(field, torch.zeros(16).double(), sigmas) for field in fields]
     profile = profile_of([v for _, v in runs], sigmas, ends=[z[-1] for z, _ in runs])
     made = plan([0, 2, 5, 8], HOLD, PLAIN, HOLD, ADAMS)
-    lands = [
-        replay(
-            field,
-            torch.zeros(16).double(),
-            ReplayPlan(4, made.knots, (Hold(), Adams((1, 1)), Hold(), Adams((0.9, 1.2)))),
-            sigmas,
-        )
-        for field in fields
-    ]
+    lands = [replay(field, torch.zeros(16).double(), made, sigmas) for field in fields]
     off = torch.stack([z[-1] for z, _ in runs]) - torch.stack(lands)
     found = predict(profile, made)
     assert found.psnr_latent == pytest.approx(psnr(off, profile.latent_range), abs=0.006)
@@ -203,13 +183,13 @@ def test_replay_on_fresh_noise_measures_what_was_predicted(seed: int) -> None:
     gaps: list[float] = []
     for options in ({}, {"planner": "pssp", "predictors": ("hold", "jvp")}):
         made = solve(profile, (3, 5, 8, 12, 16, 20), **options)
-        for each, ready in zip(made.plans, made.replayable().plans, strict=True):
+        for each in made.replayable().plans:
             expected = predict(profile, each)
             assert made.provenance is not None
             record = made.provenance.record(each.budget)
             assert record is not None
             assert record.predicted == expected
-            measured = psnr(replay(field, fresh, ready, sigmas) - full, profile.latent_range)
+            measured = psnr(replay(field, fresh, each, sigmas) - full, profile.latent_range)
             inside.append(expected.low <= measured <= expected.high)
             gaps.append(abs(expected.psnr_latent - measured))
     assert sum(inside) >= 11

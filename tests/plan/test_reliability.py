@@ -20,7 +20,8 @@ from meancache_plan.plan import reliability, resample
 from meancache_plan.plan.planners import PLANNERS
 from meancache_plan.plan.reliability import rank_correlation, regret, stability, with_reliability
 from meancache_plan.plan.solve import solve
-from meancache_plan.schedule.artifact import AdamsInterval, Plan, Schedule, from_bytes, to_bytes
+from meancache_plan.schedule.artifact import Schedule, from_bytes, to_bytes
+from meancache_runtime.schedule import Adams, Plan
 from tests.fields import profile_of, shifted_grid
 
 STEPS, PROMPTS, SEEDS = 8, 6, 2
@@ -85,7 +86,7 @@ def cost_by_hand(velocities: NDArray[np.float64], plan: Plan, chosen: dict[str, 
             continue
         h, delta = sigma[s] - sigma[t], np.diff(sigma)[t:s]
         missed = (delta[:, None] * velocities[:, t:s]).sum(axis=1) / h - velocities[:, t]
-        if isinstance(interval, AdamsInterval):
+        if isinstance(interval, Adams):
             r = plan.knots[n - 1]
             slope = (velocities[:, t] - velocities[:, r]) / (sigma[t] - sigma[r])
             missed -= ((delta * sigma[t:s]).sum() / h - sigma[t]) * slope

@@ -16,16 +16,11 @@ from typing import Any
 import pytest
 from diffusers import FluxPipeline
 
-from meancache_plan.schedule.artifact import (
-    HoldInterval,
-    Plan,
-    Schedule,
-    load_schedule,
-    save_schedule,
-)
+from meancache_plan.schedule.artifact import Plan, Schedule, load_schedule, save_schedule
 from meancache_runtime import attach
 from meancache_runtime import load_schedule as load
 from meancache_runtime.errors import ScheduleError, ScheduleNotFoundError
+from meancache_runtime.schedule import Hold
 from meancache_runtime.snapshot import FILE_NAME
 from meancache_runtime.strict_json import MAX_BYTES
 from tests.tiny import call_options
@@ -79,7 +74,7 @@ def snapshot(cache: Path, repository: str) -> Path:
 def write_schedule(folder: Path) -> Path:
     """A schedule for any model, of ``KNOTS``."""
     made = load_schedule(GOOD)
-    plan = Plan(budget=len(KNOTS), knots=KNOTS, intervals=(HoldInterval(),) * len(KNOTS))
+    plan = Plan(budget=len(KNOTS), knots=KNOTS, intervals=(Hold(),) * len(KNOTS))
     grid = made.grid.model_copy(update={"steps": STEPS, "sigmas": None})
     changes = {"model": None, "grid": grid, "plans": (plan,), "provenance": None}
     save_schedule(Schedule.model_validate(made.model_copy(update=changes)), folder / FILE_NAME)

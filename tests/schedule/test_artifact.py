@@ -115,14 +115,14 @@ def test_canonical_bytes_are_golden():
         grid=artifact.Grid(steps=8, sigmas=None, tolerance=0.01),
         generation=None,
         plans=(
-            artifact.Plan(
+            artifact.PlanEntry(
                 budget=4,
                 knots=(0, 1, 3, 6),
                 intervals=(
-                    artifact.HoldInterval(),
-                    artifact.ReleasedInterval(span=2),
-                    artifact.JvpInterval(window=3),
-                    artifact.AdamsInterval(order=2, gains=(1, 1e-7)),
+                    Hold(),
+                    Released(2),
+                    Jvp(3),
+                    Adams((1, 1e-7)),
                 ),
                 cost=1 / 3,
                 measured=None,

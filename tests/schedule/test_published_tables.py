@@ -13,9 +13,9 @@ import pytest
 from meancache_plan import load_schedule
 from meancache_plan.cli import main
 from meancache_plan.errors import InputError
-from meancache_plan.schedule.artifact import HoldInterval, ReleasedInterval
 from meancache_plan.schedule.published import Table, load_tables, to_schedule
 from meancache_plan.source import catalog
+from meancache_runtime.schedule import Hold, Released
 
 SCHEDULES = Path(__file__).parents[2] / "schedules"
 PUBLISHED = SCHEDULES / "published.json"
@@ -83,7 +83,7 @@ def test_a_published_table_by_hand():
     plan = load_schedule(SCHEDULES / "qwen-image-2512" / "50-steps.json").plans[0]
     spans = [1, 3, 1, 1, 1, 1, 1, 1, 4]
     assert plan.knots == (0, 2, 4, 7, 14, 21, 28, 35, 42, 49)
-    assert plan.intervals == (*(ReleasedInterval(span=span) for span in spans), HoldInterval())
+    assert plan.intervals == (*(Released(span) for span in spans), Hold())
 
 
 def test_the_catalog_has_the_reference_schedule_beside_the_published_ones():
@@ -97,16 +97,16 @@ def test_a_span_without_cached_steps_is_ignored_and_the_last_may_be_left_out(spa
     entry = {"fresh_steps": [0, 1, 2, 7], "edge_span": spans}
     table = Table.model_validate_json(json.dumps({"steps": 8, "budgets": {"4": entry}}))
     plan = to_schedule("owner/model", table).plans[0]
-    held = HoldInterval()
-    assert plan.intervals == (held, held, ReleasedInterval(span=3), held)
+    held = Hold()
+    assert plan.intervals == (held, held, Released(3), held)
 
 
 def test_cached_steps_after_the_last_fresh_one_have_a_span_of_their_own():
     table = Table.model_validate_json(json.dumps(BARE))
     small, large = to_schedule("owner/model", table).plans
     assert (small.budget, large.budget) == (2, 3)
-    assert small.intervals == (ReleasedInterval(span=1), ReleasedInterval(span=2))
-    assert large.intervals[-1] == HoldInterval()
+    assert small.intervals == (Released(1), Released(2))
+    assert large.intervals[-1] == Hold()
 
 
 def test_one_models_table_goes_into_one_file(tmp_path, capsys):

@@ -12,19 +12,12 @@ from rich.console import Console, RenderableType
 from meancache_plan.measure.profile import Profile
 from meancache_plan.plan.reliability import with_reliability
 from meancache_plan.plan.solve import solve
-from meancache_plan.schedule.artifact import (
-    AdamsInterval,
-    HoldInterval,
-    Interval,
-    JvpInterval,
-    Plan,
-    ReleasedInterval,
-    Schedule,
-)
+from meancache_plan.schedule.artifact import PlanEntry, Schedule
 from meancache_plan.schedule.provenance import Reliability
 from meancache_plan.show.style import STYLES
 from meancache_plan.show.terminal.reliability import profile_facts, schedule_facts, stability_note
 from meancache_plan.show.terminal.views import show_profile, show_schedule
+from meancache_runtime.schedule import Adams, Hold, Jvp, Predictor, Released
 from tests.fields import mixture_profile
 
 STEPS = 12
@@ -131,14 +124,13 @@ def test_odd_files_are_shown_too(profile: Profile) -> None:
 
 def test_every_kind_of_interval_has_a_style_and_is_drawn(profile: Profile) -> None:
     intervals = (
-        HoldInterval(),
-        JvpInterval(window=1),
-        ReleasedInterval(span=1),
-        AdamsInterval(order=1, gains=(1.0,)),
+        Hold(),
+        Jvp(1),
+        Released(1),
+        Adams((1.0,)),
     )
-    union, _ = get_args(Interval)
-    assert {type(interval) for interval in intervals} == set(get_args(union))
-    assert {interval.predictor for interval in intervals} == STYLES.keys()
-    plan = Plan(budget=4, knots=(0, 3, 6, 9), intervals=intervals)
+    assert {type(interval) for interval in intervals} == set(get_args(Predictor))
+    assert {interval.name for interval in intervals} == STYLES.keys()
+    plan = PlanEntry(budget=4, knots=(0, 3, 6, 9), intervals=intervals)
     schedule = solve(profile, [4]).model_copy(update={"plans": (plan,)})
     assert "1 hold, 1 jvp, 1 released, 1 adams" in printed(show_schedule(schedule))

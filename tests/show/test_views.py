@@ -15,13 +15,10 @@ from meancache_plan.judge.result import CEILING, Evaluation, Method, PerSample, 
 from meancache_plan.measure.calibrate import profile_flow
 from meancache_plan.measure.profile import Profile, save_profile
 from meancache_plan.schedule.artifact import (
-    AdamsInterval,
     Grid,
-    HoldInterval,
-    JvpInterval,
     Measured,
     ModelIdentity,
-    Plan,
+    PlanEntry,
     Schedule,
     save_schedule,
 )
@@ -32,11 +29,12 @@ from meancache_plan.show.terminal import views as report
 from meancache_plan.show.terminal.evaluation import evaluation_table
 from meancache_plan.show.terminal.widgets import Timeline
 from meancache_runtime.errors import BudgetError
+from meancache_runtime.schedule import Adams, Hold, Jvp
 from tests.show.drawn import opened, shots
 
 STEPS = 12
 SIGMAS = tuple(float(s) for s in np.linspace(1.0, 0.0, STEPS + 1))
-HOLD, JVP, ADAMS = HoldInterval(), JvpInterval(window=2), AdamsInterval(order=2, gains=(1.0, 1.0))
+HOLD, JVP, ADAMS = Hold(), Jvp(2), Adams((1.0, 1.0))
 SCHEDULE = Schedule(
     model=ModelIdentity(
         id="emoji \x1b[31mred $\\frac$",
@@ -49,8 +47,8 @@ SCHEDULE = Schedule(
     grid=Grid(steps=STEPS, sigmas=SIGMAS, tolerance=0.01),
     generation=None,
     plans=(
-        Plan(budget=3, knots=(0, 4, 9), intervals=(HOLD, JVP, ADAMS), cost=0.5),
-        Plan(
+        PlanEntry(budget=3, knots=(0, 4, 9), intervals=(HOLD, JVP, ADAMS), cost=0.5),
+        PlanEntry(
             budget=4,
             knots=(0, 4, 8, 10),
             intervals=(HOLD, JVP, JVP, ADAMS),
@@ -240,7 +238,7 @@ def test_a_plan_over_the_heat_map_changes_the_picture(profile: Profile, tmp_path
 
 
 def test_heat_map_refuses_a_plan_of_a_longer_grid(profile: Profile, tmp_path: Path) -> None:
-    plan = Plan(budget=2, knots=(0, 30), intervals=(HOLD, HOLD))
+    plan = PlanEntry(budget=2, knots=(0, 30), intervals=(HOLD, HOLD))
     with pytest.raises(InputError, match="more steps"):
         plot_profile(profile, tmp_path / "x.png", plan=plan)
 
@@ -253,7 +251,7 @@ def test_a_profile_without_any_deviation_is_drawn_too(tmp_path: Path) -> None:
 
 
 def test_schedule_chart_grows_with_its_plans(tmp_path: Path) -> None:
-    many = tuple(Plan(budget=b, knots=(0,), intervals=(HOLD,)) for b in range(1, 13))
+    many = tuple(PlanEntry(budget=b, knots=(0,), intervals=(HOLD,)) for b in range(1, 13))
     plot_schedule(SCHEDULE, tmp_path / "two.png")
     plot_schedule(SCHEDULE.model_copy(update={"plans": many}), tmp_path / "many.png")
     assert len(opened(tmp_path / "many.png")) > len(opened(tmp_path / "two.png"))

@@ -16,11 +16,11 @@ from meancache_plan.errors import InputError
 from meancache_plan.improve.candidates import adams_plan
 from meancache_plan.improve.refine import refine
 from meancache_plan.plan.solve import solve
-from meancache_plan.schedule.artifact import Grid, Plan, Schedule
 from meancache_plan.source.diffusers.ensemble import PipelineEnsemble
 from meancache_plan.source.diffusers.pipeline import Pipeline
 from meancache_plan.source.recipe import Recipe
 from meancache_runtime import attach
+from meancache_runtime.schedule import Grid, Plan, Schedule
 from tests.fields import profile_of
 from tests.tiny import SIDE, TEXT_LENGTH, call_options, tiny_flux
 
@@ -84,8 +84,7 @@ def counted(pipeline: Pipeline) -> Generator[list[Any]]:
 
 
 def schedule_of(plan: Plan) -> Schedule:
-    grid = Grid(steps=STEPS, sigmas=None, tolerance=0.0)
-    return Schedule(model=None, grid=grid, generation=None, plans=(plan,), provenance=None)
+    return Schedule(None, Grid(STEPS, None, 0.0), (plan,))
 
 
 def test_the_grid_and_the_latents_are_those_of_a_recorded_run(
@@ -119,7 +118,7 @@ def test_the_velocity_is_that_of_the_given_latents(ensemble: PipelineEnsemble) -
 def test_batches_give_the_same_samples_in_the_same_order(
     ensemble: PipelineEnsemble, batched: PipelineEnsemble
 ) -> None:
-    plan = schedule_of(adams_plan((0, 2, 5))).replayable()
+    plan = schedule_of(adams_plan((0, 2, 5)))
     for step in (0, 4, STEPS):
         torch.testing.assert_close(batched.full(ROWS, step), ensemble.full(ROWS, step))
     latents = ensemble.full(ROWS, 4)
@@ -133,7 +132,7 @@ def test_a_replay_is_what_attaching_the_plan_gives(
     pipeline: Pipeline, ensemble: PipelineEnsemble
 ) -> None:
     schedule = schedule_of(adams_plan((0, 2, 5)))
-    found = ensemble.replay(ROWS, schedule.replayable(), 3)
+    found = ensemble.replay(ROWS, schedule, 3)
     with attach(pipeline.pipe, schedule, budget=3):
         assert torch.equal(found, by_hand(pipeline, ROWS))
     assert not torch.allclose(found, ensemble.full(ROWS, STEPS), atol=1e-4)

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from meancache_plan.errors import InputError
-from meancache_plan.schedule.artifact import Generation, Grid, HoldInterval, Plan, Schedule
+from meancache_plan.schedule.artifact import Generation, Grid, PlanEntry, Schedule
 from meancache_plan.source.recipe import (
     Recipe,
     find_recipe,
@@ -18,6 +18,7 @@ from meancache_plan.source.recipe import (
     parse_numbers,
     read_prompts,
 )
+from meancache_runtime.schedule import Hold
 
 
 def test_the_default_set_is_fifty_prompts_by_five_seeds() -> None:
@@ -50,7 +51,7 @@ def test_a_schedule_s_settings_are_followed() -> None:
     generation = Generation(
         height=32, width=64, frames=None, guidance={"true_cfg_scale": 7.0}, dtype="float16"
     )
-    plan = Plan(budget=1, knots=(0,), intervals=(HoldInterval(),))
+    plan = PlanEntry(budget=1, knots=(0,), intervals=(Hold(),))
     schedule = Schedule(
         model=None,
         grid=Grid(steps=12, sigmas=None, tolerance=0.0),

@@ -17,7 +17,7 @@ from meancache_plan.errors import InputError
 from meancache_plan.files.atomic import write_atomically
 from meancache_plan.judge.result import CEILING, Evaluation, Method, Row
 from meancache_plan.measure.profile import Profile
-from meancache_plan.schedule.artifact import Plan, Schedule
+from meancache_plan.schedule.artifact import PlanEntry, Schedule
 from meancache_plan.show.images.pictures import check_output
 from meancache_plan.show.landscape import hold_surfaces
 from meancache_plan.show.style import COLOURS, plain
@@ -36,7 +36,7 @@ RIVALS = (("#aa3377", "P"), ("#66ccee", "X"), ("#bbaa22", "*"))
 DPI = 120
 
 
-def plot_profile(profile: Profile, path: Path, *, plan: Plan | None = None) -> None:
+def plot_profile(profile: Profile, path: Path, *, plan: PlanEntry | None = None) -> None:
     """Heat map of the mean deviation of ``hold`` over (t, s), with a plan's intervals over it.
 
     Raises:
@@ -68,15 +68,15 @@ def plot_profile(profile: Profile, path: Path, *, plan: Plan | None = None) -> N
     _save(figure, path)
 
 
-def _draw_intervals(axes: Axes, plan: Plan, steps: int) -> None:
+def _draw_intervals(axes: Axes, plan: PlanEntry, steps: int) -> None:
     """A staircase along the diagonal: up an interval's length, then on to the next knot."""
     bounds = (*plan.knots, steps)
     corners = [(t, y) for t, s in pairwise(bounds) for y in (t, s)] + [(steps, steps)]
     axes.plot(*zip(*corners, strict=True), color="white", linewidth=2.6, solid_joinstyle="miter")
     axes.plot(*zip(*corners, strict=True), color="black", linewidth=1.2, solid_joinstyle="miter")
     for t, s, interval in zip(plan.knots, bounds[1:], plan.intervals, strict=True):
-        axes.plot(t, s, "o", color=COLOURS[interval.predictor], markeredgecolor="white", zorder=3)
-    _legend_predictors(axes, [interval.predictor for interval in plan.intervals], "lower right")
+        axes.plot(t, s, "o", color=COLOURS[interval.name], markeredgecolor="white", zorder=3)
+    _legend_predictors(axes, [interval.name for interval in plan.intervals], "lower right")
     axes.set(xlim=(-0.5, steps - 0.5), ylim=(-0.5, steps + 0.5))
 
 
@@ -92,7 +92,7 @@ def plot_schedule(schedule: Schedule, path: Path) -> None:
         ends = (*plan.knots[1:], steps)
         for t, s, interval in zip(plan.knots, ends, plan.intervals, strict=True):
             cached = Rectangle((t, row - 0.38), s - t, 0.76, facecolor="#e4e4e4")
-            fresh = Rectangle((t, row - 0.38), 0.92, 0.76, facecolor=COLOURS[interval.predictor])
+            fresh = Rectangle((t, row - 0.38), 0.92, 0.76, facecolor=COLOURS[interval.name])
             axes.add_patch(cached)
             axes.add_patch(fresh)
     axes.set(xlim=(0, steps), ylim=(len(plans) - 0.4, -0.6), xlabel="step", ylabel="budget")
@@ -101,7 +101,7 @@ def plot_schedule(schedule: Schedule, path: Path) -> None:
     axes.tick_params(axis="y", length=0)
     if schedule.grid.sigmas is not None:
         _sigma_axis(axes, schedule.grid.sigmas)
-    used = [interval.predictor for plan in plans for interval in plan.intervals]
+    used = [interval.name for plan in plans for interval in plan.intervals]
     _legend_predictors(axes, used, "upper left", anchor=(1.01, 1.0))
     name = "any model" if schedule.model is None else plain(schedule.model.id)
     title = f"{name}: where the denoiser runs, and what predicts the steps after it"

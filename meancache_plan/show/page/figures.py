@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from meancache_plan.judge.result import CEILING, HIGHER_IS_BETTER, Evaluation, Row
-from meancache_plan.schedule.artifact import Measured, Plan, Schedule
+from meancache_plan.schedule.artifact import Measured, PlanEntry, Schedule
 
 METRICS = {
     "psnr": ("PSNR of pictures", "dB", 1),
@@ -39,7 +39,7 @@ def figure_data(schedule: Schedule, evaluation: Evaluation | None) -> dict[str, 
     }
 
 
-def _noted(plans: Sequence[Plan]) -> dict[str, Any] | None:
+def _noted(plans: Sequence[PlanEntry]) -> dict[str, Any] | None:
     """What ``evaluate --record`` noted in the plans."""
     rows = [_noted_row(plan, plan.measured) for plan in plans if plan.measured is not None]
     if not rows:
@@ -52,7 +52,7 @@ def _noted(plans: Sequence[Plan]) -> dict[str, Any] | None:
     }
 
 
-def _noted_row(plan: Plan, measured: Measured) -> dict[str, Any]:
+def _noted_row(plan: PlanEntry, measured: Measured) -> dict[str, Any]:
     quality = {name: getattr(measured, name) for name in ("psnr", "psnr_latent", "ssim")}
     return {
         "method": "plan",

@@ -2,17 +2,11 @@
 
 from typing import Any
 
-from meancache_plan.schedule.artifact import (
-    AdamsInterval,
-    Interval,
-    JvpInterval,
-    Plan,
-    ReleasedInterval,
-    Schedule,
-)
+from meancache_plan.schedule.artifact import PlanEntry, Schedule
 from meancache_plan.schedule.provenance import PlanRecord
 from meancache_plan.show.terminal.quality import quality_notes
 from meancache_plan.show.terminal.reliability import stability_note
+from meancache_runtime.schedule import Adams, Jvp, Predictor, Released
 
 
 def plan_data(schedule: Schedule) -> list[dict[str, Any]]:
@@ -24,7 +18,7 @@ def plan_data(schedule: Schedule) -> list[dict[str, Any]]:
     ]
 
 
-def _record(plan: Plan, steps: int, record: PlanRecord | None) -> dict[str, Any]:
+def _record(plan: PlanEntry, steps: int, record: PlanRecord | None) -> dict[str, Any]:
     stability = None if record is None else record.stability
     if stability is not None and len(stability) != len(plan.knots):
         stability = None
@@ -39,14 +33,13 @@ def _record(plan: Plan, steps: int, record: PlanRecord | None) -> dict[str, Any]
     }
 
 
-def _interval(interval: Interval) -> dict[str, Any]:
+def _interval(interval: Predictor) -> dict[str, Any]:
     """Its predictor, the predictor's parameter in words, and its gains."""
     match interval:
-        case AdamsInterval(order=order, gains=gains):
-            return {"predictor": "adams", "detail": f"order {order}", "gains": gains}
-        case JvpInterval(window=window):
-            return {"predictor": "jvp", "detail": f"K = {window}"}
-        case ReleasedInterval(span=span):
-            return {"predictor": "released", "detail": f"K = {span}"}
+        case Adams(gains):
+            detail, more = f"order {len(gains)}", {"gains": gains}
+        case Jvp(reach) | Released(reach):
+            detail, more = f"K = {reach}", {}
         case _:
-            return {"predictor": "hold", "detail": ""}
+            detail, more = "", {}
+    return {"predictor": interval.name, "detail": detail, **more}

@@ -6,13 +6,13 @@ from rich.table import Table
 from rich.text import Text
 
 from meancache_plan.core.psnr import CEILING
-from meancache_plan.schedule.artifact import Plan, Schedule
+from meancache_plan.schedule.artifact import PlanEntry, Schedule
 from meancache_plan.schedule.provenance import PlanRecord, Quality
 from meancache_plan.schedule.pruning import pruned_notes
 from meancache_plan.show.style import plain
 
 
-def quality_notes(plan: Plan, record: PlanRecord | None) -> list[str]:
+def quality_notes(plan: PlanEntry, record: PlanRecord | None) -> list[str]:
     """What is known of a plan's quality, one line each; the most trustworthy last."""
     notes: list[str] = []
     if record is not None:

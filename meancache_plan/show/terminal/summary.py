@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from meancache_plan.core.psnr import CEILING
-from meancache_plan.schedule.artifact import Plan, Schedule
+from meancache_plan.schedule.artifact import PlanEntry, Schedule
 from meancache_plan.schedule.provenance import PlanRecord
 
 QUALITIES = {
@@ -19,7 +19,7 @@ QUALITIES = {
 }
 """Columns of mean latent PSNR, and what the legend says of each."""
 
-Figure = Callable[[Plan, PlanRecord | None], str]
+Figure = Callable[[PlanEntry, PlanRecord | None], str]
 
 
 def summary_view(schedule: Schedule) -> RenderableType:
@@ -58,27 +58,27 @@ def _legend(columns: Collection[str]) -> str:
     return f"{'; '.join(parts)}. --budget N shows when the denoiser runs, and what else was tried."
 
 
-def _predicted(plan: Plan, record: PlanRecord | None) -> str:
+def _predicted(plan: PlanEntry, record: PlanRecord | None) -> str:
     known = None if record is None else record.predicted
     return "" if known is None else _decibels(known.psnr_latent)
 
 
-def _validated(plan: Plan, record: PlanRecord | None) -> str:
+def _validated(plan: PlanEntry, record: PlanRecord | None) -> str:
     known = None if record is None else record.validated
     return "" if known is None else _decibels(known.psnr_latent)
 
 
-def _measured(plan: Plan, record: PlanRecord | None) -> str:
+def _measured(plan: PlanEntry, record: PlanRecord | None) -> str:
     return "" if plan.measured is None else _decibels(plan.measured.psnr_latent)
 
 
-def _speedup(plan: Plan, record: PlanRecord | None) -> str:
+def _speedup(plan: PlanEntry, record: PlanRecord | None) -> str:
     return "" if plan.measured is None else f"{plan.measured.speedup:.2f}×"
 
 
-def _kinds(plan: Plan) -> str:
+def _kinds(plan: PlanEntry) -> str:
     """How many intervals each predictor bridges."""
-    kinds = Counter(interval.predictor for interval in plan.intervals)
+    kinds = Counter(interval.name for interval in plan.intervals)
     return ", ".join(f"{count} {kind}" for kind, count in kinds.items())
 
 

@@ -14,7 +14,7 @@ from meancache_plan.measure.profile import Profile, load_profile
 from meancache_plan.schedule.artifact import (
     Generation,
     ModelIdentity,
-    Plan,
+    PlanEntry,
     Schedule,
     load_schedule,
 )
@@ -170,9 +170,11 @@ def show_schedule(schedule: Schedule, *, budget: int | None = None) -> Renderabl
     return Group(fact_list(facts), view, *notes)
 
 
-def _plan_view(plan: Plan, steps: int, record: PlanRecord | None, *, every: bool) -> RenderableType:
+def _plan_view(
+    plan: PlanEntry, steps: int, record: PlanRecord | None, *, every: bool
+) -> RenderableType:
     """A plan's timeline, what is known of it, and candidates for it: all, or the leading ones."""
-    kinds = [interval.predictor for interval in plan.intervals]
+    kinds = [interval.name for interval in plan.intervals]
     refreshes = len(plan.knots)
     head = Text.assemble(
         (f"budget {plan.budget}", "bold"),

@@ -8,30 +8,24 @@ from diffusers import FluxPipeline
 
 from meancache_plan.judge.compare.peer import Peer
 from meancache_plan.judge.compare.result import Comparison, Figures, PerSample, Row, Spread
-from meancache_plan.schedule.artifact import (
-    AdamsInterval,
-    Grid,
-    HoldInterval,
-    ModelIdentity,
-    Plan,
-    Schedule,
-)
+from meancache_plan.schedule.artifact import Grid, ModelIdentity, PlanEntry, Schedule
 from meancache_plan.source.diffusers.pipeline import Pipeline
 from meancache_plan.source.recipe import Recipe
+from meancache_runtime.schedule import Adams, Hold
 from tests.tiny import SIDE, TEXT_LENGTH
 
 STEPS = 8
 PROMPT, SEED = "red fox", 3
 FULL = Peer("full", "all steps", STEPS)
-HOLD, ADAMS = HoldInterval(), AdamsInterval(order=2, gains=(1.0, 1.0))
+HOLD, ADAMS = Hold(), Adams((1.0, 1.0))
 
 SCHEDULE = Schedule(
     model=None,
     grid=Grid(steps=STEPS, sigmas=None, tolerance=0.01),
     generation=None,
     plans=(
-        Plan(budget=3, knots=(0, 1, 4), intervals=(HOLD, HOLD, ADAMS)),
-        Plan(budget=5, knots=(0, 1, 2, 4, 6), intervals=(HOLD, *(ADAMS,) * 4)),
+        PlanEntry(budget=3, knots=(0, 1, 4), intervals=(HOLD, HOLD, ADAMS)),
+        PlanEntry(budget=5, knots=(0, 1, 2, 4, 6), intervals=(HOLD, *(ADAMS,) * 4)),
     ),
     provenance=None,
 )

@@ -14,18 +14,16 @@ from meancache_plan.judge.result import Evaluation, Method, PerSample, Row, Shot
 from meancache_plan.measure.calibrate import profile_flow
 from meancache_plan.measure.profile import Profile
 from meancache_plan.schedule.artifact import (
-    AdamsInterval,
     AdapterIdentity,
     Generation,
     Grid,
-    HoldInterval,
-    JvpInterval,
     ModelIdentity,
-    Plan,
+    PlanEntry,
     Schedule,
     to_bytes,
 )
 from meancache_plan.schedule.provenance import PlanRecord, Provenance
+from meancache_runtime.schedule import Adams, Hold, Jvp
 
 STEPS = 12
 SIGMAS = tuple(float(s) for s in np.linspace(1.0, 0.0, STEPS + 1))
@@ -33,7 +31,7 @@ BUDGETS = (3, 4, 6)
 HOSTILE = "</script><img src=x onerror='window.hacked=1'>&amp;{{script}}\u2028'\"`${1}"
 """Markup, entities, slots, line separators and quotes of every kind."""
 
-HOLD, JVP, ADAMS = HoldInterval(), JvpInterval(window=2), AdamsInterval(order=2, gains=(1.0, 0.5))
+HOLD, JVP, ADAMS = Hold(), Jvp(2), Adams((1.0, 0.5))
 SCHEDULE = Schedule(
     model=ModelIdentity(
         id=f"emoji{HOSTILE}",
@@ -49,9 +47,9 @@ SCHEDULE = Schedule(
         dtype="bfloat16",
     ),
     plans=(
-        Plan(budget=3, knots=(0, 4, 9), intervals=(HOLD, JVP, ADAMS)),
-        Plan(budget=4, knots=(0, 3, 6, 9), intervals=(HOLD, JVP, JVP, ADAMS)),
-        Plan(budget=6, knots=(0, 2, 4, 6, 8), intervals=(HOLD, JVP, ADAMS, ADAMS, ADAMS)),
+        PlanEntry(budget=3, knots=(0, 4, 9), intervals=(HOLD, JVP, ADAMS)),
+        PlanEntry(budget=4, knots=(0, 3, 6, 9), intervals=(HOLD, JVP, JVP, ADAMS)),
+        PlanEntry(budget=6, knots=(0, 2, 4, 6, 8), intervals=(HOLD, JVP, ADAMS, ADAMS, ADAMS)),
     ),
     provenance=Provenance(
         tool="meancache-plan 0", profile=HOSTILE, transferred_from=HOSTILE, samples=3,

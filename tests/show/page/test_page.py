@@ -88,7 +88,7 @@ def test_the_slider_moves_the_timeline_and_the_plan_on_the_heat_map(
     kinds = visit.page.locator("#timeline .segment").evaluate_all(
         "nodes => nodes.map(n => n.classList[1])"
     )
-    assert kinds == [interval.predictor for interval in PLANS[index].intervals]
+    assert kinds == [interval.name for interval in PLANS[index].intervals]
 
 
 @pytest.mark.parametrize("index", [0, 1, 2])
