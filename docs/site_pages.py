@@ -33,7 +33,8 @@ ROLE = re.compile(r":(?:attr|class|data|func|meth|mod):<code>~?([^<]+)</code>")
 
 def on_files(files: Files, config: Any) -> Files:
     """Put the repository's files in place of those of ``docs_dir`` alone."""
-    theme = [file for file in files if not file.src_uri.endswith((".md", ".png", ".py"))]
+    docs = Path(config.docs_dir)
+    theme = [file for file in files if not Path(file.abs_src_path or "").is_relative_to(docs)]
     found = sorted({path for pattern in SHOWN for path in ROOT.glob(pattern) if path.is_file()})
     ours = [
         File.generated(config, path.relative_to(ROOT).as_posix(), abs_src_path=str(path))
