@@ -20,7 +20,8 @@ from meancache_plan.core.trajectory import Velocity, record_flow
 from meancache_plan.source.diffusers.ensemble import PipelineEnsemble
 from meancache_plan.source.diffusers.pipeline import Pipeline
 from meancache_plan.source.protocols import Ensemble
-from meancache_runtime import Schedule, identity, integrate
+from meancache_runtime import Schedule, integrate
+from meancache_runtime.hosts.diffusers import identity
 from meancache_runtime.hosts.diffusers.intercept import Interception
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from meancache_runtime import identity, sampler
+from meancache_runtime.hosts.diffusers import identity, sampler
 from meancache_runtime.hosts.diffusers.intercept import Interception, Proxy
 
 Step = Callable[..., Any]
