@@ -26,7 +26,7 @@ class Calibrated(NamedTuple):
     """Fitted gains of a plan's intervals, and how well they do.
 
     Attributes:
-        gains: For each interval, one gain a term.
+        gains: For each interval, one gain per term.
         shrinkage: The ridge that cross-validation chose.
         fitted: √(mean over samples of Σ over intervals of the squared, weighted deviation), with
             the gains fitted on all samples.

@@ -45,7 +45,7 @@ def shortest_paths(
     Args:
         graph: The weights.
         budgets: Values B ≥ 1.
-        count: How many paths a budget, fewer where there are no more.
+        count: How many paths per budget, fewer where there are no more.
 
     Raises:
         InputError: No path of at most B intervals reaches T.

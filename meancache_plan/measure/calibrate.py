@@ -49,7 +49,7 @@ def calibrate(
     """Record every prompt with every seed, measure, and write the profile to ``path``.
 
     Every finished sample is kept in ``PATH.partial/``; a run that was interrupted at any moment
-    goes on from there, and its profile equals an uninterrupted one's bit for bit (but for the
+    goes on from there, and its profile equals an uninterrupted one's bit for bit (except for the
     measured seconds). To use several devices, give each a ``shard`` and merge the profiles.
 
     Args:

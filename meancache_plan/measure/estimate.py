@@ -27,9 +27,9 @@ class Estimate:
         finer_steps: Steps of a full run.
         full: Denoiser refreshes of their full runs.
         propagation: Denoiser refreshes that measure how errors propagate; Euler steps taken.
-        branches: Denoiser calls a refresh.
+        branches: Denoiser calls per refresh.
         trajectory_bytes: Memory of one recorded run, at most; None: the latents' shape is unknown.
-        profile_bytes: Size of the profile, but for some kilobytes of settings.
+        profile_bytes: Size of the profile, except for some kilobytes of settings.
     """
 
     recipe: Recipe

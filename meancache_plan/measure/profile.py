@@ -59,7 +59,7 @@ class Profile:
             ``settings.displaced``: of these, and then of what its steps moved with instead.
         l1: float32 [S, n], mean|u − û| for each triple of ``settings.index``; [S, 0] if
             not ``has_l1``.
-        seconds: float64 [S], mean seconds a step of each sample.
+        seconds: float64 [S], mean seconds per step of each sample.
         moments: float64 [S, 2], mean and mean square of each sample's final latents z_T.
         propagation_sigmas: float64 [P], noise levels σ_s at which errors were put in, in the
             grid's order.

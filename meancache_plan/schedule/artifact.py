@@ -172,7 +172,7 @@ class PlanEntry(Strict):
 
 
 class Schedule(Strict):
-    """A model, a grid, and one plan a budget: what is shipped beside a model's weights."""
+    """A model, a grid, and one plan per budget: what is shipped beside a model's weights."""
 
     format: Literal["meancache-schedule"] = runtime.FORMAT
     version: Literal[1] = runtime.VERSION

@@ -188,7 +188,7 @@ def _read(file: Path) -> Collection | Table:
 
 
 def to_schedule(model: str, table: Table) -> Schedule:
-    """The schedule of a model's table, a plan a budget, for any Euler grid of its steps."""
+    """The schedule of a model's table, a plan for each budget, for any Euler grid of its steps."""
     identity = ModelIdentity(
         id=model,
         revision=None,

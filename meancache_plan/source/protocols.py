@@ -28,7 +28,7 @@ class Source(Protocol):
         ...
 
     def call_arguments(self) -> dict[str, Any]:
-        """Every argument that a sample is made with, but for prompt and seed."""
+        """Every argument that a sample is made with, except prompt and seed."""
         ...
 
     def versions(self) -> dict[str, str]:
@@ -52,7 +52,7 @@ class Source(Protocol):
 class Ensemble(Protocol):
     """S samples; a row is a sample's number in 0 … S − 1.
 
-    Latents are tensors [n, …], one a row, in the order of ``rows``.
+    Latents are tensors [n, …], one per row, in the order of ``rows``.
     """
 
     @property

@@ -74,7 +74,7 @@ Predictor = Hold | Jvp | Released | Adams
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Knots (steps at which the denoiser runs) and one predictor an interval."""
+    """Knots (steps at which the denoiser runs) and one predictor per interval."""
 
     budget: int
     knots: tuple[int, ...]
@@ -103,7 +103,7 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """A model, a grid, and one plan a budget. ``model`` None fits any model."""
+    """A model, a grid, and one plan per budget. ``model`` None fits any model."""
 
     model: Model | None
     grid: Grid

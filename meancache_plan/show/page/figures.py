@@ -23,7 +23,7 @@ MOST_DOTS = 100
 
 
 def figure_data(schedule: Schedule, evaluation: Evaluation | None) -> dict[str, Any] | None:
-    """Rows of figures, one a method and budget; None if nothing was measured."""
+    """Rows of figures, one per method and budget; None if nothing was measured."""
     if evaluation is None:
         return _noted(schedule.plans)
     full = next((row for row in evaluation.rows if row.method == "full"), None)

@@ -113,7 +113,7 @@ def _read(folder: Path, chosen: Chosen) -> _Entry:
 def _encoded(
     entries: Sequence[_Entry], fineness: Fineness, allowance: int
 ) -> list[dict[str, Any]] | None:
-    """One record a prompt; None as soon as they take more than ``allowance`` bytes."""
+    """One record per prompt; None as soon as they take more than ``allowance`` bytes."""
     found: list[dict[str, Any]] = []
     # Beside the pictures stands less than the manifest says of them, with every character escaped.
     allowance -= 1000 + sum(6 * len(entry.chosen.sample.model_dump_json()) for entry in entries)

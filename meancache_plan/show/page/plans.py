@@ -10,7 +10,7 @@ from meancache_runtime.schedule import Adams, Jvp, Predictor, Released
 
 
 def plan_data(schedule: Schedule) -> list[dict[str, Any]]:
-    """One record a plan: knots, intervals, and what is known of it in words."""
+    """One record per plan: knots, intervals, and what is known of it in words."""
     made = schedule.provenance
     return [
         _record(plan, schedule.grid.steps, made.record(plan.budget) if made is not None else None)

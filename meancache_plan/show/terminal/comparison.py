@@ -53,7 +53,7 @@ def memory_words(comparison: Comparison) -> str:
 
 
 def failures(comparison: Comparison) -> list[str]:
-    """Who could not run and why, one line a peer and reason."""
+    """Who could not run and why, one line per peer and reason."""
     found: dict[tuple[str, str], int] = {}
     for row in comparison.failures():
         key = (row.peer, row.failure or "")

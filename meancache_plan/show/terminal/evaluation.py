@@ -15,7 +15,7 @@ ALIKE = 1e-3
 
 
 def evaluation_table(evaluation: Evaluation) -> RenderableType:
-    """One line a method and budget; beneath each mean its 95 % interval."""
+    """One line per method and budget; beneath each mean its 95 % interval."""
     with_lpips = any(row.lpips is not None for row in evaluation.rows)
     table = Table(box=box.SIMPLE_HEAD, padding=0, show_edge=False)
     table.add_column("method", no_wrap=True)

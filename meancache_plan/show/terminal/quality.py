@@ -47,7 +47,7 @@ def _guess(quality: Quality) -> str:
 
 
 def front_table(schedule: Schedule) -> RenderableType:
-    """One line a plan: what each budget is expected to give, and which budgets are useless."""
+    """One line per plan: what each budget is expected to give, and which budgets are useless."""
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), show_edge=False)
     for heading in ("budget", "speed-up", "latent PSNR", "interval"):
         table.add_column(heading, justify="right", no_wrap=True)

@@ -24,7 +24,7 @@ def recipe_facts(name: str, recipe: Recipe) -> dict[str, Any]:
 
 
 def recipe_list(recipes: Mapping[str, Recipe]) -> RenderableType:
-    """Two lines a recipe, in 80 columns: its settings under headings, its model and pipeline."""
+    """Two lines per recipe, in 80 columns: its settings under headings, its model and pipeline."""
     headings = _line("recipe", "steps", "size", "guidance", "samples", "budgets")
     lines = [Text(headings, style="bold")]
     for name, recipe in recipes.items():

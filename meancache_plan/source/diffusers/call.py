@@ -14,7 +14,7 @@ from meancache_plan.source.picture import name_and_digest, read_picture
 from meancache_plan.source.recipe import Recipe
 
 TEXT = re.compile(r"(negative_)?prompt(_\d)?")
-"""Names of the arguments that hold one text a sample."""
+"""Names of the arguments that hold one text per sample."""
 
 NO_LATENTS = ("QwenImageLayeredPipeline",)
 """Pipelines that fail when latents are to be their output (diffusers 0.42)."""

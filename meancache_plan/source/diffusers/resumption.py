@@ -30,7 +30,7 @@ def resume(
 ) -> Trajectory:
     """Call ``run``, which calls ``pipe`` once, for the steps ``step`` … ``until`` − 1 only.
 
-    Earlier steps are answered without the denoiser (but for a first call whose output's form is
+    Earlier steps are answered without the denoiser (except a first call whose output's form is
     not known yet) and end on ``latents``; later ones do not happen. The steps are Euler's, which
     replace those of any other sampler, as replay does.
 

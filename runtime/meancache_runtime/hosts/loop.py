@@ -25,7 +25,7 @@ def integrate(
         velocity: ``velocity(latents, sigma) -> velocity`` of the same shape as ``latents``.
         noise: Latents at σ₀: an array of any library and shape, floating dtype.
         schedule: What :func:`meancache_runtime.load_schedule` returns, or the compiler's own.
-        budget: One of ``schedule.budgets``; ``velocity`` is called once a knot.
+        budget: One of ``schedule.budgets``; ``velocity`` is called once per knot.
         sigmas: The noise levels to run on, length T + 1; the schedule's own by default.
 
     Returns:
