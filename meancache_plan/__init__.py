@@ -1,6 +1,7 @@
 """Compile cache schedules for flow-matching models: calibrate, solve, replay, prove.
 
-The compiler behind the ``meancache-plan`` command, as a library:
+The compiler behind the ``meancache-plan`` command, as a library. What it exports is imported when
+it is first used, so that the command answers at once.
 
 Example:
     >>> import torch
@@ -11,12 +12,17 @@ Example:
     4
 """
 
-from meancache_plan.measure.calibrate import calibrate, profile_flow
-from meancache_plan.measure.profile import Profile, load_profile, save_profile
-from meancache_plan.measure.shards import merge_profiles
-from meancache_plan.plan.solve import solve
-from meancache_plan.schedule.artifact import Schedule, load_schedule, save_schedule
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from meancache_plan.version import __version__
+
+if TYPE_CHECKING:
+    from meancache_plan.measure.calibrate import calibrate, profile_flow
+    from meancache_plan.measure.profile import Profile, load_profile, save_profile
+    from meancache_plan.measure.shards import merge_profiles
+    from meancache_plan.plan.solve import solve
+    from meancache_plan.schedule.artifact import Schedule, load_schedule, save_schedule
 
 __all__ = [
     "Profile",
@@ -31,3 +37,27 @@ __all__ = [
     "save_schedule",
     "solve",
 ]
+
+_HOMES = {
+    "Profile": "measure.profile",
+    "Schedule": "schedule.artifact",
+    "calibrate": "measure.calibrate",
+    "load_profile": "measure.profile",
+    "load_schedule": "schedule.artifact",
+    "merge_profiles": "measure.shards",
+    "profile_flow": "measure.calibrate",
+    "save_profile": "measure.profile",
+    "save_schedule": "schedule.artifact",
+    "solve": "plan.solve",
+}
+"""Where each is imported from when it is first asked for."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

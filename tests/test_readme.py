@@ -21,6 +21,9 @@ from tests.tiny_families import qwen_image_options, tiny_qwen_image
 ROOT = Path(__file__).parent.parent
 INTERPRETERS = {"bash": ["bash", "-euo", "pipefail", "-c"], "python": [sys.executable, "-c"]}
 BY_MAKE = ("make demo", "make test")
+OURS = re.compile(r"[a-z ]+: \d+ of \d+, \d+:\d\d:\d\d")
+"""Progress: all that a command may say on standard error."""
+
 READMES = ("README.md", "docs/GUIDE.md", "runtime/README.md")
 
 
@@ -68,6 +71,8 @@ def test_every_block_of_the_readmes_runs(tmp_path: Path) -> None:
                 check=False,
             )
             assert done.returncode == 0, f"{readme}:\n{text}\n{done.stdout}{done.stderr}"
+            if language == "bash":
+                assert not [line for line in done.stderr.splitlines() if not OURS.match(line)]
             ran += 1
     assert ran >= 10
     assert untracked(tmp_path) == {".gitignore", "calibration", "schedules"}, "git would add it"

@@ -1,8 +1,7 @@
 """The application: which commands there are, and how it ends on bad input."""
 
-import os
 import sys
-import warnings
+from typing import Annotated
 
 import typer
 
@@ -12,19 +11,19 @@ from meancache_plan.cli.evaluate import evaluate
 from meancache_plan.cli.generate import generate
 from meancache_plan.cli.import_table import import_table
 from meancache_plan.cli.pack import pack
+from meancache_plan.cli.quiet import quieten
 from meancache_plan.cli.recipes import recipes
 from meancache_plan.cli.report import report
 from meancache_plan.cli.show import show
 from meancache_plan.cli.solve import solve
 from meancache_plan.errors import MeanCacheError
-from meancache_plan.show.terminal.console import complain
+from meancache_plan.show.terminal.console import complain, say
+from meancache_plan.version import __version__
 
 app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
     rich_markup_mode="markdown",
-    help="Compile cache schedules for flow-matching pipelines: calibrate, solve, replay, prove.",
 )
 
 COMMANDS = (
@@ -45,15 +44,27 @@ for command in COMMANDS:
     app.command()(command)
 
 
-OF_NO_USE = r"torchvision\.(io\.image|models\._utils)"
-"""Modules that warn of their own parts, unused here, and of arguments that LPIPS gives them."""
+def _tell_version(asked: bool) -> None:
+    if asked:
+        say(f"meancache-plan {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def tell(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version and exit.", callback=_tell_version, is_eager=True
+        ),
+    ] = False,
+) -> None:
+    """Compile cache schedules for flow-matching pipelines: calibrate, solve, replay, prove."""
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line: bad input ends with one message and exit code 2."""
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
-    warnings.filterwarnings("ignore", category=UserWarning, module=OF_NO_USE)
+    quieten()
     try:
         app(arguments)
     except MeanCacheError as error:

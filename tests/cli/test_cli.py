@@ -209,21 +209,6 @@ def test_a_refusal_in_a_real_process_is_one_message_and_exit_code_2(cwd: Path) -
     assert done.stderr.count("\n") == 1
 
 
-def test_warnings_of_torchvision_that_nobody_can_heed_are_not_shown(cwd: Path) -> None:
-    for name in ("io/image.py", "models/_utils.py", "models/other.py"):
-        file = cwd / "torchvision" / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(f"import warnings\nwarnings.warn('from {name}')\n")
-    code = (
-        "import contextlib\n"
-        "from meancache_plan.cli import main\n"
-        "with contextlib.suppress(SystemExit):\n    main(['recipes'])\n"
-        "import torchvision.io.image, torchvision.models._utils, torchvision.models.other\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert re.findall("from (.*py)$", done.stderr, re.M) == ["models/other.py"]
-
-
 def test_every_command_has_help_with_an_example_and_every_option_a_sentence(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
