@@ -20,9 +20,11 @@ from .table import Table
 
 if TYPE_CHECKING:
     from .hosts.diffusers.attach import Attachment, attach
+    from .hosts.diffusers.scheduler import MeanCacheScheduler
 
 __all__ = [
     "Attachment",
+    "MeanCacheScheduler",
     "Replay",
     "ReplayStats",
     "ReplayWarning",
@@ -37,6 +39,7 @@ __version__ = "0.1.0"
 _HOSTS = {
     "Attachment": "hosts.diffusers.attach",
     "attach": "hosts.diffusers.attach",
+    "MeanCacheScheduler": "hosts.diffusers.scheduler",
 }
 """What is imported when it is first asked for, and from where."""
 

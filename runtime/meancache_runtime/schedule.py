@@ -4,8 +4,9 @@ The format is specified in ``schedules/README.md``. Reading a file never execute
 downloads anything; whatever the specification does not allow is refused with its own message.
 """
 
+import json
 import os
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import pairwise
 from numbers import Integral
 from typing import Any, ClassVar, Protocol
@@ -177,6 +178,38 @@ def load_schedule(source: str | os.PathLike[str], *, revision: str | None = None
 def parse_schedule(data: bytes) -> Schedule:
     """Validate the bytes of a schedule file. Raises ScheduleError; see :func:`load_schedule`."""
     return _schedule(check_header(decode(data)))
+
+
+def to_document(schedule: Schedule, budget: int) -> dict[str, Any]:
+    """A schedule file's content, as JSON values, with the plan for one budget and no notes.
+
+    Raises:
+        BudgetError: The schedule has no plan for this budget.
+    """
+    plan, grid = schedule.plan(budget), asdict(schedule.grid)
+    entry = {
+        "budget": plan.budget,
+        "knots": list(plan.knots),
+        "intervals": [_interval(predictor) for predictor in plan.intervals],
+        "cost": None,
+        "measured": None,
+    }
+    document = {
+        "format": FORMAT,
+        "version": VERSION,
+        "model": None if schedule.model is None else asdict(schedule.model),
+        "grid": grid,
+        "generation": None,
+        "plans": [entry],
+        "provenance": None,
+    }
+    return json.loads(json.dumps(document))
+
+
+def _interval(predictor: Predictor) -> dict[str, Any]:
+    """What stands in a file for a predictor: its name, and its fields."""
+    order = {"order": len(predictor.gains)} if isinstance(predictor, Adams) else {}
+    return {"predictor": predictor.name, **order, **asdict(predictor)}
 
 
 def check_header(value: Any) -> dict[str, Any]:

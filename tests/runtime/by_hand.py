@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
+from typing import Any
 
 import torch
 from numpy.polynomial import Polynomial
@@ -18,14 +19,13 @@ def schedule(
     predictors: Sequence[Predictor] | None = None,
     sigmas: Sequence[float] | None = None,
     tolerance: float = 0.0,
-    finer_steps: int | None = None,
+    **grid_fields: Any,
 ) -> Schedule:
     """A schedule with one plan whose budget is its number of knots; ``hold`` by default."""
     intervals = tuple(predictors or [Hold()] * len(knots))
     plan = Plan(len(knots), tuple(knots), intervals)
     levels = None if sigmas is None else tuple(sigmas)
-    grid = Grid(steps, levels, tolerance, finer_steps=finer_steps)
-    return Schedule(None, grid, (plan,))
+    return Schedule(None, Grid(steps, levels, tolerance, **grid_fields), (plan,))
 
 
 def shifted(steps: int, shift: float = 3.0) -> list[float]:

@@ -13,6 +13,7 @@ from ...strict_json import quote
 EULER = "FlowMatchEulerDiscreteScheduler"
 HEUN = "FlowMatchHeunDiscreteScheduler"
 UNIPC = "UniPCMultistepScheduler"
+PLANNED = "MeanCacheScheduler"
 
 MULTISTEP = (
     UNIPC,
@@ -38,6 +39,10 @@ def replaced(scheduler: Any) -> str | None:
         UnsupportedSchedulerError: The scheduler follows no flow, or adds fresh noise.
     """
     cls = scheduler.__class__
+    if cls.__name__ == PLANNED:
+        raise UnsupportedSchedulerError(
+            f"this {cls.__name__} follows a schedule already: {_use_euler()} before another is used"
+        )
     euler = next((base for base in cls.__mro__ if base.__name__ == EULER), None)
     if euler is not None and cls.step is getattr(euler, "step", None):
         if getattr(scheduler.config, "stochastic_sampling", False):

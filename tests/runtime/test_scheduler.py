@@ -1,0 +1,222 @@
+"""A pipeline whose scheduler is the plan gives what the same plan gives when it is attached."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from diffusers import (
+    FlowMatchEulerDiscreteScheduler,
+    FluxImg2ImgPipeline,
+    FluxPipeline,
+    UniPCMultistepScheduler,
+)
+
+from meancache_runtime import MeanCacheScheduler, attach
+from meancache_runtime.errors import (
+    BudgetError,
+    GridMismatchError,
+    ScheduleError,
+    StepCountError,
+    UnsupportedSchedulerError,
+)
+from meancache_runtime.schedule import Adams, Hold, Jvp, Released
+from tests.runtime import by_hand
+from tests.runtime.test_attach import CFG, FULL, PLAN, STEPS, run
+
+BUDGET = PLAN.budgets[0]
+CLOSE = {"rtol": 0, "atol": 1e-6}
+
+
+def follow(pipe: Any, schedule: Any = PLAN, budget: int | None = None) -> MeanCacheScheduler:
+    made = MeanCacheScheduler.from_schedule(
+        pipe.scheduler, schedule, budget=budget or schedule.budgets[0]
+    )
+    pipe.scheduler = made
+    return made
+
+
+@pytest.fixture
+def attached(tiny_flux: FluxPipeline) -> torch.Tensor:
+    with attach(tiny_flux, PLAN):
+        return run(tiny_flux, **CFG)
+
+
+def count_calls(pipe: Any) -> list[int]:
+    calls: list[int] = []
+    pipe.transformer.register_forward_hook(lambda *_: calls.append(1))
+    return calls
+
+
+def test_its_latents_are_those_of_attach_and_its_loop_runs_once_a_refresh(
+    tiny_flux: FluxPipeline, attached: torch.Tensor
+) -> None:
+    follow(tiny_flux)
+    calls, seen = count_calls(tiny_flux), []
+    found = run(
+        tiny_flux,
+        callback_on_step_end=lambda _pipe, step, _t, inputs: seen.append(step) or inputs,
+        **CFG,
+    )
+    torch.testing.assert_close(found, attached, **CLOSE)
+    assert len(calls) == 2 * BUDGET
+    assert seen == list(range(BUDGET))
+    assert tiny_flux.num_timesteps == BUDGET
+
+
+def test_a_plan_of_every_step_changes_no_bit(tiny_flux: FluxPipeline) -> None:
+    plain = run(tiny_flux)
+    follow(tiny_flux, FULL)
+    assert torch.equal(run(tiny_flux), plain)
+
+
+def test_plans_that_aim_at_the_flow_are_followed_as_such(tiny_flux: FluxPipeline) -> None:
+    predictors = [Hold(), Adams((1.0, 1.0)), Adams((1.0, 0.9))]
+    schedule = by_hand.schedule(STEPS, (0, 2, 5), predictors, finer_steps=3 * STEPS)
+    with attach(tiny_flux, schedule):
+        expected = run(tiny_flux)
+    follow(tiny_flux, schedule)
+    torch.testing.assert_close(run(tiny_flux), expected, **CLOSE)
+
+
+def test_one_object_serves_requests_in_turn_and_after_a_broken_one(
+    tiny_flux: FluxPipeline, attached: torch.Tensor
+) -> None:
+    follow(tiny_flux)
+
+    def broken(_pipe: Any, step: int, _t: Any, inputs: dict[str, Any]) -> dict[str, Any]:
+        if step == 2:
+            raise ZeroDivisionError
+        return inputs
+
+    with pytest.raises(ZeroDivisionError):
+        run(tiny_flux, "another", callback_on_step_end=broken)
+    first = run(tiny_flux, **CFG)
+    run(tiny_flux, "a longer prompt of other words")
+    assert torch.equal(run(tiny_flux, **CFG), first)
+    torch.testing.assert_close(first, attached, **CLOSE)
+
+
+def test_a_batch_gives_what_its_samples_give_alone(tiny_flux: FluxPipeline) -> None:
+    follow(tiny_flux)
+    prompts = ["a cat", "two dogs"]
+
+    def noise(seed: int) -> torch.Generator:
+        return torch.Generator().manual_seed(seed)
+
+    both = run(tiny_flux, prompts, generator=[noise(0), noise(1)])
+    for i, prompt in enumerate(prompts):
+        alone = run(tiny_flux, prompt, generator=noise(i))
+        torch.testing.assert_close(both[i : i + 1], alone, rtol=0, atol=1e-5)
+
+
+def test_it_is_saved_and_loaded_with_its_plan(
+    tiny_flux: FluxPipeline, attached: torch.Tensor, tmp_path: Path
+) -> None:
+    made = follow(tiny_flux)
+    made.save_pretrained(tmp_path)
+    loaded = MeanCacheScheduler.from_pretrained(tmp_path)
+    assert dict(loaded.config).items() >= {"shift": 3.0, "meancache_budget": BUDGET}.items()
+    tiny_flux.scheduler = loaded
+    torch.testing.assert_close(run(tiny_flux, **CFG), attached, **CLOSE)
+    tiny_flux.scheduler = MeanCacheScheduler.from_config(made.config)
+    torch.testing.assert_close(run(tiny_flux, **CFG), attached, **CLOSE)
+    plain = FlowMatchEulerDiscreteScheduler.from_config(made.config)
+    assert plain.config.shift == 3.0
+
+
+def test_a_copy_in_mid_run_goes_its_own_way(tiny_flux: FluxPipeline) -> None:
+    made = follow(tiny_flux)
+    made.set_timesteps(STEPS)
+    z = torch.linspace(-1, 1, 5)
+    z = made.step(z * 0.5, made.timesteps[0], z).prev_sample
+    twin, ends = copy.deepcopy(made), []
+    for scheduler in (made, twin):
+        latents = z
+        for t in scheduler.timesteps[1:]:
+            latents = scheduler.step(latents * 0.5, t, latents).prev_sample
+        ends.append(latents)
+    assert torch.equal(*ends)
+
+
+def test_another_schedule_can_take_its_place(tiny_flux: FluxPipeline) -> None:
+    follow(tiny_flux)
+    plain = FlowMatchEulerDiscreteScheduler.from_config(tiny_flux.scheduler.config)
+    follow(tiny_flux, FULL)
+    found = run(tiny_flux)
+    tiny_flux.scheduler = plain
+    assert torch.equal(found, run(tiny_flux))
+
+
+def test_another_step_count_and_another_grid_are_refused(tiny_flux: FluxPipeline) -> None:
+    sigmas = by_hand.schedule(STEPS, (0, 3), [Hold(), Hold()], [1 - i / STEPS for i in range(9)])
+    follow(tiny_flux)
+    with pytest.raises(StepCountError, match=f"made for {STEPS}"):
+        run(tiny_flux, num_inference_steps=STEPS + 1)
+    follow(tiny_flux, sigmas)
+    with pytest.raises(GridMismatchError, match="calibrate at these"):
+        run(tiny_flux)
+
+
+def test_a_start_in_mid_grid_is_refused_and_strength_one_is_followed(
+    tiny_flux: FluxPipeline,
+) -> None:
+    follow(tiny_flux)
+    pipe = FluxImg2ImgPipeline.from_pipe(tiny_flux)
+    pipe.set_progress_bar_config(disable=True)
+    picture = torch.zeros(1, 3, 32, 32)
+    with pytest.raises(StepCountError, match="strength 1"):
+        run(pipe, image=picture, strength=0.6)
+    calls = count_calls(pipe)
+    assert run(pipe, image=picture, strength=1.0).isfinite().all()
+    assert len(calls) == BUDGET
+
+
+def test_steps_out_of_order_are_refused() -> None:
+    made = MeanCacheScheduler.from_schedule(FlowMatchEulerDiscreteScheduler(), PLAN, budget=BUDGET)
+    z = torch.ones(3)
+    made.set_timesteps(STEPS)
+    with pytest.raises(StepCountError, match="in order"):
+        made.step(z, made.timesteps[1], z)
+    made.set_timesteps(STEPS)
+    with pytest.raises(UnsupportedSchedulerError, match="per-token"):
+        made.step(z, made.timesteps[0], z, per_token_timesteps=z)
+
+
+def test_other_samplers_and_budgets_are_refused(tiny_flux: FluxPipeline) -> None:
+    unipc = UniPCMultistepScheduler(
+        use_flow_sigmas=True, prediction_type="flow_prediction", flow_shift=3.0
+    )
+    with pytest.raises(UnsupportedSchedulerError, match="from_config"):
+        MeanCacheScheduler.from_schedule(unipc, PLAN, budget=BUDGET)
+    replacing = by_hand.schedule(
+        STEPS, (0, 3), [Hold(), Hold()], replaces="UniPCMultistepScheduler"
+    )
+    with pytest.raises(UnsupportedSchedulerError, match=r"use meancache_runtime\.attach"):
+        MeanCacheScheduler.from_schedule(tiny_flux.scheduler, replacing, budget=2)
+    with pytest.raises(BudgetError, match="no plan for budget 5"):
+        MeanCacheScheduler.from_schedule(tiny_flux.scheduler, PLAN, budget=5)
+    with pytest.raises(ScheduleError):
+        MeanCacheScheduler(meancache_schedule={}, meancache_budget=4)
+
+
+def test_attach_refuses_a_pipeline_that_follows_a_plan_by_its_scheduler(
+    tiny_flux: FluxPipeline,
+) -> None:
+    follow(tiny_flux)
+    with pytest.raises(UnsupportedSchedulerError, match="follows a schedule already"):
+        attach(tiny_flux, PLAN)
+
+
+def test_every_predictor_survives_the_configuration() -> None:
+    predictors = [Hold(), Released(2), Jvp(3), Adams((1.02, 0.7, 0.4))]
+    schedule = by_hand.schedule(STEPS, (0, 1, 3, 6), predictors, switches=(3,))
+    made = MeanCacheScheduler.from_schedule(
+        FlowMatchEulerDiscreteScheduler(shift=2.0), schedule, budget=4
+    )
+    again = MeanCacheScheduler.from_config(made.config)
+    assert again._plan == schedule.plans[0]
+    assert again._grid == schedule.grid
