@@ -6,6 +6,7 @@ from the mixture of all images towards that of one class.
 """
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any, NamedTuple
@@ -124,12 +125,21 @@ class DigitSource:
         """Of torch alone."""
         return {"torch": torch.__version__}
 
-    def record(self, prompt: str, seed: int) -> tuple[Trajectory, float]:
+    def record(
+        self, prompt: str, seed: int, *, finer_steps: int | None = None
+    ) -> tuple[Trajectory, float]:
         """All steps of one sample, and the mean seconds of a step."""
         label, noise = self.draw(prompt, seed)
         begin = time.perf_counter()
         trajectory = record_flow(self.flow.velocity(label), noise, self.grid(self.steps))
         return trajectory, (time.perf_counter() - begin) / self.steps
+
+    def record_batch(
+        self, prompts: Sequence[str], seeds: Sequence[int], *, finer_steps: int | None = None
+    ) -> tuple[list[Trajectory], float]:
+        """One after the other."""
+        found = [self.record(*each) for each in zip(prompts, seeds, strict=True)]
+        return [trajectory for trajectory, _ in found], found[0][1]
 
     def resume(self, prompt: str, seed: int, step: int, latents: Tensor) -> Trajectory:
         """The steps from ``step`` on, from other latents."""

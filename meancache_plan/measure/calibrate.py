@@ -13,7 +13,7 @@ from meancache_plan.core.finer import check_finer, record_finer
 from meancache_plan.core.grid import check_sigmas
 from meancache_plan.core.propagation import Finish
 from meancache_plan.core.psnr import moments
-from meancache_plan.core.trajectory import Velocity, record_flow
+from meancache_plan.core.trajectory import Trajectory, Velocity, record_flow
 from meancache_plan.errors import InputError
 from meancache_plan.measure.partial import Job, Partial, assemble, propagated
 from meancache_plan.measure.profile import (
@@ -41,6 +41,7 @@ def calibrate(
     path: Path,
     *,
     shard: Shard | None = None,
+    batch: int = 1,
     max_edge: int | None = None,
     propagation: bool = True,
     finer_steps: int | None = None,
@@ -58,6 +59,8 @@ def calibrate(
         seeds: Seeds of the initial noise, at least one.
         path: The profile's file.
         shard: Which part of the samples to record; all by default.
+        batch: Samples a pipeline call: more use more memory, and may be faster. Each begins with
+            the noise that it has alone; the rest is the same but for rounding.
         max_edge: Longest edge measured, in steps; all T by default.
         propagation: Measure how errors propagate to the sample, with at most a quarter more
             denoiser refreshes, on a few samples spread over the prompts.
@@ -67,7 +70,8 @@ def calibrate(
 
     Raises:
         InputError: ``path`` cannot be written, or it or its partial results belong to another
-            calibration, or the finer run does not fit the recipe's grid.
+            calibration, a number is out of range, the finer run does not fit the recipe's grid,
+            or the source cannot make samples in batches.
     """
     part = shard or Shard()
     jobs = _jobs(prompts, seeds)[part.number - 1 :: part.count]
@@ -78,7 +82,10 @@ def calibrate(
         )
     if max_edge is not None and max_edge < 1:
         raise InputError(f"max_edge {max_edge}: choose at least 1, an interval of one step")
+    if batch < 1:
+        raise InputError(f"batch {batch}: give 1 or more")
     options = {
+        "batch": batch,
         "max_edge": max_edge,
         "propagation": propagation,
         "finer_steps": finer_steps,
@@ -91,7 +98,7 @@ def calibrate(
         progress(len(jobs), len(jobs))
         return profile
     with partial.open():
-        _record_missing(source, jobs, partial, finer_steps, progress)
+        _record_missing(source, jobs, partial, batch, finer_steps, progress)
     partial.finish(jobs)
     return load_profile(path)
 
@@ -171,17 +178,33 @@ def _record_missing(
     source: Source,
     jobs: Sequence[Job],
     partial: Partial,
+    batch: int,
     finer_steps: int | None,
     progress: Progress,
 ) -> None:
-    """Record and keep the samples that are not there yet."""
-    finer = {} if finer_steps is None else {"finer_steps": finer_steps}
+    """Record and keep the samples that are not there yet, each in the batch that is always its."""
     progress(sum(map(partial.has, jobs)), len(jobs))
-    for job in jobs:
-        if not partial.has(job):
-            trajectory, seconds = source.record(job.prompt, job.seed, **finer)
-            partial.keep(job, trajectory, seconds, _finish(source, job))
-            progress(sum(map(partial.has, jobs)), len(jobs))
+    for start in range(0, len(jobs), batch):
+        together = jobs[start : start + batch]
+        missing = [job for job in together if not partial.has(job)]
+        if not missing:
+            continue
+        trajectories, seconds = _recorded(source, together, finer_steps)
+        for job, trajectory in zip(together, trajectories, strict=True):
+            if job in missing:
+                partial.keep(job, trajectory, seconds, _finish(source, job))
+                progress(sum(map(partial.has, jobs)), len(jobs))
+
+
+def _recorded(
+    source: Source, jobs: Sequence[Job], finer_steps: int | None
+) -> tuple[list[Trajectory], float]:
+    """Record samples in one call; the seconds of a refresh are one sample's share."""
+    if len(jobs) > 1:
+        prompts, seeds = [job.prompt for job in jobs], [job.seed for job in jobs]
+        return source.record_batch(prompts, seeds, finer_steps=finer_steps)
+    trajectory, seconds = source.record(jobs[0].prompt, jobs[0].seed, finer_steps=finer_steps)
+    return [trajectory], seconds
 
 
 def _finish(source: Source, job: Job) -> Finish:

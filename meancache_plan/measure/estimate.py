@@ -24,11 +24,13 @@ class Estimate:
         seeds: Seeds of the whole calibration, each used with every prompt.
         shard: Which part this is.
         samples: Samples of this part.
+        batch: How many of them are made at a time.
         finer_steps: Steps of a full run.
         full: Denoiser refreshes of their full runs.
         propagation: Denoiser refreshes that measure how errors propagate; Euler steps taken.
         branches: Denoiser calls per refresh.
-        trajectory_bytes: Memory of one recorded run, at most; None: the latents' shape is unknown.
+        trajectory_bytes: Memory of the runs recorded at a time, at most; None: the shape of the
+            latents is unknown.
         profile_bytes: Size of the profile, except for some kilobytes of settings.
     """
 
@@ -37,6 +39,7 @@ class Estimate:
     seeds: int
     shard: Shard
     samples: int
+    batch: int
     finer_steps: int
     full: int
     propagation: int
@@ -69,6 +72,7 @@ def estimate(
     recipe: Recipe,
     *,
     shard: Shard | None = None,
+    batch: int = 1,
     max_edge: int | None = None,
     propagation: bool = True,
     finer_steps: int | None = None,
@@ -81,6 +85,7 @@ def estimate(
     Args:
         recipe: How the samples are made.
         shard: Which part of the samples; all by default.
+        batch: Samples a pipeline call.
         max_edge: Longest edge measured, in steps; all T by default.
         propagation: Whether the propagation of errors is measured.
         finer_steps: Steps of a finer full run; T by default.
@@ -101,6 +106,8 @@ def estimate(
         )
     if max_edge is not None and max_edge < 1:
         raise InputError(f"max_edge {max_edge}: choose at least 1, an interval of one step")
+    if batch < 1:
+        raise InputError(f"batch {batch}: give 1 or more")
     runs = 2 if finer else 1
     positions, chosen = choose(steps, prompts * seeds, runs) if propagation else ((), ())
     measured = sum(number in numbers for number in chosen)
@@ -111,11 +118,12 @@ def estimate(
         seeds=seeds,
         shard=part,
         samples=len(numbers),
+        batch=min(batch, len(numbers)),
         finer_steps=full_steps,
         full=len(numbers) * full_steps,
         propagation=measured * runs * sum(steps - position for position in positions),
         branches=_branches(recipe),
-        trajectory_bytes=_trajectory_bytes(recipe, full_steps),
+        trajectory_bytes=_trajectory_bytes(recipe, full_steps, min(batch, len(numbers))),
         profile_bytes=_profile_bytes(runs * steps, edges, len(numbers), measured, len(positions)),
     )
 
@@ -125,10 +133,10 @@ def _branches(recipe: Recipe) -> int:
     return 1 if recipe.guidance is not None and recipe.guidance <= 1 else recipe.branches
 
 
-def _trajectory_bytes(recipe: Recipe, steps: int) -> int | None:
+def _trajectory_bytes(recipe: Recipe, steps: int, samples: int) -> int | None:
     if recipe.latent_shape is None:
         return None
-    return (2 * steps + 1) * prod(recipe.latent_shape) * LATENT_BYTES
+    return samples * (2 * steps + 1) * prod(recipe.latent_shape) * LATENT_BYTES
 
 
 def _profile_bytes(columns: int, edges: int, samples: int, measured: int, positions: int) -> int:

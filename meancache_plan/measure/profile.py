@@ -35,7 +35,7 @@ METADATA = "meancache-profile"
 """The only metadata entry of a profile file."""
 
 
-_SPECIAL = {"displaced": False, "replaces": None, "finer_steps": None, "switches": ()}
+_SPECIAL = {"batch": 1, "displaced": False, "replaces": None, "finer_steps": None, "switches": ()}
 """Settings that are left out of a fingerprint where they say that nothing is special."""
 
 

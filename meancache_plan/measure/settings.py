@@ -17,15 +17,16 @@ Count = Annotated[int, Field(ge=1)]
 class ProfileSettings(BaseModel):
     """What a profile was measured on, and how. ``model`` None: a plain velocity function.
 
-    ``call`` holds the pipeline call's other arguments. ``max_edge`` and ``max_window`` bound the
-    (t, s, K) whose L1 deviations were measured. ``samples_total`` counts the samples of the whole
-    calibration, prompts x seeds. ``propagation``: whether the propagation of errors was measured.
-    ``displaced``: the steps were not Euler's, and their displacements were measured beside the
-    velocities: those of the sampler that plans ``replaces``, or of a finer run of
-    ``finer_steps``, more than the grid has. ``switches``: steps at which another denoiser
-    takes over.
-    ``transferred_from`` is the fingerprint of the profile that this one was carried over from to
-    another grid, by :mod:`meancache_plan.measure.transfer`; such a profile has no L1 deviations.
+    ``call`` holds the pipeline call's other arguments. ``max_edge`` and ``max_window`` bound
+    the (t, s, K) whose L1 deviations were measured. ``samples_total`` counts the samples of the
+    whole calibration, prompts x seeds, and ``batch`` those that were made at a time.
+    ``propagation``: whether the propagation of errors was measured. ``displaced``: the steps
+    were not Euler's, and their displacements were measured beside the velocities: those of the
+    sampler that plans ``replaces``, or of a finer run of ``finer_steps``, more than the grid
+    has. ``switches``: steps at which another denoiser takes over.
+    ``transferred_from`` is the fingerprint of the profile that this one was carried over from
+    to another grid, by :mod:`meancache_plan.measure.transfer`; such a profile has no L1
+    deviations.
     """
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
@@ -45,6 +46,7 @@ class ProfileSettings(BaseModel):
     prompts_sha256: str | None = None
     seeds_sha256: str | None = None
     samples_total: Count
+    batch: Count = 1
     propagation: bool = False
     displaced: bool = False
     replaces: str | None = None

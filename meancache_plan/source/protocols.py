@@ -32,7 +32,7 @@ class Source(Protocol):
         ...
 
     def versions(self) -> dict[str, str]:
-        """Versions of the libraries that decide a sample's bits."""
+        """Versions of the libraries that decide a sample's bits; on a CPU the threads do too."""
         ...
 
     def record(
@@ -41,6 +41,16 @@ class Source(Protocol):
         """Run one sample: its trajectory, and the mean seconds of a denoiser refresh.
 
         ``finer_steps``: of so many steps, seen on the grid of the usual number.
+        """
+        ...
+
+    def record_batch(
+        self, prompts: Sequence[str], seeds: Sequence[int], *, finer_steps: int | None = None
+    ) -> tuple[list[Trajectory], float]:
+        """Run several samples in one call, each from the noise that it has alone.
+
+        Returns a trajectory each, and a sample's share of the mean seconds of a refresh. Raises
+        InputError where that cannot be.
         """
         ...
 

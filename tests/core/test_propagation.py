@@ -159,7 +159,9 @@ class Source(Pipeline):
     resumed = 0
     stop_after: int | None = None
 
-    def record(self, prompt: str, seed: int) -> tuple[Trajectory, float]:
+    def record(
+        self, prompt: str, seed: int, *, finer_steps: int | None = None
+    ) -> tuple[Trajectory, float]:
         self.recorded += 1
         return super().record(prompt, seed)[0], 0.25
 

@@ -42,11 +42,13 @@ class Source(Pipeline):
     recorded = 0
     stop_after: int | None = None
 
-    def record(self, prompt: str, seed: int) -> tuple[Trajectory, float]:
+    def record(
+        self, prompt: str, seed: int, *, finer_steps: int | None = None
+    ) -> tuple[Trajectory, float]:
         if self.recorded == self.stop_after:
             raise KeyboardInterrupt
         self.recorded += 1
-        return super().record(prompt, seed)[0], 0.25
+        return super().record(prompt, seed, finer_steps=finer_steps)[0], 0.25
 
 
 def source(pipe: FluxPipeline, **options: Any) -> Source:

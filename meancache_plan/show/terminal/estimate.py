@@ -75,7 +75,8 @@ def _memory(found: Estimate) -> str:
     if found.trajectory_bytes is None:
         return f"{2 * found.finer_steps + 1} latents; their shape is {UNKNOWN}"
     shape = " × ".join(map(str, found.recipe.latent_shape or ()))
-    latents = f"{2 * found.finer_steps + 1} latents of {shape}"
+    together = "" if found.batch == 1 else f"{found.batch} × "
+    latents = f"{together}{2 * found.finer_steps + 1} latents of {shape}"
     return f"{latents}: at most {_size(found.trajectory_bytes)} on the device"
 
 

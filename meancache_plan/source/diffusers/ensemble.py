@@ -117,7 +117,7 @@ class PipelineEnsemble:
         missing = [row for row in rows if not self._kept(row)]
         progress(len(rows) - len(missing), len(rows))
         for part, prompts, seeds in self._batches(missing):
-            found = self._pipeline.record_batch(prompts, seeds, **self._finer)
+            found, _ = self._pipeline.record_batch(prompts, seeds, **self._finer)
             for row, trajectory in zip(missing[part], found, strict=True):
                 _check_alone(trajectory)
                 self._keep(row, trajectory)

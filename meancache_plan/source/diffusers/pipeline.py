@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import diffusers
@@ -55,6 +56,7 @@ class Pipeline:
         self._from_pictures = call.takes_strength(pipe)
         self._answers = Answers()
         self._course: steps.Course | None = None
+        self._may_batch = False
 
     @property
     def device(self) -> torch.device:
@@ -92,9 +94,11 @@ class Pipeline:
         return call.described(self.recipe)
 
     def versions(self) -> dict[str, str]:
-        """Versions of the libraries that decide a sample's bits."""
+        """Versions of the libraries that decide a sample's bits; on a CPU the threads do too."""
         libraries = (diffusers, torch, transformers)
-        return {library.__name__: library.__version__ for library in libraries}
+        found = {library.__name__: library.__version__ for library in libraries}
+        on_cpu = self.device.type == "cpu"
+        return found | ({"threads": str(torch.get_num_threads())} if on_cpu else {})
 
     def scheduler_config(self) -> dict[str, Any]:
         """The scheduler's public configuration; an infinite number, which JSON has not, as text."""
@@ -117,45 +121,54 @@ class Pipeline:
             InputError: The pipeline refuses the recipe's arguments, or the finer run has no
                 more steps than the recipe, or other noise levels at its ends.
         """
+        return self._recorded(prompt, seed, finer_steps)
+
+    def record_batch(
+        self, prompts: Sequence[str], seeds: Sequence[int], *, finer_steps: int | None = None
+    ) -> tuple[list[Trajectory], float]:
+        """Run all steps of several samples in one call.
+
+        Returns:
+            A trajectory each, as ``record`` has it, and a sample's share of the mean seconds of a
+            denoiser refresh.
+
+        Raises:
+            UnsupportedSchedulerError, InputError: As ``record``; or samples of this pipeline are
+                not the same in a batch.
+        """
+        together, seconds = self._recorded(prompts, seeds, finer_steps)
+        samples = together.split()
+        if not self._may_batch:
+            alone = partial(self._probe, prompts[-1], seeds[-1])
+            self._may_batch = steps.check_batch(self.pipe, samples, len(prompts), alone)
+        return samples, seconds / len(samples)
+
+    def _recorded(
+        self, prompt: str | Sequence[str], seed: int | Sequence[int], finer_steps: int | None
+    ) -> tuple[Trajectory, float]:
+        """A whole run, seen on the recipe's own grid, and the mean seconds of its refreshes."""
         times: list[float] = []
 
         def tick() -> None:
             self._synchronize()
             times.append(time.perf_counter())
 
-        found = self._recorded(prompt, seed, finer_steps, tick)
-        return found.trajectory, (times[-1] - times[0]) / max(found.iterations - 1, 1)
-
-    def record_batch(
-        self, prompts: Sequence[str], seeds: Sequence[int], *, finer_steps: int | None = None
-    ) -> list[Trajectory]:
-        """Run all steps of several samples in one call: a trajectory each, as ``record`` has it.
-
-        Raises:
-            UnsupportedSchedulerError, InputError: As ``record``.
-        """
-        return self._recorded(prompts, seeds, finer_steps, lambda: None).trajectory.split()
-
-    def _recorded(
-        self,
-        prompt: str | Sequence[str],
-        seed: int | Sequence[int],
-        finer_steps: int | None,
-        tick: Callable[[], None],
-    ) -> steps.Recorded:
-        """A whole run, seen on the recipe's own grid."""
-        if finer_steps is None:
-            return steps.record(self.pipe, self._answers, self._plain(prompt, seed), tick)
-        if not self.recipe.steps < finer_steps <= MAX_STEPS:
+        if finer_steps is not None and not self.recipe.steps < finer_steps <= MAX_STEPS:
             raise InputError(
                 f"finer_steps {finer_steps}: a finer run has more steps than the recipe's "
                 f"{self.recipe.steps}: choose {self.recipe.steps + 1} to {MAX_STEPS}"
             )
-        if self._course is None:
-            self._course = steps.probe(self.pipe, self._answers, self._plain(prompt, seed))
+        if finer_steps is not None and self._course is None:
+            self._course = self._probe(prompt, seed)
         run = self._plain(prompt, seed, steps=finer_steps)
-        fine = steps.record(self.pipe, self._answers, run, tick)
-        return fine._replace(trajectory=on_grid(fine.trajectory, *self._course))
+        found = steps.record(self.pipe, self._answers, run, tick)
+        seconds = (times[-1] - times[0]) / max(found.iterations - 1, 1)
+        if finer_steps is None or self._course is None:
+            return found.trajectory, seconds
+        return on_grid(found.trajectory, self._course.sigmas, self._course.switches), seconds
+
+    def _probe(self, prompt: str | Sequence[str], seed: int | Sequence[int]) -> steps.Course:
+        return steps.probe(self.pipe, self._answers, self._plain(prompt, seed))
 
     def resume(
         self,
@@ -260,6 +273,11 @@ class Pipeline:
         except MeanCacheError:
             raise
         except (TypeError, ValueError) as error:
+            if not isinstance(prompt, str) and len(prompt) > 1:
+                raise InputError(
+                    f"{type(self.pipe).__name__} refuses a batch of {len(prompt)} samples "
+                    f"({error}): make one sample at a time (batch 1), and see what it says then"
+                ) from error
             raise InputError(
                 f"{type(self.pipe).__name__} refuses the recipe's arguments ({error}): change its "
                 "guidance_argument, negative_prompt, size or [call], or the scheduler if that is "

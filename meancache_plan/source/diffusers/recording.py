@@ -1,7 +1,7 @@
 """A pipeline's whole run, step by step: recorded, or only looked at."""
 
 import inspect
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -13,6 +13,9 @@ from meancache_plan.errors import InputError
 from meancache_plan.source.diffusers.interception import Answers, Step, intercepted
 from meancache_runtime.hosts.diffusers import sampler
 from meancache_runtime.hosts.diffusers.intercept import overheard
+
+NOISE_APART = 0.01
+"""How far a sample's first latents may be from those it has alone, relative to their norm."""
 
 
 class Last:
@@ -55,10 +58,11 @@ class Recorded(NamedTuple):
 
 
 class Course(NamedTuple):
-    """What a run would be: its noise levels, and the steps at which the denoiser changes."""
+    """What a run would be: its noise levels, the steps at which the denoiser changes, its start."""
 
     sigmas: tuple[float, ...]
     switches: tuple[int, ...]
+    noise: Tensor
 
 
 def record(
@@ -150,23 +154,50 @@ def probe(pipe: Any, answers: Answers, run: Callable[[], Any]) -> Course:
         InputError: The call made no scheduler step.
     """
     sampler.replaced(pipe.scheduler)
-    grids: list[tuple[float, ...]] = []
+    begun: list[tuple[tuple[float, ...], Tensor]] = []
     ran, seen = set[str](), list[frozenset[str]]()
 
     def follow(scheduler: Any) -> Step:
-        def tap(model_output: Tensor, timestep: Any, *a: Any, **k: Any) -> Any:
+        def tap(model_output: Tensor, timestep: Any, sample: Tensor, *a: Any, **k: Any) -> Any:
             index = sampler.find_start(scheduler, timestep)
-            if not grids:
-                grids.append(sampler.run_sigmas(scheduler, index))
+            if not begun:
+                begun.append((sampler.run_sigmas(scheduler, index), sample))
             if not sampler.is_inner(scheduler, index):
                 seen.append(frozenset(ran))
             ran.clear()
-            return scheduler.step(model_output, timestep, *a, **k)
+            return scheduler.step(model_output, timestep, sample, *a, **k)
 
         return tap if scheduler is pipe.scheduler else scheduler.step
 
     with intercepted(pipe, answers, follow, lambda: True, ran.add):
         run()
-    if not grids:
+    if not begun:
         raise InputError(f"{type(pipe).__name__} made no scheduler step: nothing to record")
-    return Course(grids[0], switches(seen))
+    sigmas, noise = begun[0]
+    return Course(sigmas, switches(seen), noise)
+
+
+def check_batch(
+    pipe: Any, samples: Sequence[Trajectory], wanted: int, alone: Callable[[], Course]
+) -> bool:
+    """Refuse a pipeline whose samples are others in a batch than alone; whether that was seen.
+
+    Args:
+        pipe: The pipeline.
+        samples: What it made in one call.
+        wanted: How many it was to make.
+        alone: Looks at the last sample made alone.
+
+    Raises:
+        InputError: They are not as many, or the last one begins with other latents.
+    """
+    name, remedy = type(pipe).__name__, "make one sample at a time (batch 1)"
+    if len(samples) != wanted:
+        raise InputError(f"{name} makes {len(samples)} samples of {wanted} prompts: {remedy}")
+    if wanted == 1:
+        return False
+    noise = alone().noise.flatten().float()
+    here = samples[-1].latents[0].flatten()[: noise.numel()].to(noise)
+    if (here - noise).norm() > NOISE_APART * noise.norm():
+        raise InputError(f"{name} draws other noise for a sample in a batch than alone: {remedy}")
+    return True
