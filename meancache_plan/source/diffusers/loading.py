@@ -1,5 +1,6 @@
 """Diffusers pipelines from a directory or the hub, on their devices."""
 
+import os
 import warnings
 from pathlib import Path
 from typing import Any
@@ -15,15 +16,23 @@ from meancache_plan.source import catalog
 from meancache_plan.source.diffusers import revision
 from meancache_plan.source.diffusers.pipeline import Pipeline
 from meancache_plan.source.recipe import Recipe
+from meancache_runtime.hosts.diffusers import identity
 
 OFFLOADS = ("none", "model", "sequential")
 """Which parts of a pipeline wait on the CPU: nothing, whole models, or single layers."""
+
+PARAMETERS_A_THREAD = 25_000_000
+"""On a CPU, threads of smaller models wait for each other longer than they work."""
+
+MOST_THREADS = torch.get_num_threads()
 
 
 def load(
     model: str, recipe: Recipe, *, device: str | None = None, offload: str = "none"
 ) -> Pipeline:
     """Load a pipeline from a directory, a hub id, or ``"reference"``.
+
+    On a CPU it is given as many threads as suit its size; ``OMP_NUM_THREADS`` has the last word.
 
     Args:
         model: What to load.
@@ -52,6 +61,7 @@ def load(
         ) from error
     pipe.set_progress_bar_config(disable=True)
     _place(pipe, device, offload)
+    _choose_threads(pipe)
     if Path(source).is_dir():
         return Pipeline(
             pipe, recipe, Path(source).resolve().name, revision.weights_revision(Path(source))
@@ -89,3 +99,15 @@ def _place(pipe: Any, device: str | None, offload: str) -> None:
             f"--device {device or 'default'} with --offload {offload}: not usable here "
             f"({str(error).splitlines()[0]})"
         ) from error
+
+
+def _choose_threads(pipe: Any) -> None:
+    """On a CPU: one for every 25 million parameters of the denoisers, at most torch's own number.
+
+    Small models gain little by threads, and next to nothing is left of them beside other work.
+    """
+    if pipe._execution_device.type != "cpu" or "OMP_NUM_THREADS" in os.environ:
+        return
+    modules = identity.denoisers(pipe).values()
+    count = sum(each.numel() for module in modules for each in module.parameters())
+    torch.set_num_threads(min(MOST_THREADS, max(1, count // PARAMETERS_A_THREAD)))
