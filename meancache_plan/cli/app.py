@@ -8,6 +8,7 @@ import typer
 from meancache_plan.cli.calibrate import calibrate, merge
 from meancache_plan.cli.compare import compare
 from meancache_plan.cli.evaluate import evaluate
+from meancache_plan.cli.export import export
 from meancache_plan.cli.generate import generate
 from meancache_plan.cli.import_table import import_table
 from meancache_plan.cli.pack import pack
@@ -37,6 +38,7 @@ COMMANDS = (
     show,
     report,
     pack,
+    export,
     recipes,
 )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -104,3 +105,16 @@ def test_numpy_arrays_are_followed_in_their_own_dtype_and_kept_in_float32(dtype:
 def test_plain_numbers_are_followed_too() -> None:
     machine = Replay(BoundPlan((1.0, 0.5, 0.0), (0, 1), ({0: 1.0}, {0: -0.5, 1: 1.5})))
     assert (machine.advance(2.0), machine.advance(4.0)) == (2.0, 5.0)
+
+
+def test_the_specification_works_its_example_out_rightly() -> None:
+    text = (Path(__file__).parents[2] / "schedules" / "README.md").read_text(encoding="utf-8")
+    said = json.loads(
+        text.partition("### The table")[2].partition("```json\n")[2].partition("```")[0]
+    )
+    plan = Plan(2, (0, 1), (Hold(), Adams((1.0, 0.5))))
+    found = json.loads(Table.of(bind(plan, (1.0, 0.75, 0.5, 0.0))).to_json())
+    assert [j for row in found["weights"] for j, _ in row] == [0, 0, 1]
+    weights = [weight for row in found.pop("weights") for _, weight in row]
+    assert weights == pytest.approx([w for row in said.pop("weights") for _, w in row], abs=1e-15)
+    assert found == said
