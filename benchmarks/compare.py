@@ -19,13 +19,15 @@ import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.planners import BUDGETS, reference_contest, spread
+from benchmarks.planners import BUDGETS, evenly, reference_contest
+from benchmarks.standings import words
 from meancache_plan import calibrate, load_schedule
 from meancache_plan.improve.refine import refine
 from meancache_plan.judge.compare.compare import compare
 from meancache_plan.judge.compare.matched import Cost, Match, losses, matches
 from meancache_plan.judge.compare.peers.plans import baselines
-from meancache_plan.judge.compare.result import Comparison, Figures, Row
+from meancache_plan.judge.metrics import METRICS
+from meancache_plan.judge.result import Comparison, Row
 from meancache_plan.plan.solve import solve
 from meancache_plan.schedule.artifact import Schedule
 from meancache_plan.show.comparison_files import to_csv
@@ -75,7 +77,7 @@ def schedules(guided: bool, refined: bool) -> tuple[Schedule, dict[str, Schedule
 
 def towards_the_flow(pipeline: Pipeline, file: Path) -> Schedule:
     """Plans that aim at a run of :data:`FINER` steps."""
-    prompts = spread(read_prompts(pipeline.recipe.prompts), 32)
+    prompts = evenly(read_prompts(pipeline.recipe.prompts), 32)
     seeds = parse_numbers(pipeline.recipe.seeds, "seeds")
     with watching() as watch:
         told = watch("calibrating towards the flow")
@@ -98,7 +100,7 @@ def shoot_out(guided: bool, prompts: int, refined: bool) -> Comparison:
         found = compare(
             pipeline,
             own,
-            spread(read_prompts(recipe.heldout_prompts), prompts),
+            evenly(read_prompts(recipe.heldout_prompts), prompts),
             parse_numbers(recipe.heldout_seeds, "seeds"),
             read_prompts(recipe.prompts),
             rivals=rivals,
@@ -106,7 +108,7 @@ def shoot_out(guided: bool, prompts: int, refined: bool) -> Comparison:
             progress=watch(name),
         )
     file.write_text(found.to_json(), encoding="utf-8")
-    file.with_suffix(".csv").write_text(to_csv(found), encoding="utf-8")
+    file.with_suffix(".csv").write_text(to_csv(found.rows), encoding="utf-8")
     return found
 
 
@@ -131,12 +133,8 @@ def cell(match: Match, quality: str, intervals: bool) -> str:
 
 
 def value(row: Row, quality: str, intervals: bool) -> str:
-    assert isinstance(row.figures, Figures)
-    spread_ = getattr(row.figures, quality)
-    digits = 1 if "psnr" in quality else 4
-    low, high = spread_.interval
-    interval = f" ({low:.{digits}f} to {high:.{digits}f})" if intervals else ""
-    return f"{spread_.mean:.{digits}f}{interval}"
+    found, digits = row.figure(quality), METRICS[quality].digits
+    return words(found, digits) if intervals else f"{found.mean:.{digits}f}"
 
 
 def report(comparison: Comparison, name: str, docs: Path) -> None:
@@ -150,9 +148,9 @@ def report(comparison: Comparison, name: str, docs: Path) -> None:
                 f"lost: {match.peer} ({match.best.setting}) at B = {match.plan.budget} by "
                 f"{-match.gain:.3f}, interval {match.interval[0]:.3f} to {match.interval[1]:.3f}"
             )
-    own = comparison.rows[0].figures
-    if own is not None and own.psnr_flow is not None:
-        print(f"the full run against the flow itself: {own.psnr_flow.mean:.1f} dB")
+    own = comparison.rows[0].figures.get("psnr_flow")
+    if own is not None:
+        print(f"the full run against the flow itself: {own.mean:.1f} dB")
     print(memory_words(comparison))
     print("\n".join(failures(comparison)))
     plot_comparison(comparison, docs / f"compare-{name}.png")

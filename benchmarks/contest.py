@@ -5,13 +5,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 from torch import Tensor
 
 from benchmarks.samples import Samples
-from meancache_plan.core.bootstrap import bootstrap_interval
 from meancache_plan.core.grid import uniform_knots
 from meancache_plan.core.psnr import latent_range, moments, psnr
 from meancache_plan.improve.candidates import adams_plan
@@ -19,6 +18,7 @@ from meancache_plan.improve.closed_loop import fit, prior_gains, with_gains
 from meancache_plan.improve.ensemble import final_errors
 from meancache_plan.improve.journal import Journal
 from meancache_plan.improve.refine import refine
+from meancache_plan.judge.result import Row, Spread
 from meancache_plan.measure.profile import Profile
 from meancache_plan.plan.solve import solve
 from meancache_plan.schedule.artifact import Schedule as Artifact
@@ -30,25 +30,6 @@ Way = Plan | Literal["euler", "textbook"]
 Role = Literal["baseline", "ours", "ablation"]
 
 RELEASED, REFINED = "released", "refined"
-
-
-class Row(NamedTuple):
-    """A method at a budget: PSNR of final latents against the full runs', in dB.
-
-    ``low`` and ``high`` are the 95 % bootstrap interval of the mean over prompts, ``decile`` is
-    the mean of the worst tenth of the samples; ``refreshes`` were counted, a sample.
-    """
-
-    method: str
-    role: Role
-    budget: int
-    refreshes: float
-    samples: int
-    mean: float
-    low: float
-    high: float
-    decile: float
-    worst: float
 
 
 @dataclass(frozen=True)
@@ -204,24 +185,21 @@ class Judge:
         own = latent_range([moments(each) for each in last])
         self._range = contest.value_range or own
 
-    def row(self, method: str, role: Role, way: Way, budget: int) -> Row:
+    def row(self, method: str, way: Way, budget: int) -> Row:
         """The figures of a way; whoever took more or fewer refreshes than B is refused."""
         values, refreshes = self._decibels(way, budget)
         if refreshes != budget:
             raise RuntimeError(f"{method} took {refreshes} refreshes a sample, not {budget}")
-        prompts = self._samples.prompt_index
-        by_prompt = [float(values[prompts == prompt].mean()) for prompt in np.unique(prompts)]
-        worst = np.sort(values)[: max(1, len(values) // 10)]
+        prompts = self._samples.prompt_index.tolist()
         return Row(
-            method,
-            role,
-            budget,
-            refreshes,
-            len(values),
-            float(values.mean()),
-            *bootstrap_interval(by_prompt),
-            float(worst.mean()),
-            float(worst[0]),
+            method=method,
+            setting=f"B = {budget}",
+            steps=len(self._samples.sigmas) - 1,
+            budget=budget,
+            figures={
+                "psnr_latent": Spread.of(values.tolist(), higher=True, groups=prompts),
+                "refreshes": Spread.of([refreshes] * len(values), higher=False),
+            },
         )
 
     def mean(self, way: Way, budget: int) -> float:
@@ -264,4 +242,4 @@ def compete(contest: Contest, roles: Sequence[Role]) -> Iterator[Row]:
         for name, method in METHODS[role].items():
             print(f"{name} …", file=sys.stderr, flush=True)
             for budget, way in method(contest).items():
-                yield judge.row(name, role, way, budget)
+                yield judge.row(name, way, budget)

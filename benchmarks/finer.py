@@ -27,14 +27,15 @@ from rich.table import Table
 from scipy import stats
 from torch import Tensor
 
-from benchmarks.planners import spread
+from benchmarks.planners import evenly
+from benchmarks.standings import words
 from meancache_plan import Profile, calibrate, solve
-from meancache_plan.core.bootstrap import bootstrap_interval
 from meancache_plan.core.gains import fit_gains
-from meancache_plan.core.psnr import latent_range, mean_square, moments, psnr
+from meancache_plan.core.psnr import decibels
 from meancache_plan.files.atomic import write_atomically
 from meancache_plan.improve.closed_loop import with_gains
 from meancache_plan.judge.compare.peers.solvers import exact
+from meancache_plan.judge.result import Spread
 from meancache_plan.plan.solve import every_step
 from meancache_plan.schedule.artifact import PlanEntry, Schedule
 from meancache_plan.show.terminal.console import resumable, watching
@@ -59,7 +60,7 @@ def calibrations(
 ) -> dict[str, Profile]:
     """A profile for each way, of the same prompts and seeds."""
     recipe = pipeline.recipe
-    prompts = spread(read_prompts(recipe.prompts), options.calibration)
+    prompts = evenly(read_prompts(recipe.prompts), options.calibration)
     references = dict(zip(WAYS, (None, options.reference), strict=True))
     return {
         way: calibrate(
@@ -84,7 +85,7 @@ class HeldOut:
 
     def __init__(self, pipeline: Pipeline, options: argparse.Namespace, watch: Watch) -> None:
         recipe = pipeline.recipe
-        prompts = spread(read_prompts(recipe.heldout_prompts), options.heldout)
+        prompts = evenly(read_prompts(recipe.heldout_prompts), options.heldout)
         seeds = parse_numbers(recipe.heldout_seeds, "seeds")[:1]
         self._pipeline, self._folder = pipeline, options.folder
         self._samples, self._rows = [*prompts, *seeds], range(len(prompts))
@@ -135,39 +136,31 @@ def last_scaled(profile: Profile, schedule: Schedule) -> tuple[Schedule, float]:
     return schedule.model_copy(update=alone), gains[-1][0]
 
 
-def decibels(made: Tensor, target: Tensor) -> Decibels:
-    """PSNR of each sample; the range is 4 standard deviations of the target's."""
-    value_range = latent_range([moments(each) for each in target])
-    pairs = zip(target, made, strict=True)
-    return np.array([psnr(mean_square(*pair), value_range) for pair in pairs])
-
-
-def standing(values: Decibels) -> str:
-    """Mean, and the 95 % interval of it."""
-    low, high = bootstrap_interval(values.tolist())
-    return f"{values.mean():.1f} ({low:.1f} to {high:.1f})"
+def standing(made: Tensor, target: Tensor) -> str:
+    """Mean PSNR, and the 95 % interval of it."""
+    return words(Spread.of(decibels(target, made).tolist(), higher=True))
 
 
 def duel(ours: Decibels, theirs: Decibels) -> str:
     """Gain, with its interval, and wins on the same samples with the sign test's p."""
     gains = ours - theirs
-    low, high = bootstrap_interval(gains.tolist())
     wins = int((gains > 0).sum())
     p = stats.binomtest(wins, len(gains)).pvalue
-    return f"{gains.mean():+.1f} ({low:+.1f} to {high:+.1f}); {wins} of {len(gains)}, p {p:.0e}"
+    gain = words(Spread.of(gains.tolist(), higher=True), sign="+")
+    return f"{gain}; {wins} of {len(gains)}, p {p:.0e}"
 
 
 def standings(heldout: HeldOut, plans: dict[int, list[Tensor]], judge: str) -> Table:
     """A line a budget: plans of both ways, and what the finer one gains."""
     target = heldout.targets[judge]
-    steps = decibels(heldout.steps, target)
+    steps = decibels(target, heldout.steps)
     table = Table(f"B, against {judge}", box=box.MARKDOWN)
     for column in (*WAYS, "finer less plain", "finer less all steps"):
         table.add_column(column, no_wrap=True)
     for budget, made in plans.items():
-        plain, finer = (decibels(latents, target) for latents in made)
-        figures = (standing(plain), standing(finer), duel(finer, plain), duel(finer, steps))
-        table.add_row(str(budget), *figures)
+        plain, finer = (decibels(target, latents) for latents in made)
+        own = (standing(latents, target) for latents in made)
+        table.add_row(str(budget), *own, duel(finer, plain), duel(finer, steps))
     return table
 
 
@@ -189,11 +182,11 @@ def compete(
 def report(heldout: HeldOut, plans: dict[int, list[Tensor]], last: Tensor, gain: float) -> None:
     console = Console(width=200, highlight=False)
     finer, flow = (heldout.targets[judge] for judge in JUDGES)
-    console.print(f"the finer run against the flow: {standing(decibels(finer, flow))} dB")
+    console.print(f"the finer run against the flow: {standing(finer, flow)} dB")
     for judge, target in heldout.targets.items():
-        console.print(f"all steps against {judge}: {standing(decibels(heldout.steps, target))} dB")
+        console.print(f"all steps against {judge}: {standing(heldout.steps, target)} dB")
         text = f"the same, the last one's velocity times {gain:.3f}"
-        console.print(f"{text}: {standing(decibels(last, target))} dB")
+        console.print(f"{text}: {standing(last, target)} dB")
         console.print(standings(heldout, plans, judge))
 
 

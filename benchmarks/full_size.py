@@ -12,9 +12,7 @@ step. Exits with 1 if a speed-up is below 0.97 of T / B.
 import argparse
 import gc
 import json
-import platform
 import statistics
-import time
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -23,6 +21,8 @@ from typing import Any
 import torch
 
 from benchmarks.giants import GIANTS, Giant
+from meancache_plan.judge.machine import device_words
+from meancache_plan.judge.watch import Watch
 from meancache_runtime import attach
 from meancache_runtime.schedule import Adams, Grid, Hold, Plan, Schedule
 
@@ -62,34 +62,15 @@ def _plan(budget: int) -> Plan:
 
 def loop(pipe: Any, options: dict[str, Any]) -> tuple[float, int]:
     """Seconds from the first transformer call to the end of the last step, and calls made."""
-    marks: list[float] = []
-    calls = 0
+    watch = Watch(pipe.transformer.device)
 
-    def before(*_: Any) -> None:
-        nonlocal calls
-        calls += 1
-        if calls == 1:
-            marks.append(_now())
-
-    def after(_pipe: Any, step: int, _t: Any, tensors: dict[str, Any]) -> dict[str, Any]:
-        if step == STEPS - 1:
-            marks.append(_now())
+    def after(_pipe: Any, _step: int, _t: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+        watch.step()
         return tensors
 
-    handle = pipe.transformer.register_forward_pre_hook(before)
-    try:
-        with torch.no_grad():
-            pipe(**options, num_inference_steps=STEPS, callback_on_step_end=after)
-    finally:
-        handle.remove()
-    start, end = marks
-    return end - start, calls
-
-
-def _now() -> float:
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    return time.perf_counter()
+    with watch.on(pipe), torch.no_grad():
+        pipe(**options, num_inference_steps=STEPS, callback_on_step_end=after)
+    return watch.seconds(), watch.calls
 
 
 def measure(pipe: Any, options: dict[str, Any], repeats: int) -> list[Timing]:
@@ -114,10 +95,8 @@ def _timing(budget: int, runs: list[tuple[float, int]], plain: float) -> Timing:
 
 def machine(device: str) -> str:
     """What the times were measured on."""
-    chip = torch.cuda.get_device_name() if device == "cuda" else platform.processor()
-    return (
-        f"{chip or platform.machine()}, torch {torch.__version__}, diffusers {version('diffusers')}"
-    )
+    libraries = f"torch {torch.__version__}, diffusers {version('diffusers')}"
+    return f"{device_words(torch.device(device))}, {libraries}"
 
 
 def show(giant: Giant, timings: list[Timing], *, judged: bool) -> None:

@@ -21,10 +21,12 @@ from pathlib import Path
 from rich.console import Console
 
 from benchmarks import standings
-from benchmarks.contest import Contest, Role, Row, compete
+from benchmarks.contest import Contest, Role, compete
 from benchmarks.digits import VALUE_RANGE, DigitFlow, DigitSource
 from benchmarks.samples import DigitSamples, PipelineSamples
 from meancache_plan import calibrate, load_schedule
+from meancache_plan.judge.result import Row
+from meancache_plan.show.comparison_files import to_csv
 from meancache_plan.source.diffusers.loading import load, quieten
 from meancache_plan.source.recipe import find_recipe, override, parse_numbers, read_prompts
 
@@ -59,8 +61,8 @@ def reference_contest(options: argparse.Namespace, budgets: tuple[int, ...]) -> 
     pipeline = load("reference", recipe)
     folder = options.folder
     folder.mkdir(parents=True, exist_ok=True)
-    fitted = spread(read_prompts(recipe.prompts), options.calibration)
-    others = spread(read_prompts(recipe.heldout_prompts), options.heldout)
+    fitted = evenly(read_prompts(recipe.prompts), options.calibration)
+    others = evenly(read_prompts(recipe.heldout_prompts), options.heldout)
     branches = 1 if options.no_cfg else 2
 
     def samples(name: str, prompts: Sequence[str], seeds: str) -> PipelineSamples:
@@ -88,7 +90,7 @@ def reference_contest(options: argparse.Namespace, budgets: tuple[int, ...]) -> 
     )
 
 
-def spread(prompts: Sequence[str], count: int) -> list[str]:
+def evenly(prompts: Sequence[str], count: int) -> list[str]:
     """So many of them, evenly over the list; all if there are no more."""
     count = min(count, len(prompts))
     return [prompts[i * len(prompts) // count] for i in range(count)]
@@ -127,12 +129,12 @@ def report(rows: Sequence[Row], options: argparse.Namespace) -> None:
             "model": options.model,
             "no_cfg": options.no_cfg,
             "calibration": options.calibration,
-            "rows": [row._asdict() for row in rows],
+            "rows": [row.model_dump(mode="json") for row in rows],
             "targets": [target._asdict() for target in met],
         }
         options.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     if options.csv:
-        standings.save_csv(rows, options.csv)
+        options.csv.write_text(to_csv(rows), encoding="utf-8")
     if options.plot:
         title = options.model + (", no CFG" if options.no_cfg else "")
         standings.plot(rows, options.plot, f"{title}, {rows[0].samples} held-out samples")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from meancache_plan import load_profile, load_schedule
 from meancache_plan.judge.contenders import contenders
-from meancache_plan.judge.result import Evaluation
+from meancache_plan.judge.result import PLAN, load_evaluation
 from meancache_plan.plan.predict import predict
 
 
@@ -21,22 +21,22 @@ def main() -> None:
     parser.add_argument("evaluation", nargs="?", default="build/reference.evaluation.json")
     files = parser.parse_args()
     profile, schedule = load_profile(files.profile), load_schedule(Path(files.schedule))
-    found = Evaluation.model_validate_json(Path(files.evaluation).read_bytes())
-    budgets = [row.budget for row in found.rows if row.method == "plan"]
+    found = load_evaluation(Path(files.evaluation))
+    budgets = list(found.plans())
     print(f"{'method':<14}{'B':>3}{'low':>8}{'predicted':>11}{'high':>8}{'measured':>10}  inside")
     inside: list[bool] = []
     for contender in contenders(schedule, budgets):
-        if contender.schedule is None:
+        if contender.schedule is None or contender.budget is None:
             continue
         plan = contender.schedule.plan(contender.budget)
         record = schedule.provenance and schedule.provenance.record(plan.budget)
         expected = predict(
-            profile, plan, record.fit if record and contender.method == "plan" else None
+            profile, plan, record.fit if record and contender.name == PLAN else None
         )
-        measured = found.row(contender.method, contender.budget).psnr_latent
+        measured = found.row(contender.name, contender.budget).mean("psnr_latent")
         inside.append(expected.low <= measured <= expected.high)
         print(
-            f"{contender.method:<14}{contender.budget:>3}{expected.low:>8.1f}"
+            f"{contender.name:<14}{contender.budget:>3}{expected.low:>8.1f}"
             f"{expected.psnr_latent:>11.1f}{expected.high:>8.1f}{measured:>10.1f}"
             f"  {'yes' if inside[-1] else 'no'}"
         )

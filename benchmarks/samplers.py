@@ -26,8 +26,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.finer import decibels, standing
-from benchmarks.planners import spread
+from benchmarks.finer import standing
+from benchmarks.planners import evenly
 from meancache_plan import calibrate, solve
 from meancache_plan.show.terminal.console import resumable, watching
 from meancache_plan.source.diffusers.ensemble import PipelineEnsemble
@@ -57,7 +57,7 @@ def compete(options: argparse.Namespace) -> Table:
     pipeline = load("reference", recipe)
     pipeline.pipe.scheduler = SAMPLERS[options.sampler]()
     prompts, others = (
-        spread(read_prompts(name), options.samples)
+        evenly(read_prompts(name), options.samples)
         for name in (recipe.prompts, recipe.heldout_prompts)
     )
     with resumable(), watching() as watch:
@@ -72,7 +72,7 @@ def compete(options: argparse.Namespace) -> Table:
     for predictor in ("adams", "fitted"):
         schedule = solve(profile, budgets, predictors=(predictor,)).replayable()
         made = [ensemble.replay(rows, schedule, budget) for budget in budgets]
-        table.add_row(predictor, *(standing(decibels(latents, full)) for latents in made))
+        table.add_row(predictor, *(standing(latents, full) for latents in made))
     return table
 
 

@@ -1,7 +1,6 @@
 """What a contest comes to: tables, targets, files, and a plot."""
 
-import csv
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,7 +9,8 @@ from matplotlib.figure import Figure
 from rich import box
 from rich.table import Table
 
-from benchmarks.contest import REFINED, RELEASED, Row
+from benchmarks.contest import ABLATIONS, BASELINES, REFINED, RELEASED
+from meancache_plan.judge.result import Row, Spread
 
 DIGITS = {10: 47.7, 16: 58.4}
 """Mean PSNR that the closed-form flow must reach, by budget."""
@@ -34,16 +34,22 @@ class Target(NamedTuple):
         return f"{'PASS' if self.met else 'FAIL'}  {self.text}"
 
 
+def words(spread: Spread, digits: int = 1, sign: str = "") -> str:
+    """Mean, and the 95 % interval of it."""
+    mean, *bounds = (f"{value:{sign}.{digits}f}" for value in (spread.mean, *spread.interval))
+    return f"{mean} ({' to '.join(bounds)})"
+
+
 def means(rows: Sequence[Row]) -> Table:
     """Mean PSNR of each method at each budget."""
-    budgets = sorted({row.budget for row in rows})
+    budgets = sorted({row.budget or 0 for row in rows})
     found = {(row.method, row.budget): row for row in rows}
     table = Table("mean PSNR, dB", box=box.MARKDOWN)
     for budget in budgets:
         table.add_column(f"B = {budget}", justify="right")
     for method in dict.fromkeys(row.method for row in rows):
         cells = [found.get((method, budget)) for budget in budgets]
-        table.add_row(method, *(f"{cell.mean:.1f}" if cell else "–" for cell in cells))
+        table.add_row(method, *(f"{latents(cell).mean:.1f}" if cell else "–" for cell in cells))
     return table
 
 
@@ -52,64 +58,62 @@ def details(rows: Sequence[Row]) -> Table:
     table = Table("B", "method", box=box.MARKDOWN)
     for column in ("mean, dB", "95 % interval", "worst tenth", "worst"):
         table.add_column(column, justify="right")
-    for row in sorted(rows, key=lambda row: row.budget):
-        figures = (f"{row.mean:.2f}", f"{row.low:.2f} to {row.high:.2f}")
-        worst = (f"{row.decile:.2f}", f"{row.worst:.2f}")
+    for row in sorted(rows, key=lambda row: row.budget or 0):
+        found = latents(row)
+        low, high = found.interval
+        figures = (f"{found.mean:.2f}", f"{low:.2f} to {high:.2f}")
+        worst = (f"{found.worst_tenth:.2f}", f"{found.worst:.2f}")
         table.add_row(str(row.budget), row.method, *figures, *worst)
     return table
 
 
+def latents(row: Row) -> Spread:
+    """What methods are judged by: PSNR of final latents against the full runs', in dB."""
+    return row.figure("psnr_latent")
+
+
 def targets(rows: Sequence[Row], digits: bool) -> Iterator[Target]:
     """Compare ``refined`` with the baselines."""
-    ours = {row.budget: row for row in rows if row.method == REFINED}
-    released = {row.budget: row for row in rows if row.method == RELEASED}
+    ours = {row.budget or 0: latents(row) for row in rows if row.method == REFINED}
+    released = {row.budget: latents(row).mean for row in rows if row.method == RELEASED}
     for budget, own in ours.items():
         small = budget < 10
-        rivals = [r for r in rows if r.role == "baseline" and r.budget == budget]
-        best = max(rivals, key=lambda rival: rival.mean)
-        decile = max(rivals, key=lambda rival: rival.decile)
-        known = released[budget]
-        yield _at_least(own, own.mean, known.mean, 4 if small else 6, RELEASED)
-        yield _at_least(
-            own, own.mean, best.mean, 3 if small else 4, f"best baseline, {best.method}"
-        )
-        yield _at_least(own, own.decile, decile.decile, 0, f"worst tenth of {decile.method}")
+        rivals = [row for row in rows if row.method in BASELINES and row.budget == budget]
+        best = max(rivals, key=lambda rival: latents(rival).mean)
+        decile = max(rivals, key=lambda rival: latents(rival).worst_tenth)
+        known, most = released[budget], latents(best).mean
+        yield _at_least(budget, own.mean, known, 4 if small else 6, RELEASED)
+        yield _at_least(budget, own.mean, most, 3 if small else 4, f"best baseline, {best.method}")
+        worst = latents(decile).worst_tenth
+        yield _at_least(budget, own.worst_tenth, worst, 0, f"worst tenth of {decile.method}")
     if EARLY in ours and LATE in released:
-        goal = released[LATE].mean
-        yield _at_least(ours[EARLY], ours[EARLY].mean, goal, 0, f"{RELEASED} at B = {LATE}")
+        goal = released[LATE]
+        yield _at_least(EARLY, ours[EARLY].mean, goal, 0, f"{RELEASED} at B = {LATE}")
     for budget, goal in DIGITS.items() if digits else ():
         if budget in ours:
-            yield _at_least(ours[budget], ours[budget].mean, goal, 0, "the goal for digits")
+            yield _at_least(budget, ours[budget].mean, goal, 0, "the goal for digits")
 
 
-def _at_least(own: Row, reached: float, other: float, gain: float, what: str) -> Target:
-    text = f"B = {own.budget}: {own.method} {reached:.2f} dB, {what} {other:.2f} dB"
+def _at_least(budget: int, reached: float, other: float, gain: float, what: str) -> Target:
+    text = f"B = {budget}: {REFINED} {reached:.2f} dB, {what} {other:.2f} dB"
     return Target(f"{text} + {gain:g}" if gain else text, reached >= other + gain)
-
-
-def save_csv(rows: Iterable[Row], path: Path) -> None:
-    """Write one line a row."""
-    with path.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(Row._fields)
-        writer.writerows(rows)
 
 
 def plot(rows: Sequence[Row], path: Path, title: str) -> None:
     """Draw quality against refreshes: a line a method, with its 95 % interval."""
-    shown = [row for row in rows if row.role != "ablation"]
+    shown = [row for row in rows if row.method not in ABLATIONS]
     with mpl.rc_context({"font.size": 10, "axes.spines.top": False, "axes.spines.right": False}):
         figure = Figure(figsize=(9, 5), dpi=150, layout="constrained")
         axes: Any = figure.subplots()
         methods = dict.fromkeys(row.method for row in shown)
         for method, colour, marker in zip(methods, COLOURS, MARKERS, strict=True):
             own = [row for row in shown if row.method == method]
-            budgets, column = [row.budget for row in own], _columns(own)
-            axes.fill_between(
-                budgets, column("low"), column("high"), color=colour, alpha=0.15, lw=0
-            )
-            axes.plot(budgets, column("mean"), color=colour, marker=marker, label=method, lw=1.8)
-        axes.set_xticks(sorted({row.budget for row in shown}))
+            budgets, found = [row.budget or 0 for row in own], [latents(row) for row in own]
+            low, high = zip(*(spread.interval for spread in found), strict=True)
+            mean = [spread.mean for spread in found]
+            axes.fill_between(budgets, low, high, color=colour, alpha=0.15, lw=0)
+            axes.plot(budgets, mean, color=colour, marker=marker, label=method, lw=1.8)
+        axes.set_xticks(sorted({row.budget or 0 for row in shown}))
         axes.set_xlabel("denoiser refreshes B")
         axes.set_ylabel("PSNR of the latents against all steps, dB")
         axes.set_title(title, loc="left")
@@ -117,7 +121,3 @@ def plot(rows: Sequence[Row], path: Path, title: str) -> None:
         handles, labels = axes.get_legend_handles_labels()
         figure.legend(handles[::-1], labels[::-1], frameon=False, loc="outside right upper")
         figure.savefig(path)
-
-
-def _columns(rows: Sequence[Row]) -> Callable[[str], list[float]]:
-    return lambda name: [getattr(row, name) for row in rows]

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from meancache_plan import Profile, Schedule, calibrate, profile_flow, solve
 from meancache_plan.core.grid import shifted_sigmas
+from meancache_plan.core.psnr import decibels
 from meancache_plan.core.trajectory import record_flow
 from meancache_plan.measure.transfer import transfer
 from meancache_plan.source.diffusers.loading import load
@@ -48,12 +49,6 @@ def mixture(numel: int = 64) -> Callable[[Tensor, float], Tensor]:
     return velocity
 
 
-def psnr(full: Tensor, got: Tensor) -> float:
-    """Mean over the samples, with a range of four standard deviations of the full latents."""
-    error = (got.double() - full.double()).flatten(1).square().mean(1)
-    return float((20 * torch.log10(4 * full.double().std()) - 10 * torch.log10(error)).mean())
-
-
 def compare(title: str, native: Profile, source: Profile, replay: Replay, full: Tensor) -> None:
     """Plan from both profiles, and print what each reaches."""
     carried, steps = transfer(source, native.sigmas), native.steps
@@ -62,7 +57,7 @@ def compare(title: str, native: Profile, source: Profile, replay: Replay, full: 
         plans = [solve(p, budgets, predictors=predictors) for p in (native, carried)]
         print(f"{title}, {','.join(predictors)}")
         for budget in budgets:
-            here, there = (psnr(full, replay(plan, budget)) for plan in plans)
+            here, there = (decibels(full, replay(plan, budget)).mean() for plan in plans)
             print(f"  B = {budget:>2}  {here:6.2f}  {there:6.2f}  {here - there:+6.2f}", flush=True)
 
 

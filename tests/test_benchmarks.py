@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from itertools import pairwise
 from pathlib import Path
@@ -17,14 +18,16 @@ from PIL import Image
 from torch import Tensor
 
 from benchmarks import full_size
-from benchmarks.contest import METHODS, REFINED, RELEASED, Contest, Judge, Row, compete
+from benchmarks.contest import BASELINES, METHODS, REFINED, RELEASED, Contest, Judge, compete
 from benchmarks.digits import DigitFlow, DigitSource
 from benchmarks.giants import GIANTS
 from benchmarks.planners import digits_contest
 from benchmarks.samples import DigitSamples, PipelineSamples
-from benchmarks.standings import COLOURS, plot, save_csv, targets
+from benchmarks.standings import COLOURS, plot, targets
 from meancache_plan.core.psnr import CEILING
 from meancache_plan.improve.candidates import adams_plan
+from meancache_plan.judge.result import Row, Spread
+from meancache_plan.show.comparison_files import to_csv
 from meancache_plan.source.diffusers.pipeline import Pipeline
 from meancache_plan.source.recipe import Recipe
 from tests.fields import gaussian_mixture
@@ -80,26 +83,26 @@ def test_a_batch_of_digits_holds_the_samples_that_calibration_records() -> None:
 def test_every_method_is_judged_at_every_budget_on_as_many_refreshes(rows: list[Row]) -> None:
     methods = {name for names in METHODS.values() for name in names}
     assert {(row.method, row.budget) for row in rows} >= {(m, b) for m in methods for b in (3, 5)}
-    assert [row.refreshes for row in rows] == [row.budget for row in rows]
+    assert [row.mean("refreshes") for row in rows] == [row.budget for row in rows]
 
 
 def test_all_steps_give_the_full_samples_but_for_the_textbooks_own_formula(rows: list[Row]) -> None:
     full = [row for row in rows if row.budget == STEPS]
-    exact = {row.method for row in full if row.worst == CEILING}
+    exact = {row.method for row in full if row.figure("psnr_latent").worst == CEILING}
     assert {row.method for row in full} - exact == {"fewer steps, Adams–Bashforth"}
 
 
 def test_a_plan_with_fewer_refreshes_than_its_budget_is_refused(contest: Contest) -> None:
     judge = Judge(contest, contest.heldout, "short")
     with pytest.raises(RuntimeError, match=r"short took 2\.0 refreshes a sample, not 3"):
-        judge.row("short", "ours", adams_plan((0, 6), 3), 3)
+        judge.row("short", adams_plan((0, 6), 3), 3)
 
 
 def test_a_second_contest_finds_all_held_out_samples_made(
     contest: Contest, rows: list[Row]
 ) -> None:
     before = contest.heldout.refreshes
-    assert list(compete(contest, ["baseline"])) == [row for row in rows if row.role == "baseline"]
+    assert list(compete(contest, ["baseline"])) == [row for row in rows if row.method in BASELINES]
     assert contest.heldout.refreshes == before
 
 
@@ -132,8 +135,10 @@ def _adams_bashforth(pipeline: Pipeline, prompt: str) -> Tensor:
 
 
 def row(method: str, budget: int, mean: float, decile: float = 30.0) -> Row:
-    role = "ours" if method == REFINED else "baseline"
-    return Row(method, role, budget, budget, 8, mean, mean - 1, mean + 1, decile, decile)
+    interval = (mean - 1, mean + 1)
+    found = Spread(mean=mean, interval=interval, worst=decile, samples=(decile, 2 * mean - decile))
+    figures = {"psnr_latent": found}
+    return Row(method=method, setting="x", steps=50, budget=budget, figures=figures)
 
 
 @pytest.mark.parametrize(("budget", "gain"), [(8, 4.0), (10, 6.0), (16, 6.0)])
@@ -155,10 +160,9 @@ def test_refined_must_gain_on_whichever_baseline_is_best_and_lose_no_worst_tenth
 
 
 def test_the_file_and_the_plot_show_every_method(rows: list[Row], tmp_path: Path) -> None:
-    save_csv(rows, tmp_path / "rows.csv")
-    with (tmp_path / "rows.csv").open(encoding="utf-8", newline="") as stream:
-        kept = [(line["method"], float(line["mean"])) for line in csv.DictReader(stream)]
-    assert kept == [(row.method, row.mean) for row in rows]
+    lines = csv.DictReader(io.StringIO(to_csv(rows)))
+    kept = [(line["method"], float(line["psnr_latent"])) for line in lines]
+    assert kept == [(row.method, row.mean("psnr_latent")) for row in rows]
     plot(rows, tmp_path / "plot.png", "small")
     pixels = np.asarray(Image.open(tmp_path / "plot.png").convert("RGB")).reshape(-1, 3)
     for colour in COLOURS:

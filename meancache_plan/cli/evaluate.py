@@ -73,9 +73,10 @@ def evaluate(
     """
     from meancache_plan.files.lock import alone
     from meancache_plan.judge import evaluate as judge
-    from meancache_plan.judge.finished import forget, schedule_digest, tidied
+    from meancache_plan.judge.kept import forget, tidied
     from meancache_plan.judge.pictures import SampleFolder
     from meancache_plan.schedule.artifact import load_schedule, save_schedule
+    from meancache_plan.schedule.digest import unmeasured_sha256_of
     from meancache_plan.show.evaluation_files import write_evaluation
     from meancache_plan.show.terminal.evaluation import evaluation_table
     from meancache_plan.source.recipe import parse_numbers, read_prompts
@@ -84,7 +85,7 @@ def evaluate(
     schedule = Path(locate(schedule))
     _check_outputs(json_file, schedule if record else None, pictures=(plot, sheet))
     plan, rivals = load_schedule(schedule), load_rivals(against)
-    own = Path(f"{schedule.name}.{schedule_digest(plan)[:8]}")
+    own = Path(f"{schedule.name}.{unmeasured_sha256_of(plan).removeprefix('sha256:')[:8]}")
     output = samples or json_file or plot or sheet or own
     budgets = None if budget is None else parse_numbers(budget, "--budget")
     options = {"heldout_prompts": prompts, "heldout_seeds": seeds}

@@ -43,7 +43,7 @@ def generate(
 
     Example: `meancache-plan generate --prompt "a red apple" --compare -o out.png`
     """
-    from meancache_plan.judge.evaluate import replay
+    from meancache_plan.judge.replay import replay
     from meancache_plan.schedule.artifact import load_schedule
     from meancache_plan.show.images import pictures
 
@@ -69,7 +69,7 @@ def generate(
 def _likeness(full: "Sample", cached: "Sample") -> str:
     """How close the cached run's pictures come to the full run's: their PSNR, in words."""
     from meancache_plan.core.psnr import CEILING
-    from meancache_plan.judge.metrics import picture_psnr
+    from meancache_plan.judge.likeness import picture_psnr
 
     found = picture_psnr(full.frames, cached.frames)
     if found >= CEILING:

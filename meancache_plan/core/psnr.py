@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from meancache_plan.errors import InputError
@@ -66,3 +67,18 @@ def psnr(error: float, value_range: float) -> float:
         raise InputError(f"no PSNR from the error {error} and the range {value_range}")
     least = value_range**2 * 10 ** (-CEILING / 10)
     return CEILING if error <= least else 10 * math.log10(value_range**2 / error)
+
+
+def decibels(full: Tensor, made: Tensor) -> NDArray[np.float64]:
+    """PSNR of each sample's latents in dB, float64 [n]; the range is that of all full ones.
+
+    Args:
+        full: Latents [n, …] that are aimed at.
+        made: Those that were reached, of the same shape.
+
+    Raises:
+        InputError: The shapes differ, or latents are constant or not finite.
+    """
+    value_range = latent_range([moments(each) for each in full])
+    pairs = zip(full, made, strict=True)
+    return np.array([psnr(mean_square(*pair), value_range) for pair in pairs])

@@ -1,32 +1,26 @@
 """The field of an evaluation: a schedule's plans, and what one would use instead of each."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from meancache_plan.core.grid import uniform_knots
 from meancache_plan.errors import InputError
-from meancache_plan.judge.result import METHODS, Method
+from meancache_plan.judge.peer import Peer, following
+from meancache_plan.judge.result import FULL, PLAN
 from meancache_plan.judge.rivals import check_rival
 from meancache_plan.schedule.artifact import Schedule
 from meancache_runtime import Schedule as ReplaySchedule
 from meancache_runtime.schedule import Adams, Hold, Plan
 
-
-@dataclass(frozen=True, slots=True)
-class Contender:
-    """One way to make a sample: follow ``schedule``, or else run ``steps`` plain steps."""
-
-    method: Method
-    budget: int
-    steps: int
-    schedule: ReplaySchedule | None = None
+METHODS = (FULL, PLAN, "uniform-hold", "uniform-adams", "fewer-steps")
+"""What every evaluation compares; rival schedules come under names of their own."""
 
 
 def contenders(
     schedule: Schedule,
     budgets: Sequence[int] | None = None,
     rivals: Mapping[str, Schedule] | None = None,
-) -> list[Contender]:
+) -> list[Peer]:
     """The run that plans aim at, then, budget by budget, the plan, its rivals and its baselines.
 
     Args:
@@ -47,30 +41,30 @@ def contenders(
         if name in METHODS:
             raise InputError(f"a rival schedule cannot be named {name!r}: rename its file")
         check_rival(name, rival, steps, wanted)
-    found = [Contender("full", steps, schedule.grid.finer_steps or steps)]
+    found = [full_run(steps, schedule.grid.finer_steps)]
     for plan in readable.plans:
         if plan.budget in wanted:
-            found.append(_follow("plan", readable, plan))
+            found.append(following(PLAN, readable, plan.budget))
             for name, rival in (rivals or {}).items():
-                other = rival.replayable()
-                found.append(_follow(name, other, other.plan(plan.budget)))
+                found.append(following(name, rival.replayable(), plan.budget))
             found += _baselines(readable, plan)
     return found
 
 
-def _follow(method: Method, schedule: ReplaySchedule, plan: Plan) -> Contender:
-    alone = replace(schedule, plans=(plan,))
-    return Contender(method, plan.budget, schedule.grid.steps, alone)
+def full_run(steps: int, finer_steps: int | None = None) -> Peer:
+    """The run of all steps, or of the finer run that plans aim at, which all are judged by."""
+    taken = finer_steps or steps
+    return Peer(FULL, f"{taken} steps", taken, budget=steps)
 
 
-def _baselines(schedule: ReplaySchedule, plan: Plan) -> list[Contender]:
+def _baselines(schedule: ReplaySchedule, plan: Plan) -> list[Peer]:
     """What one would use instead, with as many denoiser refreshes as the plan has."""
     steps, budget, refreshes = schedule.grid.steps, plan.budget, len(plan.knots)
     knots = uniform_knots(steps, refreshes, schedule.grid.switches)
-    hold = (Hold(),) * refreshes
-    adams = (Hold(), *(Adams((1.0, 1.0)),) * (refreshes - 1))
+    hold = Plan(budget, knots, (Hold(),) * refreshes)
+    adams = Plan(budget, knots, (Hold(), *(Adams((1.0, 1.0)),) * (refreshes - 1)))
     return [
-        _follow("uniform-hold", schedule, Plan(budget, knots, hold)),
-        _follow("uniform-adams", schedule, Plan(budget, knots, adams)),
-        Contender("fewer-steps", budget, refreshes),
+        following("uniform-hold", replace(schedule, plans=(hold,)), budget),
+        following("uniform-adams", replace(schedule, plans=(adams,)), budget),
+        Peer("fewer-steps", f"B = {budget}", refreshes, budget=budget),
     ]

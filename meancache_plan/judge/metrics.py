@@ -1,94 +1,193 @@
-"""How close a cached sample comes to the full trajectory's, in figures that need no network."""
+"""Every figure of a report, named once: what it is called, and how it is computed.
 
-import importlib
+A figure is added by a line in :data:`METRICS`; tables, charts, pages, CSV and JSON read them here.
+"""
+
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
+from typing import NamedTuple
 
-import flip_evaluator
-import numpy as np
-import numpy.typing as npt
-import torch
 from torch import Tensor
-from torchmetrics.functional.image import structural_similarity_index_measure
 
-from meancache_plan.core.psnr import latent_range as latent_range
-from meancache_plan.core.psnr import moments as moments
-from meancache_plan.core.psnr import psnr
-from meancache_plan.errors import InputError
-
-Frames = npt.NDArray[np.float32]
-"""Pictures [F, height, width, 3], 0 … 1; F = 1 for an image."""
-
-PictureMetric = Callable[[Frames, Frames], float]
-"""``metric(full, other)``: one figure of a sample; a video's is the mean over its frames."""
-
-_SSIM_WINDOW = 11
+from meancache_plan.core.psnr import mean_square, psnr
+from meancache_plan.judge import likeness
+from meancache_plan.judge.made import Count, Made
 
 
-def picture_psnr(full: Frames, other: Frames) -> float:
-    """PSNR of pictures in dB, range 1; a video's error is averaged before the logarithm."""
-    _check(full, other)
-    return psnr(float(np.mean((full.astype(np.float64) - other) ** 2)), 1.0)
+class Seen(NamedTuple):
+    """A sample as one method made it, and what it is measured against.
+
+    Attributes:
+        made: The sample.
+        full: The same prompt and seed, all steps.
+        exact: Final latents where the flow itself leads, if they are known.
+        count: What was counted of the run, beside time.
+        steps: Of the full run.
+    """
+
+    made: Made
+    full: Made
+    exact: Tensor | None
+    count: Count
+    steps: int
 
 
-def ssim(full: Frames, other: Frames) -> float:
-    """Structural similarity, Gaussian window of 11 pixels, range 1; 1 is identical.
+def _as_it_is(value: float, _full: float, _latent_range: float) -> float:
+    return value
+
+
+def _decibels(value: float, _full: float, latent_range: float) -> float:
+    return psnr(value, latent_range)
+
+
+def _over_full(value: float, full: float, _latent_range: float) -> float:
+    return value / full
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A figure.
+
+    Attributes:
+        name: Its key in files.
+        label: What people read.
+        heading: The same for a narrow column.
+        of: What is kept of a sample when it is made; None where it is not measured.
+        unit: Such as dB; none for a plain number.
+        digits: After the point.
+        higher: Whether more is better.
+        cost: Whether it is a cost, rather than a quality.
+        finish: (what is kept, what is kept of the sample's full run, range of the latents) → the
+            figure, once all samples are there.
+    """
+
+    name: str
+    label: str
+    heading: str
+    of: Callable[[Seen], float | None]
+    unit: str = ""
+    digits: int = 4
+    higher: bool = False
+    cost: bool = False
+    finish: Callable[[float, float, float], float] = _as_it_is
+
+    @property
+    def axis(self) -> str:
+        """The label of an axis."""
+        unit = f", {self.unit}" if self.unit else ""
+        return f"{self.label}{unit}{'' if self.higher else ' (less is better)'}"
+
+
+def _from_flow(seen: Seen) -> float | None:
+    return None if seen.exact is None else mean_square(seen.exact, seen.made.latents)
+
+
+def _refreshes(share: float | None, steps: int) -> float | None:
+    return None if share is None else steps * share
+
+
+def _memory(seen: Seen) -> float | None:
+    return seen.count.memory if seen.made.memory is None else seen.made.memory
+
+
+def _pictures(metric: likeness.PictureMetric) -> Callable[[Seen], float]:
+    return lambda seen: metric(seen.full.frames, seen.made.frames)
+
+
+METRICS: dict[str, Metric] = {
+    metric.name: metric
+    for metric in (
+        Metric(
+            "psnr_latent",
+            "PSNR of latents",
+            "latent\nPSNR",
+            lambda seen: mean_square(seen.full.latents, seen.made.latents),
+            unit="dB", digits=1, higher=True, finish=_decibels,
+        ),
+        # The full run has an error of its own against the flow, which a much finer run follows:
+        # nobody who copies the full run can do better than that.
+        Metric(
+            "psnr_flow",
+            "PSNR of latents against the flow itself",
+            "flow\nPSNR",
+            _from_flow,
+            unit="dB", digits=1, higher=True, finish=_decibels,
+        ),
+        Metric(
+            "psnr",
+            "PSNR of pictures",
+            "picture\nPSNR",
+            _pictures(likeness.picture_psnr),
+            unit="dB", digits=1, higher=True,
+        ),
+        Metric("ssim", "SSIM of pictures", "SSIM", _pictures(likeness.ssim), higher=True),
+        Metric("flip", "FLIP error", "FLIP", _pictures(likeness.flip)),
+        Metric("lpips", "LPIPS", "LPIPS", _pictures(likeness.lpips)),
+        Metric(
+            "refreshes",
+            "equivalent refreshes: T × FLOPs / FLOPs of the full run",
+            "refreshes",
+            lambda seen: _refreshes(seen.count.flops, seen.steps),
+            digits=1, cost=True,
+        ),
+        Metric(
+            "whole_refreshes",
+            "refreshes computed whole, other calls counted as nothing",
+            "whole",
+            lambda seen: _refreshes(seen.count.whole, seen.steps),
+            digits=1, cost=True,
+        ),
+        Metric(
+            "relative_seconds",
+            "seconds of the denoising loop / those of the full run",
+            "of full",
+            lambda seen: seen.made.loop_seconds,
+            cost=True, finish=_over_full,
+        ),
+        Metric(
+            "loop_seconds",
+            "seconds of the denoising loop",
+            "loop s",
+            lambda seen: seen.made.loop_seconds,
+            unit="s", digits=2, cost=True,
+        ),
+        Metric(
+            "seconds",
+            "seconds of the pipeline's whole call",
+            "s",
+            lambda seen: seen.made.seconds,
+            unit="s", digits=2, cost=True,
+        ),
+        Metric(
+            "calls",
+            "denoiser calls",
+            "calls",
+            lambda seen: float(seen.made.calls),
+            digits=0, cost=True,
+        ),
+        Metric(
+            "memory",
+            "peak memory of the denoising loop",
+            "memory",
+            _memory,
+            unit="bytes", digits=0, cost=True,
+        ),
+    )
+}  # fmt: skip
+"""All figures by name, in the order in which they are shown."""
+
+
+def measured(lpips: bool = False) -> tuple[Metric, ...]:
+    """What a judge measures.
 
     Raises:
-        InputError: The sizes differ, or a side is shorter than the window.
+        InputError: ``lpips`` is asked for and cannot be had; the message says how to get it.
     """
-    _check(full, other)
-    if min(full.shape[1:3]) < _SSIM_WINDOW:
-        raise InputError(f"SSIM needs pictures of {_SSIM_WINDOW} × {_SSIM_WINDOW} pixels or more")
-    pairs = zip(_channels_first(full), _channels_first(other), strict=True)
-    figures = [structural_similarity_index_measure(b, a, data_range=1.0) for a, b in pairs]
-    return float(torch.as_tensor(figures).mean())
+    if lpips:
+        likeness.load_lpips()
+    return tuple(metric for metric in METRICS.values() if lpips or metric.name != "lpips")
 
 
-def flip(full: Frames, other: Frames) -> float:
-    """Mean FLIP error (LDR, sRGB, 67 pixels a degree), 0 … 1; 0 is identical.
-
-    NVIDIA's model of what an observer notices when flipping between two pictures.
-    """
-    _check(full, other)
-    pairs = zip(np.ascontiguousarray(full), np.ascontiguousarray(other), strict=True)
-    errors = [flip_evaluator.evaluate(a, b, "LDR", applyMagma=False)[1] for a, b in pairs]
-    return float(np.mean(errors))
-
-
-def load_lpips() -> PictureMetric:
-    """LPIPS (AlexNet), ≥ 0; 0 is identical. Needs the ``lpips`` extra and downloaded weights.
-
-    Raises:
-        InputError: One of these is missing; the message says how to get it.
-    """
-    try:
-        network: Any = importlib.import_module("lpips").LPIPS(net="alex", verbose=False).eval()
-    except (ImportError, OSError, RuntimeError) as error:
-        reason = str(error) or type(error).__name__
-        raise InputError(
-            f"LPIPS is not available ({reason}): it needs `pip install 'meancache-plan[lpips]'` "
-            "and, once, a network connection to download AlexNet's weights"
-        ) from error
-
-    def lpips(full: Frames, other: Frames) -> float:
-        _check(full, other)
-        pairs = zip(_channels_first(full), _channels_first(other), strict=True)
-        with torch.no_grad():
-            figures = [network(a.float(), b.float(), normalize=True).item() for a, b in pairs]
-        return float(np.mean(figures))
-
-    return lpips
-
-
-def _check(full: Frames, other: Frames) -> None:
-    if full.shape != other.shape or full.ndim != 4 or full.shape[-1] != 3:
-        raise InputError(
-            f"frames of shape {list(other.shape)} cannot be compared with {list(full.shape)}: "
-            "both must be [F, height, width, 3]"
-        )
-
-
-def _channels_first(frames: Frames) -> list[Tensor]:
-    """Each frame as [1, 3, height, width], float64."""
-    return [torch.from_numpy(frame).double().permute(2, 0, 1)[None] for frame in frames]
+def qualities(names: set[str]) -> list[Metric]:
+    """The metrics of quality among these names."""
+    return [metric for metric in METRICS.values() if metric.name in names and not metric.cost]

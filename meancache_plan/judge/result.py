@@ -1,26 +1,27 @@
-"""What an evaluation found: one row a method and budget, for tables, pictures and machines."""
+"""What a judge found: one row a method and setting, for tables, charts and machines."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, InstanceOf, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, InstanceOf, ValidationError, model_validator
 
-from meancache_plan.core.psnr import CEILING as CEILING
+from meancache_plan.core.bootstrap import bootstrap_interval
 from meancache_plan.errors import InputError
 from meancache_plan.files.validation import first_reason
-from meancache_plan.schedule.artifact import ModelIdentity
+from meancache_plan.schedule.artifact import Measured, ModelIdentity
 
-METHODS = ("full", "plan", "uniform-hold", "uniform-adams", "fewer-steps")
-"""What every evaluation compares; rival schedules come under names of their own."""
+FULL, PLAN = "full", "plan"
+"""The names of the full run's row and of the judged schedule's rows."""
 
-Method = Annotated[str, Field(min_length=1, max_length=40)]
-Bounds = tuple[float, float]
+ALWAYS = ("psnr_latent", "psnr", "ssim", "flip", "calls", "seconds")
+"""Figures that every row of a file has, but for those that say why they have none."""
 
-HIGHER_IS_BETTER = {"psnr_latent": True, "psnr": True, "ssim": True, "flip": False, "lpips": False}
-"""The quality figures of a row, and which end of them is good."""
+Text = Annotated[str, Field(min_length=1, max_length=300)]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,7 +33,7 @@ class Shot:
 
     prompt: str
     seed: int
-    method: Method
+    method: str
     budget: int
     calls: int
     psnr: float
@@ -43,78 +44,104 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-class PerSample(_Strict):
-    """A row's figures sample by sample: prompt by prompt, each with all seeds."""
+class Spread(_Strict):
+    """A figure over the samples.
 
-    psnr_latent: tuple[float, ...]
-    psnr: tuple[float, ...]
-    ssim: tuple[float, ...]
-    flip: tuple[float, ...]
-    lpips: tuple[float, ...] | None
-    seconds: tuple[float, ...]
+    Attributes:
+        mean: Its mean.
+        interval: 95 % bootstrap interval of the mean; prompts are the independent units.
+        worst: Of the worst sample.
+        samples: Of each sample that it was measured on: prompt by prompt, each with all seeds.
+    """
+
+    mean: float
+    interval: tuple[float, float]
+    worst: float
+    samples: tuple[float, ...]
+
+    @classmethod
+    def of(
+        cls, values: Sequence[float], *, higher: bool, groups: Sequence[int] | None = None
+    ) -> Self:
+        """Sum values up.
+
+        Args:
+            values: One a sample, at least one.
+            higher: Whether more is better.
+            groups: The prompt of each, by number; see :func:`bootstrap_interval`.
+        """
+        return cls(
+            mean=float(np.mean(values)),
+            interval=bootstrap_interval(values, groups),
+            worst=min(values) if higher else max(values),
+            samples=tuple(values),
+        )
+
+    @property
+    def worst_tenth(self) -> float:
+        """Mean of the worst tenth of the samples, of one at least."""
+        ordered = sorted(self.samples, key=lambda value: abs(value - self.worst))
+        return float(np.mean(ordered[: math.ceil(len(ordered) / 10)]))
 
 
 class Row(_Strict):
-    """One method at one budget, against the full trajectory of the same prompt and seed.
+    """One method in one setting, against the full run of each sample; or why it has no figures.
 
     Attributes:
-        method: ``plan``, a baseline, or ``full`` itself.
-        budget: The plan's budget; T for ``full``.
-        calls: Denoiser forward calls a sample, counted (the most, should samples differ).
-        psnr_latent: PSNR of the final latents in dB, mean over the samples; the range is
-            ``Evaluation.latent_range``; identical samples count as 120 dB.
-        psnr: PSNR of the pictures in dB, range 1.
-        ssim: Structural similarity of the pictures, 1 is identical.
-        flip: Mean FLIP error of the pictures, 0 is identical.
-        lpips: LPIPS of the pictures, if asked for.
-        seconds: Wall time of the pipeline's whole call, mean.
-        speedup: The full row's seconds over this row's.
-        samples: Number of samples.
-
-    ``…_interval`` is the 95 % bootstrap interval of the mean, with prompts as the independent
-    units; ``…_worst`` the worst sample.
+        method: ``plan`` is the judged schedule, ``full`` the run of all steps.
+        setting: Which of the method's settings.
+        steps: Sampler steps.
+        budget: That of the plan that it is, or that it stands beside; T of the full run.
+        figures: What it achieves and costs, by the names of
+            :data:`meancache_plan.judge.metrics.METRICS`; only what was measured.
+        speedup: The full run's mean seconds over this row's.
+        failure: Why it could not run on this pipeline.
     """
 
-    method: Method
-    budget: int
-    calls: int
-    psnr_latent: float
-    psnr_latent_interval: Bounds
-    psnr_latent_worst: float
-    psnr: float
-    psnr_interval: Bounds
-    psnr_worst: float
-    ssim: float
-    ssim_interval: Bounds
-    ssim_worst: float
-    flip: float
-    flip_interval: Bounds
-    flip_worst: float
-    lpips: float | None = None
-    lpips_interval: Bounds | None = None
-    lpips_worst: float | None = None
-    seconds: float
-    speedup: float
-    samples: int
-    per_sample: PerSample
+    method: Text
+    setting: Text
+    steps: int
+    budget: int | None = None
+    figures: dict[str, Spread] = {}
+    speedup: float | None = None
+    failure: Text | None = None
+
+    def figure(self, name: str) -> Spread:
+        """A figure. Raises InputError if it was not measured."""
+        found = self.figures.get(name)
+        if found is None:
+            raise InputError(f"{name} was not measured: choose another figure")
+        return found
+
+    def mean(self, name: str) -> float:
+        """The mean of a figure. Raises InputError if it was not measured."""
+        return self.figure(name).mean
+
+    @property
+    def samples(self) -> int:
+        """Number of samples."""
+        return max((len(spread.samples) for spread in self.figures.values()), default=0)
+
+    @model_validator(mode="after")
+    def _either(self) -> Self:
+        """Hold figures or a failure, not both."""
+        if bool(self.figures) == (self.failure is not None):
+            raise ValueError("a row holds figures, or a failure")
+        return self
 
 
-class Evaluation(_Strict):
-    """Every row, and what they were measured on.
+class Findings(_Strict):
+    """Every row, the full run's first, and what they were measured on.
 
-    ``schedule_sha256`` is the evaluated schedule file's, in canonical bytes; ``steps`` are the
-    schedule's; ``finer_steps`` those of the full run, where plans aim at a finer one: its
-    seconds, and thus all speed-ups, are of so many steps. ``latent_range`` is
-    four standard deviations of the full trajectories' final latents, pooled over the samples.
-    ``shots`` are pictures of the first prompts, F = 1; they stay out of the JSON.
+    ``schedule_sha256`` is the judged schedule file's, in canonical bytes; ``latent_range`` is
+    four standard deviations of the full runs' final latents, pooled over the samples.
     """
 
-    format: Literal["meancache-evaluation"] = "meancache-evaluation"
+    format: str
     version: Literal[1] = 1
     model: ModelIdentity
     schedule_sha256: str
     steps: int
-    finer_steps: int | None = None
     prompts_sha256: str
     prompts: int
     seeds: tuple[int, ...]
@@ -122,28 +149,108 @@ class Evaluation(_Strict):
     device: str
     versions: dict[str, str]
     rows: tuple[Row, ...]
-    shots: Annotated[tuple[InstanceOf[Shot], ...], Field(exclude=True, repr=False)] = ()
 
-    def row(self, method: Method, budget: int) -> Row:
+    def row(self, method: str, budget: int) -> Row:
         """The row of this method at this budget. Raises KeyError if there is none."""
         for row in self.rows:
             if (row.method, row.budget) == (method, budget):
                 return row
         raise KeyError((method, budget))
 
+    def measured(self) -> tuple[Row, ...]:
+        """The rows that have figures, the full run's aside."""
+        return tuple(row for row in self.rows if row.figures and row.method != FULL)
+
+    def failures(self) -> tuple[Row, ...]:
+        """The rows that say why they have none."""
+        return tuple(row for row in self.rows if row.failure is not None)
+
     def to_json(self) -> str:
-        """The evaluation for machines: one JSON object, its ``rows`` a list of flat records."""
-        return self.model_dump_json(indent=2) + "\n"
+        """The findings for machines: one JSON object."""
+        return self.model_dump_json(indent=1) + "\n"
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        """Hold the figures that every reader counts on."""
+        for row in self.rows:
+            missing = [name for name in ALWAYS if row.figures and name not in row.figures]
+            if missing:
+                raise ValueError(f"{row.method}, {row.setting}: figures lack {', '.join(missing)}")
+        return self
+
+
+class Evaluation(Findings):
+    """What ``evaluate`` finds.
+
+    ``steps`` are the schedule's; ``finer_steps`` those of the full run, where plans aim at a finer
+    one: its seconds, and thus all speed-ups, are of so many steps. ``shots`` are pictures of the
+    first prompts, F = 1; they stay out of the JSON.
+    """
+
+    format: Literal["meancache-evaluation"] = "meancache-evaluation"  # pyright: ignore[reportIncompatibleVariableOverride]
+    finer_steps: int | None = None
+    shots: Annotated[tuple[InstanceOf[Shot], ...], Field(exclude=True, repr=False)] = ()
+
+    def plans(self) -> dict[int, Measured]:
+        """What is noted in each plan that was evaluated, by budget."""
+        return {
+            row.budget: Measured(
+                psnr_latent=row.mean("psnr_latent"),
+                psnr=row.mean("psnr"),
+                ssim=row.mean("ssim"),
+                speedup=row.speedup or 1.0,
+                samples=row.samples,
+                prompts=self.prompts_sha256,
+            )
+            for row in self.measured()
+            if row.method == PLAN and row.budget is not None
+        }
+
+
+class Comparison(Findings):
+    """What ``compare`` finds.
+
+    FLOPs were counted on ``counted`` samples for methods whose compute depends on the sample, on
+    one for the others; a step of the full run makes ``calls_per_step`` denoiser calls.
+    """
+
+    format: Literal["meancache-comparison"] = "meancache-comparison"  # pyright: ignore[reportIncompatibleVariableOverride]
+    calls_per_step: int
+    counted: int
+
+    def memory(self) -> dict[str, tuple[float, float]]:
+        """Peak memory over the full run's, by method: of its thriftiest setting and of its worst.
+
+        Empty where none was measured.
+        """
+        taken: dict[str, list[float]] = {}
+        for row in self.rows:
+            if "memory" in row.figures:
+                taken.setdefault(row.method, []).append(row.mean("memory"))
+        full = taken.pop(FULL, [0.0])[0]
+        return {name: (min(some) / full, max(some) / full) for name, some in taken.items() if full}
+
+
+_Found = TypeVar("_Found", bound=Findings)
 
 
 def load_evaluation(file: Path) -> Evaluation:
-    """Read what :meth:`Evaluation.to_json` gave. Raises InputError with the place and reason."""
+    """Read what ``evaluate --json`` wrote. Raises InputError with the place and reason."""
+    return _load(Evaluation, file, "evaluation", "evaluate")
+
+
+def load_comparison(file: Path) -> Comparison:
+    """Read what ``compare --json`` wrote. Raises InputError with the place and reason."""
+    return _load(Comparison, file, "comparison", "compare")
+
+
+def _load(kind: type[_Found], file: Path, what: str, command: str) -> _Found:
     try:
-        return Evaluation.model_validate_json(file.read_bytes())
+        return kind.model_validate_json(file.read_bytes())
     except OSError as error:
         raise InputError(
             f"{file}: cannot be read ({error.strerror}); "
-            "make it with `meancache-plan evaluate --json FILE`"
+            f"make it with `meancache-plan {command} --json FILE`"
         ) from error
     except ValidationError as error:
-        raise InputError(f"{file}: {first_reason(error, 'evaluation')}") from error
+        raise InputError(f"{file}: {first_reason(error, what)}") from error

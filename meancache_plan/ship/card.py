@@ -3,12 +3,12 @@
 import shlex
 from collections.abc import Iterator, Sequence
 
-from meancache_plan.judge.result import CEILING, Evaluation, Row
+from meancache_plan.core.psnr import CEILING
+from meancache_plan.judge.result import PLAN, Evaluation, Row
 from meancache_plan.measure.profile import Profile
 from meancache_plan.schedule.artifact import PlanEntry, Schedule
 from meancache_plan.schedule.pruning import known_quality
 from meancache_plan.ship.markdown import block, code, table, text
-from meancache_plan.show.page.figures import worst_decile
 from meancache_plan.show.page.provenance import provenance_data
 from meancache_plan.show.usage import model_name, usage_data
 from meancache_runtime.snapshot import FILE_NAME, HUB_ID
@@ -98,7 +98,7 @@ def _measured(schedule: Schedule, evaluation: Evaluation) -> str:
         "budget", "refreshes", "fewer calls", "latent PSNR, dB", "95 % interval", "worst tenth",
         "picture PSNR, dB", "SSIM", "speed-up",
     )  # fmt: skip
-    found = {row.budget: row for row in evaluation.rows if row.method == "plan"}
+    found = {row.budget: row for row in evaluation.rows if row.method == PLAN}
     rows = [_figures(plan, found.get(plan.budget), full) for plan in schedule.plans]
     return table(heads, rows)
 
@@ -107,17 +107,17 @@ def _figures(plan: PlanEntry, row: Row | None, full: Row) -> list[str]:
     start = [str(plan.budget), str(len(plan.knots))]
     if row is None:
         return start + ["–"] * 7
-    low, high = row.psnr_latent_interval
-    worst = worst_decile(row.per_sample.psnr_latent, higher_is_better=True)
+    latents = row.figure("psnr_latent")
+    low, high = latents.interval
     return [
         *start,
-        f"{full.calls / row.calls:.2f} ×",
-        _decibels(row.psnr_latent),
+        f"{full.mean('calls') / row.mean('calls'):.2f} ×",
+        _decibels(latents.mean),
         f"{_decibels(low)} – {_decibels(high)}",
-        "–" if worst is None else _decibels(worst),
-        _decibels(row.psnr),
-        f"{row.ssim:.4f}",
-        f"{row.speedup:.2f} ×",
+        _decibels(latents.worst_tenth),
+        _decibels(row.mean("psnr")),
+        f"{row.mean('ssim'):.4f}",
+        f"{row.speedup or 1:.2f} ×",
     ]
 
 

@@ -2,11 +2,13 @@
 
 import csv
 import io
+from collections.abc import Sequence
 from pathlib import Path
 
 from meancache_plan.files.atomic import check_writable, write_atomically
 from meancache_plan.files.journal import forget
-from meancache_plan.judge.compare.result import COSTS, QUALITIES, Comparison, Figures, Row
+from meancache_plan.judge.metrics import METRICS
+from meancache_plan.judge.result import Comparison, Row
 from meancache_plan.show.images.comparison import plot_comparison
 from meancache_plan.show.images.pictures import check_output
 
@@ -43,7 +45,7 @@ def write_comparison(
     if json_file is not None:
         write_atomically(json_file, comparison.to_json().encode())
     if csv_file is not None:
-        write_atomically(csv_file, to_csv(comparison).encode())
+        write_atomically(csv_file, to_csv(comparison.rows).encode())
     if plot is not None:
         plot_comparison(comparison, plot)
     folder = kept_beside(json_file)
@@ -51,29 +53,20 @@ def write_comparison(
         forget(folder)
 
 
-NAMES = (*QUALITIES, *COSTS)
-
-
-COLUMNS = (
-    *("peer", "setting", "steps", "budget", "failure"),
-    *(f"{name}{end}" for name in NAMES for end in ("", "_low", "_high", "_worst")),
-)
-
-
-def to_csv(comparison: Comparison) -> str:
-    """The rows; what was not measured is empty."""
+def to_csv(rows: Sequence[Row]) -> str:
+    """A line a row, with each figure's mean, interval and worst sample; empty if not measured."""
+    ends = ("", "_low", "_high", "_worst")
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    writer.writerows(_line(row) for row in comparison.rows)
+    about = ("method", "setting", "steps", "budget", "failure")
+    writer.writerow([*about, *(f"{name}{end}" for name in METRICS for end in ends)])
+    writer.writerows(_line(row, len(ends)) for row in rows)
     return stream.getvalue()
 
 
-def _line(row: Row) -> list[object]:
-    start: list[object] = [row.peer, row.setting, row.steps, row.budget, row.failure]
-    return start + [cell for name in NAMES for cell in _cells(row.figures, name)]
-
-
-def _cells(figures: Figures | None, name: str) -> list[object]:
-    spread = None if figures is None else getattr(figures, name)
-    return [""] * 4 if spread is None else [spread.mean, *spread.interval, spread.worst]
+def _line(row: Row, width: int) -> list[object]:
+    cells: list[object] = [row.method, row.setting, row.steps, row.budget, row.failure]
+    for name in METRICS:
+        found = row.figures.get(name)
+        cells += [""] * width if found is None else [found.mean, *found.interval, found.worst]
+    return cells

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from meancache_plan.files.atomic import write_atomically
 from meancache_plan.judge.result import Evaluation
-from meancache_plan.show.images.charts import plot_evaluation
+from meancache_plan.show.images.evaluation import plot_evaluation
 from meancache_plan.show.images.pictures import contact_sheet
 
 

@@ -10,11 +10,11 @@ import pytest
 from PIL import Image
 
 from meancache_plan.cli.against import load_rivals
-from meancache_plan.judge.compare.result import load_comparison
+from meancache_plan.judge.result import load_comparison
 from meancache_plan.schedule.artifact import save_schedule
 from meancache_plan.source.diffusers.pipeline import Pipeline
 from tests.commands import refuse, run
-from tests.judge.compare.given import SCHEDULE, STEPS, comparison
+from tests.judge.given import SCHEDULE, STEPS, comparison
 from tests.tiny import SIDE, TEXT_LENGTH, tiny_flux
 
 
@@ -45,18 +45,18 @@ def test_everyone_competes_and_the_figures_are_written(
     run(*COMMAND, "--against", "rival.json", "--limit", "1", *files)
     found = load_comparison(cwd / "c.json")
     assert (found.prompts, found.steps, found.calls_per_step) == (1, STEPS, 1)
-    peers = {row.peer for row in found.measured()}
+    peers = {row.method for row in found.measured()}
     assert peers >= {"plan", "rival", "fewer steps, Euler", "Heun", "DPM-Solver++", "UniPC"}
     assert peers >= {"FirstBlockCache", "MagCache", "TaylorSeer", "TaylorSeer lite", "SeaCache"}
     assert peers >= {"PAB", "FasterCache"}
     same = [
-        row.per_sample.psnr_latent
+        row.figure("psnr_latent").samples
         for row in found.measured()
-        if row.peer in ("plan", "rival") and row.budget == 3 and row.per_sample is not None
+        if row.method in ("plan", "rival") and row.budget == 3
     ]
     assert same[0] == same[1]
     lines = list(csv.DictReader((cwd / "c.csv").open()))
-    assert [line["peer"] for line in lines] == [row.peer for row in found.rows]
+    assert [line["method"] for line in lines] == [row.method for row in found.rows]
     assert min(Image.open(cwd / "c.png").size) > 500
     assert not (cwd / "c.json.partial").exists()
     assert "best setting of" in capsys.readouterr().out
@@ -120,7 +120,7 @@ def test_mean_caches_own_plans_compete_if_there_is_a_profile(cwd: Path) -> None:
     run("calibrate", "model", "--recipe", "tiny.toml", "-o", "p.safetensors")
     files = ("--profile", "p.safetensors", "--limit", "1", "--json", "c.json")
     run(*COMMAND, *files)
-    peers = {row.peer for row in load_comparison(cwd / "c.json").measured()}
+    peers = {row.method for row in load_comparison(cwd / "c.json").measured()}
     assert peers >= {"plan", "paper", "released"}
 
 

@@ -16,7 +16,7 @@ from meancache_plan import load_schedule
 from meancache_plan.cli import main
 from meancache_plan.errors import InputError
 from meancache_plan.judge.evaluate import evaluate, with_measured
-from meancache_plan.judge.finished import forget
+from meancache_plan.judge.kept import forget
 from meancache_plan.judge.pictures import SampleFolder, load_samples
 from meancache_plan.judge.result import Evaluation
 from meancache_plan.schedule.artifact import Schedule
@@ -38,11 +38,11 @@ class Counting(Pipeline):
         super().__init__(plain.pipe, plain.recipe, "tiny")
         self.stop, self.made = stop, 0
 
-    def generate(self, prompt: str, seed: int, *, steps: int | None = None) -> Sample:
+    def generate(self, *job: Any, **options: Any) -> Sample:
         if self.made == self.stop:
             raise KeyboardInterrupt
         self.made += 1
-        return super().generate(prompt, seed, steps=steps)
+        return super().generate(*job, **options)
 
 
 def judged(pipeline: Pipeline, folder: Path | None, **options: Any) -> Evaluation:
@@ -53,7 +53,8 @@ def timeless(evaluation: Evaluation) -> dict[str, Any]:
     """All but what depends on the clock."""
     found = evaluation.model_dump(mode="json")
     for row in found["rows"]:
-        del row["seconds"], row["speedup"], row["per_sample"]["seconds"]
+        del row["speedup"]
+        row["figures"] = {k: v for k, v in row["figures"].items() if "seconds" not in k}
     return found
 
 

@@ -1,134 +1,74 @@
-"""Figures of quality against figures worked out by hand or by another library."""
+"""The registry of figures: what is in it reaches every table, chart, page and file by itself."""
 
 from __future__ import annotations
 
-import math
-import sys
+import csv
+import io
+import json
+from pathlib import Path
 
-import numpy as np
 import pytest
-import torch
-from torchmetrics.functional.image import peak_signal_noise_ratio
+from diffusers import FluxPipeline
+from rich.console import Console
 
-from meancache_plan.core.bootstrap import bootstrap_interval
-from meancache_plan.core.psnr import latent_range, mean_square, moments, psnr
-from meancache_plan.errors import InputError
-from meancache_plan.judge import metrics
-from meancache_plan.judge.result import CEILING
+from meancache_plan.judge.evaluate import evaluate
+from meancache_plan.judge.metrics import METRICS, Metric, measured, qualities
+from meancache_plan.judge.result import load_evaluation
+from meancache_plan.show.comparison_files import to_csv
+from meancache_plan.show.evaluation_files import write_evaluation
+from meancache_plan.show.page.figures import figure_data
+from meancache_plan.show.terminal.evaluation import evaluation_table
+from tests.judge.given import PROMPT, SCHEDULE, SEED, tiny_pipeline
 
-
-def pictures(seed: int, frames: int = 1, side: int = 64) -> metrics.Frames:
-    return np.random.default_rng(seed).random((frames, side, side, 3), dtype=np.float32)
-
-
-def test_psnr_of_an_error_of_a_tenth_of_the_range_is_20_db() -> None:
-    assert psnr(error=0.5**2 * 0.01, value_range=0.5) == pytest.approx(20.0)
-
-
-def test_picture_psnr_agrees_with_torchmetrics() -> None:
-    a, b = pictures(0), pictures(1)
-    expected = peak_signal_noise_ratio(torch.tensor(b), torch.tensor(a), data_range=1.0)
-    assert metrics.picture_psnr(a, b) == pytest.approx(float(expected), rel=1e-5)
+TOY = Metric(
+    "brightest",
+    "brightest pixel",
+    "top",
+    lambda seen: float(seen.made.frames.max()),
+    digits=2,
+    higher=True,
+)
 
 
-def test_identical_samples_get_the_finite_ceiling() -> None:
-    assert psnr(0.0, 1.0) == metrics.picture_psnr(pictures(0), pictures(0)) == CEILING
+def test_a_metric_that_is_registered_is_measured_and_shown_everywhere(
+    tiny_flux: FluxPipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(METRICS, TOY.name, TOY)
+    pipeline = tiny_pipeline(tiny_flux)
+    expected = float(pipeline.generate(PROMPT, SEED).frames.max())
+    found = evaluate(pipeline, SCHEDULE, [PROMPT], [SEED], budgets=[3])
+    assert found.rows[0].mean(TOY.name) == expected
+
+    write_evaluation(found, json_file=tmp_path / "e.json", plot=tmp_path / "e.png")
+    row = json.loads((tmp_path / "e.json").read_text())["rows"][0]
+    assert row["figures"][TOY.name]["samples"] == [expected]
+    assert load_evaluation(tmp_path / "e.json").rows == found.rows
+
+    line = next(csv.DictReader(io.StringIO(to_csv(found.rows))))
+    assert [float(line[TOY.name + end]) for end in ("", "_low", "_worst")] == [expected] * 3
+
+    console = Console(width=120, file=io.StringIO(), record=True)
+    console.print(evaluation_table(found))
+    plan = found.row("plan", 3).mean(TOY.name)
+    text = console.export_text()
+    assert " top" in text
+    assert f"{plan:.2f}" in next(line for line in text.splitlines() if line.startswith("plan"))
+
+    data = figure_data(SCHEDULE, found)
+    assert data is not None
+    assert data["metrics"][-1] == {
+        "key": TOY.name, "label": TOY.label, "unit": "", "digits": 2, "higher": True,
+    }  # fmt: skip
+    assert data["rows"][0]["quality"][TOY.name]["mean"] == plan
 
 
-def test_psnr_never_exceeds_the_ceiling_and_meets_it_continuously() -> None:
-    assert psnr(1e-13, 1.0) == CEILING
-    assert psnr(1.0001e-12, 1.0) == pytest.approx(CEILING, abs=1e-3)
+def test_lpips_is_measured_only_where_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("meancache_plan.judge.likeness.load_lpips", lambda: None)
+    names = {metric.name for metric in measured()}
+    assert {metric.name for metric in measured(lpips=True)} - names == {"lpips"}
+    assert METRICS.keys() - names == {"lpips"}
 
 
-@pytest.mark.parametrize(("error", "value_range"), [(math.nan, 1), (math.inf, 1), (1, 0), (-1, 1)])
-def test_psnr_refuses_what_has_no_finite_answer(error: float, value_range: float) -> None:
-    with pytest.raises(InputError, match="no PSNR"):
-        psnr(error, value_range)
-
-
-def test_latent_range_is_four_standard_deviations_of_all_elements_together() -> None:
-    samples = [torch.randn(1, 7, 5) + shift for shift in (-2.0, 0.0, 3.0)]
-    expected = 4 * torch.cat([s.flatten() for s in samples]).double().std(correction=0)
-    found = latent_range([moments(sample) for sample in samples])
-    assert found == pytest.approx(float(expected), rel=1e-9)
-
-
-def test_mean_square_refuses_latents_of_another_shape() -> None:
-    with pytest.raises(InputError, match="one size"):
-        mean_square(torch.zeros(1, 4), torch.zeros(1, 5))
-
-
-@pytest.mark.parametrize("side", [16, 64])
-def test_identical_pictures_have_ssim_1_and_flip_0(side: int) -> None:
-    a = pictures(0, side=side)
-    assert metrics.ssim(a, a.copy()) == pytest.approx(1.0, abs=1e-9)
-    assert metrics.flip(a, a.copy()) == 0.0
-
-
-def test_ssim_of_two_flat_pictures_is_the_luminance_term() -> None:
-    dark, light = np.full((1, 16, 16, 3), 0.2, np.float32), np.full((1, 16, 16, 3), 0.6, np.float32)
-    c1 = 0.01**2
-    expected = (2 * 0.2 * 0.6 + c1) / (0.2**2 + 0.6**2 + c1)
-    assert metrics.ssim(dark, light) == pytest.approx(expected, rel=1e-5)
-
-
-def test_flip_of_black_and_white_is_nearly_its_maximum() -> None:
-    black, white = np.zeros((1, 32, 32, 3), np.float32), np.ones((1, 32, 32, 3), np.float32)
-    assert 0.9 < metrics.flip(black, white) <= 1.0
-
-
-@pytest.mark.parametrize("metric", [metrics.ssim, metrics.flip])
-def test_a_video_s_figure_is_the_mean_over_its_frames(metric: metrics.PictureMetric) -> None:
-    a, b = pictures(0, frames=3, side=16), pictures(1, frames=3, side=16)
-    each = [metric(a[i : i + 1], b[i : i + 1]) for i in range(3)]
-    assert metric(a, b) == pytest.approx(np.mean(each))
-
-
-@pytest.mark.parametrize("metric", [metrics.picture_psnr, metrics.ssim, metrics.flip])
-def test_pictures_of_different_sizes_are_refused(metric: metrics.PictureMetric) -> None:
-    with pytest.raises(InputError, match="cannot be compared"):
-        metric(pictures(0, side=16), pictures(0, side=32))
-
-
-def test_ssim_names_the_smallest_picture_it_takes() -> None:
-    with pytest.raises(InputError, match="11 × 11"):
-        metrics.ssim(pictures(0, side=8), pictures(1, side=8))
-
-
-def test_lpips_says_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "lpips", None)
-    with pytest.raises(InputError, match=r"meancache-plan\[lpips\].*download"):
-        metrics.load_lpips()
-
-
-def test_bootstrap_interval_agrees_with_the_normal_one_for_many_values() -> None:
-    values = np.random.default_rng(3).normal(30.0, 2.0, size=400)
-    low, high = bootstrap_interval(values.tolist())
-    half = 1.96 * values.std(ddof=1) / 20
-    assert (low, high) == pytest.approx((values.mean() - half, values.mean() + half), abs=0.03)
-
-
-def test_bootstrap_intervals_of_95_percent_cover_the_true_mean_about_that_often() -> None:
-    draws = np.random.default_rng(4).normal(0.0, 1.0, size=(60, 40))
-    bounds = [bootstrap_interval(row.tolist()) for row in draws]
-    assert sum(low <= 0.0 <= high for low, high in bounds) >= 52
-
-
-def test_bootstrap_interval_is_the_same_every_time() -> None:
-    values = [31.0, 28.5, 35.2, 30.1]
-    assert bootstrap_interval(values) == bootstrap_interval(values)
-
-
-@pytest.mark.parametrize("values", [[31.5], [120.0] * 5, [0.0, 0.0], [0.1 + 0.2, 0.3]])
-def test_interval_of_one_value_or_of_equal_ones_is_the_mean(values: list[float]) -> None:
-    assert bootstrap_interval(values) == (np.mean(values), np.mean(values))
-
-
-def test_interval_of_two_values_lies_between_them() -> None:
-    low, high = bootstrap_interval([1.0, 2.0])
-    assert 1.0 <= low < high <= 2.0
-
-
-def test_interval_of_no_values_is_refused() -> None:
-    with pytest.raises(InputError, match="at least one sample"):
-        bootstrap_interval([])
+def test_qualities_come_in_the_order_of_the_registry_and_costs_are_none() -> None:
+    found = [metric.name for metric in qualities({"seconds", "flip", "calls", "psnr_latent"})]
+    assert found == ["psnr_latent", "flip"]

@@ -16,6 +16,7 @@ from markdown_it import MarkdownIt
 from meancache_plan import load_schedule
 from meancache_plan.cli import main
 from meancache_plan.schedule.artifact import AdapterIdentity, Schedule
+from meancache_plan.schedule.digest import sha256_of
 from meancache_plan.ship.card import model_card
 from meancache_plan.ship.markdown import text
 from meancache_plan.source.diffusers.ensemble import PipelineEnsemble
@@ -280,7 +281,7 @@ def test_hostile_words_become_no_markup(hostile: str) -> None:
     }
     schedule = given.SCHEDULE.model_copy(update={"model": model.model_copy(update=changes)})
     evaluation = given.evaluation().model_copy(
-        update={"device": hostile, "schedule_sha256": given.sha256(schedule)}
+        update={"device": hostile, "schedule_sha256": sha256_of(schedule)}
     )
     card = model_card(schedule, evaluation=evaluation, licence=hostile, commands=[hostile])
     page = Rendered(MarkdownIt("commonmark").enable(["table", "strikethrough"]).render(card))

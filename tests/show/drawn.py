@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from meancache_plan.judge.result import Method, Shot
+from meancache_plan.judge.result import Shot
 
 
 def shots() -> tuple[Shot, ...]:
     rng = np.random.default_rng(0)
-    kinds: list[tuple[Method, int]] = [("full", 12), ("plan", 3), ("fewer-steps", 3)]
+    kinds: list[tuple[str, int]] = [("full", 12), ("plan", 3), ("fewer-steps", 3)]
     return tuple(
         Shot(prompt, 0, method, budget, budget, 30.0, rng.random((1, 64, 64, 3), dtype=np.float32))
         for prompt in ("red fox", "a very long prompt that has to be wrapped in its margin")

@@ -10,8 +10,9 @@ import pytest
 import torch
 from rich.console import Console, RenderableType
 
+from meancache_plan.core.psnr import CEILING
 from meancache_plan.errors import InputError
-from meancache_plan.judge.result import CEILING, Evaluation, Method, PerSample, Row
+from meancache_plan.judge.result import Evaluation, Row, Spread
 from meancache_plan.measure.calibrate import profile_flow
 from meancache_plan.measure.profile import Profile, save_profile
 from meancache_plan.schedule.artifact import (
@@ -23,7 +24,8 @@ from meancache_plan.schedule.artifact import (
     save_schedule,
 )
 from meancache_plan.show.evaluation_files import write_evaluation
-from meancache_plan.show.images.charts import plot_evaluation, plot_profile, plot_schedule
+from meancache_plan.show.images.charts import plot_profile, plot_schedule
+from meancache_plan.show.images.evaluation import plot_evaluation
 from meancache_plan.show.landscape import by_length, hold_surfaces, spread
 from meancache_plan.show.terminal import views as report
 from meancache_plan.show.terminal.evaluation import evaluation_table
@@ -71,14 +73,12 @@ def profile() -> Profile:
     return profile_flow(quadratic, noise, SIGMAS)
 
 
-def row(method: Method, budget: int, psnr: float) -> Row:
-    quality: dict[str, object] = {}
-    for name, value in {"psnr_latent": psnr, "psnr": psnr - 2, "ssim": 0.91, "flip": 0.1}.items():
-        quality |= {name: value, f"{name}_interval": (value, value), f"{name}_worst": value}
-    figures = PerSample(psnr_latent=(), psnr=(), ssim=(), flip=(), lpips=None, seconds=())
+def row(method: str, budget: int, psnr: float) -> Row:
+    quality = {"psnr_latent": psnr, "psnr": psnr - 2, "ssim": 0.91, "flip": 0.1}
+    figures = quality | {"calls": float(budget), "seconds": 1.5}
     return Row(
-        method=method, budget=budget, calls=budget, **quality, seconds=1.5, speedup=2.0,
-        samples=2, per_sample=figures,
+        method=method, setting=f"B = {budget}", steps=STEPS, budget=budget, speedup=2.0,
+        figures={name: Spread.of([value], higher=True) for name, value in figures.items()},
     )  # fmt: skip
 
 

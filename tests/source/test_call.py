@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from diffusers import FluxPipeline
 
-from tests.judge.compare.given import PROMPT, SEED, tiny_pipeline
+from tests.judge.given import PROMPT, SEED, tiny_pipeline
 
 
 def test_what_a_pipeline_draws_from_the_global_generator_depends_on_the_seed_alone(

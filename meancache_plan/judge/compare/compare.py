@@ -1,19 +1,24 @@
 """``compare``: the whole comparison in one call."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from meancache_plan.errors import InputError
-from meancache_plan.judge.compare.conclude import conclude
-from meancache_plan.judge.compare.contest import Contest, run
-from meancache_plan.judge.compare.cost import forms
 from meancache_plan.judge.compare.field import THOROUGH, Sweep, field
-from meancache_plan.judge.compare.peers.plans import sha256_of
 from meancache_plan.judge.compare.peers.solvers import exact
-from meancache_plan.judge.compare.result import Comparison
+from meancache_plan.judge.conclude import conclude
+from meancache_plan.judge.contenders import full_run
+from meancache_plan.judge.contest import Contest, Progress, Rules
+from meancache_plan.judge.cost import forms
+from meancache_plan.judge.metrics import measured
+from meancache_plan.judge.result import Comparison
 from meancache_plan.judge.rivals import check_rivals
+from meancache_plan.judge.turns import run
 from meancache_plan.schedule.artifact import Schedule
+from meancache_plan.schedule.digest import sha256_of
 from meancache_plan.source.diffusers.pipeline import Pipeline
+
+RULES = Rules("comparison", "choose another --json file", open=True, libraries=("cache-dit",))
 
 
 def compare(
@@ -27,7 +32,7 @@ def compare(
     sweep: Sweep = THOROUGH,
     folder: Path | None = None,
     lpips: bool = False,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Progress = lambda done, total: None,
 ) -> Comparison:
     """Let a schedule's plans, other schedules, few-step solvers and caches make the same samples.
 
@@ -40,7 +45,7 @@ def compare(
         rivals: Other schedules for the same steps, by the names of their rows.
         sweep: The settings of every peer.
         folder: Where finished samples are kept; a run that was interrupted goes on from there.
-        lpips: Measure LPIPS too; see :func:`meancache_plan.judge.metrics.load_lpips`.
+        lpips: Measure LPIPS too; see :func:`meancache_plan.judge.likeness.load_lpips`.
         progress: Told of each sample of each peer.
 
     Raises:
@@ -56,14 +61,21 @@ def compare(
     steps = schedule.grid.steps
     contest = Contest(
         pipeline=pipeline,
-        steps=steps,
+        full=full_run(steps),
         peers=field(pipeline, schedule, fitted, found, rivals=rivals, sweep=sweep),
         prompts=tuple(prompts),
         seeds=tuple(seeds),
+        rules=RULES,
+        metrics=measured(lpips),
         exact=exact(pipeline, fitted[0], sweep.finer * steps) if sweep.finer else None,
-        folder=folder,
-        lpips=lpips,
         counted=sweep.counted,
+        folder=folder,
         progress=progress,
     )
-    return conclude(contest, run(contest), sha256_of(schedule), found.calls)
+    return Comparison(
+        schedule_sha256=sha256_of(schedule),
+        steps=steps,
+        calls_per_step=found.calls,
+        counted=min(sweep.counted, len(contest.jobs)),
+        **conclude(contest, run(contest)),
+    )

@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from meancache_plan.errors import InputError
-from meancache_plan.judge.compare.cost import Forms
-from meancache_plan.judge.compare.peer import Peer
 from meancache_plan.judge.compare.peers import attention, blocks, cache_dit, plans, solvers
-from meancache_plan.judge.compare.result import FULL, PLAN
+from meancache_plan.judge.cost import Forms
+from meancache_plan.judge.peer import Peer
+from meancache_plan.judge.result import FULL, PLAN
 from meancache_plan.judge.rivals import check_rival
 from meancache_plan.schedule.artifact import Schedule
 from meancache_plan.source.diffusers.pipeline import Pipeline

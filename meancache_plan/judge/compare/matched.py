@@ -5,9 +5,8 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from meancache_plan.core.bootstrap import bootstrap_interval
-from meancache_plan.errors import InputError
-from meancache_plan.judge.compare.result import PLAN, QUALITIES, Comparison, PerSample, Row
+from meancache_plan.judge.metrics import METRICS
+from meancache_plan.judge.result import PLAN, Comparison, Row, Spread
 
 Cost = Literal["refreshes", "relative_seconds", "whole_refreshes"]
 
@@ -50,17 +49,18 @@ def matches(comparison: Comparison, cost: Cost, quality: str = "psnr_latent") ->
         comparison: What was measured.
         cost: What is to be equal: equivalent refreshes, the loop's seconds, or refreshes computed
             whole.
-        quality: What the settings of a peer compete in; see ``QUALITIES``.
+        quality: What the settings of a peer compete in; a name in ``METRICS``.
 
     Raises:
         InputError: This quality was not measured.
     """
     rows = comparison.measured()
-    peers = dict.fromkeys(row.peer for row in rows if row.peer != PLAN)
-    plans = [row for row in rows if row.peer == PLAN]
+    peers = dict.fromkeys(row.method for row in rows if row.method != PLAN)
+    prompts = np.repeat(np.arange(comparison.prompts), len(comparison.seeds)).tolist()
     return [
-        _match(plan, peer, [r for r in rows if r.peer == peer], cost, quality, comparison.prompts)
-        for plan in plans
+        _match(plan, peer, [row for row in rows if row.method == peer], cost, quality, prompts)
+        for plan in rows
+        if plan.method == PLAN
         for peer in peers
     ]
 
@@ -70,27 +70,25 @@ def losses(found: Sequence[Match]) -> Iterator[Match]:
     return (match for match in found if match.lost)
 
 
+def cost_of(row: Row, cost: Cost) -> float:
+    """What it costs: the mean; of relative seconds the median, which a busy machine spares.
+
+    Raises:
+        InputError: It was not measured.
+    """
+    found = row.figure(cost)
+    return float(np.median(found.samples)) if cost == "relative_seconds" else found.mean
+
+
 def _match(
-    plan: Row, peer: str, rows: Sequence[Row], cost: Cost, quality: str, prompts: int
+    plan: Row, peer: str, rows: Sequence[Row], cost: Cost, quality: str, prompts: Sequence[int]
 ) -> Match:
-    most = plan.cost(cost) * (1 + SLACK[cost])
-    sign = 1 if QUALITIES[quality] else -1
-    cheap = [row for row in rows if row.cost(cost) <= most]
+    most = cost_of(plan, cost) * (1 + SLACK[cost])
+    sign = 1 if METRICS[quality].higher else -1
+    cheap = [row for row in rows if cost_of(row, cost) <= most]
     if not cheap:
         return Match(plan, peer, None)
-    best = max(cheap, key=lambda row: sign * _mean(row, quality))
-    apart = sign * (_samples(plan, quality) - _samples(best, quality))
-    grouped = apart.reshape(prompts, -1).mean(axis=1) if prompts > 1 else apart
-    return Match(plan, peer, best, float(apart.mean()), bootstrap_interval(grouped.tolist()))
-
-
-def _mean(row: Row, name: str) -> float:
-    spread = getattr(row.figures, name, None)
-    if spread is None:
-        raise InputError(f"{name} was not measured: choose another figure")
-    return spread.mean
-
-
-def _samples(row: Row, name: str) -> np.ndarray:
-    assert isinstance(row.per_sample, PerSample)
-    return np.array(getattr(row.per_sample, name))
+    best = max(cheap, key=lambda row: sign * row.mean(quality))
+    ours, theirs = (np.array(row.figure(quality).samples) for row in (plan, best))
+    gain = Spread.of((sign * (ours - theirs)).tolist(), higher=True, groups=prompts)
+    return Match(plan, peer, best, gain.mean, gain.interval)

@@ -1,8 +1,8 @@
-"""Charts of profiles, schedules and evaluations, as PNG files."""
+"""Charts of profiles and schedules, as PNG files."""
 
 import io
 from collections.abc import Sequence
-from itertools import cycle, pairwise
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,23 +15,11 @@ from matplotlib.patches import Patch, Rectangle
 
 from meancache_plan.errors import InputError
 from meancache_plan.files.atomic import write_atomically
-from meancache_plan.judge.result import CEILING, Evaluation, Method, Row
 from meancache_plan.measure.profile import Profile
 from meancache_plan.schedule.artifact import PlanEntry, Schedule
 from meancache_plan.show.images.pictures import check_output
 from meancache_plan.show.landscape import hold_surfaces
 from meancache_plan.show.style import COLOURS, plain
-
-STYLES: dict[Method, tuple[str, str]] = {
-    "plan": ("#cc3311", "o"),
-    "uniform-adams": (COLOURS["adams"], "s"),
-    "uniform-hold": (COLOURS["hold"], "D"),
-    "fewer-steps": ("#777777", "v"),
-}
-"""Colour and marker of each method that every evaluation has."""
-
-RIVALS = (("#aa3377", "P"), ("#66ccee", "X"), ("#bbaa22", "*"))
-"""Those of rival schedules, in turn."""
 
 DPI = 120
 
@@ -65,7 +53,7 @@ def plot_profile(profile: Profile, path: Path, *, plan: PlanEntry | None = None)
         title += f"\nsteps: the plan for budget {plan.budget}; dots: its intervals"
         _draw_intervals(axes, plan, steps)
     axes.set_title(title, fontsize=11)
-    _save(figure, path)
+    save(figure, path)
 
 
 def _draw_intervals(axes: Axes, plan: PlanEntry, steps: int) -> None:
@@ -106,66 +94,7 @@ def plot_schedule(schedule: Schedule, path: Path) -> None:
     name = "any model" if schedule.model is None else plain(schedule.model.id)
     title = f"{name}: where the denoiser runs, and what predicts the steps after it"
     axes.set_title(title, fontsize=11, parse_math=False)
-    _save(figure, path)
-
-
-def plot_evaluation(evaluation: Evaluation, path: Path) -> None:
-    """Quality against denoiser calls, every method: means, 95 % intervals, worst samples.
-
-    Samples identical to the full ones are left out: their PSNR is a matter of definition.
-
-    Raises:
-        InputError: ``path`` cannot be written.
-    """
-    panels = {
-        "psnr_latent": "PSNR of latents, dB",
-        "psnr": "PSNR of pictures, dB",
-        "ssim": "SSIM",
-        "flip": "FLIP error (less is better)",
-    }
-    figure = Figure(figsize=(10.0, 7.4), layout="constrained")
-    grid: Any = figure.subplots(2, 2)
-    for axes, (name, label) in zip(grid.flat, panels.items(), strict=True):
-        _draw_figure(axes, evaluation.rows, name)
-        axes.set(xlabel="denoiser calls per sample", ylabel=label)
-        axes.ticklabel_format(axis="y", useOffset=False)
-        axes.grid(alpha=0.25)
-        axes.spines[["top", "right"]].set_visible(False)
-    handles, labels = grid.flat[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
-    samples = evaluation.prompts * len(evaluation.seeds)
-    steps = evaluation.finer_steps or evaluation.steps
-    figure.suptitle(
-        f"{plain(evaluation.model.id)}: {samples} samples against all {steps} steps\n"
-        "filled: mean with its 95 % interval; hollow: worst sample",
-        fontsize=11,
-        parse_math=False,
-    )
-    _save(figure, path)
-
-
-def _draw_figure(axes: Axes, rows: Sequence[Row], name: str) -> None:
-    """One figure of merit; methods stand side by side at each number of calls."""
-    plain = [row for row in rows if row.method != "full" and row.psnr_latent < CEILING]
-    apart = 0.012 * (max((row.calls for row in plain), default=1) + 2)
-    names = list(dict.fromkeys(row.method for row in plain))
-    rivals = zip((name for name in names if name not in STYLES), cycle(RIVALS), strict=False)
-    styles = {**STYLES, **dict(rivals)}
-    for place, method in enumerate(names):
-        colour, marker = styles[method]
-        mine = sorted((r for r in plain if r.method == method), key=lambda row: row.calls)
-        x = np.array([row.calls + (place - (len(names) - 1) / 2) * apart for row in mine])
-        y = np.array([getattr(row, name) for row in mine])
-        low_high = np.array([getattr(row, f"{name}_interval") for row in mine]).reshape(-1, 2).T
-        worst = [getattr(row, f"{name}_worst") for row in mine]
-        axes.errorbar(
-            x, y, yerr=np.abs(low_high - y), color=colour, marker=marker, markersize=5,
-            linewidth=1.2, capsize=3, label=method,
-        )  # fmt: skip
-        axes.plot(x, worst, marker, color=colour, markersize=4, fillstyle="none", alpha=0.7)
-    calls = sorted({row.calls for row in plain})
-    if len(calls) <= 10:
-        axes.set_xticks(calls)
+    save(figure, path)
 
 
 def _figure(width: float, height: float) -> tuple[Figure, Axes]:
@@ -189,8 +118,8 @@ def _legend_predictors(
     axes.legend(handles=handles, title="predictor", loc=place, bbox_to_anchor=anchor)
 
 
-def _save(figure: Figure, path: Path) -> None:
-    """Render to PNG in memory, then write at once."""
+def save(figure: Figure, path: Path) -> None:
+    """Render to PNG in memory, then write at once. Raises InputError if it cannot be written."""
     stream = io.BytesIO()
     FigureCanvasAgg(figure)
     figure.savefig(stream, format="png", dpi=DPI)

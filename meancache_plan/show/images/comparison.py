@@ -1,18 +1,17 @@
 """The Pareto chart: quality against compute, and against seconds."""
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from meancache_plan.core.psnr import CEILING
-from meancache_plan.files.atomic import write_atomically
-from meancache_plan.judge.compare.result import PLAN, QUALITIES, Comparison, Figures, Row
-from meancache_plan.show.images.pictures import check_output
+from meancache_plan.judge.compare.matched import Cost, cost_of
+from meancache_plan.judge.metrics import METRICS
+from meancache_plan.judge.result import PLAN, Comparison, Row
+from meancache_plan.show.images.charts import save
 from meancache_plan.show.style import plain
 
 PLAN_COLOUR = "#cc3311"
@@ -22,12 +21,9 @@ COLOURS = (
 )
 MARKERS = ("s", "D", "^", "v", "P", "X", "*", "<", ">", "p", "h", "d", "8", "1")
 
-PANELS = {"psnr_latent": "PSNR of latents, dB", "flip": "FLIP error of pictures (less is better)"}
-AXES = {
-    "refreshes": "equivalent refreshes: T × FLOPs / FLOPs of the full run",
-    "relative_seconds": "seconds of the denoising loop / those of the full run, median",
-}
-DPI = 120
+QUALITIES = ("psnr_latent", "flip")
+COSTS: tuple[Cost, ...] = ("refreshes", "relative_seconds")
+"""What the panels show: a line of them a quality, a column a cost."""
 
 
 def plot_comparison(comparison: Comparison, path: Path) -> None:
@@ -40,10 +36,11 @@ def plot_comparison(comparison: Comparison, path: Path) -> None:
     """
     figure = Figure(figsize=(12.0, 9.6), layout="constrained")
     grid: Any = figure.subplots(2, 2)
-    for line, (quality, label) in zip(grid, PANELS.items(), strict=True):
-        for axes, (cost, caption) in zip(line, AXES.items(), strict=True):
+    for line, quality in zip(grid, QUALITIES, strict=True):
+        for axes, cost in zip(line, COSTS, strict=True):
             _panel(axes, comparison.measured(), cost, quality)
-            axes.set(xlabel=caption, ylabel=label)
+            median = ", median" if cost == "relative_seconds" else ""
+            axes.set(xlabel=METRICS[cost].label + median, ylabel=METRICS[quality].axis)
             axes.set_xlim(0, 0.72 * (comparison.steps if cost == "refreshes" else 1))
             if quality == "flip":
                 axes.set_yscale("log")
@@ -58,20 +55,17 @@ def plot_comparison(comparison: Comparison, path: Path) -> None:
         fontsize=11,
         parse_math=False,
     )
-    stream = io.BytesIO()
-    FigureCanvasAgg(figure)
-    figure.savefig(stream, format="png", dpi=DPI)
-    write_atomically(check_output(path), stream.getvalue())
+    save(figure, path)
 
 
-def _panel(axes: Axes, rows: Sequence[Row], cost: str, quality: str) -> None:
-    peers = [name for name in dict.fromkeys(row.peer for row in rows) if name != PLAN]
+def _panel(axes: Axes, rows: Sequence[Row], cost: Cost, quality: str) -> None:
+    peers = [name for name in dict.fromkeys(row.method for row in rows) if name != PLAN]
     for place, peer in enumerate((*peers, PLAN)):
         ours = peer == PLAN
         colour = PLAN_COLOUR if ours else COLOURS[place % len(COLOURS)]
         marker = "o" if ours else MARKERS[place % len(MARKERS)]
-        points = [(row, *_point(row, cost, quality)) for row in rows if row.peer == peer]
-        points = [p for p in points if _psnr(p[0]) < CEILING]
+        points = [(row, *_point(row, cost, quality)) for row in rows if row.method == peer]
+        points = [point for point in points if point[0].mean("psnr_latent") < CEILING]
         xs, ys = [x for _, x, _ in points], [y for _, _, y in points]
         size, strong = (7, 1.0) if ours else (4, 0.8)
         axes.plot(
@@ -83,7 +77,7 @@ def _panel(axes: Axes, rows: Sequence[Row], cost: str, quality: str) -> None:
             alpha=strong,
             label=_as_words(plain(peer)),
         )
-        edge = front([(x, y) for _, x, y in points], QUALITIES[quality])
+        edge = front([(x, y) for _, x, y in points], METRICS[quality].higher)
         width = 2.2 if ours else 1.0
         axes.plot(*zip(*edge, strict=True), "-", color=colour, linewidth=width, alpha=strong)
         if ours:
@@ -100,21 +94,15 @@ def front(points: Sequence[tuple[float, float]], higher: bool) -> list[tuple[flo
     return found or [(float("nan"), float("nan"))]
 
 
-def _bars(axes: Axes, rows: Sequence[Row], cost: str, quality: str) -> None:
+def _bars(axes: Axes, rows: Sequence[Row], cost: Cost, quality: str) -> None:
     for row in rows:
         x, _ = _point(row, cost, quality)
-        low, high = getattr(row.figures, quality).interval
+        low, high = row.figure(quality).interval
         axes.plot([x, x], [low, high], color=PLAN_COLOUR, linewidth=1.2, alpha=0.7)
 
 
-def _point(row: Row, cost: str, quality: str) -> tuple[float, float]:
-    assert isinstance(row.figures, Figures)
-    return row.cost(cost), getattr(row.figures, quality).mean
-
-
-def _psnr(row: Row) -> float:
-    assert isinstance(row.figures, Figures)
-    return row.figures.psnr_latent.mean
+def _point(row: Row, cost: Cost, quality: str) -> tuple[float, float]:
+    return cost_of(row, cost), row.mean(quality)
 
 
 def _as_words(label: str) -> str:

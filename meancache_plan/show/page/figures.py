@@ -1,22 +1,14 @@
 """The figures of an evaluation as the page shows them, or else those noted in the schedule."""
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from meancache_plan.judge.result import CEILING, HIGHER_IS_BETTER, Evaluation, Row
+from meancache_plan.core.psnr import CEILING
+from meancache_plan.judge.metrics import qualities
+from meancache_plan.judge.result import FULL, Evaluation, Row, Spread
 from meancache_plan.schedule.artifact import Measured, PlanEntry, Schedule
-
-METRICS = {
-    "psnr": ("PSNR of pictures", "dB", 1),
-    "psnr_latent": ("PSNR of latents", "dB", 1),
-    "ssim": ("SSIM of pictures", "", 4),
-    "flip": ("FLIP error", "", 4),
-    "lpips": ("LPIPS", "", 4),
-}
-"""Each figure's name, unit and digits."""
 
 MOST_DOTS = 100
 """Samples of one method and budget that the page draws as dots."""
@@ -26,12 +18,12 @@ def figure_data(schedule: Schedule, evaluation: Evaluation | None) -> dict[str, 
     """Rows of figures, one per method and budget; None if nothing was measured."""
     if evaluation is None:
         return _noted(schedule.plans)
-    full = next((row for row in evaluation.rows if row.method == "full"), None)
-    rows = [_row(row) for row in evaluation.rows if row.method != "full"]
+    full = next((row for row in evaluation.rows if row.method == FULL), None)
+    rows = [_row(row) for row in evaluation.measured()]
     return {
         "metrics": _metrics({name for row in rows for name in row["quality"]}),
         "rows": rows,
-        "full": None if full is None else {"calls": full.calls, "seconds": full.seconds},
+        "full": None if full is None else {"calls": _calls(full), "seconds": full.mean("seconds")},
         "prompts": evaluation.prompts,
         "seeds": len(evaluation.seeds),
         "device": evaluation.device,
@@ -67,28 +59,33 @@ def _noted_row(plan: PlanEntry, measured: Measured) -> dict[str, Any]:
 
 
 def _row(row: Row) -> dict[str, Any]:
-    names = [name for name in METRICS if getattr(row, name) is not None]
+    metrics = qualities(set(row.figures))
     return {
         "method": row.method,
         "budget": row.budget,
-        "calls": row.calls,
-        "seconds": row.seconds,
+        "calls": _calls(row),
+        "seconds": row.mean("seconds"),
         "speedup": row.speedup,
         "samples": row.samples,
-        "same": row.psnr_latent >= CEILING,
-        "quality": {name: _quality(row, name) for name in names},
-        "each": _thinned(row.per_sample.psnr),
+        "same": row.mean("psnr_latent") >= CEILING,
+        "quality": {metric.name: _quality(row.figure(metric.name)) for metric in metrics},
+        "each": _thinned(row.figure("psnr").samples),
     }
 
 
-def _quality(row: Row, name: str) -> dict[str, float | None]:
-    low, high = getattr(row, f"{name}_interval")
+def _calls(row: Row) -> int:
+    """Of a sample: the most, should samples differ."""
+    return int(max(row.figure("calls").samples))
+
+
+def _quality(spread: Spread) -> dict[str, float]:
+    low, high = spread.interval
     return {
-        "mean": getattr(row, name),
+        "mean": spread.mean,
         "low": low,
         "high": high,
-        "worst": getattr(row, f"{name}_worst"),
-        "decile": worst_decile(getattr(row.per_sample, name) or (), HIGHER_IS_BETTER[name]),
+        "worst": spread.worst,
+        "decile": spread.worst_tenth,
     }
 
 
@@ -99,25 +96,12 @@ def _thinned(values: Sequence[float]) -> list[float]:
     return [round(ordered[rank], 2) for rank in ranks]
 
 
-def worst_decile(values: Sequence[float], higher_is_better: bool) -> float | None:
-    """Mean of the worst tenth of the samples, of one at least; None without samples.
-
-    Example:
-        >>> worst_decile([30.0, 20.0, 40.0], higher_is_better=True)
-        20.0
-    """
-    if not values:
-        return None
-    ordered = sorted(values, reverse=not higher_is_better)
-    return float(np.mean(ordered[: math.ceil(len(ordered) / 10)]))
-
-
 def _metrics(names: set[str]) -> list[dict[str, Any]]:
+    """What the page says of each figure, that of pictures first: people look at them."""
     return [
         {
-            "key": key, "label": label, "unit": unit, "digits": digits,
-            "higher": HIGHER_IS_BETTER[key],
+            "key": metric.name, "label": metric.label, "unit": metric.unit,
+            "digits": metric.digits, "higher": metric.higher,
         }
-        for key, (label, unit, digits) in METRICS.items()
-        if key in names
+        for metric in sorted(qualities(names), key=lambda metric: metric.name != "psnr")
     ]  # fmt: skip

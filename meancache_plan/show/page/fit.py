@@ -1,12 +1,11 @@
 """Whether a profile, an evaluation and pictures belong to the schedule of a report."""
 
-import hashlib
-
 from meancache_plan.errors import InputError
 from meancache_plan.judge.pictures import Samples
 from meancache_plan.judge.result import Evaluation
 from meancache_plan.measure.profile import Profile
-from meancache_plan.schedule.artifact import Measured, Schedule, to_bytes
+from meancache_plan.schedule.artifact import Schedule
+from meancache_plan.schedule.digest import sha256_of, unmeasured_sha256_of
 
 
 def check_profile(schedule: Schedule, profile: Profile) -> str | None:
@@ -36,14 +35,14 @@ def check_evaluation(schedule: Schedule, evaluation: Evaluation) -> None:
     Raises:
         InputError: The figures are of another schedule.
     """
-    if evaluation.schedule_sha256 in _hashes(schedule) or _is_noted(schedule, evaluation):
+    if evaluation.schedule_sha256 in _digests(schedule) or _is_noted(schedule, evaluation):
         return
     raise InputError("the evaluation is of another schedule: evaluate this one")
 
 
 def check_samples(schedule: Schedule, samples: Samples, evaluation: Evaluation | None) -> None:
     """Raises InputError if the pictures are of another schedule, or of another evaluation."""
-    known = _hashes(schedule)
+    known = _digests(schedule)
     if evaluation is not None:
         known |= {evaluation.schedule_sha256}
     if samples.schedule_sha256 not in known:
@@ -52,29 +51,12 @@ def check_samples(schedule: Schedule, samples: Samples, evaluation: Evaluation |
         )
 
 
-def sha256(schedule: Schedule) -> str:
-    """Of the file that :func:`meancache_plan.schedule.artifact.save_schedule` writes."""
-    return "sha256:" + hashlib.sha256(to_bytes(schedule)).hexdigest()
-
-
-def _hashes(schedule: Schedule) -> set[str]:
+def _digests(schedule: Schedule) -> set[str]:
     """Of the schedule as it is, and without the figures noted in it."""
-    bare = tuple(plan.model_copy(update={"measured": None}) for plan in schedule.plans)
-    return {sha256(schedule), sha256(schedule.model_copy(update={"plans": bare}))}
+    return {sha256_of(schedule), unmeasured_sha256_of(schedule)}
 
 
 def _is_noted(schedule: Schedule, evaluation: Evaluation) -> bool:
     noted = {plan.budget: plan.measured for plan in schedule.plans}
-    rows = [row for row in evaluation.rows if row.method == "plan"]
-    return bool(rows) and all(
-        noted.get(row.budget)
-        == Measured(
-            psnr_latent=row.psnr_latent,
-            psnr=row.psnr,
-            ssim=row.ssim,
-            speedup=row.speedup,
-            samples=row.samples,
-            prompts=evaluation.prompts_sha256,
-        )
-        for row in rows
-    )
+    found = evaluation.plans()
+    return bool(found) and all(noted.get(budget) == each for budget, each in found.items())

@@ -2,9 +2,9 @@
 
 from meancache_plan.judge.result import Evaluation
 from meancache_plan.schedule.artifact import Generation, ModelIdentity, Schedule
+from meancache_plan.schedule.digest import sha256_of
 from meancache_plan.schedule.provenance import Provenance
 from meancache_plan.schedule.pruning import pruned_notes
-from meancache_plan.show.page.fit import sha256
 from meancache_plan.show.terminal.reliability import schedule_facts
 
 Facts = list[tuple[str, str]]
@@ -14,7 +14,7 @@ def provenance_data(schedule: Schedule, evaluation: Evaluation | None) -> Facts:
     """Everything that tells this schedule and these figures from others; hashes in full."""
     grid = schedule.grid
     sigmas = "any" if grid.sigmas is None else f"σ {grid.sigmas[0]:.4g} → {grid.sigmas[-1]:.4g}"
-    own = f"{sha256(schedule)}; a file of another SHA-256 is not the one that this page is about"
+    own = f"{sha256_of(schedule)}; a file of another SHA-256 is not the one that this page is about"
     facts = [("schedule", own), *_model(schedule.model)]
     tolerance = "" if grid.sigmas is None else f", tolerance {grid.tolerance:g}"
     facts.append(("grid", f"{grid.steps} steps, {sigmas}{tolerance}"))

@@ -8,7 +8,8 @@ from rich.table import Table
 from rich.text import Text
 
 from meancache_plan.judge.compare.matched import SLACK, Cost, Match, losses, matches
-from meancache_plan.judge.compare.result import PLAN, Comparison, Figures, Row
+from meancache_plan.judge.metrics import METRICS
+from meancache_plan.judge.result import PLAN, Comparison, Row
 from meancache_plan.show.style import plain
 
 WORDS: dict[Cost, str] = {
@@ -18,8 +19,6 @@ WORDS: dict[Cost, str] = {
 }
 
 SHOWN: tuple[Cost, ...] = ("refreshes", "relative_seconds")
-
-UNITS = {"psnr_latent": "latent PSNR against the full run, dB", "psnr_flow": "latent PSNR, dB"}
 
 
 def comparison_tables(
@@ -56,9 +55,9 @@ def failures(comparison: Comparison) -> list[str]:
     """Who could not run and why, one line per peer and reason."""
     found: dict[tuple[str, str], int] = {}
     for row in comparison.failures():
-        key = (row.peer, row.failure or "")
+        key = (row.method, row.failure or "")
         found[key] = found.get(key, 0) + 1
-    ran = {row.peer for row in comparison.measured()}
+    ran = {row.method for row in comparison.measured()}
     return [
         f"{peer}{f' ({n} of its settings)' if peer in ran else ''}: {reason}"
         for (peer, reason), n in found.items()
@@ -77,7 +76,7 @@ def grid_of(found: Sequence[Match]) -> tuple[list[Row], dict[str, list[Match]]]:
 def _table(found: Sequence[Match], cost: Cost, quality: str) -> Table:
     plans, peers = grid_of(found)
     title = f"At no more {WORDS[cost]} than the plan's (+{SLACK[cost]:.0%}): "
-    title += UNITS.get(quality, quality)
+    title += METRICS[quality].axis
     table = Table(
         title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=0, show_edge=False
     )
@@ -97,9 +96,7 @@ def _cell(match: Match, quality: str) -> Text:
 
 
 def _value(row: Row, quality: str) -> str:
-    assert isinstance(row.figures, Figures)
-    spread = getattr(row.figures, quality)
-    return f"{spread.mean:.1f}" if "psnr" in quality else f"{spread.mean:.3f}"
+    return f"{row.mean(quality):.{METRICS[quality].digits}f}"
 
 
 def _losses(found: Sequence[Match], cost: Cost) -> str:

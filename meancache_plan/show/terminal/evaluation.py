@@ -7,29 +7,33 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from meancache_plan.judge.result import CEILING, HIGHER_IS_BETTER, Evaluation, Row
+from meancache_plan.core.psnr import CEILING
+from meancache_plan.judge.metrics import Metric, qualities
+from meancache_plan.judge.result import FULL, PLAN, Evaluation, Row
 from meancache_plan.show.style import plain
 
 ALIKE = 1e-3
 """Mean latent PSNR in dB that rounding moves at most: rows closer than that took the same steps."""
 
 
+DIGITS = 3
+"""At most so many after the point: eighty columns have no room for more."""
+
+
 def evaluation_table(evaluation: Evaluation) -> RenderableType:
-    """One line per method and budget; beneath each mean its 95 % interval."""
-    with_lpips = any(row.lpips is not None for row in evaluation.rows)
+    """One line per method and budget; beneath each mean in dB its 95 % interval."""
+    metrics = qualities({name for row in evaluation.rows for name in row.figures})
     table = Table(box=box.SIMPLE_HEAD, padding=0, show_edge=False)
     table.add_column("method", no_wrap=True)
-    for heading in ("B", "calls", "latent\nPSNR", "\nworst", "picture\nPSNR", "\nworst", "SSIM"):
+    for heading in ("B", "calls", *_headings(metrics), "s", "speed-\nup"):
         table.add_column(heading, justify="right", vertical="top", no_wrap=True)
-    for heading in ("FLIP", *(["LPIPS"] if with_lpips else []), "s", "speed-\nup"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    best = _best(evaluation.rows)
+    best = _best(evaluation.rows, metrics)
     before = evaluation.rows[0].budget
     for row in evaluation.rows:
-        if row.budget != before or (row.method == "plan" and before == evaluation.steps):
+        if row.budget != before or (row.method == PLAN and before == evaluation.steps):
             table.add_section()
         before = row.budget
-        table.add_row(*_cells(row, best, with_lpips))
+        table.add_row(*_cells(row, best, metrics))
     samples = evaluation.prompts * len(evaluation.seeds)
     caption = (
         f"{samples} samples (prompts × seeds: {evaluation.prompts} × {len(evaluation.seeds)}) "
@@ -46,8 +50,10 @@ def _twins(rows: Sequence[Row]) -> list[str]:
     Where B divides T and the noise levels of B steps are every (T/B)th of the T ones, both take
     the same Euler steps, z ← z + (σ_next − σ)·v.
     """
-    held = {row.budget: row.psnr_latent for row in rows if row.method == "uniform-hold"}
-    fewer = {row.budget: row.psnr_latent for row in rows if row.method == "fewer-steps"}
+    held, fewer = (
+        {row.budget or 0: row.mean("psnr_latent") for row in rows if row.method == method}
+        for method in ("uniform-hold", "fewer-steps")
+    )
     same = [
         str(budget)
         for budget in sorted(held.keys() & fewer.keys())
@@ -70,37 +76,44 @@ def _full_run(evaluation: Evaluation) -> str:
     )
 
 
-def _best(rows: Sequence[Row]) -> set[tuple[str, int, str]]:
+def _headings(metrics: Sequence[Metric]) -> list[str]:
+    headings = [(m.heading, "\nworst") if m.unit else (m.heading,) for m in metrics]
+    return [each for pair in headings for each in pair]
+
+
+def _best(rows: Sequence[Row], metrics: Sequence[Metric]) -> set[tuple[str, int | None, str]]:
     """(figure, budget, method) of the best mean of each figure at each budget."""
-    found: set[tuple[str, int, str]] = set()
-    for budget in {row.budget for row in rows if row.method != "full"}:
-        group = [row for row in rows if row.budget == budget and row.method != "full"]
-        for name, higher in HIGHER_IS_BETTER.items():
-            values = {row.method: getattr(row, name) for row in group}
-            if None not in values.values():
-                top = max(values.values()) if higher else min(values.values())
+    found: set[tuple[str, int | None, str]] = set()
+    for budget in {row.budget for row in rows}:
+        group = [row for row in rows if row.budget == budget and row.method != FULL]
+        for metric in metrics:
+            name = metric.name
+            values = {row.method: row.mean(name) for row in group if name in row.figures}
+            if values:
+                top = max(values.values()) if metric.higher else min(values.values())
                 found |= {(name, budget, method) for method, v in values.items() if v == top}
     return found
 
 
-def _cells(row: Row, best: set[tuple[str, int, str]], with_lpips: bool) -> list[Text]:
-    full = row.method == "full"
-
-    def mean(name: str, digits: int) -> Text:
-        value: float | None = getattr(row, name)
+def _cells(
+    row: Row, best: set[tuple[str, int | None, str]], metrics: Sequence[Metric]
+) -> list[Text]:
+    def figure(metric: Metric) -> list[Text]:
+        name, spread = metric.name, row.figures.get(metric.name)
+        if row.method == FULL or spread is None:
+            return [Text("–")] * (2 if metric.unit else 1)
         style = "bold" if (name, row.budget, row.method) in best else ""
-        return Text("–" if full or value is None else f"{value:.{digits}f}", style=style)
-
-    def decibels(name: str) -> list[Text]:
-        if full or getattr(row, name) == CEILING:
-            return [Text("–" if full else "same")] * 2
-        low, high = getattr(row, f"{name}_interval")
+        mean = Text(f"{spread.mean:.{min(metric.digits, DIGITS)}f}", style=style)
+        if not metric.unit:
+            return [mean]
+        if spread.mean == CEILING:
+            return [Text("same")] * 2
+        low, high = spread.interval
         interval = Text(f"\n{low:.1f}–{high:.1f}", style="dim")
-        return [mean(name, 1).append_text(interval), Text(f"{getattr(row, f'{name}_worst'):.1f}")]
+        return [mean.append_text(interval), Text(f"{spread.worst:.1f}")]
 
-    method = Text(row.method, style="bold" if row.method == "plan" else "")
-    figures = [*decibels("psnr_latent"), *decibels("psnr"), mean("ssim", 3), mean("flip", 3)]
-    if with_lpips:
-        figures.append(mean("lpips", 3))
-    times = [Text(f"{row.seconds:.2f}"), Text(f"{row.speedup:.2f}×")]
-    return [method, Text(str(row.budget)), Text(str(row.calls)), *figures, *times]
+    method = Text(row.method, style="bold" if row.method == PLAN else "")
+    calls = max(row.figure("calls").samples)
+    figures = [cell for metric in metrics for cell in figure(metric)]
+    times = [Text(f"{row.mean('seconds'):.2f}"), Text(f"{row.speedup or 1:.2f}×")]
+    return [method, Text(str(row.budget)), Text(f"{calls:.0f}"), *figures, *times]

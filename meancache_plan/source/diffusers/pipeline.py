@@ -215,15 +215,23 @@ class Pipeline:
         run = self._plain(prompt, seed, latents=latents)
         return resumption.resume(self.pipe, self._answers, run, *wanted)
 
-    def generate(self, prompt: str, seed: int, *, steps: int | None = None) -> Sample:
+    def generate(
+        self,
+        prompt: str,
+        seed: int,
+        *,
+        steps: int | None = None,
+        after_step: Callable[[], None] = lambda: None,
+    ) -> Sample:
         """Make one sample, with the pipeline as it is now (attached or not).
 
         Args:
             prompt: The text.
             seed: Seed of the initial noise.
             steps: Another number of steps than the recipe's.
+            after_step: Called after each of them.
         """
-        last = Last(self.pipe)
+        last = Last(self.pipe, after_step)
         self._synchronize()
         begin = time.perf_counter()
         with last.watch() as watching:
@@ -235,10 +243,15 @@ class Pipeline:
         return Sample(last.latents.detach().float().cpu(), frames, seconds)
 
     def final_latents(
-        self, prompts: Sequence[str], seeds: Sequence[int], *, steps: int | None = None
+        self,
+        prompts: Sequence[str],
+        seeds: Sequence[int],
+        *,
+        steps: int | None = None,
+        after_step: Callable[[], None] = lambda: None,
     ) -> Tensor:
         """Final latents [n, …] of a batched call, which decodes nothing, where it can."""
-        last = Last(self.pipe)
+        last = Last(self.pipe, after_step)
         output = call.least_output(self.pipe)
         with last.watch() as watching:
             self.run(prompts, seeds, steps=steps, output_type=output, **watching)

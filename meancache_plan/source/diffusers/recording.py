@@ -19,12 +19,17 @@ NOISE_APART = 0.01
 
 
 class Last:
-    """The latents that the latest step of a pipeline's run has led to."""
+    """The latents that the latest step of a pipeline's run has led to.
+
+    Args:
+        pipe: The pipeline.
+        told: Called after each step.
+    """
 
     latents: Tensor
 
-    def __init__(self, pipe: Any) -> None:
-        self._pipe = pipe
+    def __init__(self, pipe: Any, told: Callable[[], None] = lambda: None) -> None:
+        self._pipe, self._told = pipe, told
 
     @contextmanager
     def watch(self) -> Generator[dict[str, Any]]:
@@ -43,11 +48,12 @@ class Last:
         self, _pipe: Any, _step: int, _t: Any, tensors: dict[str, Tensor]
     ) -> dict[str, Tensor]:
         """Remember, and change nothing."""
-        self.latents = tensors["latents"]
+        self._stepped((tensors["latents"],))
         return tensors
 
     def _stepped(self, result: Any) -> None:
         self.latents = result[0]
+        self._told()
 
 
 class Recorded(NamedTuple):

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from meancache_plan.judge.compare.result import load_comparison
+from meancache_plan.judge.result import load_comparison
 from meancache_plan.schedule.artifact import save_schedule
 from meancache_plan.source.recipe import find_recipe
 from tests.commands import run
-from tests.judge.compare.given import SCHEDULE, STEPS
+from tests.judge.given import SCHEDULE, STEPS
 
 RECIPE = find_recipe("reference", None).model_copy(update={"steps": STEPS})
 WITH_ONE_STATE = {"PAB", "FasterCache"}
@@ -34,6 +34,6 @@ def test_everyone_makes_pictures_of_the_reference_pipeline(
     run("compare", "reference", "--recipe", "recipe.toml", "--quick", "--json", "c.json")
     found = load_comparison(Path("c.json"))
     assert found.calls_per_step == (2 if guidance > 1 else 1)
-    others = {row.peer for row in found.failures()} - {"DBCache", "DBCache + TaylorSeer"}
+    others = {row.method for row in found.failures()} - {"DBCache", "DBCache + TaylorSeer"}
     assert others == (WITH_ONE_STATE if guidance > 1 else set())
-    assert {"plan", "UniPC", "MagCache", "SeaCache"} <= {row.peer for row in found.measured()}
+    assert {"plan", "UniPC", "MagCache", "SeaCache"} <= {row.method for row in found.measured()}

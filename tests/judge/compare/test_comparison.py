@@ -13,13 +13,13 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from meancache_plan.errors import InputError
-from meancache_plan.judge.compare.result import PLAN, Comparison, Row, load_comparison
+from meancache_plan.judge.result import PLAN, Comparison, Row, load_comparison
 from meancache_plan.show.comparison_files import to_csv
 from meancache_plan.show.images.comparison import front, plot_comparison
 from meancache_plan.show.terminal.comparison import comparison_tables
-from tests.judge.compare.given import STEPS, comparison, row
+from tests.judge.given import STEPS, comparison, row
 
-FAILED = Row(peer="sea", setting="x", steps=STEPS, failure="needs a [bold]sail[/bold]")
+FAILED = Row(method="sea", setting="x", steps=STEPS, failure="needs a [bold]sail[/bold]")
 
 
 @pytest.fixture
@@ -59,14 +59,14 @@ def test_a_missing_file_says_how_to_make_one(tmp_path: Path) -> None:
 
 def test_a_row_has_figures_or_a_failure_but_not_both(some: Comparison) -> None:
     content = some.rows[1].model_dump()
-    for change in ({"failure": "why"}, {"figures": None}, {"figures": None, "per_sample": None}):
+    for change in ({"failure": "why"}, {"figures": {}}):
         with pytest.raises(ValidationError, match="figures"):
             Row.model_validate(content | change)
 
 
 def test_a_spreadsheet_has_one_line_a_row_with_its_means_and_intervals(some: Comparison) -> None:
-    lines = list(csv.DictReader(io.StringIO(to_csv(some))))
-    assert [line["peer"] for line in lines] == ["full", "plan", "cache", "cache", "sea"]
+    lines = list(csv.DictReader(io.StringIO(to_csv(some.rows))))
+    assert [line["method"] for line in lines] == ["full", "plan", "cache", "cache", "sea"]
     plan, failed = lines[1], lines[4]
     assert (plan["budget"], plan["failure"]) == ("4", "")
     found = [float(plan[name]) for name in ("psnr_latent", "psnr_latent_low", "psnr_latent_high")]
@@ -102,7 +102,7 @@ def test_the_table_shows_the_best_at_equal_cost_the_losses_and_who_could_not_run
 
 @pytest.mark.parametrize("name", ["a$\\foo$", "_hidden", "$"])
 def test_a_chart_takes_any_name_as_words(some: Comparison, tmp_path: Path, name: str) -> None:
-    rows = [row.model_copy(update={"peer": name}) for row in some.rows if row.peer != PLAN]
-    plans = [row for row in some.rows if row.peer == PLAN]
+    rows = [row.model_copy(update={"method": name}) for row in some.rows if row.method != PLAN]
+    plans = [row for row in some.rows if row.method == PLAN]
     plot_comparison(some.model_copy(update={"rows": (*plans, *rows)}), tmp_path / "c.png")
     assert (tmp_path / "c.png").stat().st_size > 0

@@ -6,7 +6,7 @@ import pytest
 
 from meancache_plan.errors import InputError
 from meancache_plan.judge.compare.matched import losses, matches
-from tests.judge.compare.given import comparison, row
+from tests.judge.given import comparison, row, spread
 
 PLAN = row("plan", "B = 4", 4.0, [40.0, 44.0], budget=4)
 
@@ -36,9 +36,8 @@ def test_five_percent_more_seconds_count_as_equal(cost: float, taken: bool) -> N
 def test_one_slow_sample_does_not_make_a_peer_dear() -> None:
     plan = row("plan", "B = 4", 4.0, [40.0] * 3, budget=4)
     cache = row("cache", "x", 4.0, [50.0] * 3)
-    assert cache.per_sample is not None
-    slow = cache.per_sample.model_copy(update={"relative_seconds": (4.0, 4.0, 40.0)})
-    given = comparison(plan, cache.model_copy(update={"per_sample": slow}), prompts=3)
+    slow = cache.figures | {"relative_seconds": spread([4.0, 4.0, 40.0])}
+    given = comparison(plan, cache.model_copy(update={"figures": slow}), prompts=3)
     (match,) = matches(given, "relative_seconds")
     assert match.best is not None
 
@@ -67,7 +66,7 @@ def test_what_was_not_measured_is_refused() -> None:
 
 def test_every_plan_meets_every_peer_and_failures_none() -> None:
     failed = row("cache", "x", 1.0, [1.0, 1.0]).model_copy(
-        update={"peer": "broken", "figures": None, "per_sample": None, "failure": "no"}
+        update={"method": "broken", "figures": {}, "failure": "no"}
     )
     other = row("plan", "B = 2", 2.0, [30.0, 30.0], budget=2)
     rows = (PLAN, other, row("cache", "x", 3.0, [1.0, 1.0]), failed)

@@ -13,10 +13,10 @@ import torch
 from diffusers import FlowMatchEulerDiscreteScheduler, FluxPipeline
 
 from meancache_plan.core.psnr import mean_square
-from meancache_plan.judge.compare.cost import Forms, compute, make
-from meancache_plan.judge.compare.peer import Peer, UnavailableError
 from meancache_plan.judge.compare.peers import attention, blocks, cache_dit, plans, solvers, vision
-from tests.judge.compare.given import FULL, PROMPT, SCHEDULE, SEED, STEPS, tiny_pipeline
+from meancache_plan.judge.cost import Forms, compute, make
+from meancache_plan.judge.peer import Peer, UnavailableError
+from tests.judge.given import FULL, PROMPT, SCHEDULE, SEED, STEPS, tiny_pipeline
 
 ONE, TWO = Forms(calls=1, batch=1), Forms(calls=2, batch=1)
 RATIOS = [1.0] * STEPS

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,7 +9,7 @@ import numpy as np
 import torch
 
 from meancache_plan.judge.pictures import SampleFolder, Samples
-from meancache_plan.judge.result import Evaluation, Method, PerSample, Row, Shot
+from meancache_plan.judge.result import Evaluation, Row, Shot, Spread
 from meancache_plan.measure.calibrate import profile_flow
 from meancache_plan.measure.profile import Profile
 from meancache_plan.schedule.artifact import (
@@ -20,8 +19,8 @@ from meancache_plan.schedule.artifact import (
     ModelIdentity,
     PlanEntry,
     Schedule,
-    to_bytes,
 )
+from meancache_plan.schedule.digest import sha256_of
 from meancache_plan.schedule.provenance import PlanRecord, Provenance
 from meancache_runtime.schedule import Adams, Hold, Jvp
 
@@ -90,28 +89,30 @@ def profile() -> Profile:
     return profile_flow(quadratic, noise, SIGMAS)
 
 
-def row(method: Method, budget: int, psnr: float, *, seconds: float) -> Row:
-    quality: dict[str, object] = {}
-    for name, value in {"psnr_latent": psnr, "psnr": psnr, "ssim": 0.91, "flip": 0.1}.items():
-        bounds = {f"{name}_interval": (value - 0.5, value + 0.5), f"{name}_worst": value - 1}
-        quality |= {name: value, **bounds}
-    each = (psnr + 1, psnr - 1)
-    samples = PerSample(psnr_latent=each, psnr=each, ssim=(), flip=(), lpips=None, seconds=())
+def row(method: str, budget: int, psnr: float, *, seconds: float) -> Row:
+    samples = (psnr + 1, psnr - 1)
+    figures = {
+        name: Spread(
+            mean=value,
+            interval=(value - 0.5, value + 0.5),
+            worst=value - 1,
+            samples=samples if name.startswith("psnr") else (value, value),
+        )
+        for name, value in {"psnr_latent": psnr, "psnr": psnr, "ssim": 0.91, "flip": 0.1}.items()
+    }
+    for name, value in {"calls": 2.0 * budget, "seconds": seconds}.items():
+        figures[name] = Spread.of([value, value], higher=False)
     return Row(
-        method=method, budget=budget, calls=2 * budget, **quality, seconds=seconds,
-        speedup=6 / seconds, samples=2, per_sample=samples,
+        method=method, setting=f"B = {budget}", steps=STEPS, budget=budget, figures=figures,
+        speedup=6 / seconds,
     )  # fmt: skip
-
-
-def sha256(schedule: Schedule) -> str:
-    return "sha256:" + hashlib.sha256(to_bytes(schedule)).hexdigest()
 
 
 def evaluation() -> Evaluation:
     rows = [row(name, b, v, seconds=b / 2) for name, each in PSNR.items() for b, v in each.items()]
     return Evaluation(
         model=SCHEDULE.model or _nobody(),
-        schedule_sha256=sha256(SCHEDULE),
+        schedule_sha256=sha256_of(SCHEDULE),
         steps=STEPS,
         prompts_sha256="sha256:1",
         prompts=2,
@@ -139,6 +140,6 @@ def samples(folder: Path) -> Samples:
     return writer.finish(evaluation())
 
 
-def _shot(prompt: str, method: Method, budget: int, level: int, psnr: float) -> Shot:
+def _shot(prompt: str, method: str, budget: int, level: int, psnr: float) -> Shot:
     frames = np.full((1, 64, 48, 3), level / 255, dtype=np.float32)
     return Shot(prompt, 0, method, budget, 2 * budget, psnr, frames)

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from meancache_plan.judge.compare.cost import Forms
-from meancache_plan.judge.compare.peer import Enter, Peer, unavailable
 from meancache_plan.judge.compare.peers.blocks import enable, hooks
+from meancache_plan.judge.cost import Forms
+from meancache_plan.judge.peer import Enter, Peer, unavailable
 from meancache_plan.source.diffusers.pipeline import Pipeline
 
 EVERYWHERE = (-1, 999)

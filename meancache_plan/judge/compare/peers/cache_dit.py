@@ -6,8 +6,8 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from meancache_plan.judge.compare.cost import Forms
-from meancache_plan.judge.compare.peer import Enter, Peer, UnavailableError
+from meancache_plan.judge.cost import Forms
+from meancache_plan.judge.peer import Enter, Peer, UnavailableError
 from meancache_plan.source.diffusers.pipeline import Pipeline
 
 LOGGER = "CACHE_DIT"

@@ -1,21 +1,11 @@
 """Schedules replayed, and simply fewer steps."""
 
-import hashlib
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
-from typing import Any
 
-from meancache_plan.judge.compare.peer import Peer
+from meancache_plan.judge.peer import Peer, following
 from meancache_plan.measure.profile import Profile
 from meancache_plan.plan.solve import solve
-from meancache_plan.schedule.artifact import Schedule, to_bytes
-from meancache_plan.source.diffusers.pipeline import Pipeline
-from meancache_runtime import attach
-
-
-def sha256_of(schedule: Schedule) -> str:
-    """``sha256:…`` of a schedule's canonical bytes."""
-    return "sha256:" + hashlib.sha256(to_bytes(schedule)).hexdigest()
+from meancache_plan.schedule.artifact import Schedule
 
 
 def plans(name: str, schedule: Schedule, budgets: Sequence[int] | None = None) -> list[Peer]:
@@ -24,19 +14,9 @@ def plans(name: str, schedule: Schedule, budgets: Sequence[int] | None = None) -
     Raises:
         BudgetError: The schedule has no plan for one of the budgets.
     """
-    readable, source = schedule.replayable(), sha256_of(schedule)
-    wanted = readable.budgets if budgets is None else tuple(budgets)
-    for budget in wanted:
-        readable.plan(budget)
-
-    def following(budget: int) -> Peer:
-        def enter(pipeline: Pipeline) -> AbstractContextManager[Any]:
-            return attach(pipeline.pipe, readable, budget=budget)
-
-        setting = f"B = {budget}"
-        return Peer(name, setting, schedule.grid.steps, enter, budget=budget, source=source)
-
-    return [following(budget) for budget in wanted]
+    readable = schedule.replayable()
+    wanted = readable.budgets if budgets is None else budgets
+    return [following(name, readable, budget) for budget in wanted]
 
 
 def baselines(profile: Profile, budgets: Sequence[int]) -> dict[str, Schedule]:

@@ -20,7 +20,7 @@ from diffusers.schedulers.scheduling_unipc_multistep import UniPCMultistepSchedu
 
 from meancache_plan.core.grid import check_sigmas
 from meancache_plan.errors import InputError
-from meancache_plan.judge.compare.peer import Peer, UnavailableError, reason_of, unavailable
+from meancache_plan.judge.peer import Peer, UnavailableError, reason_of, unavailable
 from meancache_plan.source.diffusers import call
 from meancache_plan.source.diffusers import recording as steps
 from meancache_plan.source.diffusers.interception import Answers

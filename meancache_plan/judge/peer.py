@@ -1,4 +1,4 @@
-"""A competitor: a way to make samples faster, in one of its settings."""
+"""A competitor: a way to make samples, in one of its settings."""
 
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 
 from meancache_plan.errors import InputError
 from meancache_plan.source.diffusers.pipeline import Pipeline
+from meancache_runtime import Schedule, attach
 
 LONGEST = 220
 """Characters of a reason."""
@@ -34,9 +35,10 @@ class Peer:
         setting: What is special about this one, unique among them.
         steps: Sampler steps of its runs.
         enter: Puts it into a pipeline.
-        budget: A plan's budget B.
+        budget: B of the plan that it follows, or stands beside.
         adaptive: How much it computes depends on the sample.
-        source: Identity of what it follows besides its setting, such as a schedule's digest.
+        source: What it follows besides its setting, such as what it was fitted on.
+        schedule: What it follows, if it is a plan.
     """
 
     name: str
@@ -46,11 +48,28 @@ class Peer:
     budget: int | None = None
     adaptive: bool = False
     source: str = ""
+    schedule: Schedule | None = None
 
     @property
     def key(self) -> str:
         """Name and setting: unique in a field."""
         return f"{self.name}: {self.setting}"
+
+    @property
+    def identity(self) -> list[Any]:
+        """What tells its samples from others' of the same prompt and seed, as JSON values."""
+        return [self.key, self.steps, self.budget, self.source, repr(self.schedule)]
+
+
+def following(name: str, schedule: Schedule, budget: int) -> Peer:
+    """The peer that follows a schedule's plan for ``budget``."""
+    alone = Schedule(schedule.model, schedule.grid, (schedule.plan(budget),))
+
+    def enter(pipeline: Pipeline) -> AbstractContextManager[Any]:
+        return attach(pipeline.pipe, alone, budget=budget)
+
+    setting = f"B = {budget}"
+    return Peer(name, setting, schedule.grid.steps, enter, budget=budget, schedule=alone)
 
 
 def unavailable(reason: str) -> Enter:

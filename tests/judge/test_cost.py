@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 import torch
 from diffusers import FluxPipeline
+from torch._dynamo.testing import CompileCounterWithBackend
 
 from meancache_plan.errors import InputError
-from meancache_plan.judge.compare.cost import compute, forms, make
-from meancache_plan.judge.compare.peer import Peer
 from meancache_plan.judge.compare.peers import plans, solvers
-from meancache_plan.judge.compare.restore import left_as_found
-from tests.judge.compare.given import FULL, PROMPT, SCHEDULE, SEED, STEPS, tiny_pipeline
+from meancache_plan.judge.cost import compute, forms, make
+from meancache_plan.judge.peer import Peer
+from meancache_plan.judge.restore import left_as_found
+from tests.judge.given import FULL, PROMPT, SCHEDULE, SEED, STEPS, tiny_pipeline
 
 
 @pytest.mark.parametrize("guided", [False, True])
@@ -118,3 +119,15 @@ def test_whatever_is_changed_is_put_back(tiny_flux: FluxPipeline) -> None:
     for owner in (block, type(tiny_flux), type(transformer)):
         assert not hasattr(owner, "extra")
     assert next(iter(dict(block.named_children()))) == "norm1"
+
+
+def test_a_compiled_denoiser_is_compiled_no_more_often_for_being_watched(
+    tiny_flux: FluxPipeline,
+) -> None:
+    torch.compiler.reset()
+    counter = CompileCounterWithBackend("eager")
+    tiny_flux.transformer.compile(backend=counter, fullgraph=True)
+    pipeline = tiny_pipeline(tiny_flux)
+    calls = [make(pipeline, FULL, PROMPT, SEED).calls for _ in range(2)]
+    assert calls == [STEPS, STEPS]
+    assert counter.frame_count == 1

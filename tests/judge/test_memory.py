@@ -13,12 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from meancache_plan.judge.compare.cost import compute, make
-from meancache_plan.judge.compare.memory import Allocator, Tensors
-from meancache_plan.judge.compare.peer import Peer
 from meancache_plan.judge.compare.peers import plans
+from meancache_plan.judge.cost import compute, make
+from meancache_plan.judge.memory import Allocator, Tensors
+from meancache_plan.judge.peer import Peer
 from meancache_plan.show.terminal.comparison import memory_words
-from tests.judge.compare.given import (
+from tests.judge.given import (
     FULL,
     PROMPT,
     SCHEDULE,

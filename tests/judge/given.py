@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from diffusers import FluxPipeline
 
-from meancache_plan.judge.compare.peer import Peer
-from meancache_plan.judge.compare.result import Comparison, Figures, PerSample, Row, Spread
+from meancache_plan.judge.metrics import METRICS
+from meancache_plan.judge.peer import Peer
+from meancache_plan.judge.result import Comparison, Evaluation, Row, Spread
 from meancache_plan.schedule.artifact import Grid, ModelIdentity, PlanEntry, Schedule
 from meancache_plan.source.diffusers.pipeline import Pipeline
 from meancache_plan.source.recipe import Recipe
@@ -47,8 +49,15 @@ def tiny_pipeline(pipe: FluxPipeline, guided: bool = False, **options: Any) -> P
     return Pipeline(pipe, recipe, "tiny")
 
 
+def spread(values: Sequence[float]) -> Spread:
+    """Of these samples; the interval holds all of them, the least is the worst."""
+    mean = sum(values) / len(values)
+    interval = (min(values), max(values))
+    return Spread(mean=mean, interval=interval, worst=min(values), samples=tuple(values))
+
+
 def row(
-    peer: str,
+    method: str,
     setting: str,
     cost: float,
     quality: list[float],
@@ -56,51 +65,46 @@ def row(
     **others: Any,
 ) -> Row:
     """A row whose costs are all ``cost`` and whose qualities are all those of its samples."""
+    figures = {
+        name: spread([cost] * len(quality) if metric.cost else quality)
+        for name, metric in METRICS.items()
+        if name not in ("lpips", "memory")
+    }
+    if memory is not None:
+        figures["memory"] = spread([memory])
+    about = {"method": method, "setting": setting, "steps": STEPS, "speedup": STEPS / cost}
+    return Row.model_validate(about | {"figures": figures} | others)
 
-    def spread(values: list[float]) -> Spread:
-        mean = sum(values) / len(values)
-        return Spread(mean=mean, interval=(min(values), max(values)), worst=min(values))
 
-    qualities = ("psnr_latent", "psnr_flow", "psnr", "ssim", "flip")
-    costs = ("refreshes", "whole_refreshes", "relative_seconds", "seconds", "calls")
-    return Row(
-        peer=peer,
-        setting=setting,
-        steps=STEPS,
-        figures=Figures.model_validate(
-            {name: spread(quality) for name in qualities}
-            | {name: spread([cost]) for name in costs}
-            | {"lpips": None, "memory": None if memory is None else spread([memory])}
-        ),
-        per_sample=PerSample.model_validate(
-            dict.fromkeys(qualities, quality)
-            | {"relative_seconds": [cost] * len(quality), "lpips": None}
-        ),
-        **others,
-    )
+MODEL = ModelIdentity(
+    id="tiny",
+    revision=None,
+    fingerprint="sha256:" + "0" * 64,
+    pipeline="FluxPipeline",
+    scheduler="FlowMatchEulerDiscreteScheduler",
+    adapters=(),
+)
 
 
 def comparison(*rows: Row, prompts: int = 2) -> Comparison:
     """Of these rows."""
-    model = ModelIdentity(
-        id="tiny",
-        revision=None,
-        fingerprint="sha256:" + "0" * 64,
-        pipeline="FluxPipeline",
-        scheduler="FlowMatchEulerDiscreteScheduler",
-        adapters=(),
-    )
-    return Comparison(
-        model=model,
-        schedule_sha256="sha256:" + "0" * 64,
-        steps=STEPS,
-        calls_per_step=1,
-        prompts_sha256="sha256:" + "0" * 64,
-        prompts=prompts,
-        seeds=(1,),
-        counted=1,
-        latent_range=4.0,
-        device="cpu",
-        versions={"torch": "2"},
-        rows=rows,
-    )
+    return Comparison(**_about(prompts), calls_per_step=1, counted=1, rows=rows)
+
+
+def evaluation(*rows: Row, prompts: int = 2) -> Evaluation:
+    """Of these rows."""
+    return Evaluation(**_about(prompts), rows=rows)
+
+
+def _about(prompts: int) -> dict[str, Any]:
+    return {
+        "model": MODEL,
+        "schedule_sha256": "sha256:" + "0" * 64,
+        "steps": STEPS,
+        "prompts_sha256": "sha256:" + "0" * 64,
+        "prompts": prompts,
+        "seeds": (1,),
+        "latent_range": 4.0,
+        "device": "cpu",
+        "versions": {"torch": "2"},
+    }

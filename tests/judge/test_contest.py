@@ -13,16 +13,20 @@ import pytest
 from diffusers import FluxPipeline
 
 from meancache_plan.errors import InputError
-from meancache_plan.judge.compare import contest as module
-from meancache_plan.judge.compare.conclude import conclude
-from meancache_plan.judge.compare.contest import Contest, run
-from meancache_plan.judge.compare.cost import compute
-from meancache_plan.judge.compare.peer import Peer, unavailable
+from meancache_plan.judge import turns
+from meancache_plan.judge.compare.compare import RULES
 from meancache_plan.judge.compare.peers import plans, solvers
-from meancache_plan.judge.compare.result import Comparison, Figures, Row
+from meancache_plan.judge.conclude import conclude
+from meancache_plan.judge.contenders import full_run
+from meancache_plan.judge.contest import Contest
+from meancache_plan.judge.cost import compute
 from meancache_plan.judge.evaluate import evaluate
+from meancache_plan.judge.kept import Run
+from meancache_plan.judge.peer import Peer, unavailable
+from meancache_plan.judge.result import Comparison
+from meancache_plan.judge.turns import run
 from meancache_runtime.errors import ModelMismatchError
-from tests.judge.compare.given import PROMPT, SCHEDULE, SEED, STEPS, comparison, tiny_pipeline
+from tests.judge.given import PROMPT, SCHEDULE, STEPS, comparison, tiny_pipeline
 
 PROMPTS, SEEDS = ("red fox", "tree"), (3, 4)
 
@@ -34,16 +38,13 @@ def exploding(_pipeline: Any) -> Generator[NoReturn]:
 
 
 def contest(pipe: FluxPipeline, *peers: Peer, **options: Any) -> Contest:
-    return Contest(tiny_pipeline(pipe), STEPS, peers, PROMPTS, SEEDS, **options)
+    given = {"prompts": PROMPTS, "seeds": SEEDS, "rules": RULES, "counted": 1}
+    return Contest(tiny_pipeline(pipe), full_run(STEPS), peers, **(given | options))
 
 
 def compared(given: Contest) -> Comparison:
-    return conclude(given, run(given), "sha256:0", 1)
-
-
-def figures(row: Row) -> Figures:
-    assert row.figures is not None
-    return row.figures
+    found = conclude(given, run(given))
+    return Comparison(schedule_sha256="sha256:0", steps=STEPS, calls_per_step=1, counted=1, **found)
 
 
 def test_a_peer_that_fails_is_a_row_that_says_why_and_the_others_go_on(
@@ -58,8 +59,8 @@ def test_a_peer_that_fails_is_a_row_that_says_why_and_the_others_go_on(
         "is not installed",
         None,
     ]
-    assert [row.peer for row in found.failures()] == ["bad", "absent"]
-    assert [row.peer for row in found.measured()] == ["fewer steps, Euler"]
+    assert [row.method for row in found.failures()] == ["bad", "absent"]
+    assert [row.method for row in found.measured()] == ["fewer steps, Euler"]
 
 
 def test_a_long_reason_on_a_long_prompt_is_cut(tiny_flux: FluxPipeline) -> None:
@@ -69,8 +70,7 @@ def test_a_long_reason_on_a_long_prompt_is_cut(tiny_flux: FluxPipeline) -> None:
         yield
 
     peer = Peer("wordy", "x", STEPS, wordy)
-    given = Contest(tiny_pipeline(tiny_flux), STEPS, (peer,), ("fox " * 500,), SEEDS)
-    failure = compared(given).rows[1].failure
+    failure = compared(contest(tiny_flux, peer, prompts=("fox " * 500,))).rows[1].failure
     assert failure is not None
     assert failure.startswith("RuntimeError: no no")
     assert len(failure) < 300
@@ -99,14 +99,10 @@ def test_figures_are_those_of_an_evaluation(tiny_flux: FluxPipeline) -> None:
     for row, other in zip(
         found.rows[1:], (known.row("plan", 3), known.row("fewer-steps", 3)), strict=True
     ):
-        assert row.per_sample is not None
         for name in ("psnr_latent", "psnr", "ssim", "flip"):
-            spread = getattr(figures(row), name)
-            assert getattr(row.per_sample, name) == pytest.approx(getattr(other.per_sample, name))
-            assert spread.mean == pytest.approx(getattr(other, name))
-            assert spread.interval == pytest.approx(getattr(other, f"{name}_interval"))
-            assert spread.worst == pytest.approx(getattr(other, f"{name}_worst"))
-        assert (figures(row).calls.mean, figures(row).refreshes.mean) == (3, 3)
+            assert row.figure(name).samples == pytest.approx(other.figure(name).samples)
+            assert row.figure(name) == other.figure(name)
+        assert (row.mean("calls"), row.mean("refreshes")) == (3, 3)
 
 
 def test_relative_seconds_are_those_of_each_sample_over_its_own_full_run(
@@ -114,14 +110,13 @@ def test_relative_seconds_are_those_of_each_sample_over_its_own_full_run(
 ) -> None:
     given = contest(tiny_flux, *plans.fewer_steps("Euler", [4]))
     samples = run(given)
-    found = conclude(given, samples, "sha256:0", 1).rows[1]
-    keys = (given.peers[0].key, given.full.key)
-    seconds = np.array([[sample.outcomes[k].seconds for k in keys] for sample in samples])  # type: ignore[union-attr]
-    assert figures(found).relative_seconds.mean == pytest.approx(
-        float((seconds[:, 0] / seconds[:, 1]).mean())
+    found = conclude(given, samples)["rows"][1]
+    own, full = (
+        np.array([each.figures["loop_seconds"] for each in samples[key] if isinstance(each, Run)])
+        for key in (given.peers[0].key, given.full.key)
     )
-    assert found.per_sample is not None
-    assert found.per_sample.relative_seconds == pytest.approx(seconds[:, 0] / seconds[:, 1])
+    assert found.figure("relative_seconds").samples == pytest.approx(own / full)
+    assert found.mean("relative_seconds") == pytest.approx(float((own / full).mean()))
 
 
 def test_the_full_run_has_an_error_of_its_own_against_the_flow(tiny_flux: FluxPipeline) -> None:
@@ -131,12 +126,10 @@ def test_the_full_run_has_an_error_of_its_own_against_the_flow(tiny_flux: FluxPi
     same = dataclasses.replace(finer, name="the same")
     found = compared(contest(tiny_flux, same, exact=finer))
     full, exact = found.rows
-    assert figures(full).psnr_latent.mean == 120
-    own = figures(full).psnr_flow
-    assert own is not None
-    assert own.mean < 100
-    assert own.mean == pytest.approx(figures(exact).psnr_latent.mean)
-    assert getattr(figures(exact).psnr_flow, "mean", None) == 120
+    assert full.mean("psnr_latent") == 120
+    assert full.mean("psnr_flow") < 100
+    assert full.mean("psnr_flow") == pytest.approx(exact.mean("psnr_latent"))
+    assert exact.mean("psnr_flow") == 120
 
 
 def test_an_interrupted_contest_goes_on_where_it_was(
@@ -170,8 +163,7 @@ def test_a_row_has_the_memory_that_was_counted_and_keeps_it(
         for peer in (given.full, *given.peers)
     ]
     for found in (compared(given), compared(given)):
-        spreads = [figures(row).memory for row in found.rows]
-        assert [spread and spread.mean for spread in spreads] == counted
+        assert [row.mean("memory") for row in found.rows] == counted
         assert found.memory()["plan"] == (counted[1] / counted[0],) * 2
 
 
@@ -187,8 +179,8 @@ def test_everyone_has_run_before_anyone_is_timed_and_then_in_a_drawn_order(
 
         return run
 
-    monkeypatch.setattr(module, "make", noted("timed", module.make))
-    monkeypatch.setattr(module, "compute", noted("counted", module.compute))
+    monkeypatch.setattr(turns, "make", noted("timed", turns.make))
+    monkeypatch.setattr(turns, "compute", noted("counted", turns.compute))
     peers = plans.fewer_steps("Euler", [2, 3, 4])
     run(contest(tiny_flux, *peers))
     assert ran[0] == "timed full"  # what all are judged by; its time is not used
@@ -250,4 +242,4 @@ def test_peers_that_cannot_be_told_apart_are_refused(tiny_flux: FluxPipeline) ->
 
 def test_a_contest_needs_samples(tiny_flux: FluxPipeline) -> None:
     with pytest.raises(InputError, match="at least one prompt"):
-        Contest(tiny_pipeline(tiny_flux), STEPS, (), (), (SEED,))
+        contest(tiny_flux, prompts=())

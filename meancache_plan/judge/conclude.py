@@ -1,0 +1,68 @@
+"""From samples to rows: figures with their spread, or why a peer has none."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from meancache_plan.core.psnr import latent_range
+from meancache_plan.judge.contest import Contest
+from meancache_plan.judge.kept import Failed, Run
+from meancache_plan.judge.metrics import Metric
+from meancache_plan.judge.peer import Peer
+from meancache_plan.judge.result import Row, Spread
+from meancache_plan.judge.turns import Outcomes
+
+
+def conclude(contest: Contest, found: Outcomes) -> dict[str, Any]:
+    """What these samples come to, as findings state it; the full run is the first row.
+
+    Args:
+        contest: Who competed on what.
+        found: What :func:`meancache_plan.judge.turns.run` gave.
+    """
+    full = [each for each in found[contest.full.key] if isinstance(each, Run)]
+    value_range = latent_range([each.moments for each in full if each.moments])
+    rows = tuple(
+        _row(contest, peer, found[peer.key], full, value_range) for peer in contest.everyone
+    )
+    return {**contest.circumstances(), "latent_range": value_range, "rows": rows}
+
+
+def _row(
+    contest: Contest,
+    peer: Peer,
+    outcomes: Sequence[Run | Failed],
+    full: Sequence[Run],
+    value_range: float,
+) -> Row:
+    about: dict[str, Any] = {"method": peer.name, "setting": peer.setting}
+    about |= {"steps": peer.steps, "budget": peer.budget}
+    failed = next((each for each in outcomes if isinstance(each, Failed)), None)
+    if failed is not None:
+        return Row(**about, failure=failed.reason)
+    runs = [each for each in outcomes if isinstance(each, Run)]
+    figures = {
+        metric.name: spread
+        for metric in contest.metrics
+        if (spread := _spread(contest, metric, runs, full, value_range)) is not None
+    }
+    plain = float(np.mean([each.figures["seconds"] for each in full]))
+    return Row(**about, figures=figures, speedup=plain / figures["seconds"].mean)
+
+
+def _spread(
+    contest: Contest, metric: Metric, runs: Sequence[Run], full: Sequence[Run], value_range: float
+) -> Spread | None:
+    """A figure over the samples on which it was measured; None if that are none."""
+    prompts = np.repeat(np.arange(len(contest.prompts)), len(contest.seeds)).tolist()
+    name = metric.name
+    known = [
+        (metric.finish(run.figures[name], other.figures.get(name, 0.0), value_range), prompt)
+        for run, other, prompt in zip(runs, full, prompts, strict=True)
+        if name in run.figures
+    ]
+    if not known:
+        return None
+    values, groups = zip(*known, strict=True)
+    return Spread.of(values, higher=metric.higher, groups=groups)

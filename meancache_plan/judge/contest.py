@@ -1,0 +1,142 @@
+"""Who competes on what, by which rules."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from meancache_plan.errors import InputError
+from meancache_plan.judge.kept import Kept
+from meancache_plan.judge.machine import device_words, versions
+from meancache_plan.judge.metrics import Metric, measured
+from meancache_plan.judge.peer import Peer
+from meancache_plan.judge.witness import Witness
+from meancache_plan.source.diffusers.pipeline import Pipeline
+from meancache_plan.source.recipe import digest
+from meancache_plan.version import __version__
+
+Progress = Callable[[int, int], None]
+"""Called with (samples finished, samples in all), a sample being one peer's."""
+
+
+class Rules(NamedTuple):
+    """How a contest is held.
+
+    Attributes:
+        work: Its name, for messages.
+        remedy: How finished samples are kept elsewhere, for messages.
+        open: Peers of all kinds compete, beside the run that they are judged by: turns are drawn
+            anew for each sample, the full run's too, and a peer that fails is a row that says why.
+            Otherwise everyone runs in order, the full run is made once, and a failure is an error.
+        libraries: Distributions that peers come from.
+    """
+
+    work: str
+    remedy: str
+    open: bool = False
+    libraries: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Contest:
+    """Who competes on what.
+
+    Attributes:
+        pipeline: The pipeline, not attached, as its owner has set it up.
+        full: The run that everything is measured against.
+        peers: Who competes.
+        prompts: Held-out prompts, on none of which a peer was fitted.
+        seeds: Seeds of the initial noise, each used with every prompt.
+        rules: How it is held.
+        metrics: What is measured.
+        exact: Shows where the flow itself leads, so that the full run's own error is seen.
+        counted: Samples on which FLOPs are counted where they depend on the sample; 0 counts none.
+        folder: Where finished samples are kept and found again; nowhere by default.
+        known: What else decides a sample, by name, as JSON values.
+        witnesses: Shown every sample.
+        progress: Told of each sample.
+    """
+
+    pipeline: Pipeline
+    full: Peer
+    peers: tuple[Peer, ...]
+    prompts: tuple[str, ...]
+    seeds: tuple[int, ...]
+    rules: Rules
+    metrics: tuple[Metric, ...] = field(default_factory=measured)
+    exact: Peer | None = None
+    counted: int = 0
+    folder: Path | None = None
+    known: dict[str, Any] = field(default_factory=dict[str, Any])
+    witnesses: Sequence[Witness] = ()
+    progress: Progress = field(default=lambda done, total: None)
+
+    def __post_init__(self) -> None:
+        """Refuse a contest without samples, and peers that cannot be told apart."""
+        if not self.prompts or not self.seeds:
+            raise InputError(
+                f"nothing to judge by in this {self.rules.work}: give at least one prompt and one "
+                "seed"
+            )
+        keys = [peer.key for peer in self.everyone]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise InputError(f"two peers are both called {key!r}: rename a schedule's file")
+
+    @property
+    def everyone(self) -> tuple[Peer, ...]:
+        """The full run and the peers."""
+        return self.full, *self.peers
+
+    @property
+    def jobs(self) -> list[tuple[str, int]]:
+        """Prompts and seeds: prompt by prompt, each with all seeds."""
+        return [(prompt, seed) for prompt in self.prompts for seed in self.seeds]
+
+    def kept(self) -> Kept:
+        """The finished samples.
+
+        Raises:
+            InputError: The folder cannot be used, or belongs to another contest.
+        """
+        return Kept(self.folder, self._settings(), self.rules.work, self.rules.remedy)
+
+    def circumstances(self) -> dict[str, Any]:
+        """What figures were measured with and on, as findings state it."""
+        return {
+            "model": self.pipeline.identity(),
+            "prompts_sha256": digest(self.prompts),
+            "prompts": len(self.prompts),
+            "seeds": self.seeds,
+            "device": device_words(self.pipeline.device),
+            "versions": versions(self.pipeline, self.rules.libraries),
+        }
+
+    def _settings(self) -> dict[str, Any]:
+        """Everything that a sample's figures depend on; names say what differs, in messages."""
+        pipeline, on = self.pipeline, self.circumstances()
+        found = {
+            "tool": __version__,
+            **_each("model", on["model"].model_dump(mode="json")),
+            "steps": pipeline.recipe.steps,
+            "dtype": pipeline.recipe.dtype,
+            **_each("call", pipeline.call_arguments()),
+            "prompts": on["prompts_sha256"],
+            "seeds": list(self.seeds),
+            "device": on["device"],
+            "versions": on["versions"],
+            "metrics": [metric.name for metric in self.metrics],
+            **self.known,
+        }
+        if not self.rules.open:
+            return found
+        return found | {  # whose turn it is depends on all who compete
+            "peers": digest([peer.identity for peer in self.peers]),
+            "exact": None if self.exact is None else self.exact.key,
+            "counted": self.counted,
+        }
+
+
+def _each(what: str, values: dict[str, Any]) -> dict[str, Any]:
+    """The values under names of their own."""
+    return {f"{what} {name}": value for name, value in values.items()}

@@ -1,0 +1,111 @@
+"""One sample made by one peer, and what that costs: seconds, denoiser calls, memory, FLOPs."""
+
+from collections.abc import Callable, Generator
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from meancache_plan.errors import InputError
+from meancache_plan.judge.made import Made
+from meancache_plan.judge.memory import Allocator, Tensors
+from meancache_plan.judge.peer import Peer
+from meancache_plan.judge.restore import left_as_found
+from meancache_plan.judge.watch import Watch
+from meancache_plan.source.diffusers.pipeline import Pipeline
+
+WHOLE = 0.98
+"""A call counts as computed whole from this share of a full run's largest call on."""
+
+
+class Compute(NamedTuple):
+    """What a loop takes, counted while it runs.
+
+    Attributes:
+        total: FLOPs of all of it.
+        calls: FLOPs call by call; what follows a call belongs to it.
+        memory: Bytes of tensors at most, beyond those that were there when the loop began.
+    """
+
+    total: float
+    calls: tuple[float, ...]
+    memory: int
+
+    def whole(self, full: "Compute") -> float:
+        """Calls that were computed whole, as a share of the full run's."""
+        least = WHOLE * max(full.calls)
+        return sum(call >= least for call in self.calls) / sum(c >= least for c in full.calls)
+
+
+class NotFiniteError(InputError):
+    """A sample overflowed."""
+
+
+class Forms(NamedTuple):
+    """How a pipeline calls its denoiser: calls a step, and samples a call."""
+
+    calls: int
+    batch: int
+
+
+def make(pipeline: Pipeline, peer: Peer, prompt: str, seed: int) -> Made:
+    """Make one sample with a peer in the pipeline, which is left as it was found.
+
+    Raises:
+        NotFiniteError: The sample overflowed.
+        InputError: The pipeline took no step.
+    """
+    device = pipeline.device
+    watch = Watch(device, account=Allocator(device) if device.type == "cuda" else None)
+    with watch.on(pipeline.pipe), left_as_found(pipeline.pipe), peer.enter(pipeline):
+        sample = pipeline.generate(prompt, seed, steps=peer.steps, after_step=watch.step)
+    if not (torch.isfinite(sample.latents).all() and np.isfinite(sample.frames).all()):
+        raise NotFiniteError("the sample is not finite")
+    taken = sample.seconds, watch.seconds(), watch.calls, watch.memory
+    return Made(sample.latents, sample.frames, *taken)
+
+
+def compute(pipeline: Pipeline, peer: Peer, prompt: str, seed: int) -> Compute:
+    """Count the same in a run that is not timed: products of matrices and attention; tensors.
+
+    Raises:
+        InputError: The pipeline took no step.
+    """
+    counter = FlopCounterMode(display=False, custom_mapping=dict(_also()))
+    account = Tensors()
+    watch = Watch(torch.device("cpu"), counter, account)
+    with account, counter:
+        _run(pipeline, peer, prompt, seed, watch)
+    calls = watch.flops()
+    return Compute(float(sum(calls)), tuple(map(float, calls)), watch.memory or 0)
+
+
+def forms(pipeline: Pipeline, prompt: str, seed: int) -> Forms:
+    """How the pipeline calls its denoiser, found in a run of two steps.
+
+    Raises:
+        InputError: The pipeline took no step.
+    """
+    watch = Watch(torch.device("cpu"))
+    _run(pipeline, Peer("full", "", 2), prompt, seed, watch)
+    return Forms(max(1, watch.calls // 2), watch.batch)
+
+
+def _run(pipeline: Pipeline, peer: Peer, prompt: str, seed: int, watch: Watch) -> None:
+    """A run that decodes nothing, where the pipeline can."""
+    with watch.on(pipeline.pipe), left_as_found(pipeline.pipe), peer.enter(pipeline):
+        pipeline.final_latents([prompt], [seed], steps=peer.steps, after_step=watch.step)
+
+
+def _also() -> Generator[tuple[Any, Callable[..., int]]]:
+    """Attention on a CPU, which torch's own counter leaves out."""
+    kernel = getattr(torch.ops.aten, "_scaled_dot_product_flash_attention_for_cpu", None)
+    if kernel is not None:
+        yield kernel, _attention
+
+
+def _attention(query: tuple[int, ...], key: tuple[int, ...], *_: Any, **__: Any) -> int:
+    """FLOPs of Q·Kᵀ and of its product with V: 2 · 2·b·h·q·k·d."""
+    batch, heads, queries, width = query
+    return 4 * batch * heads * queries * key[2] * width
