@@ -170,8 +170,7 @@ def _scores(race: Race) -> Iterator[Score]:
 def _validated(decibels: Sequence[float], prompts: NDArray[np.int64]) -> Quality:
     """Mean PSNR on the validation samples, with the bootstrap interval over prompts."""
     values = np.array(decibels)
-    by_prompt = [float(values[prompts == prompt].mean()) for prompt in np.unique(prompts)]
-    low, high = bootstrap_interval(by_prompt)
+    low, high = bootstrap_interval(decibels, prompts.tolist())
     return Quality(psnr_latent=float(values.mean()), low=low, high=high)
 
 

@@ -90,15 +90,20 @@ class _Sample:
         count = self._counts.get(peer.key, Count())
         if isinstance(count, Failed):
             return count
-        is_full = peer is self._contest.full
         try:
-            made = full if is_full and not self._contest.rules.open else self._make(peer)
-            seen = Seen(made, full, exact, count, self._contest.full.steps)
-            values = {metric.name: metric.of(seen) for metric in self._contest.metrics}
+            return self._measured(peer, full, exact, count)
         except Exception as error:  # whatever a peer raises is its row, not our end
             return self._failure(peer, error)
-        figures = {name: value for name, value in values.items() if value is not None}
-        found = Run(figures=figures, moments=moments(full.latents) if is_full else None)
+
+    def _measured(self, peer: Peer, full: Made, exact: Tensor | None, count: Count) -> Run:
+        is_full = peer is self._contest.full
+        made = full if is_full and not self._contest.rules.open else self._make(peer)
+        seen = Seen(made, full, exact, count, self._contest.full.steps)
+        values = {metric.name: metric.of(seen) for metric in self._contest.metrics}
+        found = Run(
+            figures={name: value for name, value in values.items() if value is not None},
+            moments=moments(full.latents) if is_full else None,
+        )
         self._show(peer, found, made.frames)
         return found
 

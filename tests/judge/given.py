@@ -33,12 +33,14 @@ SCHEDULE = Schedule(
 )
 
 
-def tiny_pipeline(pipe: FluxPipeline, guided: bool = False, **options: Any) -> Pipeline:
+def tiny_pipeline(
+    pipe: FluxPipeline, guided: bool = False, steps: int = STEPS, **options: Any
+) -> Pipeline:
     """With true CFG by two calls of the denoiser, if ``guided``."""
     pipe.set_progress_bar_config(disable=True)
     guidance: dict[str, Any] = {"guidance_argument": "true_cfg_scale", "negative_prompt": ""}
     recipe = Recipe(
-        steps=STEPS,
+        steps=steps,
         height=SIDE,
         width=SIDE,
         dtype="float32",

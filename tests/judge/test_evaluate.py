@@ -23,12 +23,13 @@ from meancache_plan.judge.result import ALWAYS, Evaluation
 from meancache_plan.measure.calibrate import calibrate
 from meancache_plan.schedule.artifact import Grid, PlanEntry, Schedule, from_bytes, to_bytes
 from meancache_plan.source.diffusers.pipeline import Pipeline
-from meancache_plan.source.recipe import Recipe, digest
+from meancache_plan.source.recipe import digest
 from meancache_runtime import attach
 from meancache_runtime.errors import BudgetError
 from meancache_runtime.schedule import Adams, Hold, Jvp
+from tests.judge import given
 from tests.source.sampled import TWO_DENOISERS, Sampled
-from tests.tiny import SIDE, TEXT_LENGTH, tiny_flux
+from tests.tiny import SIDE, tiny_flux
 
 STEPS = 6
 PROMPTS = ("red fox", "tree", "blue")
@@ -49,15 +50,7 @@ SCHEDULE = Schedule(
 
 
 def tiny_pipeline(pipe: FluxPipeline, **options: Any) -> Pipeline:
-    recipe = Recipe(
-        steps=STEPS,
-        height=SIDE,
-        width=SIDE,
-        dtype="float32",
-        call={"max_sequence_length": TEXT_LENGTH},
-        **options,
-    )
-    return Pipeline(pipe, recipe, "tiny")
+    return given.tiny_pipeline(pipe, steps=STEPS, **options)
 
 
 @pytest.fixture(scope="module")
