@@ -14,7 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from meancache_plan.errors import InputError
 from meancache_plan.judge.memory import Account
-from meancache_runtime.identity import denoisers
+from meancache_runtime.hosts.diffusers.identity import denoisers
 
 
 class Watch:
