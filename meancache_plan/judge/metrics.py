@@ -21,14 +21,14 @@ class Seen(NamedTuple):
         made: The sample.
         full: The same prompt and seed, all steps.
         exact: Final latents where the flow itself leads, if they are known.
-        count: What was counted of the run, beside time.
+        counted: What was counted of the run, beside time.
         steps: Of the full run.
     """
 
     made: Made
     full: Made
     exact: Tensor | None
-    count: Count
+    counted: Count
     steps: int
 
 
@@ -87,7 +87,7 @@ def _refreshes(share: float | None, steps: int) -> float | None:
 
 
 def _memory(seen: Seen) -> float | None:
-    return seen.count.memory if seen.made.memory is None else seen.made.memory
+    return seen.counted.memory if seen.made.memory is None else seen.made.memory
 
 
 def _pictures(metric: likeness.PictureMetric) -> Callable[[Seen], float]:
@@ -127,14 +127,14 @@ METRICS: dict[str, Metric] = {
             "refreshes",
             "equivalent refreshes: T × FLOPs / FLOPs of the full run",
             "refreshes",
-            lambda seen: _refreshes(seen.count.flops, seen.steps),
+            lambda seen: _refreshes(seen.counted.flops, seen.steps),
             digits=1, cost=True,
         ),
         Metric(
             "whole_refreshes",
             "refreshes computed whole, other calls counted as nothing",
             "whole",
-            lambda seen: _refreshes(seen.count.whole, seen.steps),
+            lambda seen: _refreshes(seen.counted.whole, seen.steps),
             digits=1, cost=True,
         ),
         Metric(

@@ -173,8 +173,9 @@ class Findings(_Strict):
     def _whole(self) -> Self:
         """Hold the figures that every reader counts on."""
         for row in self.rows:
-            missing = [name for name in ALWAYS if row.figures and name not in row.figures]
-            if missing:
+            missing = [name for name in ALWAYS if name not in row.figures]
+            missing += ["speedup"] if row.speedup is None else []
+            if missing and row.failure is None:
                 raise ValueError(f"{row.method}, {row.setting}: figures lack {', '.join(missing)}")
         return self
 
