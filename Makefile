@@ -11,7 +11,9 @@ demo: .venv/installed
 	mkdir -p $(DEMO)
 	$(BIN)/meancache-plan calibrate -o $(DEMO)/meancache.profile.safetensors
 	$(BIN)/meancache-plan solve $(DEMO)/meancache.profile.safetensors --budget 10,16 \
-	    --refine reference --limit 48 --batch 16 -o $(DEMO)/schedule.json
+	    -o $(DEMO)/unrefined.json
+	$(BIN)/meancache-plan refine $(DEMO)/unrefined.json --model reference \
+	    --limit 48 --batch 16 -o $(DEMO)/schedule.json
 	$(BIN)/meancache-plan show $(DEMO)/schedule.json
 	$(BIN)/meancache-plan show $(DEMO)/schedule.json --budget 10 \
 	    --profile $(DEMO)/meancache.profile.safetensors --plot $(DEMO)/deviation.png
@@ -20,8 +22,6 @@ demo: .venv/installed
 	$(BIN)/meancache-plan solve $(DEMO)/meancache.profile.safetensors --budget 10,16 \
 	    --planner pssp --predictors hold,released --metric l1 --weighting none \
 	    -o $(DEMO)/released.json
-	$(BIN)/meancache-plan solve $(DEMO)/meancache.profile.safetensors --budget 10,16 \
-	    -o $(DEMO)/unrefined.json
 	$(BIN)/meancache-plan evaluate --schedule $(DEMO)/schedule.json --limit 32 --record \
 	    --against $(DEMO)/unrefined.json --against $(DEMO)/released.json --json $(DEMO)/evaluation.json \
 	    --plot $(DEMO)/quality.png --sheet $(DEMO)/samples.png --samples $(DEMO)/judged
@@ -70,7 +70,9 @@ schedules: .venv/installed
 	mkdir -p build schedules/reference
 	$(BIN)/meancache-plan calibrate -o build/reference.profile.safetensors
 	$(BIN)/meancache-plan solve build/reference.profile.safetensors --budget $(SHIPPED) \
-	    --refine reference --limit 64 --batch 16 -o $(REFERENCE)
+	    -o $(REFERENCE)
+	$(BIN)/meancache-plan refine $(REFERENCE) --model reference --limit 64 --batch 16 \
+	    --profile build/reference.profile.safetensors
 	$(BIN)/meancache-plan evaluate --schedule $(REFERENCE) \
 	    --record --json build/reference.evaluation.json
 

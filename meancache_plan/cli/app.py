@@ -14,6 +14,7 @@ from meancache_plan.cli.import_table import import_table
 from meancache_plan.cli.pack import pack
 from meancache_plan.cli.quiet import quieten
 from meancache_plan.cli.recipes import recipes
+from meancache_plan.cli.refine import refine
 from meancache_plan.cli.report import report
 from meancache_plan.cli.show import show
 from meancache_plan.cli.solve import solve
@@ -31,6 +32,7 @@ COMMANDS = (
     calibrate,
     merge,
     solve,
+    refine,
     import_table,
     evaluate,
     compare,

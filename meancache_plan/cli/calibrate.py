@@ -5,14 +5,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from meancache_plan.cli.loading import chosen, load_pipeline
+from meancache_plan.cli.loading import Loading
 from meancache_plan.cli.options import PROFILE, Device, Model, Offload, Prompts, RecipeName, Seeds
 from meancache_plan.errors import InputError
 from meancache_plan.show.terminal.console import display, resumable, say, watching
 
 if TYPE_CHECKING:
     from meancache_plan.measure.shards import Shard
-    from meancache_plan.source.recipe import Recipe
 
 Guidance = Annotated[
     float | None,
@@ -96,20 +95,27 @@ def calibrate(
 
     part = Shard.parse(shard)
     output = output or Path(part.suffixed(PROFILE))
-    options = {"steps": steps, "height": height, "width": width, "frames": frames}
-    options |= {"guidance": guidance, "dtype": dtype, "prompts": prompts, "seeds": seeds}
+    overrides = {"steps": steps, "height": height, "width": width, "frames": frames}
+    overrides |= {"guidance": guidance, "dtype": dtype, "prompts": prompts, "seeds": seeds}
+    loading = Loading(model, recipe, overrides, device, offload)
     if dry_run:
-        limits = max_edge, propagation, finer_steps
-        _foretell(*chosen(model, recipe, options), part, limits, seconds_per_step)
+        _foretell(
+            loading,
+            part,
+            seconds_per_step,
+            max_edge=max_edge,
+            propagation=propagation,
+            finer_steps=finer_steps,
+        )
         if model is not None and recipe is None and None in (steps, height, width):
             _say_if_unknown(model)
         return
     if seconds_per_step is not None:
         raise InputError("--seconds-per-step has no effect without --dry-run")
-    check_finer(chosen(model, recipe, options)[1], finer_steps)
+    check_finer(loading.chosen()[1], finer_steps)
     check_writable(output)
     with resumable(), alone(output):
-        source = load_pipeline(model, recipe, options, device, offload)
+        source = loading.load()
         with watching() as watch:
             profile = calibrate(
                 source,
@@ -126,23 +132,26 @@ def calibrate(
 
 
 def _foretell(
-    model: str,
-    recipe: "Recipe",
+    loading: Loading,
     shard: "Shard",
-    limits: tuple[int | None, bool, int | None],
     seconds: float | None,
+    *,
+    max_edge: int | None,
+    propagation: bool,
+    finer_steps: int | None,
 ) -> None:
-    """Print what a calibration would run; ``limits`` as they follow in :func:`estimate`."""
+    """Print what a calibration would run, and how long."""
     from meancache_plan.measure.estimate import estimate
     from meancache_plan.show.terminal.estimate import estimate_view
 
+    model, recipe = loading.chosen()
     whole, part = (
         estimate(
             recipe,
             shard=each,
-            max_edge=limits[0],
-            propagation=limits[1],
-            finer_steps=limits[2],
+            max_edge=max_edge,
+            propagation=propagation,
+            finer_steps=finer_steps,
         )
         for each in (None, shard)
     )

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from meancache_plan.cli.against import check_against, load_rivals
-from meancache_plan.cli.loading import load_pipeline
+from meancache_plan.cli.loading import Loading
 from meancache_plan.cli.options import (
     Device,
     Model,
@@ -89,10 +89,10 @@ def compare(
     rivals = others = load_rivals(against)
     if profile is not None:
         others = rivals | baselines(load_profile(profile), judged.budgets)
-    options = {"heldout_prompts": prompts, "heldout_seeds": seeds}
+    heldout = {"heldout_prompts": prompts, "heldout_seeds": seeds}
     most = limit or (QUICK_PROMPTS if quick else None)
     with _kept(json_file):
-        source = load_pipeline(model, recipe, options, device, offload, judged)
+        source = Loading(model, recipe, heldout, device, offload).load(judged)
         check_against(source, judged, (), against, rivals)
         with watching() as watch:
             result = shoot_out(

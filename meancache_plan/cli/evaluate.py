@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from meancache_plan.cli.against import check_against, load_rivals
-from meancache_plan.cli.loading import load_pipeline
+from meancache_plan.cli.loading import Loading
 from meancache_plan.cli.options import (
     Device,
     Model,
@@ -88,11 +88,11 @@ def evaluate(
     own = Path(f"{schedule.name}.{unmeasured_sha256_of(plan).removeprefix('sha256:')[:8]}")
     output = samples or json_file or plot or sheet or own
     budgets = None if budget is None else parse_numbers(budget, "--budget")
-    options = {"heldout_prompts": prompts, "heldout_seeds": seeds}
+    heldout = {"heldout_prompts": prompts, "heldout_seeds": seeds}
     with resumable(), alone(output):
         folder = None if samples is None else SampleFolder(samples)
         work = output.with_name(output.name + ".evaluate") if folder is None else folder.work
-        source = load_pipeline(model, recipe, options, device, offload, plan)
+        source = Loading(model, recipe, heldout, device, offload).load(plan)
         check_against(source, plan, budgets or plan.budgets, against, rivals)
         with tidied(work), watching() as watch:
             result = judge.evaluate(

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from meancache_plan.cli.loading import load_pipeline
+from meancache_plan.cli.loading import Loading
 from meancache_plan.cli.options import Device, Model, Offload, RecipeName, ScheduleFile
 from meancache_plan.errors import InputError
 from meancache_plan.show.terminal.console import say
@@ -52,7 +52,7 @@ def generate(
     pictures.check_output(output)
     plan = load_schedule(schedule)
     chosen = plan.plans[-1].budget if budget is None else budget
-    source = load_pipeline(model, recipe, {}, device, offload, plan)
+    source = Loading(model, recipe, device=device, offload=offload).load(plan)
     cached, stats = replay(source, plan.replayable(), chosen, prompt, seed)
     steps = stats.refreshes + stats.cached_steps
     told = f"{stats.refreshes} of {steps} steps refreshed ({stats.denoiser_calls} denoiser calls)"

@@ -1,6 +1,7 @@
 """Load the pipeline that a command line names."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -11,75 +12,49 @@ if TYPE_CHECKING:
     from meancache_plan.source.recipe import Recipe
 
 
-def chosen(
-    model: str | None, name: str | None, options: Mapping[str, object]
-) -> "tuple[str, Recipe]":
-    """The model and the recipe that are named; each finds the other where it is left out.
+@dataclass(frozen=True, slots=True)
+class Loading:
+    """Which pipeline a command line names, and how it is loaded.
 
-    Options override the recipe's fields. Without both it is the reference pipeline.
-
-    Raises:
-        InputError: The recipe or an option is not valid.
-    """
-    from meancache_plan.source.catalog import REFERENCE
-    from meancache_plan.source.recipe import find_recipe, override
-
-    recipe = find_recipe(model or REFERENCE, name)
-    return model or recipe.model or REFERENCE, override(recipe, **options)
-
-
-def load_pipeline(
-    model: str | None,
-    recipe_name: str | None,
-    options: Mapping[str, object],
-    device: str | None,
-    offload: str,
-    schedule: "Schedule | None" = None,
-) -> "Pipeline":
-    """Load a pipeline by its recipe, the given options, and the schedule's own settings.
-
-    Args:
-        model: Directory, hub id, or ``"reference"``; by default the recipe's.
-        recipe_name: A bundled recipe or a TOML file; by default the model's own.
-        options: Fields of the recipe that the command line overrides; None leaves one as it is.
+    Attributes:
+        model: Directory, hub id, or ``"reference"``; by default the recipe's, or the reference.
+        recipe: A bundled recipe or a TOML file; by default the model's own.
+        overrides: Fields of the recipe that options replace; None leaves one as it is.
         device: Such as ``"cuda:1"``; None for the best.
         offload: ``"none"``, ``"model"`` or ``"sequential"``.
-        schedule: Samples are made as this was made for.
-
-    Raises:
-        InputError: The recipe, an option, the model or the device cannot be used.
-    """
-    from meancache_plan.source.recipe import follow
-
-    model, recipe = chosen(model, recipe_name, options)
-    if schedule is not None:
-        recipe = follow(recipe, schedule)
-    with Console(stderr=True).status(f"loading {model}"):
-        from meancache_plan.source.diffusers.loading import load, quieten
-
-        quieten()
-        return load(model, recipe, device=device, offload=offload)
-
-
-class Loader:
-    """Loads the pipeline for the first schedule that asks, and has it ready for others.
-
-    The arguments are those of :func:`load_pipeline`.
     """
 
-    def __init__(
-        self,
-        model: str,
-        recipe_name: str | None,
-        options: Mapping[str, object],
-        device: str | None,
-        offload: str,
-    ) -> None:
-        self._named = model, recipe_name, options, device, offload
-        self._loaded: Pipeline | None = None
+    model: str | None
+    recipe: str | None
+    overrides: Mapping[str, object] = field(default_factory=dict[str, object])
+    device: str | None = None
+    offload: str = "none"
 
-    def __call__(self, schedule: "Schedule") -> "Pipeline":
-        """The pipeline, with the settings of this schedule if it is the first."""
-        if self._loaded is None:
-            self._loaded = load_pipeline(*self._named, schedule)
-        return self._loaded
+    def chosen(self) -> "tuple[str, Recipe]":
+        """The model and the recipe; each finds the other where it is left out.
+
+        Raises:
+            InputError: The recipe or an option is not valid.
+        """
+        from meancache_plan.source.catalog import REFERENCE
+        from meancache_plan.source.recipe import find_recipe, override
+
+        recipe = find_recipe(self.model or REFERENCE, self.recipe)
+        return self.model or recipe.model or REFERENCE, override(recipe, **self.overrides)
+
+    def load(self, schedule: "Schedule | None" = None) -> "Pipeline":
+        """The pipeline; its samples are made as ``schedule`` was made for, if one is given.
+
+        Raises:
+            InputError: The recipe, an option, the model or the device cannot be used.
+        """
+        from meancache_plan.source.recipe import follow
+
+        model, recipe = self.chosen()
+        if schedule is not None:
+            recipe = follow(recipe, schedule)
+        with Console(stderr=True).status(f"loading {model}"):
+            from meancache_plan.source.diffusers.loading import load, quieten
+
+            quieten()
+            return load(model, recipe, device=self.device, offload=self.offload)

@@ -6,15 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from meancache_plan.cli.loading import Loader
-from meancache_plan.cli.options import PROFILE, Device, Offload, RecipeName
-from meancache_plan.cli.refinement import Refinement
+from meancache_plan.cli.loading import Loading
+from meancache_plan.cli.options import PROFILE, Batch, Device, Offload, RecipeName
 from meancache_plan.errors import InputError
 from meancache_plan.show.terminal.console import resumable, say, watching
-from meancache_runtime.snapshot import FILE_NAME as SCHEDULE
 
 if TYPE_CHECKING:
-    from meancache_plan.measure.profile import Profile
     from meancache_plan.ship.kit import Kit, Place
 
 
@@ -28,69 +25,70 @@ class Order:
 
     schedule: Path | None
     budget: str | None
-    model: str | None
-    recipe: str | None
+    loading: Loading
     limit: int | None
     batch: int
-    device: str | None
-    offload: str
     refine: bool
 
     def __post_init__(self) -> None:
         """Refuse options without effect."""
-        named = self.recipe, self.limit, self.device
-        others = self.batch, self.offload, self.refine
-        if self.model is None and (named != (None,) * 3 or others != (1, "none", True)):
+        plain = Loading(None, None), None, 1, True
+        if not self.has_model and (self.loading, self.limit, self.batch, self.refine) != plain:
             raise InputError(
                 "--recipe, --limit, --batch, --device, --offload and --no-refine need --model"
             )
 
+    @property
+    def has_model(self) -> bool:
+        """Whether plans can be replayed."""
+        return self.loading.model is not None
+
     def fill(self, place: "Place", profile: Path | None) -> "Kit":
         """Solve or read the schedule; with a model, refine what is solved, and measure it."""
-        from meancache_plan.measure.profile import load_profile
-        from meancache_plan.schedule.artifact import load_schedule
-        from meancache_plan.ship.kit import chosen, is_measured, judged
+        from meancache_plan.ship.kit import judged, refined
 
-        load = None
-        if self.model is not None:
+        if self.has_model:
             place.check_work()
-            load = Loader(self.model, self.recipe, {}, self.device, self.offload)
-        if self.schedule is None:
-            kit = self._solve(place, load_profile(profile or Path(PROFILE)), load)
-        else:
-            source = None if profile is None else load_profile(profile)
-            kit = chosen(load_schedule(self.schedule), self.budget, source)
-            measured = load is not None or is_measured(kit.schedule)
-            place.check(kit.schedule.model, measured=measured)
-        if load is None:
+        kit = self._given(place, profile)
+        if not self.has_model:
             return kit
+        pipeline = self.loading.load(kit.schedule)
         with watching() as watch:
+            if self.schedule is None and self.refine:
+                kit = refined(
+                    kit, pipeline, place.work(), limit=self.limit, batch=self.batch, watch=watch
+                )
             progress = watch("evaluating")
-            pipeline = load(kit.schedule)
             return judged(kit, pipeline, place.work(), limit=self.limit, progress=progress)
 
-    def _solve(self, place: "Place", profile: "Profile", load: Loader | None) -> "Kit":
-        from meancache_plan.ship.kit import compiled, wish
+    def _given(self, place: "Place", profile: Path | None) -> "Kit":
+        """The schedule that is packed, read or solved, before anything is replayed."""
+        from meancache_plan.measure.profile import load_profile
+        from meancache_plan.schedule.artifact import load_schedule
+        from meancache_plan.ship.kit import chosen, compiled, is_measured, wish
 
-        place.check(profile.settings.model, measured=load is not None)
-        improve = None
-        if load is not None and self.refine:
-            order = self.model, self.recipe, None, self.limit, self.batch, self.device, self.offload
-            improve = Refinement(*order).improver(profile, place.work() / SCHEDULE, load)
-        request = wish(profile, self.budget, self.recipe, measured=load is not None)
-        return compiled(profile, request, improve)
+        if self.schedule is None:
+            measured = load_profile(profile or Path(PROFILE))
+            place.check(measured.settings.model, measured=self.has_model)
+            recipe = self.loading.recipe
+            return compiled(measured, wish(measured, self.budget, recipe, measured=self.has_model))
+        source = None if profile is None else load_profile(profile)
+        kit = chosen(load_schedule(self.schedule), self.budget, source)
+        notes = self.has_model or is_measured(kit.schedule)
+        place.check(kit.schedule.model, measured=notes)
+        return kit
 
     def again(self, kit: "Kit", folder: str) -> list[str]:
         """Command lines that make the same kit from the model."""
         from meancache_plan.ship.kit import commands
         from meancache_plan.show.usage import model_name
 
-        options = [] if self.model is None else ["--model", model_name(kit.schedule)]
+        options = ["--model", model_name(kit.schedule)] if self.has_model else []
         options += [] if self.budget is None else ["--budget", self.budget]
         options += [] if self.limit is None else ["--limit", str(self.limit)]
         options += [] if self.refine else ["--no-refine"]
         solved = self.schedule is None
-        return commands(kit, folder, self.recipe, options, solved=solved)
+        return commands(kit, folder, self.loading.recipe, options, solved=solved)
 
 
 def pack(
@@ -122,9 +120,7 @@ def pack(
         int | None,
         typer.Option(min=1, help="Use only so many prompts of each list; all by default."),
     ] = None,
-    batch: Annotated[
-        int, typer.Option(min=1, help="Samples that the pipeline makes at a time, to refine.")
-    ] = 1,
+    batch: Batch = 1,
     device: Device = None,
     offload: Offload = "none",
     refine: Annotated[
@@ -151,7 +147,8 @@ def pack(
     from meancache_plan.files.lock import alone_in
     from meancache_plan.ship.kit import Place, licence_of
 
-    order = Order(schedule, budget, model, recipe, limit, batch, device, offload, refine)
+    loading = Loading(model, recipe, device=device, offload=offload)
+    order = Order(schedule, budget, loading, limit, batch, refine)
     place = Place(output)
     with resumable(), alone_in(place.folder):
         kit = order.fill(place, profile)

@@ -1,45 +1,115 @@
 """``solve``: compile schedules from a profile."""
 
-from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer.models import OptionInfo
 
-from meancache_plan.cli import planning
 from meancache_plan.cli.options import PROFILE
-from meancache_plan.cli.refinement import Refinement
-from meancache_plan.show.terminal.console import display, resumable, say
+from meancache_plan.show.terminal.console import display, say
+
+
+def _wish(help: str, *names: str) -> OptionInfo:
+    """An option that says which budgets are wanted."""
+    return typer.Option(*names, help=help, rich_help_panel="What you want: exactly one")
+
+
+def _choice(help: str) -> OptionInfo:
+    """An option that chooses how to plan."""
+    return typer.Option(help=help, rich_help_panel="How it is planned")
+
+
+def _grid(help: str) -> OptionInfo:
+    """An option that carries the profile over to another grid."""
+    return typer.Option(help=help, rich_help_panel="Another grid than was calibrated")
+
+
+Budget = Annotated[
+    str | None,
+    _wish("How many steps may run the denoiser: one number, a list 8,10,13, or a range 8-25."),
+]
+Speedup = Annotated[
+    float | None, _wish("How many times fewer steps shall run the denoiser, such as 4.")
+]
+MaxSeconds = Annotated[
+    float | None,
+    _wish("Seconds that the denoiser may take a sample, on the machine that calibrated."),
+]
+MinPsnr = Annotated[
+    float | None,
+    _wish("Quality to reach: predicted mean PSNR of the latents in dB, with the smallest budget."),
+]
+Every = Annotated[
+    bool,
+    _wish("Every budget that is better than all smaller ones; prints what each gives.", "--all"),
+]
+
+Planner = Annotated[
+    str,
+    _choice("How knots are placed: path scores what replay will do, pssp is the paper's way."),
+]
+Predictors = Annotated[
+    str | None,
+    _choice(
+        "How cached steps are predicted, a list: hold and adams with either planner, fitted "
+        "with path, jvp and released with pssp. By default what suits the planner."
+    ),
+]
+Metric = Annotated[
+    str,
+    _choice("How a prediction's error is measured: rms, or l1 as in the paper (planner pssp)."),
+]
+Weighting = Annotated[
+    str | None,
+    _choice(
+        "How errors of different steps are weighed: none, displacement (by how far a step moves), "
+        "or propagated (by what they do to the final sample; the default where it was measured)."
+    ),
+]
+Statistic = Annotated[
+    str,
+    _choice(
+        "Which of the calibration samples count: mean, quantile:0.9, or cvar:0.9, the mean of the "
+        "worst tenth."
+    ),
+]
+Gamma = Annotated[
+    float, _choice("How strongly large errors are avoided: the power γ that each is raised to.")
+]
+Order = Annotated[int, _choice("How many past velocities the fitted predictor uses, from 1 to 4.")]
+MaxEdge = Annotated[
+    int | None, _choice("How many steps may pass between two runs of the denoiser, at most.")
+]
+
+Steps = Annotated[int | None, _grid("Plan for another number of sampler steps.")]
+Shift = Annotated[float | None, _grid("Plan for another static shift of the noise levels.")]
+Sigmas = Annotated[
+    Path | None, _grid("Plan for the noise levels in this text file, instead of the other two.")
+]
 
 
 def solve(
     profile: Annotated[Path, typer.Argument(help="The profile that calibrate wrote.")] = Path(
         PROFILE
     ),
-    budget: planning.Budget = None,
-    speedup: planning.Speedup = None,
-    max_seconds: planning.MaxSeconds = None,
-    min_psnr: planning.MinPsnr = None,
-    every: planning.Every = False,
-    planner: planning.Planner = "path",
-    predictors: planning.Predictors = None,
-    metric: planning.Metric = "rms",
-    weighting: planning.Weighting = None,
-    statistic: planning.Statistic = "mean",
-    gamma: planning.Gamma = 4.0,
-    order: planning.Order = 2,
-    max_edge: planning.MaxEdge = None,
-    steps: planning.Steps = None,
-    shift: planning.Shift = None,
-    sigmas: planning.Sigmas = None,
-    refine: planning.Refine = None,
-    recipe: planning.RefineRecipe = None,
-    prompts: planning.RefinePrompts = None,
-    limit: planning.RefineLimit = None,
-    batch: planning.RefineBatch = 1,
-    device: planning.RefineDevice = None,
-    offload: planning.RefineOffload = "none",
+    budget: Budget = None,
+    speedup: Speedup = None,
+    max_seconds: MaxSeconds = None,
+    min_psnr: MinPsnr = None,
+    every: Every = False,
+    planner: Planner = "path",
+    predictors: Predictors = None,
+    metric: Metric = "rms",
+    weighting: Weighting = None,
+    statistic: Statistic = "mean",
+    gamma: Gamma = 4.0,
+    order: Order = 2,
+    max_edge: MaxEdge = None,
+    steps: Steps = None,
+    shift: Shift = None,
+    sigmas: Sigmas = None,
     reliability: Annotated[
         bool,
         typer.Option(help="Resample the prompts to say how sure the plans are; takes seconds."),
@@ -48,19 +118,16 @@ def solve(
         "schedule.json"
     ),
 ) -> None:
-    """Compile the best schedule for one or more budgets; without `--refine` it needs no GPU.
+    """Compile the best schedule for one or more budgets; no model and no GPU is needed.
 
     Say what you want by exactly one of `--budget`, `--speedup`, `--max-seconds`, `--min-psnr` and
-    `--all`; without any, the budgets of the model's recipe are compiled. `--refine MODEL` replays
-    many candidates on calibration prompts and writes the best; interrupted, the same command goes
-    on where it stopped. The paper's own method is
+    `--all`; without any, the budgets of the model's recipe are compiled. With the model at hand,
+    `refine` makes better plans of these. The paper's own method is
     `--planner pssp --predictors hold,jvp --metric l1 --weighting none`.
 
-    Example: `meancache-plan solve --budget 16 --refine reference`
+    Example: `meancache-plan solve --budget 16`
     """
     from meancache_plan.files.atomic import check_writable
-    from meancache_plan.files.lock import alone
-    from meancache_plan.improve.journal import forget
     from meancache_plan.measure.profile import load_profile
     from meancache_plan.measure.transfer import on_grid
     from meancache_plan.plan import solve as compiler
@@ -70,13 +137,11 @@ def solve(
     from meancache_plan.show.terminal.quality import front_table
     from meancache_plan.show.terminal.views import show_schedule
 
-    wishes = budget, speedup, max_seconds, min_psnr, every
-    asked = wishes != (None, None, None, None, False)
-    request = Request(*wishes) if asked else None
-    refinement = Refinement(refine, recipe, prompts, limit, batch, device, offload)
-    refinement.check_grid(shift, sigmas)
+    asked = Request(
+        budget=budget, speedup=speedup, max_seconds=max_seconds, min_psnr=min_psnr, all=every
+    )
     measured = on_grid(load_profile(profile), steps=steps, shift=shift, sigmas=sigmas)
-    request = request or recipe_request(measured, recipe)
+    request = asked if asked.given else recipe_request(measured)
     plan = partial(
         compiler.solve,
         measured,
@@ -90,19 +155,16 @@ def solve(
         max_edge=max_edge,
     )
     check_writable(output)
-    improve = refinement.improver(measured, output)
-    with resumable(), nullcontext() if improve is None else alone(output):
-        answer = fulfil(request, measured, plan, improve=improve, max_edge=max_edge)
-        schedule = with_reliability(measured, answer.schedule) if reliability else answer.schedule
-        save_schedule(schedule, output)
-        if improve is not None:
-            forget(output)
+    schedule, notes = fulfil(request, measured, plan, max_edge=max_edge)
+    if reliability:
+        schedule = with_reliability(measured, schedule)
+    save_schedule(schedule, output)
     display((front_table if every else show_schedule)(schedule))
     if measured.settings.transferred_from is not None:
         say(f"planned for {measured.steps} steps by interpolation: calibrate there to be sure")
-    if not asked:
+    if not asked.given:
         say(f"budgets {request.budget}: those of the recipe, as nothing else was asked for")
-    for line in (*answer.notes, f"wrote {output}"):
+    for line in (*notes, f"wrote {output}"):
         say(line)
 
 

@@ -8,7 +8,9 @@ from meancache_plan.files.atomic import check_writable
 from meancache_plan.improve.journal import folder_of
 from meancache_plan.improve.refine import refine
 from meancache_plan.measure.profile import Profile
+from meancache_plan.plan.reliability import with_reliability
 from meancache_plan.schedule.artifact import Schedule, load_schedule
+from meancache_plan.schedule.pruning import prune
 from meancache_plan.source import catalog
 from meancache_plan.source.diffusers.ensemble import PipelineEnsemble
 from meancache_plan.source.diffusers.pipeline import Pipeline
@@ -30,6 +32,9 @@ def refine_with(
     watch: Watch = lambda work: lambda done, total: None,
 ) -> Schedule:
     """Replay candidates for every budget on the recipe's calibration prompts, first seed.
+
+    Budgets that a smaller one makes useless are left out, as ``solve`` leaves them out; and where
+    the schedule tells how reliable its calibration is, so does the refined one.
 
     Args:
         pipeline: The model that the profile was measured on.
@@ -63,7 +68,7 @@ def refine_with(
         finer_steps=profile.settings.finer_steps,
         progress=watch("recording"),
     )
-    return refine(
+    refined = refine(
         profile,
         schedule,
         ensemble,
@@ -72,6 +77,8 @@ def refine_with(
         published=_published(profile.steps),
         progress=watch("refining"),
     )
+    told = schedule.provenance is not None and schedule.provenance.reliability is not None
+    return with_reliability(profile, prune(refined)) if told else prune(refined)
 
 
 def _published(steps: int) -> dict[str, Schedule]:

@@ -2,24 +2,21 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
 from meancache_plan.core.psnr import CEILING
-from meancache_plan.errors import BeatenError, InputError
+from meancache_plan.errors import InputError
 from meancache_plan.measure.profile import Profile
 from meancache_plan.schedule.artifact import Schedule
-from meancache_plan.schedule.pruning import known_quality, only, prune
+from meancache_plan.schedule.pruning import known_quality, only, prune, reaching
 from meancache_plan.source.recipe import find_recipe, parse_numbers
-
-Improve = Callable[[Schedule], Schedule]
-"""A schedule → one refined by replay, with validated quality; raises BeatenError."""
 
 Plan = Callable[[Sequence[int]], Schedule]
 """Budgets → their schedule: :func:`meancache_plan.plan.solve.solve` with all else chosen."""
 
-WISHES = ("--budget", "--speedup", "--max-seconds", "--min-psnr", "--all")
-"""The options that wish for budgets, in the order of the fields of :class:`Request`."""
+WISHES = "--budget, --speedup, --max-seconds, --min-psnr, --all"
+"""The options that wish for budgets: the fields of :class:`Request`."""
 
 SLACK = 1e-9
 """What a quotient may fall short of a whole number by rounding, relative to it."""
@@ -27,7 +24,7 @@ SLACK = 1e-9
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One wish; the others are None or False.
+    """One wish, or none; the others are None or False.
 
     Attributes:
         budget: Denoiser refreshes: ``"16"``, ``"8,10,13"`` or ``"8-25"``.
@@ -39,7 +36,7 @@ class Request:
         all: Every budget that makes sense.
 
     Raises:
-        InputError: There is no wish, or more than one.
+        InputError: There is more than one wish.
     """
 
     budget: str | None = None
@@ -49,35 +46,30 @@ class Request:
     all: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse no wish, and wishes that may contradict each other."""
-        values = [getattr(self, field.name) for field in fields(self)]
-        given = [
-            n
-            for n, value in zip(WISHES, values, strict=True)
-            if value is not None and value is not False
-        ]
-        if len(given) != 1:
-            what = " and ".join(given) + " exclude each other" if given else "nothing asked for"
-            raise InputError(f"{what}: give exactly one of {', '.join(WISHES)}")
+        """Refuse wishes that may contradict each other."""
+        named = [f"--{name.replace('_', '-')}" for name in self.given]
+        if len(named) > 1:
+            raise InputError(f"{' and '.join(named)} exclude each other: give exactly one")
+
+    @property
+    def given(self) -> dict[str, str | float | bool]:
+        """The wish by its name; empty if there is none."""
+        return {n: v for n, v in asdict(self).items() if v is not None and v is not False}
 
 
-def recipe_request(profile: Profile, recipe: str | None = None) -> Request:
+def recipe_request(profile: Profile) -> Request:
     """What the recipe of the profile's model wants compiled, for a user who asks for nothing.
 
-    Args:
-        profile: Its model's bundled recipe counts, if it is for as many steps.
-        recipe: Another recipe's name or TOML file.
-
     Raises:
-        InputError: No recipe names budgets for this profile, or the one named is not valid.
+        InputError: No recipe names budgets for this model and as many steps.
     """
     model = profile.settings.model
-    found = find_recipe("" if model is None else model.id, recipe)
+    found = find_recipe("" if model is None else model.id, None)
     if found.budgets is None or found.steps != profile.steps:
         named = "no model" if model is None else model.id
         raise InputError(
             f"nothing asked for, and no recipe names budgets for {named} at {profile.steps} "
-            f"steps: give exactly one of {', '.join(WISHES)}"
+            f"steps: give exactly one of {WISHES}"
         )
     return Request(budget=found.budgets)
 
@@ -90,12 +82,7 @@ class Answer(NamedTuple):
 
 
 def fulfil(
-    request: Request,
-    profile: Profile,
-    plan: Plan,
-    *,
-    improve: Improve | None = None,
-    max_edge: int | None = None,
+    request: Request, profile: Profile, plan: Plan, *, max_edge: int | None = None
 ) -> Answer:
     """Plan what is wished for, without plans that a smaller budget makes useless.
 
@@ -103,20 +90,15 @@ def fulfil(
         request: The wish.
         profile: What ``plan`` plans from.
         plan: Plans budgets.
-        improve: Refines the plans; a wish for quality is then held against what it validates.
         max_edge: Longest interval that ``plan`` may use, in steps; the profile's own by default.
 
     Raises:
-        InputError: The wish cannot be met on this profile; says what can.
+        InputError: There is no wish, or it cannot be met on this profile; says what can.
     """
     budgets = budgets_for(request, profile, max_edge=max_edge)
     if request.min_psnr is not None:
-        schedule = plan(budgets)
-        if improve is None:
-            return _good_enough(schedule, request.min_psnr)
-        start = next(iter(_reaching(schedule, request.min_psnr)), budgets[-1])
-        return _proven(lambda b: improve(plan([b])), budgets, start, request.min_psnr)
-    schedule = prune(improve(plan(budgets)) if improve else plan(budgets))
+        return _good_enough(plan(budgets), request.min_psnr)
+    schedule = prune(plan(budgets))
     if request.max_seconds is None:
         return Answer(schedule)
     return Answer(schedule, (_arithmetic(budgets[0], request.max_seconds, profile),))
@@ -128,9 +110,11 @@ def budgets_for(
     """Return the budgets to plan for a wish, ascending; for ``min_psnr`` those to choose from.
 
     Raises:
-        InputError: No budget meets the wish.
+        InputError: There is no wish, or no budget meets it.
     """
     steps = profile.steps
+    if not request.given:
+        raise InputError(f"nothing asked for: give exactly one of {WISHES}")
     if request.budget is not None:
         return parse_numbers(request.budget, "--budget")
     if request.speedup is not None:
@@ -177,17 +161,9 @@ def _arithmetic(budget: int, seconds: float, profile: Profile) -> str:
     )
 
 
-def _reaching(schedule: Schedule, wanted: float) -> list[int]:
-    """Budgets whose plans are predicted to reach ``wanted`` dB, ascending."""
-    found = {plan.budget: known_quality(schedule, plan.budget) for plan in schedule.plans}
-    return [
-        budget for budget, quality in found.items() if quality and quality.psnr_latent >= wanted
-    ]
-
-
 def _good_enough(schedule: Schedule, wanted: float) -> Answer:
     """The smallest budget whose plan is predicted to reach ``wanted`` dB, alone."""
-    reached = _reaching(schedule, wanted)
+    reached = reaching(schedule, wanted)
     if not reached:
         known = {plan.budget: known_quality(schedule, plan.budget) for plan in schedule.plans}
         decibels = {budget: q.psnr_latent for budget, q in known.items() if q is not None}
@@ -201,44 +177,6 @@ def _good_enough(schedule: Schedule, wanted: float) -> Answer:
     note = (
         f"budget {reached[0]} is the smallest predicted to reach {wanted:g} dB on average: "
         f"{quality.psnr_latent:.1f} dB, at worst {quality.low:.1f}, at best {quality.high:.1f}; "
-        "not replayed: check it with evaluate, or let --refine do so"
+        "replay may differ: check it with evaluate, or let refine --min-psnr look for it"
     )
     return Answer(only(schedule, {reached[0]}), (note,))
-
-
-def _proven(
-    refined: Callable[[int], Schedule], budgets: Sequence[int], start: int, wanted: float
-) -> Answer:
-    """The smallest budget that validation finds to reach ``wanted`` dB, sought from ``start``."""
-    found: dict[int, Schedule | None] = {}
-
-    def reaches(budget: int) -> bool:
-        if budget not in found:
-            try:
-                found[budget] = refined(budget)
-            except BeatenError:
-                found[budget] = None
-        schedule = found[budget]
-        quality = None if schedule is None else known_quality(schedule, budget)
-        return quality is not None and quality.psnr_latent >= wanted
-
-    place = list(budgets).index(start)
-    while not reaches(budgets[place]):
-        place += 1
-        if place == len(budgets):
-            raise InputError(
-                f"--min-psnr {wanted:g}: no budget reaches it when it is replayed: give less, or "
-                "run all steps"
-            )
-    while place > 0 and reaches(budgets[place - 1]):
-        place -= 1
-    schedule = found[budgets[place]]
-    assert schedule is not None
-    quality = known_quality(schedule, budgets[place])
-    assert quality is not None
-    below = "the one below did not" if place else "and is the smallest there is"
-    note = (
-        f"budget {budgets[place]} reached {wanted:g} dB on the prompts that chose its plan, "
-        f"{below}: {quality.psnr_latent:.1f} dB"
-    )
-    return Answer(schedule, (note,))

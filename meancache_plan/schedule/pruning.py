@@ -53,6 +53,14 @@ def known_quality(schedule: Schedule, budget: int) -> Quality | None:
     return None if record is None else record.validated or record.predicted
 
 
+def reaching(schedule: Schedule, wanted: float) -> list[int]:
+    """Budgets whose plans are known to reach ``wanted`` dB on average, ascending."""
+    found = {budget: known_quality(schedule, budget) for budget in schedule.budgets}
+    return [
+        budget for budget, quality in found.items() if quality and quality.psnr_latent >= wanted
+    ]
+
+
 def only(schedule: Schedule, kept: set[int], pruned: tuple[Pruned, ...] = ()) -> Schedule:
     """The schedule with the plans of these budgets, and what was pruned noted besides."""
     made = schedule.provenance

@@ -4,25 +4,26 @@ import os
 import shlex
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from meancache_plan.errors import InputError
 from meancache_plan.files.atomic import write_together
 from meancache_plan.improve.journal import folder_of
+from meancache_plan.improve.with_pipeline import Watch, refine_with
 from meancache_plan.judge import evaluate as judge
 from meancache_plan.judge.pictures import SampleFolder, Samples
 from meancache_plan.judge.result import Evaluation
 from meancache_plan.measure.profile import Profile
 from meancache_plan.plan import solve as compiler
 from meancache_plan.plan.reliability import with_reliability
-from meancache_plan.plan.wishes import Improve, Request, fulfil
+from meancache_plan.plan.wishes import Request, fulfil
 from meancache_plan.schedule import artifact
 from meancache_plan.schedule.artifact import ModelIdentity, Schedule
 from meancache_plan.schedule.pruning import only
 from meancache_plan.ship.card import model_card
-from meancache_plan.ship.remake import FILE, PROFILE, calibrate_line, origin_of, solve_line
+from meancache_plan.ship.remake import FILE, PROFILE, calibrate_line, origin_of, solve_lines
 from meancache_plan.show.page import report_page
 from meancache_plan.show.usage import file_name
 from meancache_plan.source.diffusers.pipeline import Pipeline
@@ -196,15 +197,39 @@ def wish(profile: Profile, budget: str | None, recipe: str | None, *, measured: 
     return Request(all=True)
 
 
-def compiled(profile: Profile, request: Request, improve: Improve | None = None) -> Kit:
-    """Solve the budgets of a kit, refined if ``improve`` is given.
+def compiled(profile: Profile, request: Request) -> Kit:
+    """Solve the budgets of a kit.
 
     Raises:
         InputError: A budget is out of range.
+    """
+    answer = fulfil(request, profile, partial(compiler.solve, profile))
+    return Kit(with_reliability(profile, answer.schedule), profile)
+
+
+def refined(
+    kit: Kit, pipeline: Pipeline, work: Path, *, limit: int | None, batch: int, watch: Watch
+) -> Kit:
+    """Refine the plans of a kit that was solved.
+
+    Args:
+        kit: With the profile that it was solved from.
+        pipeline: The model, with its recipe.
+        work: A folder for finished work: the same call goes on from there.
+        limit: Use so many of the calibration prompts; all by default.
+        batch: Samples a pipeline call.
+        watch: Asked for a listener for each piece of work.
+
+    Raises:
+        InputError: See :func:`meancache_plan.improve.with_pipeline.refine_with`.
         BeatenError: No plan beats fewer steps when it is replayed.
     """
-    answer = fulfil(request, profile, partial(compiler.solve, profile), improve=improve)
-    return Kit(with_reliability(profile, answer.schedule), profile)
+    assert kit.profile is not None
+    path = work / FILE_NAME
+    plans = refine_with(
+        pipeline, kit.profile, kit.schedule, path, limit=limit, batch=batch, watch=watch
+    )
+    return replace(kit, schedule=plans)
 
 
 def chosen(schedule: Schedule, budget: str | None, profile: Profile | None) -> Kit:
@@ -274,10 +299,10 @@ def commands(
         solved: Whether the schedule was solved for the kit; else it was given to it.
     """
     origin = origin_of(kit.schedule, kit.profile, recipe)
-    solve = None if origin is None or solved else solve_line(origin)
+    solve = None if origin is None or solved else solve_lines(origin)
     if origin is None or (solve is None and not solved):
         return []
     source = [PROFILE] if solve is None else ["--schedule", FILE]
     pack = ["pack", *source, *origin.named, *options, "-o", file_name(folder, "release")]
-    lines = [calibrate_line(origin), *([] if solve is None else [solve]), pack]
+    lines = [calibrate_line(origin), *(solve or []), pack]
     return [shlex.join(["meancache-plan", *line]) for line in lines]

@@ -128,8 +128,8 @@ def calibrate_line(origin: Origin) -> list[str]:
     return ["calibrate", model, *origin.named, *_options(pairs), *flags, "-o", PROFILE]
 
 
-def solve_line(origin: Origin) -> list[str] | None:
-    """The arguments of the command that makes the plans; None if there is no such command."""
+def solve_lines(origin: Origin) -> list[list[str]] | None:
+    """The arguments of the commands that make the plans; None if there are no such commands."""
     schedule, made = origin.schedule, origin.made
     if prune(schedule).budgets != schedule.budgets:
         return None  # solve would leave some out
@@ -137,8 +137,8 @@ def solve_line(origin: Origin) -> list[str] | None:
     if refine is None:
         return None
     budgets = ",".join(map(str, schedule.budgets))
-    chosen = [*_options(_choices(origin)), *refine]
-    return ["solve", PROFILE, "--budget", budgets, *chosen, "-o", FILE]
+    solve = ["solve", PROFILE, "--budget", budgets, *_options(_choices(origin)), "-o", FILE]
+    return [solve, ["refine", FILE, *refine, "--profile", PROFILE]] if refine else [solve]
 
 
 def _choices(origin: Origin) -> list[tuple[str, object]]:
@@ -156,7 +156,7 @@ def _choices(origin: Origin) -> list[tuple[str, object]]:
 
 
 def _refine_options(origin: Origin) -> list[str] | None:
-    """The options of ``solve`` that refine on as many prompts; None if the plans differ in these.
+    """The options of ``refine`` for as many prompts; None if the plans differ in these.
 
     Half of the prompts judge: an odd ``--limit`` cannot be told from the even one below it.
     """
@@ -166,7 +166,7 @@ def _refine_options(origin: Origin) -> list[str] | None:
     if len(judged) > 1 or not 1 <= min(judged) <= most:
         return None
     limit = [] if judged == {most} else ["--limit", str(2 * min(judged))]
-    return ["--refine", model_name(origin.schedule), *origin.named, *limit]
+    return ["--model", model_name(origin.schedule), *origin.named, *limit]
 
 
 def _options(pairs: list[tuple[str, object]]) -> list[str]:

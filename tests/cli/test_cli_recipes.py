@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from meancache_plan import load_schedule
+from meancache_plan import load_profile, load_schedule, save_profile
+from meancache_plan.schedule.artifact import ModelIdentity
 from meancache_plan.source import catalog
-from tests.commands import STEPS, refuse, run
+from tests.commands import refuse, run, write_profile
 
 
 def test_every_bundled_recipe_is_listed_in_80_columns(capsys: pytest.CaptureFixture[str]) -> None:
@@ -64,15 +66,24 @@ def test_unknown_and_broken_recipes_are_refused(
     assert "bad.toml: steps" in refuse(capsys, "recipes", "bad.toml")
 
 
+def of_model(path: Path, name: str) -> None:
+    """Let a profile be of this model."""
+    found = load_profile(path)
+    empty = dict.fromkeys(("revision", "fingerprint", "pipeline", "scheduler"))
+    identity = ModelIdentity(id=name, adapters=(), **empty)
+    settings = found.settings.model_copy(update={"model": identity})
+    save_profile(replace(found, settings=settings), path)
+
+
 def test_solve_compiles_the_recipe_s_budgets_if_nothing_else_is_asked_for(
-    model: Path, cwd: Path, capsys: pytest.CaptureFixture[str]
+    cwd: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    text = (cwd / "tiny.toml").read_text()
-    (cwd / "tiny.toml").write_text(f"budgets = '2,{STEPS - 3}'\n{text}")
-    run("calibrate", "model", "--recipe", "tiny.toml")
-    assert f"for model at {STEPS} steps: give exactly one of" in refuse(capsys, "solve")
-    run("solve", "--refine", "model", "--recipe", "tiny.toml")
+    path = write_profile(cwd, 28)
+    of_model(path, "someone/else")
+    assert "for someone/else at 28 steps: give exactly one of" in refuse(capsys, "solve")
+    of_model(path, "stabilityai/stable-diffusion-3.5-large")
+    run("solve")
     made = load_schedule(cwd / "schedule.json")
     left_out = made.provenance.pruned if made.provenance is not None else ()
-    assert sorted([*made.budgets, *(entry.budget for entry in left_out)]) == [2, STEPS - 3]
-    assert f"budgets 2,{STEPS - 3}: those of the recipe" in capsys.readouterr().out
+    assert sorted([*made.budgets, *(entry.budget for entry in left_out)]) == [6, 8, 10, 14]
+    assert "budgets 6,8,10,14: those of the recipe" in capsys.readouterr().out

@@ -1,7 +1,8 @@
-"""``solve --refine``: a pipeline's directory in, a schedule proven by replay out."""
+"""``refine``: a schedule and its pipeline's directory in, a schedule proven by replay out."""
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -12,14 +13,15 @@ from meancache_plan import load_schedule
 from meancache_plan.cli import main
 from meancache_plan.schedule.artifact import Schedule
 from meancache_plan.schedule.provenance import Quality
+from meancache_plan.source import catalog
 from meancache_plan.source.diffusers.ensemble import PipelineEnsemble
 from meancache_runtime import Schedule as Replayable
 from meancache_runtime import load_schedule as load_at_runtime
-from tests.commands import refuse, run
+from tests.commands import refuse, run, write_profile
 from tests.tiny import SIDE, TEXT_LENGTH, tiny_flux
 
 STEPS = 6
-MODEL = ("--refine", "model", "--recipe", "tiny.toml")
+MODEL = ("--model", "model", "--recipe", "tiny.toml")
 Refine = Callable[..., Path]
 
 
@@ -40,6 +42,8 @@ def calibrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         run("calibrate", "model", "--recipe", "tiny.toml")
+        run("solve", "--budget", "2")
+        run("solve", "--budget", "2,3", "-o", "both.json")
     return folder
 
 
@@ -49,7 +53,7 @@ def refined(calibrated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.chdir(calibrated)
 
     def refine(*arguments: str, name: str = "schedule.json") -> Path:
-        run("solve", *MODEL, *arguments, "-o", str(tmp_path / name))
+        run("refine", *arguments, *MODEL, "-o", str(tmp_path / name))
         return tmp_path / name
 
     return refine
@@ -66,7 +70,7 @@ def validated(schedule: Schedule, budget: int) -> Quality:
 def test_the_winner_is_written_with_all_scores_and_the_work_is_dropped(
     refined: Refine, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = refined("--budget", "2,3")
+    path = refined("both.json")
     schedule = load_schedule(path)
     assert load_at_runtime(path) == schedule.replayable()
     made = schedule.provenance
@@ -86,30 +90,59 @@ def test_the_winner_is_written_with_all_scores_and_the_work_is_dropped(
 
 
 def test_a_limit_and_batches_are_heeded(refined: Refine) -> None:
-    few = load_schedule(refined("--budget", "2", "--limit", "2", name="few.json"))
+    few = load_schedule(refined("--limit", "2", name="few.json"))
     assert few.provenance is not None
     assert {score.samples for score in few.provenance.plans[0].candidates} == {1}
-    alone, together = (
-        validated(load_schedule(refined("--budget", "2", "--batch", n, name=n)), 2) for n in "12"
-    )
+    alone, together = (validated(load_schedule(refined("--batch", n, name=n)), 2) for n in "12")
     assert together.psnr_latent == pytest.approx(alone.psnr_latent, abs=0.1)
 
 
 def test_a_recipe_with_other_prompts_will_do_if_those_of_the_calibration_are_named(
     refined: Refine,
 ) -> None:
-    named = refined("--budget", "2", "--recipe", "fewer.toml", "--prompts", "fit.txt", name="a")
-    assert load_schedule(named).plans == load_schedule(refined("--budget", "2", name="b")).plans
+    named = refined("--recipe", "fewer.toml", "--prompts", "fit.txt", name="a")
+    assert load_schedule(named).plans == load_schedule(refined(name="b")).plans
 
 
-def test_a_wish_for_quality_is_held_against_what_was_validated(
-    refined: Refine, capsys: pytest.CaptureFixture[str]
-) -> None:
-    schedule = load_schedule(refined("--min-psnr", "25"))
+def test_the_smallest_budget_that_reaches_a_quality_is_kept_alone(refined: Refine) -> None:
+    schedule = load_schedule(refined("both.json", "--min-psnr", "25"))
     [budget] = schedule.budgets
-    found = validated(schedule, budget).psnr_latent
-    assert found >= 25
-    assert f"budget {budget} reached 25 dB on the prompts" in capsys.readouterr().out
+    assert validated(schedule, budget).psnr_latent >= 25
+
+
+def test_without_another_file_the_schedule_is_refined_in_place(
+    refined: Refine, tmp_path: Path
+) -> None:
+    expected = refined(name="elsewhere.json").read_bytes()
+    shutil.copy("schedule.json", tmp_path / "mine.json")
+    run("refine", str(tmp_path / "mine.json"), *MODEL)
+    assert (tmp_path / "mine.json").read_bytes() == expected
+
+
+def test_the_profile_is_found_beside_the_schedule_whatever_else_lies_here(
+    calibrated: Path, refined: Refine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = load_schedule(refined(name="expected.json"))
+    (tmp_path / "here").mkdir()
+    for name in ("meancache.profile.safetensors", "schedule.json"):
+        shutil.copy(name, tmp_path / name)
+    for name in ("fit.txt", "tiny.toml"):
+        shutil.copy(name, tmp_path / "here" / name)
+    monkeypatch.chdir(tmp_path / "here")
+    write_profile(Path(), 8)
+    model = ("--model", str(calibrated / "model"), "--recipe", "tiny.toml")
+    run("refine", "../schedule.json", *model)
+    assert load_schedule(tmp_path / "schedule.json").plans == expected.plans
+
+
+def test_reliability_is_told_of_refined_plans_as_far_as_it_was_asked_for(refined: Refine) -> None:
+    run("solve", "--budget", "2", "--no-reliability", "-o", "unasked.json")
+    asked, unasked = (load_schedule(refined(name)) for name in ("schedule.json", "unasked.json"))
+    assert asked.provenance is not None
+    assert asked.provenance.reliability is not None
+    assert unasked.provenance is not None
+    assert unasked.provenance.reliability is None
+    assert asked.plans == unasked.plans
 
 
 def test_interrupted_it_says_that_work_is_kept_and_goes_on_to_the_same_bytes(
@@ -118,7 +151,7 @@ def test_interrupted_it_says_that_work_is_kept_and_goes_on_to_the_same_bytes(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    whole = refined("--budget", "2", name="whole.json").read_bytes()
+    whole = refined(name="whole.json").read_bytes()
     replay, asked = PipelineEnsemble.replay, list[int]()
 
     def counted(
@@ -131,42 +164,64 @@ def test_interrupted_it_says_that_work_is_kept_and_goes_on_to_the_same_bytes(
 
     monkeypatch.setattr(PipelineEnsemble, "replay", counted)
     with pytest.raises(SystemExit) as stop:
-        main(["solve", "--budget", "2", *MODEL, "-o", str(tmp_path / "schedule.json")])
+        main(["refine", *MODEL, "-o", str(tmp_path / "schedule.json")])
     assert stop.value.code not in (0, None)
     assert "finished work is kept" in " ".join(capsys.readouterr().err.split())
     assert not (tmp_path / "schedule.json").exists()
     kept = (tmp_path / "schedule.json.refine" / "results.jsonl").read_bytes()
     assert kept.count(b"\n") >= 8
-    assert refined("--budget", "2").read_bytes() == whole
+    assert refined().read_bytes() == whole
     assert not (tmp_path / "schedule.json.refine").exists()
 
 
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (("--refine", "other", "--recipe", "tiny.toml"), "not the one that the profile was"),
-        (("--refine", "model", "--recipe", "fewer.toml"), "prompts is"),
-        (("--refine", "no/such/model", "--recipe", "tiny.toml"), "no/such/model"),
-        (("--refine", "model", "--recipe", "no-such-recipe"), "no-such-recipe"),
+        (("--model", "other", "--recipe", "tiny.toml"), "not the one that the profile was"),
+        (("--model", "model", "--recipe", "fewer.toml"), "prompts is"),
+        (("--model", "no/such/model", "--recipe", "tiny.toml"), "no/such/model"),
+        (("--model", "model", "--recipe", "no-such-recipe"), "no-such-recipe"),
+        ((), "--model"),
         ((*MODEL, "--prompts", "two.txt"), "prompts is"),
         ((*MODEL, "--prompts", "absent.txt"), "absent.txt"),
-        ((*MODEL, "--limit", "1"), "a limit of at least 2"),
-        ((*MODEL, "--limit", "0"), "a limit of at least 2"),
-        ((*MODEL, "--batch", "0"), "a batch of at least 1"),
+        ((*MODEL, "--limit", "1"), "--limit"),
+        ((*MODEL, "--batch", "0"), "--batch"),
+        ((*MODEL, "--min-psnr", "0"), "--min-psnr 0"),
         ((*MODEL, "--device", "nowhere"), "nowhere"),
         ((*MODEL, "--offload", "cloud"), "cloud"),
-        ((*MODEL, "--shift", "2"), "leave out --shift and --sigmas"),
         ((*MODEL, "-o", "missing/schedule.json"), "missing"),
+        (("absent.json", *MODEL), "absent.json"),
+        ((*MODEL, "--profile", "absent"), "absent: no such file"),
+        ((*MODEL, "--profile", "another"), "was solved from another profile: from sha256:"),
+        (("five.json", *MODEL), "for another grid than was calibrated"),
+        (("table.json", *MODEL), "does not say which profile"),
     ],
 )
 def test_what_cannot_be_refined_is_refused_before_any_work(
     calibrated: Path,
+    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     arguments: tuple[str, ...],
     reason: str,
 ) -> None:
-    monkeypatch.chdir(calibrated)
-    before = sorted(calibrated.iterdir())
-    assert reason in refuse(capsys, "solve", "--budget", "2", *arguments)
-    assert sorted(calibrated.iterdir()) == before
+    for path in calibrated.iterdir():
+        (tmp_path / path.name).symlink_to(path)
+    monkeypatch.chdir(tmp_path)
+    run("solve", "--budget", "2", "--steps", "5", "-o", "five.json")
+    shutil.copy(catalog.schedule_files()["qwen-image/50-steps"], "table.json")
+    (tmp_path / "folder").mkdir()
+    shutil.move(write_profile(tmp_path / "folder", 8), "another")
+    before = sorted(tmp_path.iterdir())
+    capsys.readouterr()
+    assert reason in refuse(capsys, "refine", *arguments)
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_without_a_profile_it_says_where_it_looked(
+    calibrated: Path, cwd: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copy(calibrated / "schedule.json", cwd / "schedule.json")
+    message = refuse(capsys, "refine", "--model", str(calibrated / "model"))
+    assert "no profile is at meancache.profile.safetensors" in message
+    assert "--profile" in message

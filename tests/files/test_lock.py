@@ -64,7 +64,7 @@ def test_a_second_calibration_is_refused_until_the_first_ends_by_whatever_means(
     ("output", "arguments"),
     [
         ("p", ("calibrate", "model", "--recipe", "tiny.toml", "-o", "p")),
-        ("s.json", ("solve", "--budget", "3", "--refine", "model", "-o", "s.json")),
+        ("s.json", ("refine", "--model", "model", "-o", "s.json")),
         ("e.json", ("evaluate", "model", "--recipe", "tiny.toml", "--json", "e.json")),
         ("judged", ("evaluate", "model", "--recipe", "tiny.toml", "--samples", "judged")),
         ("c.json", ("compare", "model", "--recipe", "tiny.toml", "--json", "c.json")),

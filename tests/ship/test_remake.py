@@ -16,7 +16,7 @@ PROFILE = "meancache.profile.safetensors"
 FINER = ("--steps", "6", "--finer-steps", "12")
 GIVEN = ("--schedule", "schedule.json", *MODEL, "--limit", "1")
 FLAT = ("--weighting", "displacement", "--statistic", "quantile:0.9", "--max-edge", "3")
-REFINE = ("--refine", "model", "--recipe", "tiny.toml")
+REFINE = ("refine", "--model", "model", "--recipe", "tiny.toml")
 
 
 @pytest.fixture
@@ -37,49 +37,61 @@ def made_again(folder: Path, lines: list[list[str]]) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("calibrate", "solve", "pack"),
+    ("calibrate", "solve", "refine", "pack"),
     [
-        ((), (*PAPER, "--gamma", "1.5"), GIVEN),
-        ((), (*FLAT, "--predictors", "hold,fitted", "--order", "3"), GIVEN),
-        ((), REFINE, GIVEN),
-        (("--steps", "6"), (), GIVEN),
-        ((*FINER, "--guidance", "2"), (*REFINE, "--limit", "2"), (PROFILE, *GIVEN)),
-        (("--max-edge", "3", "--no-propagation"), None, (*MODEL, "--no-refine", "--limit", "1")),
-        (FINER, None, (*MODEL, "--limit", "2")),
+        ((), (*PAPER, "--gamma", "1.5"), None, GIVEN),
+        ((), (*FLAT, "--predictors", "hold,fitted", "--order", "3"), None, GIVEN),
+        ((), (), REFINE, GIVEN),
+        (("--steps", "6"), (), None, GIVEN),
+        ((*FINER, "--guidance", "2"), (), (*REFINE, "--limit", "2"), (PROFILE, *GIVEN)),
+        (
+            ("--max-edge", "3", "--no-propagation"),
+            None,
+            None,
+            (*MODEL, "--no-refine", "--limit", "1"),
+        ),
+        (FINER, None, None, (*MODEL, "--limit", "2")),
     ],
 )
 def test_the_lines_on_the_page_make_the_same_plans(
     many: Path,
     calibrate: tuple[str, ...],
     solve: tuple[str, ...] | None,
+    refine: tuple[str, ...] | None,
     pack: tuple[str, ...],
 ) -> None:
     run("calibrate", "model", "--recipe", "tiny.toml", *calibrate)
     budget = ("--budget", "3,4")
     if solve is not None:
         run("solve", *budget, *solve)
+    if refine is not None:
+        run(*refine)
     run("pack", *pack, *(budget if solve is None else ()), "-o", "release")
     first = timeless(packed(many / "release"))
     lines = again((many / "release" / "MEANCACHE.md").read_text())
-    assert [line[0] for line in lines] == ["calibrate", *["solve"] * (solve is not None), "pack"]
+    made = ["solve"] * (solve is not None) + ["refine"] * (refine is not None)
+    assert [line[0] for line in lines] == ["calibrate", *made, "pack"]
     assert timeless(packed(made_again(many, lines))) == first
 
 
 def test_the_shipped_schedule_is_refined_by_its_page_as_it_was(cwd: Path) -> None:
     source = catalog.schedule_files()["reference/50-steps"]
     run("pack", "--schedule", str(source), "-o", "release")
-    calibrate, solve, pack = again((cwd / "release" / "MEANCACHE.md").read_text())
+    calibrate, solve, refine, pack = again((cwd / "release" / "MEANCACHE.md").read_text())
     profile = "model.profile.safetensors"
     assert calibrate == ["calibrate", "reference", "-o", profile]
     budgets = ",".join(map(str, load_schedule(source).budgets))
-    refine = ["--refine", "reference", "--limit", "64"]  # as the Makefile has it
-    assert solve == ["solve", profile, "--budget", budgets, *refine, "-o", "schedule.json"]
+    assert solve == ["solve", profile, "--budget", budgets, "-o", "schedule.json"]
+    limit = ["--limit", "64"]  # as the Makefile has it
+    model = ["--model", "reference"]
+    assert refine == ["refine", "schedule.json", *model, *limit, "--profile", profile]
     assert pack == ["pack", "--schedule", "schedule.json", "-o", "release"]
 
 
 def test_both_pages_say_which_plans_were_refined_by_replay(many: Path) -> None:
     run("calibrate", "model", "--recipe", "tiny.toml")
-    run("solve", "--budget", "3", *REFINE)
+    run("solve", "--budget", "3")
+    run(*REFINE)
     for source, words in (("schedule.json", "refined by replay"), ("plain.json", "planned by")):
         run("pack", "--schedule", source, "-o", "release")
         for page in ("MEANCACHE.md", "meancache_report.html"):

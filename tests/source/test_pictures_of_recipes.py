@@ -109,7 +109,8 @@ def test_commands_go_the_whole_way_with_a_picture(
     cls, options = BESIDE_PICTURE
     adapted(cls, tiny_flux, write(cwd, options)).pipe.save_pretrained(cwd / "model")
     run("calibrate", "model", "--recipe", "edit.toml")
-    run("solve", "--budget", "2", "--refine", "model", "--recipe", "edit.toml", "--batch", "2")
+    run("solve", "--budget", "2")
+    run("refine", "--model", "model", "--recipe", "edit.toml", "--batch", "2")
     assert load_schedule(cwd / "schedule.json").budgets == (2,)
     run("generate", "model", "--recipe", "edit.toml", "-p", "an owl", "-o", "out.png")
     assert Image.open(cwd / "out.png").size == (SIDE, SIDE)

@@ -1,0 +1,89 @@
+"""``refine``: replay many candidates for a schedule's budgets, and keep the best."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from meancache_plan.cli.loading import Loading
+from meancache_plan.cli.options import PROFILE, Batch, Device, Offload, Prompts, RecipeName
+from meancache_plan.show.terminal.console import display, resumable, say, watching
+
+if TYPE_CHECKING:
+    from meancache_plan.schedule.artifact import Schedule
+
+
+def refine(
+    schedule: Annotated[
+        Path, typer.Argument(help="The schedule that solve wrote: its file or folder.")
+    ] = Path("schedule.json"),
+    *,
+    model: Annotated[
+        str,
+        typer.Option(help="The calibrated pipeline: directory, hub id, or 'reference'."),
+    ],
+    profile: Annotated[
+        Path | None,
+        typer.Option(
+            help=f"The profile that the schedule was solved from; by default {PROFILE}, here or "
+            "beside the schedule.",
+        ),
+    ] = None,
+    recipe: RecipeName = None,
+    prompts: Prompts = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(min=2, help="Use so many of the calibration prompts; all by default."),
+    ] = None,
+    batch: Batch = 1,
+    min_psnr: Annotated[
+        float | None,
+        typer.Option(
+            help="Keep one budget alone: the smallest whose plan reaches this mean latent PSNR, "
+            "in dB, when it is replayed."
+        ),
+    ] = None,
+    device: Device = None,
+    offload: Offload = "none",
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", help="The schedule to write; by default in place."),
+    ] = None,
+) -> None:
+    """Replay many candidate plans on calibration prompts, and keep the best for every budget.
+
+    A budget at which running fewer steps is better is left out. Interrupted at any moment, the
+    same command goes on where it stopped.
+
+    Example: `meancache-plan refine schedule.json --model reference`
+    """
+    from meancache_plan.files.atomic import check_writable
+    from meancache_plan.files.lock import alone
+    from meancache_plan.improve.journal import forget
+    from meancache_plan.improve.origin import profile_of
+    from meancache_plan.improve.smallest import smallest
+    from meancache_plan.improve.with_pipeline import refine_with
+    from meancache_plan.schedule.artifact import load_schedule, save_schedule
+    from meancache_plan.show.terminal.views import show_schedule
+    from meancache_runtime.snapshot import locate
+
+    source = Path(locate(schedule))
+    output = output or source
+    solved = load_schedule(source)
+    beside = [Path(PROFILE), source.with_name(PROFILE)]
+    measured = profile_of(solved, beside if profile is None else [profile])
+    check_writable(output)
+    with resumable(), alone(output):
+        pipeline = Loading(model, recipe, {"prompts": prompts}, device, offload).load(solved)
+        with watching() as watch:
+
+            def refined(plans: "Schedule") -> "Schedule":
+                return refine_with(
+                    pipeline, measured, plans, output, limit=limit, batch=batch, watch=watch
+                )
+
+            done = refined(solved) if min_psnr is None else smallest(solved, min_psnr, refined)
+        save_schedule(done, output)
+        forget(output)
+    display(show_schedule(done))
+    say(f"wrote {output}")
