@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from meancache_plan.cli.loading import Loading
+from meancache_plan.cli.noting import given, note
 from meancache_plan.cli.options import PROFILE, Device, Model, Offload, Prompts, RecipeName, Seeds
 from meancache_plan.errors import InputError
 from meancache_plan.show.terminal.console import display, resumable, say, watching
@@ -27,6 +28,7 @@ Frames = Annotated[int | None, typer.Option(help="Frames of a video.")]
 
 
 def calibrate(
+    context: typer.Context,
     model: Model = None,
     recipe: RecipeName = None,
     prompts: Prompts = None,
@@ -126,6 +128,7 @@ def calibrate(
                 max_edge=max_edge,
                 propagation=propagation,
                 finer_steps=finer_steps,
+                command=note("calibrate", given(context)),
                 progress=watch("calibrating"),
             )
     say(f"{output}: {profile.samples} samples, {profile.steps} steps, {profile.fingerprint[:19]}…")

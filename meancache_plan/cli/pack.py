@@ -1,17 +1,19 @@
 """``pack``: what one drops beside a model's weights."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from meancache_plan.cli.loading import Loading
+from meancache_plan.cli.noting import commands_of, measured_by, note, noted
 from meancache_plan.cli.options import PROFILE, Batch, Device, Offload, RecipeName
 from meancache_plan.errors import InputError
 from meancache_plan.show.terminal.console import resumable, say, watching
 
 if TYPE_CHECKING:
+    from meancache_plan.schedule.provenance import Command
     from meancache_plan.ship.kit import Kit, Place
 
 
@@ -55,9 +57,11 @@ class Order:
         pipeline = self.loading.load(kit.schedule)
         with watching() as watch:
             if self.schedule is None and self.refine:
+                before = commands_of(kit.schedule)
                 kit = refined(
                     kit, pipeline, place.work(), limit=self.limit, batch=self.batch, watch=watch
                 )
+                kit = replace(kit, schedule=noted(kit.schedule, before, self._refining()))
             progress = watch("evaluating")
             return judged(kit, pipeline, place.work(), limit=self.limit, progress=progress)
 
@@ -71,24 +75,36 @@ class Order:
             measured = load_profile(profile or Path(PROFILE))
             place.check(measured.settings.model, measured=self.has_model)
             recipe = self.loading.recipe
-            return compiled(measured, wish(measured, self.budget, recipe, measured=self.has_model))
+            request = wish(measured, self.budget, recipe, measured=self.has_model)
+            kit = compiled(measured, request)
+            before, solve = [measured_by(measured)], note("solve", request.given)
+            return replace(kit, schedule=noted(kit.schedule, before, solve))
         source = None if profile is None else load_profile(profile)
         kit = chosen(load_schedule(self.schedule), self.budget, source)
         notes = self.has_model or is_measured(kit.schedule)
         place.check(kit.schedule.model, measured=notes)
         return kit
 
+    def _refining(self) -> "Command | None":
+        """The command that refines as this does."""
+        recipe = self.loading.recipe
+        options = {"recipe": recipe and Path(recipe).name, "limit": self.limit}
+        options |= {"batch": None if self.batch == 1 else self.batch}
+        return note("refine", {name: value for name, value in options.items() if value})
+
     def again(self, kit: "Kit", folder: str) -> list[str]:
         """Command lines that make the same kit from the model."""
-        from meancache_plan.ship.kit import commands
+        from meancache_plan.ship.again import again
         from meancache_plan.show.usage import model_name
 
-        options = ["--model", model_name(kit.schedule)] if self.has_model else []
-        options += [] if self.budget is None else ["--budget", self.budget]
-        options += [] if self.limit is None else ["--limit", str(self.limit)]
-        options += [] if self.refine else ["--no-refine"]
-        solved = self.schedule is None
-        return commands(kit, folder, self.loading.recipe, options, solved=solved)
+        options: list[str] = []
+        if self.has_model:
+            options += ["--model", model_name(kit.schedule)]
+        if self.loading.recipe is not None:
+            options += ["--recipe", Path(self.loading.recipe).name]
+        if self.limit is not None:
+            options += ["--limit", str(self.limit)]
+        return again(kit.schedule, options, folder)
 
 
 def pack(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from meancache_plan.cli.loading import Loading
+from meancache_plan.cli.noting import commands_of, given, note, noted
 from meancache_plan.cli.options import PROFILE, Batch, Device, Offload, Prompts, RecipeName
 from meancache_plan.show.terminal.console import display, resumable, say, watching
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 
 def refine(
+    context: typer.Context,
     schedule: Annotated[
         Path, typer.Argument(help="The schedule that solve wrote: its file or folder.")
     ] = Path("schedule.json"),
@@ -83,6 +85,7 @@ def refine(
                 )
 
             done = refined(solved) if min_psnr is None else smallest(solved, min_psnr, refined)
+        done = noted(done, commands_of(solved), note("refine", given(context)))
         save_schedule(done, output)
         forget(output)
     display(show_schedule(done))

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 from typer.models import OptionInfo
 
+from meancache_plan.cli.noting import given, measured_by, note, noted
 from meancache_plan.cli.options import PROFILE
 from meancache_plan.show.terminal.console import display, say
 
@@ -91,6 +92,7 @@ Sigmas = Annotated[
 
 
 def solve(
+    context: typer.Context,
     profile: Annotated[Path, typer.Argument(help="The profile that calibrate wrote.")] = Path(
         PROFILE
     ),
@@ -158,7 +160,8 @@ def solve(
     schedule, notes = fulfil(request, measured, plan, max_edge=max_edge)
     if reliability:
         schedule = with_reliability(measured, schedule)
-    save_schedule(schedule, output)
+    command = note("solve", given(context) | request.given)
+    save_schedule(noted(schedule, [measured_by(measured)], command), output)
     display((front_table if every else show_schedule)(schedule))
     if measured.settings.transferred_from is not None:
         say(f"planned for {measured.steps} steps by interpolation: calibrate there to be sure")

@@ -124,6 +124,7 @@ def _rewritten(
         update={
             "plans": tuple(records),
             "pruned": (*made.pruned, *pruned),
+            "commands": (),  # which made other plans than these
         }
     )
     entries = tuple(map(PlanEntry.of, plans))

@@ -24,6 +24,7 @@ from meancache_plan.measure.profile import (
     measure,
 )
 from meancache_plan.measure.shards import Shard
+from meancache_plan.schedule.provenance import Command
 from meancache_plan.source.protocols import Source
 from meancache_plan.source.recipe import digest
 
@@ -45,6 +46,7 @@ def calibrate(
     max_edge: int | None = None,
     propagation: bool = True,
     finer_steps: int | None = None,
+    command: Command | None = None,
     progress: Progress = lambda done, total: None,
 ) -> Profile:
     """Record every prompt with every seed, measure, and write the profile to ``path``.
@@ -66,6 +68,7 @@ def calibrate(
             denoiser refreshes, on a few samples spread over the prompts.
         finer_steps: Make plans reproduce a run of so many steps, at least those of the
             recipe, on whose grid they are replayed; by default the recipe's own run.
+        command: What is noted in the profile of how it is made, for schedules to tell.
         progress: Told after every sample.
 
     Raises:
@@ -89,6 +92,7 @@ def calibrate(
         "max_edge": max_edge,
         "propagation": propagation,
         "finer_steps": finer_steps,
+        "command": command,
     }
     partial = Partial(path, _request(source, prompts, seeds) | options)
     if path.exists():

@@ -174,7 +174,7 @@ class Partial:
 
     def _check(self, wanted: ProfileSettings, found: ProfileSettings) -> None:
         """Refuse to mix two calibrations."""
-        for name in ProfileSettings.model_fields:
+        for name in (each for each in ProfileSettings.model_fields if each != "command"):
             here, there = getattr(wanted, name), getattr(found, name)
             if here != there:
                 known = [each.name for each in (self.path, self.folder) if each.exists()]

@@ -187,8 +187,11 @@ class Profile:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of everything but timings and library versions, ``sha256:`` and hexadecimal."""
-        told = self.settings.model_dump(exclude={"versions"})
+        """SHA-256 of what was measured, and on what, ``sha256:`` and hexadecimal.
+
+        Timings, library versions and the command do not enter.
+        """
+        told = self.settings.model_dump(exclude={"versions", "command"})
         told = {k: v for k, v in told.items() if k not in _SPECIAL or v != _SPECIAL[k]}
         digest = hashlib.sha256(_canonical(told))
         for name, tensor in self.tensors().items():

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, m
 from meancache_plan.core.deviation import EdgeIndex, displacement_columns, windows
 from meancache_plan.core.grid import check_sigmas
 from meancache_plan.schedule.artifact import Generation, ModelIdentity
+from meancache_plan.schedule.provenance import Command
 from meancache_runtime.schedule import MAX_STEPS
 
 Count = Annotated[int, Field(ge=1)]
@@ -26,7 +27,7 @@ class ProfileSettings(BaseModel):
     has. ``switches``: steps at which another denoiser takes over.
     ``transferred_from`` is the fingerprint of the profile that this one was carried over from
     to another grid, by :mod:`meancache_plan.measure.transfer`; such a profile has no L1
-    deviations.
+    deviations. ``command`` made the whole profile, or all of its shards, if a command did.
     """
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
@@ -54,6 +55,7 @@ class ProfileSettings(BaseModel):
     switches: tuple[Count, ...] = ()
     transferred_from: str | None = None
     versions: dict[str, str]
+    command: Command | None = None
 
     @field_validator("sigmas")
     @classmethod

@@ -20,9 +20,9 @@ def merge_profiles(profiles: Sequence[Profile]) -> Profile:
     """
     if not profiles:
         raise MergeError("nothing to merge: give at least one profile")
-    first = dict(_leaves(profiles[0].settings.model_dump()))
+    first = _compared(profiles[0])
     for number, profile in enumerate(profiles[1:], start=2):
-        other = dict(_leaves(profile.settings.model_dump()))
+        other = _compared(profile)
         for name in first | other:
             mine, theirs = first.get(name, "absent"), other.get(name, "absent")
             if mine != theirs:
@@ -34,6 +34,11 @@ def merge_profiles(profiles: Sequence[Profile]) -> Profile:
     if any(not np.array_equal(profile.propagation_sigmas, levels) for profile in profiles):
         raise MergeError("propagation_sigmas: differ; merge only shards of one calibration")
     return Profile(profiles[0].settings, **_joined(profiles), propagation_sigmas=levels)
+
+
+def _compared(profile: Profile) -> dict[str, object]:
+    """The settings that shards of one calibration have in common, each by its full name."""
+    return dict(_leaves(profile.settings.model_dump(exclude={"command"})))
 
 
 def _joined(profiles: Sequence[Profile]) -> dict[str, NDArray[Any]]:

@@ -47,14 +47,15 @@ class Request:
 
     def __post_init__(self) -> None:
         """Refuse wishes that may contradict each other."""
-        named = [f"--{name.replace('_', '-')}" for name in self.given]
-        if len(named) > 1:
-            raise InputError(f"{' and '.join(named)} exclude each other: give exactly one")
+        if len(self.given) > 1:
+            named = " and ".join(f"--{name}" for name in self.given)
+            raise InputError(f"{named} exclude each other: give exactly one")
 
     @property
     def given(self) -> dict[str, str | float | bool]:
-        """The wish by its name; empty if there is none."""
-        return {n: v for n, v in asdict(self).items() if v is not None and v is not False}
+        """The wish by its option's name; empty if there is none."""
+        named = {name.replace("_", "-"): value for name, value in asdict(self).items()}
+        return {n: value for n, value in named.items() if value is not None and value is not False}
 
 
 def recipe_request(profile: Profile) -> Request:

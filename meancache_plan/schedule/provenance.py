@@ -3,9 +3,9 @@
 Readers that replay skip it; its records are for people, reports, and whoever solves again.
 """
 
-from typing import Annotated
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from meancache_plan.files.validation import Count, Real, Strict, Text
 from meancache_runtime import schedule as runtime
@@ -84,11 +84,47 @@ class Reliability(Strict):
     regret: Annotated[dict[Text, Annotated[float, Field(ge=0)]], Field(max_length=64)]
 
 
+class Command(Strict):
+    """A command that led to the plans, and the arguments that it was given.
+
+    ``arguments`` are its options by their names without dashes, those alone that decide what it
+    makes: never the model, a device, or where a file lies. Of files they hold the names.
+    """
+
+    command: Literal["calibrate", "solve", "refine"]
+    tool: Text
+    arguments: Annotated[
+        dict[
+            Annotated[str, Field(pattern=r"^[a-z]+(-[a-z]+)*$", max_length=32)],
+            bool | Annotated[int, Field(ge=-1_000_000_000, le=1_000_000_000)] | Real | Text,
+        ],
+        Field(max_length=strict_json.MAX_ITEMS),
+    ]
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if "output" in self.arguments:
+            raise ValueError("arguments: output says where a file goes, not what is in it")
+        return self
+
+    def words(self) -> list[str]:
+        """The command's name and its options, as they are typed."""
+        words: list[str] = [self.command]
+        for name, value in sorted(self.arguments.items()):
+            if isinstance(value, bool):
+                words.append(f"--{name}" if value else f"--no-{name}")
+            else:
+                words += [f"--{name}", str(value)]
+        return words
+
+
 class Provenance(Strict):
     """Where the plans come from: enough to make them again from the same profile.
 
     ``profile`` is the fingerprint of what was solved; ``transferred_from`` that of the profile
-    that calibration measured, where it was carried over to another grid, else None.
+    that calibration measured, where it was carried over to another grid, else None. ``commands``
+    are those that made the plans from the model, in order; empty if they are not known, or if
+    other than commands had a part in it.
     """
 
     tool: Text
@@ -106,6 +142,14 @@ class Provenance(Strict):
     plans: Annotated[tuple[PlanRecord, ...], Field(max_length=runtime.MAX_PLANS)] = ()
     pruned: Annotated[tuple[Pruned, ...], Field(max_length=runtime.MAX_PLANS)] = ()
     reliability: Reliability | None = None
+    commands: Annotated[tuple[Command, ...], Field(fail_fast=True, max_length=64)] = ()
+
+    @model_validator(mode="after")
+    def _check_commands(self) -> Self:
+        names = [command.command for command in self.commands]
+        if names and names != ["calibrate", "solve", *["refine"] * (len(names) - 2)]:
+            raise ValueError("commands: must be calibrate, solve, and then refine or nothing")
+        return self
 
     def record(self, budget: int) -> PlanRecord | None:
         """The record of the plan for this budget, if there is one."""

@@ -1,7 +1,6 @@
 """A release kit: what one drops beside a model's weights, so that its users have schedules."""
 
 import os
-import shlex
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -23,9 +22,7 @@ from meancache_plan.schedule import artifact
 from meancache_plan.schedule.artifact import ModelIdentity, Schedule
 from meancache_plan.schedule.pruning import only
 from meancache_plan.ship.card import model_card
-from meancache_plan.ship.remake import FILE, PROFILE, calibrate_line, origin_of, solve_lines
 from meancache_plan.show.page import report_page
-from meancache_plan.show.usage import file_name
 from meancache_plan.source.diffusers.pipeline import Pipeline
 from meancache_plan.source.recipe import find_recipe, parse_numbers, read_prompts
 from meancache_runtime.errors import ScheduleError
@@ -284,25 +281,3 @@ def judged(
 def licence_of(schedule: Schedule) -> str:
     """The licence of a schedule for which none is given, in words."""
     return SOURCES_LICENCE if schedule.provenance is None else LICENCE
-
-
-def commands(
-    kit: Kit, folder: str, recipe: str | None, options: Sequence[str], *, solved: bool
-) -> list[str]:
-    """Command lines that make a kit's plans again from the model; none where none do.
-
-    Args:
-        kit: What is in it.
-        folder: Name of its folder.
-        recipe: Name or file of the recipe that was given.
-        options: Other options of ``pack`` that decide what is in it.
-        solved: Whether the schedule was solved for the kit; else it was given to it.
-    """
-    origin = origin_of(kit.schedule, kit.profile, recipe)
-    solve = None if origin is None or solved else solve_lines(origin)
-    if origin is None or (solve is None and not solved):
-        return []
-    source = [PROFILE] if solve is None else ["--schedule", FILE]
-    pack = ["pack", *source, *origin.named, *options, "-o", file_name(folder, "release")]
-    lines = [calibrate_line(origin), *(solve or []), pack]
-    return [shlex.join(["meancache-plan", *line]) for line in lines]

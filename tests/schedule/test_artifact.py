@@ -66,6 +66,11 @@ def test_different_defects_have_different_messages(read):
         assert len({BAD[name] for name in names}) == 1, names
 
 
+def noting(**changes: Any):
+    """Change the first noted command."""
+    return lambda made: made["commands"][0].update(changes)
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -75,6 +80,22 @@ def test_different_defects_have_different_messages(read):
         (lambda made: made.update(tool=""), "must not be empty"),
         (lambda made: made.update(samples=1.0), "samples: must be an integer"),
         (lambda made: made.clear(), "is missing"),
+        (lambda made: made.update(commands={}), "commands: must be a list"),
+        (lambda made: made.update(commands=made["commands"] * 30), "at most 64 entries"),
+        (lambda made: made["commands"].pop(0), "commands: must be calibrate, solve, and then"),
+        (lambda made: made["commands"].reverse(), "commands: must be calibrate, solve, and then"),
+        (noting(command="show"), "commands[0].command: is unknown"),
+        (noting(extra=1), 'commands[0]: unknown key "extra"'),
+        (noting(tool=""), "commands[0].tool: must not be empty"),
+        (noting(arguments=[]), "commands[0].arguments: must be an object"),
+        (noting(arguments={"--steps": 8}), "String should match pattern"),
+        (noting(arguments={"steps; rm": 8}), "String should match pattern"),
+        (noting(arguments={"a" * 33: 8}), "at most 32 characters"),
+        (noting(arguments={"output": "/etc/passwd"}), "output says where a file goes"),
+        (noting(arguments={"steps": None}), "commands[0].arguments.steps"),
+        (noting(arguments={"steps": []}), "commands[0].arguments.steps"),
+        (noting(arguments={"prompts": "x" * 1001}), "commands[0].arguments.prompts"),
+        (noting(arguments={"steps": 10**12}), "commands[0].arguments.steps"),
     ],
 )
 def test_the_compiler_alone_looks_into_provenance(change, words):
