@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 def generate(
     model: Model = None,
-    prompt: Annotated[str, typer.Option("--prompt", "-p", help="What the sample shall show.")] = "",
+    prompt: Annotated[
+        str, typer.Option("--prompt", "-p", help="What the sample should show.")
+    ] = "",
     schedule: ScheduleFile = Path("schedule.json"),
     budget: Annotated[
         int | None,

@@ -1,4 +1,4 @@
-"""``import-table``: make schedules of tables that others publish."""
+"""``import-table``: make schedules from tables that others publish."""
 
 from pathlib import Path
 from typing import Annotated
@@ -17,7 +17,7 @@ def import_table(
         typer.Option(
             "-o",
             "--output",
-            help="The folder to write into; with --model the schedule file to write.",
+            help="The folder to write into; with --model, the schedule file to write.",
         ),
     ],
     model: Annotated[
@@ -27,9 +27,9 @@ def import_table(
         ),
     ] = None,
 ) -> None:
-    """Make schedules of tables as MeanCache's authors publish them.
+    """Make schedules from tables such as MeanCache's authors publish.
 
-    Without `--model` every model's schedule is written, as FOLDER/name/50-steps.json.
+    Without `--model`, every model's schedule is written, as FOLDER/name/50-steps.json.
 
     Example: `meancache-plan import-table schedules/published.json -o schedules`
     """

@@ -11,8 +11,8 @@ PROFILE = "meancache.profile.safetensors"
 Model = Annotated[
     str | None,
     typer.Argument(
-        help="A diffusers pipeline: directory, hub id, or 'reference'; by default --recipe's "
-        "model, or 'reference'."
+        help="A diffusers pipeline: directory, hub id, or 'reference'; by default the model of "
+        "--recipe, or 'reference'."
     ),
 ]
 RecipeName = Annotated[
@@ -36,6 +36,8 @@ Device = Annotated[
 ]
 Offload = Annotated[
     str,
-    typer.Option(help="What waits in main memory to save the GPU's: none, model or sequential."),
+    typer.Option(
+        help="Keep parts of the model in main memory, to save the GPU's: none, model or sequential."
+    ),
 ]
 ScheduleFile = Annotated[Path, typer.Option("--schedule", "-s", help="The schedule to replay.")]

@@ -1,4 +1,4 @@
-"""``pack``: what one drops beside a model's weights."""
+"""``pack``: what is published beside a model's weights."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -117,7 +117,7 @@ def pack(
     model: Annotated[
         str | None,
         typer.Option(
-            help="The calibrated model: refines the plans and measures them on held-out prompts."
+            help="The calibrated model: plans are refined, and measured on held-out prompts."
         ),
     ] = None,
     schedule: Annotated[
@@ -128,7 +128,7 @@ def pack(
         str | None,
         typer.Option(
             help="How many steps may run the denoiser, such as 8,16; by default the recipe's "
-            "budgets with --model, else all useful ones."
+            "budgets with --model, and otherwise all useful ones."
         ),
     ] = None,
     recipe: RecipeName = None,
@@ -156,7 +156,7 @@ def pack(
     """Write a schedule, a page of Markdown and a report into a folder, beside a model's weights.
 
     With `--model` the plans are refined and measured on held-out prompts; interrupted at any
-    moment, the same command goes on where it stopped. Files are written at the end, whole.
+    moment, the same command goes on where it stopped. At the end all files are written, or none.
 
     Example: `meancache-plan pack --schedule schedules/reference/50-steps.json -o release`
     """

@@ -15,7 +15,7 @@ def report(
     profile: Annotated[
         Path | None,
         typer.Option(
-            help="The profile that it was solved from: adds the map of what reuse would cost."
+            help="The profile that it was solved from: adds a map of what reuse would cost."
         ),
     ] = None,
     samples: Annotated[
@@ -32,7 +32,7 @@ def report(
 ) -> None:
     """Write one HTML file that shows all plans of a schedule, what they cost and how good they are.
 
-    It needs no network and no other file. What is not given is left out, and said so.
+    It needs no network and no other file. What is not given is left out, and the page says so.
 
     Example: `meancache-plan report schedule.json --samples judged -o report.html`
     """

@@ -13,7 +13,7 @@ def show(
         Path,
         typer.Argument(help="A profile that calibrate wrote, or a schedule: its file or folder."),
     ],
-    plot: Annotated[Path | None, typer.Option(help="Draw it into this PNG as well.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw it into this PNG, too.")] = None,
     profile: Annotated[
         Path | None,
         typer.Option(
@@ -27,7 +27,7 @@ def show(
         ),
     ] = None,
 ) -> None:
-    """Print a profile, or a schedule with one line a budget; with `--budget` one plan in detail.
+    """Print a profile, or a schedule with one line per budget; with `--budget`, one plan in detail.
 
     Example: `meancache-plan show schedule.json --budget 16 --plot timeline.png`
     """

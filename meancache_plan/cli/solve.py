@@ -32,30 +32,33 @@ Budget = Annotated[
     _wish("How many steps may run the denoiser: one number, a list 8,10,13, or a range 8-25."),
 ]
 Speedup = Annotated[
-    float | None, _wish("How many times fewer steps shall run the denoiser, such as 4.")
+    float | None, _wish("By what factor to reduce the runs of the denoiser, such as 4.")
 ]
 MaxSeconds = Annotated[
     float | None,
-    _wish("Seconds that the denoiser may take a sample, on the machine that calibrated."),
+    _wish("Seconds that the denoiser may take per sample, on the machine that calibrated."),
 ]
 MinPsnr = Annotated[
     float | None,
-    _wish("Quality to reach: predicted mean PSNR of the latents in dB, with the smallest budget."),
+    _wish("Mean PSNR of the latents to reach, as predicted, in dB; gives the smallest budget."),
 ]
 Every = Annotated[
     bool,
-    _wish("Every budget that is better than all smaller ones; prints what each gives.", "--all"),
+    _wish(
+        "Every budget that is better than all smaller ones; prints what each gives.",
+        "--all",
+    ),
 ]
 
 Planner = Annotated[
     str,
-    _choice("How knots are placed: path scores what replay will do, pssp is the paper's way."),
+    _choice("How knots are placed: path scores what replay will do, pssp is the paper's method."),
 ]
 Predictors = Annotated[
     str | None,
     _choice(
         "How cached steps are predicted, a list: hold and adams with either planner, fitted "
-        "with path, jvp and released with pssp. By default what suits the planner."
+        "with path, jvp and released with pssp. By default, what suits the planner."
     ),
 ]
 Metric = Annotated[
@@ -72,7 +75,7 @@ Weighting = Annotated[
 Statistic = Annotated[
     str,
     _choice(
-        "Which of the calibration samples count: mean, quantile:0.9, or cvar:0.9, the mean of the "
+        "What counts of all calibration samples: mean, quantile:0.9, or cvar:0.9, the mean of the "
         "worst tenth."
     ),
 ]
@@ -80,14 +83,12 @@ Gamma = Annotated[
     float, _choice("How strongly large errors are avoided: the power γ that each is raised to.")
 ]
 Order = Annotated[int, _choice("How many past velocities the fitted predictor uses, from 1 to 4.")]
-MaxEdge = Annotated[
-    int | None, _choice("How many steps may pass between two runs of the denoiser, at most.")
-]
+MaxEdge = Annotated[int | None, _choice("Most steps from one run of the denoiser to the next.")]
 
 Steps = Annotated[int | None, _grid("Plan for another number of sampler steps.")]
 Shift = Annotated[float | None, _grid("Plan for another static shift of the noise levels.")]
 Sigmas = Annotated[
-    Path | None, _grid("Plan for the noise levels in this text file, instead of the other two.")
+    Path | None, _grid("Plan for the noise levels in this text file; excludes --steps and --shift.")
 ]
 
 
@@ -114,17 +115,17 @@ def solve(
     sigmas: Sigmas = None,
     reliability: Annotated[
         bool,
-        typer.Option(help="Resample the prompts to say how sure the plans are; takes seconds."),
+        typer.Option(help="Resample the prompts to tell how sure the plans are; takes seconds."),
     ] = True,
     output: Annotated[Path, typer.Option("-o", "--output", help="The schedule to write.")] = Path(
         "schedule.json"
     ),
 ) -> None:
-    """Compile the best schedule for one or more budgets; no model and no GPU is needed.
+    """Plan the best schedule for one or more budgets, without the model and without a GPU.
 
-    Say what you want by exactly one of `--budget`, `--speedup`, `--max-seconds`, `--min-psnr` and
-    `--all`; without any, the budgets of the model's recipe are compiled. With the model at hand,
-    `refine` makes better plans of these. The paper's own method is
+    Say what you want with exactly one of `--budget`, `--speedup`, `--max-seconds`, `--min-psnr`
+    and `--all`; with none, you get the budgets of the model's recipe. Where the model is at hand,
+    `refine` then makes better plans. The paper's own method is
     `--planner pssp --predictors hold,jvp --metric l1 --weighting none`.
 
     Example: `meancache-plan solve --budget 16`
@@ -164,9 +165,9 @@ def solve(
     save_schedule(noted(schedule, [measured_by(measured)], command), output)
     display((front_table if every else show_schedule)(schedule))
     if measured.settings.transferred_from is not None:
-        say(f"planned for {measured.steps} steps by interpolation: calibrate there to be sure")
+        say(f"planned for {measured.steps} steps by interpolation; to be sure, calibrate there")
     if not asked.given:
-        say(f"budgets {request.budget}: those of the recipe, as nothing else was asked for")
+        say(f"budgets {request.budget}: those of the recipe, as none were asked for")
     for line in (*notes, f"wrote {output}"):
         say(line)
 

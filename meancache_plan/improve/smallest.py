@@ -15,7 +15,7 @@ def smallest(
 
     Args:
         schedule: Plans of the budgets to choose from.
-        wanted: Mean latent PSNR that replay on validation prompts shall find, in dB.
+        wanted: Mean latent PSNR that replay on validation prompts has to find, in dB.
         refined: A schedule of one budget → it refined, with its validated quality; raises
             :class:`BeatenError` where fewer steps are better.
 

@@ -69,7 +69,7 @@ def recipe_request(profile: Profile) -> Request:
     if found.budgets is None or found.steps != profile.steps:
         named = "no model" if model is None else model.id
         raise InputError(
-            f"nothing asked for, and no recipe names budgets for {named} at {profile.steps} "
+            f"nothing was asked for, and no recipe names budgets for {named} at {profile.steps} "
             f"steps: give exactly one of {WISHES}"
         )
     return Request(budget=found.budgets)
@@ -115,7 +115,7 @@ def budgets_for(
     """
     steps = profile.steps
     if not request.given:
-        raise InputError(f"nothing asked for: give exactly one of {WISHES}")
+        raise InputError(f"nothing was asked for: give exactly one of {WISHES}")
     if request.budget is not None:
         return parse_numbers(request.budget, "--budget")
     if request.speedup is not None:
@@ -148,7 +148,7 @@ def _short_enough(seconds: float, profile: Profile) -> int:
     if seconds >= each * steps:
         raise InputError(
             f"--max-seconds {seconds:g}: all {steps} steps take {each * steps:.3g} s: no schedule "
-            "is needed; give less if one is wanted"
+            "is needed; give less to have one"
         )
     return math.floor(seconds / each * (1 + SLACK))
 
@@ -156,9 +156,9 @@ def _short_enough(seconds: float, profile: Profile) -> int:
 def _arithmetic(budget: int, seconds: float, profile: Profile) -> str:
     each = profile.seconds_per_step
     return (
-        f"--max-seconds {seconds:g}: {budget} refreshes × {each:.3g} s a step = "
+        f"--max-seconds {seconds:g}: {budget} refreshes × {each:.3g} s per step = "
         f"{budget * each:.3g} s, in place of {profile.steps} × {each:.3g} s = "
-        f"{profile.steps * each:.3g} s; text encoders and decoder take their time besides"
+        f"{profile.steps * each:.3g} s; text encoders and decoder come on top"
     )
 
 
@@ -171,7 +171,7 @@ def _good_enough(schedule: Schedule, wanted: float) -> Answer:
         best = max(decibels, key=lambda budget: decibels[budget])
         raise InputError(
             f"--min-psnr {wanted:g}: no budget is predicted to reach it; the best, {best}, gets "
-            f"{decibels[best]:.1f} dB: give less, or run all {schedule.grid.steps} steps"
+            f"{decibels[best]:.1f} dB: ask for less, or run all {schedule.grid.steps} steps"
         )
     quality = known_quality(schedule, reached[0])
     assert quality is not None

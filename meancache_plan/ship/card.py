@@ -35,9 +35,8 @@ def model_card(
     parts = [
         f"# MeanCache schedule for {name}",
         f"{code(FILE_NAME)} tells {name} at which of its {schedule.grid.steps} sampler steps the "
-        "denoiser has to run; the steps between are answered from velocities that are already "
-        "there. It is data: no weights, no code. `meancache-runtime` replays it, and needs torch "
-        "alone.",
+        "denoiser has to run; the other steps reuse velocities that are already known. It is "
+        "data: no weights, no code. `meancache-runtime` replays it, and needs torch alone.",
         "## Use",
         *_use(schedule),
         "## Quality",
@@ -65,11 +64,11 @@ def _use(schedule: Schedule) -> list[str]:
     fetched = code(f"attach(pipe, load_schedule({hub}), budget={budget})")
     return [
         block(["pip install meancache-runtime"], "sh"),
-        "In the folder that this file lies in:",
+        "In the folder of this file:",
         block([replay], "python"),
-        f"A pipeline that is loaded from this folder finds the schedule itself: {beside}. The "
-        f"hub's loader leaves the schedule behind: {fetched} fetches it from the model's "
-        "repository, if it lies there. The budgets are those of the table below.",
+        f"A pipeline that is loaded from this folder finds the schedule itself: {beside}. One "
+        f"that is loaded from the hub comes without it: {fetched} fetches it from the model's "
+        "repository, if it is there. The table below has the budgets.",
     ]
 
 
@@ -83,7 +82,7 @@ def _quality(schedule: Schedule, evaluation: Evaluation | None) -> list[str]:
     known = (
         "it was made elsewhere, or imported from a published table, and nothing was predicted"
         if schedule.provenance is None
-        else "what stands here was computed from the calibration"
+        else "the figures below are predicted from the calibration"
     )
     return [
         f"Nothing was measured: {known}. To measure it on held-out prompts:",
@@ -130,7 +129,7 @@ def _measured_on(evaluation: Evaluation) -> str:
         f"against all {steps} steps, on {text(evaluation.device)}: means; the 95 % "
         "interval is of the mean, by bootstrap over prompts; worst tenth: mean latent PSNR of the "
         "worst tenth of the samples; speed-up: of the pipeline's whole call. The report beside "
-        "this file has what else was compared."
+        "this file shows what else was compared."
     )
 
 
@@ -186,23 +185,23 @@ def _limits(schedule: Schedule) -> Iterator[str]:
     grid, made, model = schedule.grid, schedule.generation, schedule.model
     if grid.sigmas is None:
         yield (
-            f"It is for any noise levels of {grid.steps} steps; a run of another number of steps "
-            "is refused by name."
+            f"It is for any noise levels of {grid.steps} steps. A run with another number of steps "
+            "is refused."
         )
     else:
         yield (
             f"It is for {grid.steps} steps from σ = {grid.sigmas[0]:.4g} to "
-            f"{grid.sigmas[-1]:.4g}; a run of another number of steps, or whose noise levels are "
-            f"more than {grid.tolerance:g} off, is refused by name."
+            f"{grid.sigmas[-1]:.4g}. A run with another number of steps, or with noise levels "
+            f"more than {grid.tolerance:g} off, is refused."
         )
     if grid.replaces is not None:
-        yield f"Its steps take the place of those of {code(grid.replaces)}; others are refused."
+        yield f"Its steps replace those of {code(grid.replaces)}; other samplers are refused."
     if made is not None:
         size = [f"{made.width} × {made.height} pixels"] if made.height is not None else []
         size += [f"{made.frames} frames"] if made.frames is not None else []
         guidance = [f"{code(name)} {value:g}" for name, value in made.guidance.items()]
         words = ", ".join([*size, code(made.dtype), *guidance])
-        yield f"It was made for {words}: another size or guidance is not refused, but not measured."
+        yield f"It was made for {words}. Another size or guidance is accepted, but not measured."
     if model is not None:
         adapters = "the adapters " + ", ".join(code(adapter.name) for adapter in model.adapters)
         made_for = "is for the model" if schedule.provenance is None else "was made"

@@ -1,4 +1,4 @@
-"""A release kit: what one drops beside a model's weights, so that its users have schedules."""
+"""A release kit: what is put beside a model's weights, so that its users have schedules."""
 
 import os
 import shutil
@@ -68,7 +68,7 @@ class Place:
         parent = self.folder.parent
         self._work = parent / (self.folder.name + ".pack")
         if not self.folder.name or (self.folder.exists() and not self.folder.is_dir()):
-            raise InputError(f"{folder}: is no folder: give the name of one, new or the model's")
+            raise InputError(f"{folder}: is not a folder: name a new one, or the model's own")
         if not parent.is_dir():
             raise InputError(f"{folder}: the directory {parent} does not exist: make it first")
         if not os.access(self.folder if self.folder.is_dir() else parent, os.W_OK):
@@ -76,7 +76,9 @@ class Place:
         ours = {SAMPLES, folder_of(self._work / FILE_NAME).name}
         strangers = [file.name for file in self._work.glob("*") if file.name not in ours]
         if strangers:
-            raise InputError(f"{self._work}: holds {strangers[0]}, which is not ours: move it away")
+            raise InputError(
+                f"{self._work}: holds {strangers[0]}, which pack did not make: move it away"
+            )
 
     def check(self, model: ModelIdentity | None, *, measured: bool) -> None:
         """Refuse to replace a schedule for another model id, or a measured one by one that is not.
@@ -103,8 +105,8 @@ class Place:
             )
         if not measured and is_measured(found):
             raise InputError(
-                f"{file}: notes measured quality, which this kit has not: measure it with --model, "
-                "give another folder, or delete that file to do without"
+                f"{file}: has measured quality, which this kit lacks: measure it with --model, "
+                "give another folder, or delete that file"
             )
 
     def check_work(self) -> None:
@@ -116,8 +118,8 @@ class Place:
         place = self._work if self._work.is_dir() else self._work.parent
         if not os.access(place, os.W_OK):
             raise InputError(
-                f"{self._work}: unfinished work is kept there, and {place} cannot be written: make "
-                "that folder yours, or pack elsewhere and copy the kit"
+                f"{self._work}: unfinished work is kept there, but {place} cannot be written: make "
+                "it writable, or pack elsewhere and copy the kit"
             )
 
     def work(self) -> Path:

@@ -65,7 +65,7 @@ def test_seconds_allow_as_many_refreshes_as_fit(profile: Profile, each: float) -
 def test_a_wish_for_seconds_is_answered_with_its_arithmetic(profile: Profile) -> None:
     timed = replace(profile, seconds=np.full(profile.samples, 0.5))
     [note] = answer(Request(max_seconds=2.2), timed).notes
-    assert note.startswith("--max-seconds 2.2: 4 refreshes × 0.5 s a step = 2 s")
+    assert note.startswith("--max-seconds 2.2: 4 refreshes × 0.5 s per step = 2 s")
     assert "12 × 0.5 s = 6 s" in note
 
 
@@ -142,7 +142,7 @@ def test_without_a_recipe_for_so_many_steps_one_has_to_ask(
 
 
 def test_wishes_exclude_each_other_and_none_is_too_few(profile: Profile) -> None:
-    with pytest.raises(InputError, match="nothing asked for: give exactly one of --budget, --spee"):
+    with pytest.raises(InputError, match="nothing was asked for: give exactly one of --b"):
         answer(Request(), profile)
     with pytest.raises(InputError, match="--max-seconds and --all exclude each other"):
         Request(max_seconds=3, all=True)

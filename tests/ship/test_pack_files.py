@@ -128,7 +128,7 @@ def test_a_model_is_not_asked_where_its_work_cannot_be_kept(
 ) -> None:
     message = refuse(capsys, "pack", "--model", "no/such/model", "-o", "shut/model")
     assert "model.pack: unfinished work is kept there, and" in message
-    assert "shut cannot be written: make that folder yours" in message
+    assert "shut cannot be written: make it writable" in message
     assert contents(shut / "model") == {}
 
 
@@ -141,7 +141,7 @@ def test_measured_figures_are_not_lost_to_a_kit_without(
     run("solve", "--budget", "3")
     for lossy in (("--budget", "3"), ("--schedule", "schedule.json")):
         message = refuse(capsys, "pack", *lossy, "-o", "release")
-        assert "notes measured quality, which this kit has not: measure it with --model" in message
+        assert "has measured quality, which this kit lacks: measure it with --model" in message
     assert contents(calibrated / "release") == before
     (calibrated / "noted.json").write_bytes(before["meancache_schedule.json"])
     run("pack", "--schedule", "noted.json", "-o", "release")
