@@ -122,6 +122,15 @@ def test_evaluation_table_has_a_line_a_method_in_80_columns() -> None:
     assert "same" in next(line for line in lines if line.startswith("plan          12"))
 
 
+def test_evaluation_table_has_room_for_lpips_in_80_columns() -> None:
+    lpips = {"lpips": Spread.of([0.123], higher=False)}
+    rows = [r.model_copy(update={"figures": r.figures | lpips}) for r in EVALUATION.rows]
+    lines = printed(evaluation_table(EVALUATION.model_copy(update={"rows": tuple(rows)})))
+    plan = next(line for line in lines.splitlines() if line.startswith("plan "))
+    assert " ".join(plan.split()) == "plan 3 3 35.5 35.5 33.5 33.5 0.91 0.10 0.12 1.50 2.00×"
+    assert "…" not in lines
+
+
 def test_only_where_fewer_steps_are_the_steps_of_held_velocities_it_is_said_why() -> None:
     assert "alike" not in printed(evaluation_table(EVALUATION))
     held, fewer = row("uniform-hold", 4, 27.3), row("fewer-steps", 4, 27.3 + 1e-6)

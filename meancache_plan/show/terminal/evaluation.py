@@ -17,7 +17,8 @@ ALIKE = 1e-3
 
 
 DIGITS = 3
-"""At most so many after the point: eighty columns have no room for more."""
+"""At most so many after the point; one less, and none in intervals, where more than two figures
+have no unit: eighty columns have no room for more."""
 
 
 def evaluation_table(evaluation: Evaluation) -> RenderableType:
@@ -25,7 +26,7 @@ def evaluation_table(evaluation: Evaluation) -> RenderableType:
     metrics = qualities({name for row in evaluation.rows for name in row.figures})
     table = Table(box=box.SIMPLE_HEAD, padding=0, show_edge=False)
     table.add_column("method", no_wrap=True)
-    for heading in ("B", "calls", *_headings(metrics), "s", "speed-\nup"):
+    for heading in ("B", "calls", *_headings(metrics), "s", "speed\nup"):
         table.add_column(heading, justify="right", vertical="top", no_wrap=True)
     best = _best(evaluation.rows, metrics)
     before = evaluation.rows[0].budget
@@ -98,18 +99,20 @@ def _best(rows: Sequence[Row], metrics: Sequence[Metric]) -> set[tuple[str, int 
 def _cells(
     row: Row, best: set[tuple[str, int | None, str]], metrics: Sequence[Metric]
 ) -> list[Text]:
+    crowded = sum(not metric.unit for metric in metrics) > 2
+
     def figure(metric: Metric) -> list[Text]:
         name, spread = metric.name, row.figures.get(metric.name)
         if row.method == FULL or spread is None:
             return [Text("–")] * (2 if metric.unit else 1)
         style = "bold" if (name, row.budget, row.method) in best else ""
-        mean = Text(f"{spread.mean:.{min(metric.digits, DIGITS)}f}", style=style)
+        mean = Text(f"{spread.mean:.{min(metric.digits, DIGITS - crowded)}f}", style=style)
         if not metric.unit:
             return [mean]
         if spread.mean == CEILING:
             return [Text("same")] * 2
         low, high = spread.interval
-        interval = Text(f"\n{low:.1f}–{high:.1f}", style="dim")
+        interval = Text(f"\n{low:.{1 - crowded}f}–{high:.{1 - crowded}f}", style="dim")
         return [mean.append_text(interval), Text(f"{spread.worst:.1f}")]
 
     method = Text(row.method, style="bold" if row.method == PLAN else "")
