@@ -25,7 +25,7 @@ def bootstrap_interval(
         (low, high); both are the mean where there is nothing to resample: one value, or equal ones.
 
     Raises:
-        InputError: There is no value.
+        InputError: No value is given.
     """
     data = np.asarray(values, dtype=np.float64)
     if data.size == 0:

@@ -18,7 +18,7 @@ def check_sigmas(sigmas: Sequence[float]) -> tuple[float, ...]:
         sigmas: T + 1 noise levels in 0 … 1, strictly monotone, T ≥ 1 (dimensionless).
 
     Raises:
-        GridError: They are too few or too many, not finite, out of range or not monotone.
+        GridError: The levels are too few or too many, not finite, out of range or not monotone.
 
     Example:
         >>> check_sigmas([1.0, 0.5, 0.0])

@@ -78,7 +78,7 @@ def lpips(full: Frames, other: Frames) -> float:
     """LPIPS (AlexNet), ≥ 0; 0 is identical.
 
     Raises:
-        InputError: It is not available; see :func:`load_lpips`.
+        InputError: LPIPS is not available; see :func:`load_lpips`.
     """
     network = load_lpips()
     _check(full, other)

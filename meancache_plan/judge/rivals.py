@@ -41,8 +41,8 @@ def check_rival(name: str, rival: Schedule, steps: int, budgets: Sequence[int]) 
     """Refuse a rival for other ``steps``, or without a plan for one of the budgets.
 
     Raises:
-        InputError: It is for another number of steps.
-        BudgetError: It has no such plan.
+        InputError: The rival is for another number of steps.
+        BudgetError: The rival has no such plan.
     """
     if rival.grid.steps != steps:
         raise InputError(

@@ -143,7 +143,7 @@ def check_budgets(
     """Return the budgets ascending and distinct.
 
     Raises:
-        InputError: There is none, one is out of range, or edges are so short, or must end at so
+        InputError: No budget is given, one is out of range, or edges are so short, or end at so
             many ``switches``, that a budget's path cannot reach T.
     """
     wanted = sorted({index(budget) for budget in budgets})

@@ -36,7 +36,7 @@ class Request:
         all: Every budget that makes sense.
 
     Raises:
-        InputError: There is more than one wish.
+        InputError: More than one wish is given.
     """
 
     budget: str | None = None
@@ -94,7 +94,8 @@ def fulfil(
         max_edge: Longest interval that ``plan`` may use, in steps; the profile's own by default.
 
     Raises:
-        InputError: There is no wish, or it cannot be met on this profile; says what can.
+        InputError: No wish is given, or it cannot be met on this profile; the message says
+            what can be.
     """
     budgets = budgets_for(request, profile, max_edge=max_edge)
     if request.min_psnr is not None:
@@ -111,7 +112,7 @@ def budgets_for(
     """Return the budgets to plan for a wish, ascending; for ``min_psnr`` those to choose from.
 
     Raises:
-        InputError: There is no wish, or no budget meets it.
+        InputError: No wish is given, or no budget meets it.
     """
     steps = profile.steps
     if not request.given:

@@ -236,7 +236,7 @@ def from_bytes(data: bytes) -> Schedule:
     """Validate a schedule file's bytes.
 
     Raises:
-        ScheduleError: They are not a valid schedule; the message names the place and the reason.
+        ScheduleError: The bytes are not a valid schedule; the message names place and reason.
     """
     # Refuses what pydantic lets pass: duplicate keys, lone surrogates, version true, …
     runtime.check_header(strict_json.decode(data))
@@ -261,7 +261,7 @@ def load_schedule(path: Path) -> Schedule:
     """Read a schedule, given its file or the folder of the model that it lies in.
 
     Raises:
-        ScheduleError: It cannot be read or is not valid; names the path, the place and the reason.
+        ScheduleError: The file cannot be read or is not valid; names path, place and reason.
     """
     file = locate(path)
     data = strict_json.read_file(file)

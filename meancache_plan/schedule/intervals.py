@@ -103,7 +103,7 @@ def check_history(interval: Predictor, where: str, start: int, known: int) -> No
     """Refuse a predictor that needs velocities from before the first step.
 
     Raises:
-        ValueError: It does; names the place and the reason.
+        ValueError: The predictor does; the message names the place and the reason.
     """
     match interval:
         case Jvp(window) if window > start:

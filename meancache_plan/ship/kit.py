@@ -235,7 +235,7 @@ def chosen(schedule: Schedule, budget: str | None, profile: Profile | None) -> K
     """The kit of a schedule that exists: of all its budgets, or of some.
 
     Raises:
-        BudgetError: It has no plan for a budget.
+        BudgetError: The schedule has no plan for a budget.
     """
     if budget is None:
         return Kit(schedule, profile)

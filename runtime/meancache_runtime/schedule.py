@@ -165,7 +165,7 @@ def load_schedule(source: str | os.PathLike[str], *, revision: str | None = None
         revision: Branch, tag or commit of a hub id.
 
     Raises:
-        ScheduleError: It is not a valid schedule, or (ScheduleNotFoundError) there is none.
+        ScheduleError: The file is not a valid schedule, or (ScheduleNotFoundError) not there.
     """
     path = locate(source, revision)
     data = read_file(path)

@@ -22,7 +22,7 @@ def read_file(path: str | os.PathLike[str]) -> bytes:
     """Read a file, of a schedule's greatest size at most.
 
     Raises:
-        ScheduleError: It cannot be read, is larger, or looks like a profile of the compiler's.
+        ScheduleError: The file cannot be read, is larger, or looks like a compiler's profile.
     """
     try:
         with open(path, "rb") as stream:

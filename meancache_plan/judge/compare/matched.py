@@ -74,7 +74,7 @@ def cost_of(row: Row, cost: Cost) -> float:
     """What it costs: the mean; of relative seconds the median, which a busy machine spares.
 
     Raises:
-        InputError: It was not measured.
+        InputError: The cost was not measured.
     """
     found = row.figure(cost)
     return float(np.median(found.samples)) if cost == "relative_seconds" else found.mean

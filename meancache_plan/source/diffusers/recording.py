@@ -195,7 +195,7 @@ def check_batch(
         alone: Looks at the last sample made alone.
 
     Raises:
-        InputError: They are not as many, or the last one begins with other latents.
+        InputError: There are not as many, or the last one begins with other latents.
     """
     name, remedy = type(pipe).__name__, "make one sample at a time (batch 1)"
     if len(samples) != wanted:

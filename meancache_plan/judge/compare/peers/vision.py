@@ -63,7 +63,7 @@ def latents(
     2 × 2 positions, which lie where ``img_ids`` (Flux) or ``img_shapes`` (Qwen-Image) say.
 
     Raises:
-        ValueError: They are laid out otherwise.
+        ValueError: The latents are laid out otherwise.
     """
     states = kwargs.get("hidden_states")
     if isinstance(states, Tensor) and states.ndim == 5:

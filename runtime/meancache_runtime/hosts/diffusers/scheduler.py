@@ -39,8 +39,8 @@ class MeanCacheScheduler(FlowMatchEulerDiscreteScheduler):
 
     Raises:
         ScheduleError: The schedule is not valid.
-        BudgetError: It has no plan for this budget.
-        UnsupportedSchedulerError: It was made for another sampler than Euler's.
+        BudgetError: The schedule has no plan for this budget.
+        UnsupportedSchedulerError: The schedule was made for another sampler than Euler's.
     """
 
     def __init__(
@@ -119,7 +119,7 @@ class MeanCacheScheduler(FlowMatchEulerDiscreteScheduler):
         """As Euler's; a run can begin at the first step only.
 
         Raises:
-            StepCountError: It begins later, as image-to-image does, where the pipeline counts steps
+            StepCountError: The run begins later, as image-to-image does: the pipeline counts steps
                 that are not in this loop.
         """
         if begin_index:
