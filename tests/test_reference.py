@@ -15,20 +15,20 @@ from diffusers import FluxPipeline
 from PIL import Image
 
 from meancache_plan import load_profile, solve
-from meancache_plan.core.graph import deviation_graph
+from meancache_plan.core.graph import interval_graph
 from meancache_plan.core.objective import Objective
-from meancache_plan.core.path import shortest_paths
-from meancache_plan.core.path_costs import line_graph
-from meancache_plan.core.pssp import pssp
+from meancache_plan.core.search import shortest_paths
 from meancache_plan.judge.evaluate import evaluate
 from meancache_plan.measure.calibrate import calibrate
 from meancache_plan.measure.profile import Profile
+from meancache_plan.plan.planners import find_planner
 from meancache_plan.schedule import artifact
 from meancache_plan.source import catalog
 from meancache_plan.source.diffusers.loading import load
 from meancache_plan.source.diffusers.pipeline import Pipeline
 from meancache_plan.source.recipe import find_recipe, read_prompts
 from meancache_runtime import attach, load_schedule
+from tests.trajectories import line_graph
 
 ROOT = Path(__file__).parent.parent
 FOLDER = catalog.reference_pipeline()
@@ -86,7 +86,7 @@ def test_the_prompt_changes_the_picture_and_so_does_guidance(pipeline: Pipeline)
 def test_pssp_is_the_shortest_path_of_a_budget_expanded_graph_on_the_real_profile(
     profile: Profile, objective: Objective
 ) -> None:
-    graph = deviation_graph(profile, objective)
+    graph = interval_graph(profile, objective)
     expanded: nx.DiGraph = nx.DiGraph()
     for t, s, edge in graph.edges(data=True):
         for used in range(max(BUDGETS)):
@@ -94,15 +94,15 @@ def test_pssp_is_the_shortest_path_of_a_budget_expanded_graph_on_the_real_profil
             weight = min(known["weight"], edge["weight"])
             expanded.add_edge((t, used), (s, used + 1), weight=weight)
     distance = nx.single_source_dijkstra_path_length(expanded, (0, 0))
-    for budget, path in pssp(graph, BUDGETS).items():
+    for budget, [found] in find_planner("pssp").plan(profile, objective, BUDGETS).items():
         best = min(distance.get((50, used), np.inf) for used in range(1, budget + 1))
-        assert path.weight == pytest.approx(best, rel=1e-12)
+        assert found.cost == pytest.approx(best, rel=1e-12)
 
 
 def test_the_path_is_networkxs_shortest_on_the_line_graph_of_the_real_profile(
     profile: Profile,
 ) -> None:
-    graph, _ = line_graph(profile, Objective(("hold", "adams"), weighting="displacement", gamma=2))
+    graph = line_graph(profile, Objective(("hold", "adams"), weighting="displacement", gamma=2))
     arcs: nx.DiGraph = nx.DiGraph()
     for s in range(1, 51):
         arcs.add_edge((0, 0, 0), (1, 0, s), weight=graph.first[s])

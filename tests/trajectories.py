@@ -13,13 +13,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from meancache_plan.core.costs import arc_costs
 from meancache_plan.core.deviation import EdgeIndex, windows
+from meancache_plan.core.graph import weighed
+from meancache_plan.core.objective import Measurements, Objective
+from meancache_plan.core.search import LineGraph
 from meancache_plan.measure.profile import Profile
 from meancache_runtime.binding import adams, bind
 from meancache_runtime.schedule import Plan, Predictor
 from tests.fields import euler, mixture, noise, shifted_grid
 
 Array = NDArray[np.float64]
+Triple = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
@@ -176,3 +181,25 @@ def heun_trajectories(steps: int, samples: int = 6, seed: int = 1) -> Trajectori
         z = z + (following - sigma) * moved[-1]
     runs = [torch.stack(each, dim=1).numpy() for each in (velocities, moved)]
     return replace(of(runs[0], sigmas), moved=runs[1])
+
+
+def arcs_of(measured: Measurements, objective: Objective) -> dict[Triple, tuple[str, float]]:
+    """The predictor and the weight of each arc (r, t) → (t, s), the lightest of parallel ones."""
+    found: dict[Triple, tuple[str, float]] = {}
+    weighted = weighed(measured, objective, arc_costs)
+    for (t, s, name, window), weight in zip(weighted.intervals, weighted.weights, strict=True):
+        if (t - window, t, s) not in found or weight < found[t - window, t, s][1]:
+            found[t - window, t, s] = name, float(weight)
+    return found
+
+
+def line_graph(measured: Measurements, objective: Objective) -> LineGraph:
+    """The weights of all arcs, those of first intervals apart."""
+    steps = len(measured.sigmas) - 1
+    first, arcs = np.full(steps + 1, np.inf), np.full((steps, steps, steps + 1), np.inf)
+    for (r, t, s), (_, weight) in arcs_of(measured, objective).items():
+        if t:
+            arcs[r, t, s] = weight
+        else:
+            first[s] = weight
+    return LineGraph(first, arcs)

@@ -1,7 +1,8 @@
-"""The predictors that a planner may choose between, scored on a full trajectory.
+"""The registry of predictors: each named once, with all in which they differ.
 
-Each offers one parallel edge t→s for every window K that it can use at t. The formulas stand in
-:mod:`meancache_runtime.binding`; here, every step's own velocity is known, as in calibration.
+The formulas themselves stand in :mod:`meancache_runtime.binding`. A planner scores a predictor's
+intervals in one of two ways: each alone, on a full trajectory, where every step's own velocity is
+known (``form``); or after the knot before, with the velocities that replay will have (``errors``).
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meancache_plan.core.deviation import dense, is_displaced, own_velocities, single_columns
+from meancache_plan.core.moments import Moments, adams_errors, fitted_errors, hold_errors
 from meancache_plan.errors import InputError
 from meancache_runtime.binding import LinearForm, adams, average, jvp
 from meancache_runtime.schedule import Adams, Hold, Jvp, Released
@@ -19,7 +21,10 @@ from meancache_runtime.schedule import Predictor as ReplayPredictor
 
 
 class Candidate(NamedTuple):
-    """An edge start→end with one predictor; ``window`` K is 0 for a predictor without one."""
+    """An edge start→end with one predictor, which looks back to the step start − ``window``.
+
+    ``window`` K is 0 for an edge that was scored without a past.
+    """
 
     start: int
     end: int
@@ -32,15 +37,26 @@ class Predictor:
     """A rule for û(t→s).
 
     Attributes:
-        windowed: Whether it looks K ≥ 1 steps back.
         form: (sigmas, t, s, K, displaced) → û as a linear form of the trajectory's own velocities;
             displaced: see :func:`meancache_runtime.binding.adams`.
-        replay: K → the predictor as a schedule names it.
+        replay: K → the predictor as a schedule names it; None if its gains are fitted to a plan.
+        errors: See :mod:`meancache_plan.core.moments`; None if it may look further back than to
+            the knot before.
+        windowed: Whether, on a full trajectory, it looks K ≥ 1 steps back.
+        one_step: Whether it is on offer for a single step, where steps are displaced.
+        has_l1: Whether calibration measures its L1 deviations.
+        colour: Of its knots on a light background, #rrggbb; told apart by colour-blind people too.
+        on_dark: The same on a dark one.
     """
 
-    windowed: bool
     form: Callable[[Sequence[float], int, int, int, bool], LinearForm]
-    replay: Callable[[int], ReplayPredictor]
+    replay: Callable[[int], ReplayPredictor] | None
+    errors: Callable[[Moments], NDArray[np.float64]] | None = None
+    windowed: bool = False
+    one_step: bool = False
+    has_l1: bool = False
+    colour: str = "#555555"
+    on_dark: str = "#aaaaaa"
 
     def windows(self, start: int, max_window: int) -> range:
         """Return the windows K on offer at knot ``start``: only 0 without windows."""
@@ -65,13 +81,44 @@ def _adams2(
 
 
 PREDICTORS: dict[str, Predictor] = {
-    "hold": Predictor(False, _hold, lambda _: Hold()),
-    "jvp": Predictor(True, _jvp, Jvp),
-    "released": Predictor(True, _jvp, Released),
-    "adams": Predictor(True, _adams2, lambda _: Adams((1.0, 1.0))),
+    "hold": Predictor(
+        _hold,
+        lambda _: Hold(),
+        hold_errors,
+        has_l1=True,
+        colour="#3b6ea5",
+        on_dark="#7fb0e6",
+    ),
+    "jvp": Predictor(_jvp, Jvp, windowed=True, has_l1=True, colour="#b8690a", on_dark="#f0ad4e"),
+    "released": Predictor(
+        _jvp, Released, windowed=True, has_l1=True, colour="#96428a", on_dark="#d790cd"
+    ),
+    "adams": Predictor(
+        _adams2,
+        lambda _: Adams((1.0, 1.0)),
+        adams_errors,
+        windowed=True,
+        one_step=True,
+        colour="#1d7d50",
+        on_dark="#5cc795",
+    ),
+    "fitted": Predictor(
+        _adams2,
+        None,
+        fitted_errors,
+        windowed=True,
+        one_step=True,
+        colour="#0f8b8d",
+        on_dark="#4fd1d3",
+    ),
 }
-"""By name. ``released`` is the paper's formula for planning, the released scripts' for replay.
-``adams`` is scored as if the previous knot were at t − K; replay takes the real one."""
+"""By name; what replays has the name of :data:`meancache_runtime.schedule.Predictor`.
+
+``released`` is the paper's formula for planning, the released scripts' for replay. On a full
+trajectory ``adams`` is scored as if the previous knot were at t − K; replay takes the real one.
+``fitted`` is ``adams``, of any order, with gains for each interval of a plan; its ``form`` has the
+gains 1.
+"""
 
 
 def check_predictors(names: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
@@ -98,15 +145,15 @@ def candidates(
     """Return every edge with every predictor and K on offer, in the order given; K ascends.
 
     At step 0 there is no past, and an edge of one step needs no prediction: both have only
-    ``hold``, whether named or not. Where steps are ``displaced``, one has ``adams`` as well,
-    if it is named.
+    ``hold``, whether named or not. Where steps are ``displaced``, one has those as well that are
+    named and have ``one_step``.
     """
-    one_step = ("hold", *(name for name in predictors if name == "adams" and displaced))
+    single = [name for name in predictors if PREDICTORS[name].one_step and displaced]
 
     def names(start: int, end: int) -> Sequence[str]:
         if start == 0:
             return ("hold",)
-        return one_step if end == start + 1 else predictors
+        return ("hold", *single) if end == start + 1 else predictors
 
     return [
         Candidate(start, end, name, window)

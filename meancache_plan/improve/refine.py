@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meancache_plan.core.bootstrap import bootstrap_interval
+from meancache_plan.core.costs import arc_costs
+from meancache_plan.core.graph import weighed
 from meancache_plan.core.objective import Objective
-from meancache_plan.core.path_costs import line_graph
 from meancache_plan.errors import BeatenError, InputError
 from meancache_plan.improve.candidates import Candidate, pools
 from meancache_plan.improve.ensemble import spread_rows
@@ -180,12 +181,13 @@ def _neighbours(
 ) -> Callable[[tuple[int, ...]], list[tuple[int, ...]]]:
     """(knots) → the ``MOVES`` cheapest of all plans with one knot moved by one or two steps."""
     plain = Objective(("adams",), weighting=weighting, gamma=4.0, max_edge=max_edge)
-    graph, _ = line_graph(profile, plain)
+    found = weighed(profile, plain, arc_costs)
+    arcs = [(each.start - each.window, each.start, each.end) for each in found.intervals]
+    weights = dict(zip(arcs, found.weights.tolist(), strict=True))
 
     def cost(knots: tuple[int, ...]) -> float:
-        ends = (*knots, profile.steps)
-        arcs = zip(ends, ends[1:], ends[2:], strict=False)
-        return float(graph.first[ends[1]] + sum(graph.arcs[arc] for arc in arcs))
+        triples = zip((0, *knots), knots, (*knots[1:], profile.steps), strict=False)
+        return sum(weights.get(arc, math.inf) for arc in triples)
 
     def near(knots: tuple[int, ...]) -> list[tuple[int, ...]]:
         moved = [

@@ -1,19 +1,18 @@
-"""Planners by name: each turns measurements and an objective into plans for all budgets."""
+"""The registry of planners: each is how it scores intervals, and how it searches for a path."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from meancache_plan.core.deviation import is_displaced
+from meancache_plan.core.costs import Costs, arc_costs, edge_costs
 from meancache_plan.core.gains import fit_gains
-from meancache_plan.core.graph import deviation_graph
+from meancache_plan.core.graph import weighed
 from meancache_plan.core.objective import Measurements, Objective
-from meancache_plan.core.path import KnotPath, shortest_paths
-from meancache_plan.core.path_costs import ARC_PREDICTORS, line_graph
-from meancache_plan.core.predictors import PREDICTORS
-from meancache_plan.core.pssp import pssp
+from meancache_plan.core.predictors import PREDICTORS, Candidate, Predictor
+from meancache_plan.core.search import Path, Search, path_consistent, pssp
 from meancache_plan.errors import InputError
 from meancache_plan.schedule.provenance import GainFit
-from meancache_runtime.schedule import Adams, Hold, Plan, Predictor
+from meancache_runtime.schedule import Adams, Plan
+from meancache_runtime.schedule import Predictor as ReplayPredictor
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,85 +29,68 @@ class Planner:
     """A way to choose knots.
 
     Attributes:
-        predictors: Names of those that it can choose between.
-        plan: (measurements, objective, budgets B, count) → for each B the ``count`` best plans of
-            at most B knots, best first; a planner may know fewer.
+        costs: Scores every interval on every sample.
+        search: (intervals, steps T) → a search for the lightest paths of these.
+        can_use: Whether it can score a predictor, and replay it as it was scored.
     """
 
-    predictors: tuple[str, ...]
-    plan: Callable[[Measurements, Objective, Sequence[int], int], dict[int, list[Outcome]]]
+    costs: Costs
+    search: Callable[[Sequence[Candidate], int], Search]
+    can_use: Callable[[Predictor], bool]
+
+    @property
+    def predictors(self) -> tuple[str, ...]:
+        """Names of those that it can choose between."""
+        return tuple(name for name, rule in PREDICTORS.items() if self.can_use(rule))
+
+    def plan(
+        self, measured: Measurements, objective: Objective, budgets: Sequence[int], count: int = 1
+    ) -> dict[int, list[Outcome]]:
+        """For each budget B the ``count`` best plans of at most B knots, best first.
+
+        A planner may know fewer.
+
+        Raises:
+            InputError: It cannot meet the objective, γ is too large, or T is out of reach.
+        """
+        found = weighed(measured, objective, self.costs)
+        search = self.search(found.intervals, len(measured.sigmas) - 1)
+        return {
+            budget: [_outcome(measured, objective, budget, path) for path in paths]
+            for budget, paths in search(found.weights, budgets, count).items()
+        }
 
 
-def _plan_pssp(
-    measured: Measurements, objective: Objective, budgets: Sequence[int], count: int
-) -> dict[int, list[Outcome]]:
-    paths = pssp(deviation_graph(measured, objective), budgets)
-    return {
-        budget: [
-            Outcome(
-                Plan(
-                    budget,
-                    path.knots,
-                    tuple(PREDICTORS[edge.predictor].replay(edge.window) for edge in path.edges),
-                ),
-                path.weight,
-            )
-        ]
-        for budget, path in paths.items()
-    }
+def _outcome(measured: Measurements, objective: Objective, budget: int, path: Path) -> Outcome:
+    """The plan of a path, with gains fitted where a predictor has none of its own."""
+    intervals, fit = _fitted(measured, objective, path)
+    return Outcome(Plan(budget, path.knots, intervals), path.weight, fit)
 
 
-def _plan_path(
-    measured: Measurements, objective: Objective, budgets: Sequence[int], count: int
-) -> dict[int, list[Outcome]]:
-    graph, choice = line_graph(measured, objective)
-
-    def outcome(budget: int, path: KnotPath) -> Outcome:
-        ends = (*path.knots[1:], len(measured.sigmas) - 1)
-        triples = zip((0, *path.knots), path.knots, ends, strict=False)
-        places = [int(choice[triple]) for triple in triples]
-        names = ["hold" if place < 0 else objective.predictors[place] for place in places]
-        inexact = ends[0] > 1 or is_displaced(measured.displacements)
-        if names[0] == "hold" and "fitted" in objective.predictors and inexact:
-            names[0] = "fitted"  # it may scale v₀
-        intervals, fit = _intervals(measured, objective, path.knots, names)
-        return Outcome(Plan(budget, path.knots, intervals), path.weight, fit)
-
-    paths = shortest_paths(graph, budgets, count)
-    return {budget: [outcome(budget, path) for path in found] for budget, found in paths.items()}
-
-
-def _intervals(
-    measured: Measurements, objective: Objective, knots: Sequence[int], names: Sequence[str]
-) -> tuple[tuple[Predictor, ...], GainFit | None]:
-    """The intervals by these predictors' names, with gains fitted where they are calibrated."""
-    plain = tuple(_plain(name, first=n == 0) for n, name in enumerate(names))
-    if "fitted" not in names:
-        return plain, None
-    terms = {"hold": 1, "adams": 2, "fitted": objective.order}
-    orders = [min(terms[name], n + 1) for n, name in enumerate(names)]
-    free = [name == "fitted" for name in names]
-    found = fit_gains(measured, knots, orders, objective.weighting, free)
-    fitted = [Adams(gains) for gains in found.gains]
-    intervals = tuple(
-        fit if name == "fitted" else own
-        for name, fit, own in zip(names, fitted, plain, strict=True)
-    )
-    return intervals, GainFit(
+def _fitted(
+    measured: Measurements, objective: Objective, path: Path
+) -> tuple[tuple[ReplayPredictor, ...], GainFit | None]:
+    rules = [(PREDICTORS[edge.predictor].replay, edge.window) for edge in path.edges]
+    free = [replay is None for replay, _ in rules]
+    starting = Adams((1.0,) * objective.order)
+    own = [starting if replay is None else replay(window) for replay, window in rules]
+    if not any(free):
+        return tuple(own), None
+    terms = [len(each.gains) if isinstance(each, Adams) else 1 for each in own]
+    orders = [min(order, known) for known, order in enumerate(terms, start=1)]
+    found = fit_gains(measured, path.knots, orders, objective.weighting, free)
+    fitted = [
+        Adams(gains) if may else each
+        for may, each, gains in zip(free, own, found.gains, strict=True)
+    ]
+    return tuple(fitted), GainFit(
         shrinkage=found.shrinkage, fitted=found.fitted, cross_validated=found.cross_validated
     )
 
 
-def _plain(name: str, first: bool) -> Predictor:
-    """An interval whose gains are not fitted."""
-    if name == "hold" or first:
-        return Hold()
-    return Adams((1.0, 1.0))
-
-
 PLANNERS: dict[str, Planner] = {
-    "path": Planner(tuple(ARC_PREDICTORS), _plan_path),
-    "pssp": Planner(tuple(PREDICTORS), _plan_pssp),
+    "path": Planner(arc_costs, path_consistent, lambda rule: rule.errors is not None),
+    "pssp": Planner(edge_costs, pssp, lambda rule: rule.replay is not None),
 }
 """``path`` scores an interval with the very velocities that replay will have, ``pssp`` (the
 paper's) with those of the full trajectory."""

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from meancache_plan.core.graph import sample_costs
+from meancache_plan.core.costs import sample_costs
 from meancache_plan.core.grid import edges
 from meancache_plan.core.objective import Objective
 from meancache_plan.core.predictors import PREDICTORS, Candidate, check_predictors
@@ -86,8 +86,8 @@ def rank_correlation(profile: Profile, objective: Objective) -> float | None:
 
     Over the pairs of at most 32 prompts. The intervals are those of two steps and more, each with
     every predictor of the objective; one that looks back does so as far as the interval is long
-    (or as it can), and ``fitted`` counts as ``adams``, which it is before any fit. A prompt's
-    cost is the mean over its samples.
+    (or as it can); those that are the same before any fit, as ``fitted`` and ``adams``, count once.
+    A prompt's cost is the mean over its samples.
 
     Returns:
         None with a single prompt, or where a prompt's costs are all the same.
@@ -107,7 +107,7 @@ def rank_correlation(profile: Profile, objective: Objective) -> float | None:
 
 
 def _typical_intervals(profile: Profile, objective: Objective) -> list[Candidate]:
-    names = dict.fromkeys("adams" if n == "fitted" else n for n in objective.predictors)
+    names = {PREDICTORS[name].form: name for name in objective.predictors}.values()
     longest, furthest = min(objective.max_edge, profile.steps), profile.index.max_window
     found: list[Candidate] = []
     for t, s in edges(profile.steps, longest, profile.switches):

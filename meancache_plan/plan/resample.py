@@ -5,45 +5,23 @@ samples anew. Two things stay as all samples have them: the propagation of error
 samples are measured for, and the gains with which ``fitted`` is scored.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
 
-import networkx as nx
 import numpy as np
 from numpy.typing import NDArray
 
-from meancache_plan.core import graph
-from meancache_plan.core import path_costs as arcs
-from meancache_plan.core.deviation import is_displaced
-from meancache_plan.core.grid import edges
 from meancache_plan.core.objective import Measurements, Objective, Statistic
-from meancache_plan.core.path import shortest_paths
-from meancache_plan.core.predictors import Candidate, candidates
-from meancache_plan.core.pssp import pssp
-from meancache_plan.errors import InputError
+from meancache_plan.core.predictors import Candidate
+from meancache_plan.plan.planners import find_planner
 
 WORKSPACE = 1 << 28
-"""Bytes that the line graphs of resampled calibrations may take together."""
+"""Bytes that the weights of resampled calibrations may take together."""
 
 Draws = NDArray[np.int64]
 """How often each sample is in each resampled calibration, int64 [R, S]."""
 
 Intervals = tuple[Candidate, ...]
-"""A plan's intervals. A window is the distance K to where the predictor looks back; for planner
-``path`` that is always the knot before, also for ``hold``."""
-
-
-class Method(NamedTuple):
-    """How a planner's choices are made again.
-
-    Attributes:
-        plan: (measurements, objective, draws, budgets B) → for each draw, for each B the intervals
-            of its plan.
-        costs: (measurements, objective, intervals) → their costs on each sample, float64 [S, n].
-    """
-
-    plan: Callable[[Measurements, Objective, Draws, Sequence[int]], list[dict[int, Intervals]]]
-    costs: Callable[[Measurements, Objective, Sequence[Candidate]], NDArray[np.float64]]
+"""A plan's intervals."""
 
 
 def of_prompts(prompt_index: NDArray[np.int64], drawn: Iterable[NDArray[np.int64]]) -> Draws:
@@ -84,14 +62,20 @@ def plan_draws(
     Raises:
         InputError: The planner is unknown or cannot meet the objective, or γ is too large.
     """
-    plan = find_method(planner).plan
-    steps = len(measured.sigmas) - 1
-    at_once = max(1, WORKSPACE // (9 * steps**3))
-    return [
-        plans
-        for first in range(0, len(draws), at_once)
-        for plans in plan(measured, objective, draws[first : first + at_once], budgets)
-    ]
+    rule, steps = find_planner(planner), len(measured.sigmas) - 1
+    at_once = max(1, WORKSPACE // (2 * len(objective.predictors) * steps**3))
+    found: list[dict[int, Intervals]] = []
+    for first in range(0, len(draws), at_once):
+        intervals: list[Candidate] = []
+        parts: list[NDArray[np.float64]] = []
+        for chosen, costs in rule.costs(measured, objective):
+            intervals += chosen
+            parts.append(resampled(objective, costs, draws[first : first + at_once]))
+        search = rule.search(intervals, steps)
+        for weights in objective.power(np.hstack(parts)):
+            paths = search(weights, budgets, 1)
+            found.append({budget: best.edges for budget, (best, *_) in paths.items()})
+    return found
 
 
 def prices(
@@ -102,98 +86,10 @@ def prices(
     Raises:
         InputError: The planner is unknown or cannot meet the objective, or γ is too large.
     """
-    wanted = sorted({interval for plan in plans for interval in plan})
-    costs = objective.reduce(find_method(planner).costs(measured, objective, wanted))
-    return dict(zip(wanted, objective.power(costs).tolist(), strict=True))
-
-
-def find_method(planner: str) -> Method:
-    """Return the method of this planner. Raises InputError."""
-    if planner not in METHODS:
-        raise InputError(
-            f"plans of planner {planner!r} cannot be resampled: only those of {', '.join(METHODS)}"
-        )
-    return METHODS[planner]
-
-
-def _plan_arcs(
-    measured: Measurements, objective: Objective, draws: Draws, budgets: Sequence[int]
-) -> list[dict[int, Intervals]]:
-    steps = len(measured.sigmas) - 1
-    found = [arcs.no_arcs(steps) for _ in draws]
-    for t, costs in arcs.sample_costs(measured, objective):
-        for (line, choice), each in zip(found, resampled(objective, costs, draws), strict=True):
-            arcs.add_arcs(line, choice, t, objective, each)
-    return [
-        {
-            budget: _intervals(paths[0].knots, choice, objective.predictors)
-            for budget, paths in shortest_paths(line, budgets).items()
-        }
-        for line, choice in found
-    ]
-
-
-def _intervals(knots: Sequence[int], choice: arcs.Choice, predictors: Sequence[str]) -> Intervals:
-    ends = (*knots[1:], choice.shape[1])
-    names = (*predictors, "hold")  # −1 is the last one
-    return tuple(
-        Candidate(t, s, names[int(choice[r, t, s])], t - r)
-        for r, t, s in zip((0, *knots[:-1]), knots, ends, strict=True)
-    )
-
-
-def _costs_of_arcs(
-    measured: Measurements, objective: Objective, wanted: Sequence[Candidate]
-) -> NDArray[np.float64]:
-    found = np.zeros((len(measured.grams), len(wanted)))
-    for t, costs in arcs.sample_costs(measured, objective):
-        for column, interval in enumerate(wanted):
-            if interval.start != t or (
-                interval.end == t + 1 and (not is_displaced(measured.displacements))
-            ):
-                continue
-            place = objective.predictors.index(interval.predictor) if t else 0
-            found[:, column] = costs[:, place, t - interval.window, interval.end - t - 1]
+    wanted = {interval for plan in plans for interval in plan}
+    found: dict[Candidate, float] = {}
+    for chosen, costs in find_planner(planner).costs(measured, objective):
+        places = [place for place, interval in enumerate(chosen) if interval in wanted]
+        weights = objective.power(objective.reduce(costs[:, places]))
+        found.update(zip((chosen[place] for place in places), weights.tolist(), strict=True))
     return found
-
-
-def _plan_edges(
-    measured: Measurements, objective: Objective, draws: Draws, budgets: Sequence[int]
-) -> list[dict[int, Intervals]]:
-    steps = len(measured.sigmas) - 1
-    reach = edges(steps, min(objective.max_edge, steps), measured.switches)
-    chosen = candidates(
-        reach, objective.predictors, measured.index.max_window, is_displaced(measured.displacements)
-    )
-    blocks = (chosen[i : i + graph.BLOCK] for i in range(0, len(chosen), graph.BLOCK))
-    costs = [
-        resampled(objective, graph.sample_costs(measured, objective, block), draws)
-        for block in blocks
-    ]
-    weights = objective.power(np.concatenate(costs, axis=1))
-    found = [pssp(_lightest(chosen, each, steps), budgets) for each in weights]
-    return [{budget: path.edges for budget, path in paths.items()} for paths in found]
-
-
-def _lightest(
-    chosen: Sequence[Candidate], weights: NDArray[np.float64], steps: int
-) -> "nx.MultiDiGraph[int]":
-    """The graph with only the lightest of parallel edges, the first of these in ``chosen``."""
-    ends = np.array([edge.start * (steps + 1) + edge.end for edge in chosen])  # ascending
-    order = np.lexsort((weights, ends))
-    _, firsts = np.unique(ends, return_index=True)
-    lightest: nx.MultiDiGraph[int] = nx.MultiDiGraph()
-    lightest.add_nodes_from(range(steps + 1))
-    lightest.add_edges_from(
-        (t, s, {"predictor": name, "window": window, "weight": float(weights[place])})
-        for place in order[firsts].tolist()
-        for t, s, name, window in (chosen[place],)
-    )
-    return lightest
-
-
-METHODS = {
-    "path": Method(_plan_arcs, _costs_of_arcs),
-    "pssp": Method(_plan_edges, graph.sample_costs),
-}
-"""By the planner's name."""

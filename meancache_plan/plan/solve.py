@@ -6,15 +6,15 @@ from itertools import pairwise
 from operator import index
 
 from meancache_plan.core.objective import Objective
-from meancache_plan.core.predictors import check_predictors
 from meancache_plan.errors import InputError
 from meancache_plan.measure.profile import Profile
 from meancache_plan.plan.planners import Outcome, find_planner
 from meancache_plan.plan.predict import predict
+from meancache_plan.plan.problem import objective_of
 from meancache_plan.schedule.artifact import Grid, PlanEntry, Schedule
 from meancache_plan.schedule.provenance import PlanRecord, Provenance
 from meancache_plan.version import __version__
-from meancache_runtime.schedule import MAX_ORDER, Hold, Plan
+from meancache_runtime.schedule import Hold, Plan
 
 TOLERANCE = 0.05
 """How far a run's σ may be from the schedule's: about what another aspect ratio shifts them."""
@@ -58,33 +58,20 @@ def solve(
         InputError: An argument is out of range or unknown, T is out of reach for a budget, or the
             profile has not measured what is asked for.
     """
-    chosen = find_planner(planner)
-    if metric == "l1" and not profile.has_l1:
-        raise InputError(
-            "metric l1 was not measured on this grid, to which the profile was carried over: "
-            "choose metric rms, or calibrate on this grid"
-        )
-    longest = profile.index.max_edge if max_edge is None else max_edge
-    if weighting is None:
-        weighting = "propagated" if profile.has_propagation else "displacement"
-    if not 1 <= order <= MAX_ORDER:
-        raise InputError(f"order {order} is out of range: choose 1 to {MAX_ORDER}")
-    if predictors is None:
-        calibrated = profile.settings.displaced and planner == "path"
-        predictors = ("fitted",) if calibrated else ("adams",)
-    if order != 2 and "fitted" not in predictors:
-        raise InputError(f"order {order} is for the predictor fitted: name it, or leave order")
-    objective = Objective(
-        predictors=check_predictors(predictors, chosen.predictors),
+    objective = objective_of(
+        profile,
+        planner=planner,
+        predictors=predictors,
         metric=metric,
         weighting=weighting,
         statistic=statistic,
-        gamma=float(gamma),
+        gamma=gamma,
         order=order,
-        max_edge=longest,
+        max_edge=max_edge,
     )
-    wanted = check_budgets(budgets, longest, profile.steps, profile.switches)
-    plans = {b: found[0] for b, found in chosen.plan(profile, objective, wanted, 1).items()}
+    wanted = check_budgets(budgets, objective.max_edge, profile.steps, profile.switches)
+    found = find_planner(planner).plan(profile, objective, wanted)
+    plans = {budget: best for budget, (best, *_) in found.items()}
     left_alone = {b: Outcome(every_step(b), 0.0) for b in wanted if profile.is_left_alone(b)}
     return assemble(profile, planner, objective, plans | left_alone)
 
@@ -152,8 +139,6 @@ def check_budgets(
     for budget in wanted:
         if not 1 <= budget <= steps:
             raise InputError(f"budget {budget} is out of range: choose 1 to {steps}, the steps")
-    if not 1 <= max_edge <= steps:
-        raise InputError(f"max_edge {max_edge} is out of range: choose 1 to {steps}, the steps")
     if len(switches) >= wanted[0]:
         raise InputError(
             f"budget {wanted[0]}: another denoiser takes over at step "

@@ -3,8 +3,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from meancache_plan.core import costs
+from meancache_plan.core.costs import edge_costs, sample_costs
 from meancache_plan.core.deviation import rms
-from meancache_plan.core.graph import BLOCK, deviation_graph, edge_costs, sample_costs
+from meancache_plan.core.graph import interval_graph
 from meancache_plan.core.objective import METRICS, WEIGHTINGS, Objective
 from meancache_plan.core.predictors import Candidate, residuals
 from meancache_plan.errors import InputError
@@ -28,7 +30,7 @@ def paper(predictors: tuple[str, ...] = ("hold", "jvp"), max_edge: int = T) -> O
 def test_nodes_are_the_steps_and_parallel_edges_keep_the_order_of_predictors(
     profile: Profile,
 ) -> None:
-    graph = deviation_graph(profile, paper(("jvp", "hold"), max_edge=4))
+    graph = interval_graph(profile, paper(("jvp", "hold"), max_edge=4))
     assert list(graph) == list(range(T + 1))
     assert {(t, s) for t, s in graph.edges()} == {
         (t, s) for t in range(T) for s in range(t + 1, min(t + 4, T) + 1)
@@ -48,13 +50,13 @@ def test_an_edge_of_one_step_costs_exactly_nothing(
     profile: Profile, metric: str, weighting: str
 ) -> None:
     noisy = replace(profile, l1=profile.l1 + np.float32(1e-3))
-    graph = deviation_graph(noisy, Objective(("hold", "jvp"), metric, weighting, gamma=4.0))
+    graph = interval_graph(noisy, Objective(("hold", "jvp"), metric, weighting, gamma=4.0))
     assert [graph[t][t + 1][0]["cost"] for t in range(T)] == [0.0] * T
 
 
 @pytest.mark.parametrize("gamma", [0.5, 1.0, 4.0])
 def test_weights_are_costs_to_the_power_gamma(profile: Profile, gamma: float) -> None:
-    graph = deviation_graph(profile, replace(paper(), gamma=gamma))
+    graph = interval_graph(profile, replace(paper(), gamma=gamma))
     for _, _, edge in graph.edges(data=True):
         assert edge["weight"] == pytest.approx(edge["cost"] ** gamma, rel=1e-12)
 
@@ -80,28 +82,31 @@ def test_the_cost_is_the_statistic_over_samples_of_the_weighted_metric(
     reduced = {"mean": (low + middle + high) / 3, "quantile:0.5": middle}
     expected = factor[weighting] * reduced.get(statistic, (middle + high) / 2)
     objective = Objective(("hold", "jvp"), metric, weighting, statistic)
-    assert edge_costs(profile, objective, [edge])[0] == pytest.approx(expected, rel=1e-12)
-    graph = deviation_graph(profile, objective)
+    alone = sample_costs(profile, objective, [edge])
+    assert objective.reduce(alone)[0] == pytest.approx(expected, rel=1e-12)
+    graph = interval_graph(profile, objective)
     assert [e["cost"] for e in graph[4][8].values() if e["window"] == 3] == [
         pytest.approx(expected, rel=1e-12)
     ]
 
 
-def test_edges_scored_in_blocks_cost_what_they_cost_alone(profile: Profile) -> None:
+def test_edges_scored_in_blocks_cost_what_they_cost_at_once(
+    profile: Profile, monkeypatch: pytest.MonkeyPatch
+) -> None:
     objective = Objective(("hold", "jvp"), "rms", "propagated")
-    edges = [Candidate(t, s, "hold", 0) for t in range(T) for s in range(t + 1, T + 1)]
-    many = edges * (2 * BLOCK // len(edges) + 1)
-    alone = sample_costs(profile, objective, edges).mean(axis=0)
-    assert len(many) > 2 * BLOCK
-    assert edge_costs(profile, objective, many) == pytest.approx(
-        np.tile(alone, len(many) // len(edges)), rel=1e-9, abs=1e-12
-    )
+    [(intervals, at_once)] = edge_costs(profile, objective)
+    monkeypatch.setattr(costs, "BLOCK", 7)
+    blocks = list(edge_costs(profile, objective))
+    assert len(blocks) == -(-len(intervals) // 7)
+    assert [each for some, _ in blocks for each in some] == intervals
+    found = np.concatenate([each for _, each in blocks], axis=1)
+    np.testing.assert_allclose(found, at_once, rtol=1e-9, atol=1e-12)
 
 
 def test_released_edges_cost_what_jvp_edges_do(profile: Profile) -> None:
     for metric in METRICS:
         jvp, released = (
-            deviation_graph(profile, Objective((name,), metric, "none")).edges(data="cost")
+            interval_graph(profile, Objective((name,), metric, "none")).edges(data="cost")
             for name in ("jvp", "released")
         )
         assert list(jvp) == list(released)
@@ -111,16 +116,16 @@ def test_l1_refuses_what_was_not_measured_and_says_what_to_do(profile: Profile) 
     with pytest.raises(
         InputError, match="predictor 'adams': choose metric rms, or predictors hold"
     ):
-        deviation_graph(profile, paper(("hold", "adams")))
+        interval_graph(profile, paper(("hold", "adams")))
     short = mixture_profile(T, max_edge=4)
     with pytest.raises(InputError, match="edges of up to 4 steps: choose a smaller max_edge"):
-        deviation_graph(short, paper(("hold",), max_edge=5))
-    assert deviation_graph(short, Objective(("hold",), "rms", "none", max_edge=5)).has_edge(0, 5)
+        interval_graph(short, paper(("hold",), max_edge=5))
+    assert interval_graph(short, Objective(("hold",), "rms", "none", max_edge=5)).has_edge(0, 5)
 
 
 def test_propagated_refuses_a_profile_that_has_not_measured_it() -> None:
     with pytest.raises(InputError, match="does not know how errors propagate: calibrate with"):
-        deviation_graph(mixture_profile(T), Objective(("hold",), weighting="propagated"))
+        interval_graph(mixture_profile(T), Objective(("hold",), weighting="propagated"))
 
 
 @pytest.mark.parametrize("gamma", [300.0, 1e5])
@@ -128,4 +133,4 @@ def test_a_gamma_that_would_lose_costs_to_underflow_is_refused(
     profile: Profile, gamma: float
 ) -> None:
     with pytest.raises(InputError, match="choose a smaller gamma"):
-        deviation_graph(profile, replace(paper(("hold",)), gamma=gamma))
+        interval_graph(profile, replace(paper(("hold",)), gamma=gamma))

@@ -12,11 +12,11 @@ import pytest
 import torch
 
 from meancache_plan import load_profile, merge_profiles, profile_flow, save_profile, solve
+from meancache_plan.core.costs import sample_costs
 from meancache_plan.core.deviation import windows
 from meancache_plan.core.gains import fit_gains
-from meancache_plan.core.graph import sample_costs
+from meancache_plan.core.moments import SHRINKAGE
 from meancache_plan.core.objective import WEIGHTINGS, Objective
-from meancache_plan.core.path_costs import ARC_PREDICTORS, SHRINKAGE, line_graph
 from meancache_plan.core.predictors import PREDICTORS, candidates
 from meancache_plan.core.psnr import CEILING
 from meancache_plan.errors import ProfileError
@@ -34,6 +34,7 @@ from tests.trajectories import (
     applied,
     deviation,
     heun_trajectories,
+    line_graph,
     mean_velocity,
 )
 
@@ -85,11 +86,11 @@ def predicted(seen: Trajectories, name: str, r: int, t: int, s: int) -> Array:
 
 
 @pytest.mark.parametrize("weighting", WEIGHTINGS)
-@pytest.mark.parametrize("name", ARC_PREDICTORS)
+@pytest.mark.parametrize("name", find_planner("path").predictors)
 def test_an_arc_costs_what_its_prediction_misses_of_where_the_steps_led(
     seen: Trajectories, name: str, weighting: str
 ) -> None:
-    graph, _ = line_graph(seen, Objective((name,), weighting=weighting))
+    graph = line_graph(seen, Objective((name,), weighting=weighting))
     for r, t, s in combinations(range(T + 1), 3):
         costs = deviation(seen, predicted(seen, name, r, t, s), t, s, weighting)
         assert graph.arcs[r, t, s] == pytest.approx(costs.mean(), rel=1e-8)
@@ -103,10 +104,14 @@ def test_an_edge_costs_what_its_prediction_misses_of_where_the_steps_led(
     seen: Trajectories,
 ) -> None:
     edges = candidates(combinations(range(T + 1), 2), tuple(PREDICTORS), 6, displaced=True)
-    assert {e.predictor for e in edges if e.start and e.end == e.start + 1} == {"hold", "adams"}
+    assert {e.predictor for e in edges if e.start and e.end == e.start + 1} == {
+        "hold",
+        "adams",
+        "fitted",
+    }
     found = sample_costs(seen, Objective(("hold",), weighting="displacement"), edges)
     for column, edge in enumerate(edges):
-        if edge.predictor == "adams":
+        if edge.predictor in ("adams", "fitted"):
             u_hat = sum(terms(seen, edge.start - edge.window, edge.start, edge.end))
         else:
             form = PREDICTORS[edge.predictor].form(seen.sigmas, *edge[:2], edge.window, True)

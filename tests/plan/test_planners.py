@@ -5,9 +5,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from meancache_plan.core.graph import deviation_graph
+from meancache_plan.core.graph import weighed
 from meancache_plan.core.objective import WEIGHTINGS, Objective
-from meancache_plan.core.pssp import pssp
+from meancache_plan.core.search import pssp
 from meancache_plan.errors import InputError
 from meancache_plan.plan.planners import PLANNERS, Outcome, find_planner
 from meancache_runtime.binding import bind
@@ -60,16 +60,18 @@ def test_on_the_knots_of_pssp_replay_costs_no_less_than_on_those_of_the_path(
 
 def test_pssp_takes_the_edges_of_the_shortest_path_of_its_graph(seen: Trajectories) -> None:
     objective = Objective(("hold", "jvp", "released", "adams"), weighting="none", gamma=4.0)
-    paths = pssp(deviation_graph(seen, objective), range(1, T + 1))
+    found = weighed(seen, objective)
+    paths = pssp(found.intervals, T)(found.weights, range(1, T + 1), 1)
     for budget, [outcome] in planned(seen, "pssp", objective).items():
         assert outcome.fit is None
-        assert outcome.plan.knots == paths[budget].knots
-        assert outcome.cost == paths[budget].weight
+        [path] = paths[budget]
+        assert outcome.plan.knots == path.knots
+        assert outcome.cost == path.weight
         named = [
             (interval.name, getattr(interval, "window", getattr(interval, "span", 0)))
             for interval in outcome.plan.intervals
         ]
-        edges = [(e.predictor, 0 if e.predictor == "adams" else e.window) for e in paths[budget][0]]
+        edges = [(e.predictor, 0 if e.predictor == "adams" else e.window) for e in path.edges]
         assert named == edges
 
 

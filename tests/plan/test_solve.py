@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from meancache_plan.core.graph import deviation_graph
+from meancache_plan.core.graph import interval_graph
 from meancache_plan.core.objective import WEIGHTINGS, Objective
 from meancache_plan.errors import InputError
 from meancache_plan.measure.profile import Profile
@@ -160,7 +160,7 @@ def test_a_budget_of_all_steps_holds_them_all_and_is_the_full_run(
 
 def test_the_papers_plan_costs_the_sum_of_its_edges(profile: Profile) -> None:
     objective = Objective(("hold", "jvp"), "l1", "none", gamma=4.0)
-    graph = deviation_graph(profile, objective)
+    graph = interval_graph(profile, objective)
     for plan in solve(profile, range(2, T + 1), **PAPER).plans:
         weights = [
             edge["weight"]

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meancache_plan import solve
-from meancache_plan.core.graph import deviation_graph
+from meancache_plan.core.graph import interval_graph
 from meancache_plan.core.grid import edges, graded_knots, uniform_knots
 from meancache_plan.core.objective import Objective
 from meancache_plan.errors import InputError
@@ -85,7 +85,7 @@ def test_pssp_is_the_lightest_of_all_paths_that_pass_through_the_switches(
     seen: Trajectories, budget: int
 ) -> None:
     objective = OBJECTIVES["pssp"]
-    free = deviation_graph(replace(seen, switches=()), objective)
+    free = interval_graph(replace(seen, switches=()), objective)
     [found] = find_planner("pssp").plan(seen, objective, [budget], 1)[budget]
 
     def cost(knots: tuple[int, ...]) -> float:

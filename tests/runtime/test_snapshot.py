@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from diffusers import FluxPipeline
 
-from meancache_plan.schedule.artifact import Plan, Schedule, load_schedule, save_schedule
+from meancache_plan.schedule.artifact import PlanEntry, Schedule, load_schedule, save_schedule
 from meancache_runtime import attach
 from meancache_runtime import load_schedule as load
 from meancache_runtime.errors import ScheduleError, ScheduleNotFoundError
@@ -74,7 +74,7 @@ def snapshot(cache: Path, repository: str) -> Path:
 def write_schedule(folder: Path) -> Path:
     """A schedule for any model, of ``KNOTS``."""
     made = load_schedule(GOOD)
-    plan = Plan(budget=len(KNOTS), knots=KNOTS, intervals=(Hold(),) * len(KNOTS))
+    plan = PlanEntry(budget=len(KNOTS), knots=KNOTS, intervals=(Hold(),) * len(KNOTS))
     grid = made.grid.model_copy(update={"steps": STEPS, "sigmas": None})
     changes = {"model": None, "grid": grid, "plans": (plan,), "provenance": None}
     save_schedule(Schedule.model_validate(made.model_copy(update=changes)), folder / FILE_NAME)

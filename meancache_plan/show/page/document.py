@@ -13,6 +13,7 @@ from importlib.resources import files
 from typing import Any
 
 from meancache_plan.show.page.still import still
+from meancache_plan.show.style import COLOURS, COLOURS_ON_DARK
 
 SCRIPTS = (
     "dom", "state", "theme", "figures", "pareto", "strips", "timeline", "heat", "pictures", "facts",
@@ -35,7 +36,7 @@ def render(data: dict[str, Any]) -> str:
         >>> "<b>" in render({"title": "<b>", "steps": 8, "plans": [], "figures": None})
         False
     """
-    style = _part("page.css")
+    style = _colours() + _part("page.css")
     script = '"use strict";\n(() => {\n' + "\n".join(_part(f"{s}.js") for s in SCRIPTS) + "})();\n"
     parts = {
         "policy": _policy(style, script),
@@ -45,6 +46,20 @@ def render(data: dict[str, Any]) -> str:
         "still": still(data),
     }
     return _SLOT.sub(lambda slot: parts[slot[1]], _part("page.html"))
+
+
+def _colours() -> str:
+    """The style of what belongs to a predictor: a class of its name, on light and on dark."""
+    light, dark = (
+        " ".join(f"--{name}: {colour};" for name, colour in colours.items())
+        for colours in (COLOURS, COLOURS_ON_DARK)
+    )
+    classes = " ".join(f".{name} {{ color: var(--{name}); }}" for name in COLOURS)
+    return (
+        f":root {{ {light} }}\n"
+        f'@media (prefers-color-scheme: dark) {{ :root:not([data-theme="light"]) {{ {dark} }} }}\n'
+        f':root[data-theme="dark"] {{ {dark} }}\n{classes}\n'
+    )
 
 
 def to_script_json(value: object) -> str:

@@ -22,7 +22,7 @@ from meancache_plan.schedule.provenance import PlanRecord
 from meancache_plan.schedule.pruning import pruned_notes
 from meancache_plan.show.images.charts import plot_profile, plot_schedule
 from meancache_plan.show.landscape import by_length, hold_surfaces, spread
-from meancache_plan.show.style import STYLES, plain
+from meancache_plan.show.style import COLOURS, plain
 from meancache_plan.show.terminal.candidates import candidates_view
 from meancache_plan.show.terminal.quality import quality_notes
 from meancache_plan.show.terminal.reliability import (
@@ -181,7 +181,7 @@ def _plan_view(
         f"  {refreshes} refreshes in {steps} steps, {steps / refreshes:.2f}× in theory: ",
     )
     for i, (kind, count) in enumerate(Counter(kinds).items()):
-        head.append(", " if i else "").append(f"{count} {kind}", STYLES[kind])
+        head.append(", " if i else "").append(f"{count} {kind}", COLOURS[kind])
     timeline = Timeline(steps, dict(zip(plan.knots, kinds, strict=True)))
     notes = quality_notes(plan, record)
     stable = None if record is None else stability_note(plan.knots, record.stability)

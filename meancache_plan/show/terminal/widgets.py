@@ -9,7 +9,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from meancache_plan.show.style import STYLES, plain
+from meancache_plan.show.style import COLOURS, plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class Timeline:
             line = Text(no_wrap=True, end="\n")
             for step in range(first, min(first + across, self.steps)):
                 kind = self.predictors.get(step)
-                line.append(cached if kind is None else knot, STYLES[kind] if kind else "dim")
+                line.append(cached if kind is None else knot, COLOURS[kind] if kind else "dim")
             yield line
 
 

@@ -2,7 +2,6 @@
 
 const LINE = { width: 1120, left: 56, right: 14, curve: 120, lane: 46 };
 if (!data.sigmas) LINE.curve = 2;
-const PREDICTORS = ["hold", "jvp", "released", "adams"];
 const MOST_LANES = 24;
 
 // Where step i begins, 0 … 1: by its number, or by its noise level.
@@ -44,7 +43,7 @@ function timeline(entry, x) {
     stepTicks(x, curve + lane + 14),
     svg("text", { class: "axis", x: (LINE.left + width) / 2, y: curve + lane + 40, "text-anchor": "middle" }, "step"),
   );
-  const used = PREDICTORS.filter((name) => entry.intervals.some((i) => i.predictor === name));
+  const used = [...new Set(entry.intervals.map((i) => i.predictor))];
   const key = (name) => el("li", {}, el("span", { class: `swatch ${name}` }), name);
   return el(
     "figure",

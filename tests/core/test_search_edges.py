@@ -1,20 +1,31 @@
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import product
 
 import networkx as nx
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from meancache_plan.core.graph import deviation_graph
+from meancache_plan.core.graph import interval_graph
 from meancache_plan.core.objective import Objective
 from meancache_plan.core.predictors import Candidate
-from meancache_plan.core.pssp import Path, pssp
+from meancache_plan.core.search import Path
+from meancache_plan.core.search import pssp as prepare
 from meancache_plan.errors import InputError
 from tests.fields import mixture_profile
 
 Graph = nx.MultiDiGraph
+
+
+def pssp(graph: Graph, budgets: Iterable[int]) -> dict[int, Path]:
+    """The lightest path of a multigraph for each budget."""
+    edges = list(graph.edges(data=True))
+    intervals = [Candidate(t, s, edge["predictor"], edge["window"]) for t, s, edge in edges]
+    weights = np.array([edge["weight"] for _, _, edge in edges])
+    found = prepare(intervals, len(graph) - 1)(weights, list(budgets), 1)
+    return {budget: path for budget, [path] in found.items()}
 
 
 def total_weight(graph: Graph, path: Path) -> float:
@@ -116,7 +127,7 @@ def dijkstra(graph: Graph) -> dict[int, float]:
 def test_pssp_equals_a_budget_expanded_dijkstra_on_a_mixtures_profile(
     steps: int, objective: Objective
 ) -> None:
-    graph = deviation_graph(mixture_profile(steps), objective)
+    graph = interval_graph(mixture_profile(steps), objective)
     least = dijkstra(graph)
     budgets = [budget for budget in least if math.isfinite(least[budget])]
     assert budgets == list(range(math.ceil(steps / objective.max_edge), steps + 1))

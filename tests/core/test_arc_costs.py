@@ -4,9 +4,10 @@ from itertools import combinations, product
 import numpy as np
 import pytest
 
+from meancache_plan.core.moments import SHRINKAGE, Moments
 from meancache_plan.core.objective import WEIGHTINGS, Objective
-from meancache_plan.core.path import shortest_paths
-from meancache_plan.core.path_costs import ARC_PREDICTORS, SHRINKAGE, Moments, line_graph
+from meancache_plan.core.predictors import PREDICTORS
+from meancache_plan.core.search import shortest_paths
 from meancache_plan.errors import InputError
 from meancache_plan.plan.planners import PLANNERS
 from meancache_runtime.binding import adams
@@ -15,7 +16,9 @@ from tests.trajectories import (
     Array,
     Trajectories,
     applied,
+    arcs_of,
     deviation,
+    line_graph,
     mean_velocity,
     mixture_trajectories,
     of,
@@ -24,6 +27,7 @@ from tests.trajectories import (
     term,
 )
 
+ARC_PREDICTORS = {n: rule.errors for n, rule in PREDICTORS.items() if rule.errors is not None}
 STATISTICS = ("mean", "quantile:0.75", "cvar:0.5")
 PLAIN: dict[str, Predictor] = {"hold": Hold(), "adams": Adams((1.0, 1.0))}
 
@@ -68,7 +72,7 @@ def test_an_arc_costs_what_its_prediction_misses_of_the_velocities(
     seen: Trajectories, name: str, weighting: str, direction: str
 ) -> None:
     seen = seen if direction == "falling" else rising(seen)
-    graph, _ = line_graph(seen, Objective((name,), weighting=weighting))
+    graph = line_graph(seen, Objective((name,), weighting=weighting))
     for r, t, s in combinations(range(seen.steps + 1), 3):
         costs = deviation(seen, predicted(seen, name, r, t, s), t, s, weighting)
         assert graph.arcs[r, t, s] == pytest.approx(costs.mean(), rel=1e-9, abs=0.0)
@@ -83,7 +87,7 @@ def test_an_arc_weighs_the_statistic_of_the_samples_to_the_power_gamma(
     seen: Trajectories, name: str, gamma: float
 ) -> None:
     objective = Objective(("adams",), statistic=name, gamma=gamma)
-    graph, _ = line_graph(seen, objective)
+    graph = line_graph(seen, objective)
     for r, t, s in combinations(range(seen.steps + 1), 3):
         costs = deviation(seen, predicted(seen, "adams", r, t, s), t, s, "propagated")
         assert graph.arcs[r, t, s] == pytest.approx(
@@ -93,32 +97,37 @@ def test_an_arc_weighs_the_statistic_of_the_samples_to_the_power_gamma(
 
 def test_an_arc_takes_the_best_predictor_and_says_which(seen: Trajectories) -> None:
     names = ("adams", "fitted", "hold")
-    graph, choice = line_graph(seen, Objective(names))
-    alone = {name: line_graph(seen, Objective((name,)))[0].arcs for name in names}
+    arcs = arcs_of(seen, Objective(names))
+    alone = {name: line_graph(seen, Objective((name,))).arcs for name in names}
     triples = [(r, t, s) for r, t, s in combinations(range(seen.steps + 1), 3) if s > t + 1]
     for triple in triples:
-        costs = [float(alone[name][triple]) for name in names]
-        assert float(graph.arcs[triple]) == min(costs)
-        assert costs[choice[triple]] == min(costs)
-    assert {int(choice[triple]) for triple in triples} == {0, 1, 2}
+        name, weight = arcs[triple]
+        assert weight == min(float(alone[each][triple]) for each in names)
+        assert weight == float(alone[name][triple])
+    assert {arcs[triple][0] for triple in triples} == set(names)
 
 
 @pytest.mark.parametrize("names", [("hold",), ("adams",), ("fitted", "adams")])
 def test_arcs_of_one_step_are_free_and_hold(seen: Trajectories, names: tuple[str, ...]) -> None:
-    graph, choice = line_graph(seen, Objective(names))
-    assert graph.first[1] == 0.0
+    arcs = arcs_of(seen, Objective(names))
+    assert arcs[0, 0, 1] == ("hold", 0.0)
     for r, t in combinations(range(seen.steps), 2):
-        assert graph.arcs[r, t, t + 1] == 0.0
-        assert choice[r, t, t + 1] == -1
-    assert (choice[:, 0] == -1).all()
+        assert arcs[r, t, t + 1] == ("hold", 0.0)
+
+
+@pytest.mark.parametrize("names", [("hold",), ("adams",), ("adams", "fitted")])
+def test_a_first_interval_is_held_or_fitted_to(seen: Trajectories, names: tuple[str, ...]) -> None:
+    arcs = arcs_of(seen, Objective(names))
+    expected = "fitted" if "fitted" in names else "hold"
+    assert {arcs[0, 0, s][0] for s in range(2, seen.steps + 1)} == {expected}
 
 
 @pytest.mark.parametrize("max_edge", [1, 3, 10])
 def test_there_are_arcs_to_later_steps_within_max_edge_and_no_others(
     seen: Trajectories, max_edge: int
 ) -> None:
-    whole, _ = line_graph(seen, Objective(("hold", "adams")))
-    graph, _ = line_graph(seen, Objective(("hold", "adams"), max_edge=max_edge))
+    whole = line_graph(seen, Objective(("hold", "adams")))
+    graph = line_graph(seen, Objective(("hold", "adams"), max_edge=max_edge))
     for s in range(seen.steps + 1):
         assert graph.first[s] == (whole.first[s] if 0 < s <= max_edge else np.inf)
     for r, t, s in product(range(10), range(10), range(11)):
@@ -156,7 +165,7 @@ def test_the_path_is_the_best_of_all_plans_as_replay_is_bound_to_them(
 ) -> None:
     seen, budgets = mixture_trajectories(7, samples=4), range(1, 7)
     objective = Objective(tuple(PLAIN), weighting=weighting, statistic=name, gamma=2.0)
-    paths = shortest_paths(line_graph(seen, objective)[0], budgets)
+    paths = shortest_paths(line_graph(seen, objective), budgets)
 
     def cost(knots: Sequence[int], names: Sequence[str]) -> float:
         predictors = [PLAIN[predictor] for predictor in names]

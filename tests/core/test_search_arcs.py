@@ -8,10 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meancache_plan.core.objective import Objective
-from meancache_plan.core.path import LineGraph, shortest_paths
-from meancache_plan.core.path_costs import line_graph
+from meancache_plan.core.search import LineGraph, shortest_paths
 from meancache_plan.errors import InputError
-from tests.trajectories import mixture_trajectories
+from tests.trajectories import line_graph, mixture_trajectories
 
 Knots = tuple[int, ...]
 
@@ -103,7 +102,7 @@ def test_the_shortest_path_is_networkxs_on_the_explicit_line_graph(
     method: str, steps: int, max_edge: int
 ) -> None:
     objective = Objective(("hold", "adams"), gamma=2.0, max_edge=max_edge)
-    graph, _ = line_graph(mixture_trajectories(steps), objective)
+    graph = line_graph(mixture_trajectories(steps), objective)
     budgets = range(math.ceil(steps / max_edge), steps, 3)
     for budget, paths in shortest_paths(graph, budgets).items():
         layers = layered(graph, budget)
@@ -115,7 +114,7 @@ def test_the_shortest_path_is_networkxs_on_the_explicit_line_graph(
 
 
 def test_more_budget_never_costs_more_and_fewer_paths_are_the_first_of_more() -> None:
-    graph, _ = line_graph(mixture_trajectories(14), Objective(("hold", "adams"), gamma=2.0))
+    graph = line_graph(mixture_trajectories(14), Objective(("hold", "adams"), gamma=2.0))
     many, few = (shortest_paths(graph, range(1, 15), count) for count in (6, 2))
     assert {budget: paths[:2] for budget, paths in many.items()} == few
     lightest = [paths[0].weight for paths in many.values()]

@@ -1,0 +1,130 @@
+"""What is to be planned on a profile: the objective, and the graph whose lightest path it is."""
+
+from collections.abc import Sequence
+
+import networkx as nx
+
+from meancache_plan.core.graph import interval_graph
+from meancache_plan.core.objective import Objective
+from meancache_plan.core.predictors import PREDICTORS, check_predictors
+from meancache_plan.errors import InputError
+from meancache_plan.measure.profile import Profile
+from meancache_plan.plan.planners import find_planner
+from meancache_runtime.schedule import MAX_ORDER
+
+
+def objective_of(
+    profile: Profile,
+    *,
+    planner: str = "path",
+    predictors: Sequence[str] | None = None,
+    metric: str = "rms",
+    weighting: str | None = None,
+    statistic: str = "mean",
+    gamma: float = 4.0,
+    order: int = 2,
+    max_edge: int | None = None,
+) -> Objective:
+    """The objective of these choices, with defaults that suit the profile.
+
+    Raises:
+        InputError: A choice is out of range or unknown, or was not measured.
+    """
+    chosen = find_planner(planner)
+    if metric == "l1" and not profile.has_l1:
+        raise InputError(
+            "metric l1 was not measured on this grid, to which the profile was carried over: "
+            "choose metric rms, or calibrate on this grid"
+        )
+    longest, steps = profile.index.max_edge if max_edge is None else max_edge, profile.steps
+    if not 1 <= longest <= steps:
+        raise InputError(f"max_edge {longest} is out of range: choose 1 to {steps}, the steps")
+    if weighting is None:
+        weighting = "propagated" if profile.has_propagation else "displacement"
+    if not 1 <= order <= MAX_ORDER:
+        raise InputError(f"order {order} is out of range: choose 1 to {MAX_ORDER}")
+    if predictors is None:
+        suits = profile.settings.displaced and "fitted" in chosen.predictors
+        predictors = ("fitted",) if suits else ("adams",)
+    names = check_predictors(predictors, chosen.predictors)
+    if order != 2 and all(PREDICTORS[name].replay is not None for name in names):
+        raise InputError(f"order {order} is for the predictor fitted: name it, or leave order")
+    return Objective(
+        predictors=names,
+        metric=metric,
+        weighting=weighting,
+        statistic=statistic,
+        gamma=float(gamma),
+        order=order,
+        max_edge=longest,
+    )
+
+
+def planning_graph(
+    profile: Profile,
+    *,
+    planner: str = "path",
+    predictors: Sequence[str] | None = None,
+    metric: str = "rms",
+    weighting: str | None = None,
+    statistic: str = "mean",
+    gamma: float = 4.0,
+    order: int = 2,
+    max_edge: int | None = None,
+) -> "nx.MultiDiGraph[int]":
+    """The problem that ``solve`` solves with these choices, as a networkx multigraph.
+
+    Nodes are the steps 0 … T, with their noise level ``sigma``. An edge t→s is an interval with one
+    ``predictor`` that looks back ``window`` steps (0: not at all), with its ``cost`` C, which is
+    the weighted deviation over all samples, and its ``weight`` C^γ. A plan for the budget B is a
+    path 0→T of at most B edges; ``solve`` finds the lightest. With planner ``path``, an edge of
+    window K > 0 was scored for plans whose knot before is t − K, and may only follow an edge that
+    starts there. The graph itself carries ``planner``, ``predictors`` and the other choices.
+
+    ``networkx.write_graphml`` writes it; ``meancache-plan show PROFILE --graph FILE`` does too, or
+    draws it.
+
+    Args:
+        profile: What calibration measured.
+        planner: This and all else are as for :func:`meancache_plan.plan.solve.solve`.
+        predictors: See there.
+        metric: See there.
+        weighting: See there.
+        statistic: See there.
+        gamma: See there.
+        order: See there.
+        max_edge: See there.
+
+    Raises:
+        InputError: A choice is out of range or unknown, or was not measured.
+
+    Example:
+        >>> import torch
+        >>> from meancache_plan import planning_graph, profile_flow
+        >>> grid = [1 - i / 4 for i in range(5)]
+        >>> profile = profile_flow(lambda z, sigma: z * sigma, torch.randn(2, 4), grid)
+        >>> planning_graph(profile, planner="pssp").has_edge(0, 4)
+        True
+    """
+    objective = objective_of(
+        profile,
+        planner=planner,
+        predictors=predictors,
+        metric=metric,
+        weighting=weighting,
+        statistic=statistic,
+        gamma=gamma,
+        order=order,
+        max_edge=max_edge,
+    )
+    graph = interval_graph(profile, objective, find_planner(planner).costs)
+    graph.graph.update(
+        planner=planner,
+        predictors=", ".join(objective.predictors),
+        metric=objective.metric,
+        weighting=objective.weighting,
+        statistic=objective.statistic,
+        gamma=objective.gamma,
+        max_edge=objective.max_edge,
+    )
+    return graph
