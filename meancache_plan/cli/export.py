@@ -16,16 +16,16 @@ class Form(StrEnum):
 
 
 def export(
-    schedule: Annotated[Path, typer.Argument(help="The schedule.")],
-    budget: Annotated[int, typer.Option(help="Which of its plans.")],
+    schedule: Annotated[Path, typer.Argument(help="The schedule: its file or folder.")],
+    budget: Annotated[int, typer.Option(help="Which of its plans to write.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="The file to write.")],
     to: Annotated[
-        Form, typer.Option(help="table: the plan's weights on one grid, as JSON.")
+        Form, typer.Option(help="In which form: table, the plan's weights on one grid as JSON.")
     ] = Form.TABLE,
     sigmas: Annotated[
         Path | None,
         typer.Option(
-            help="The run's noise levels, in a text file or a JSON list, if they are not the "
+            help="A file with the run's noise levels, as text or a JSON list, if they are not the "
             "schedule's."
         ),
     ] = None,

@@ -35,14 +35,14 @@ def refine(
     prompts: Prompts = None,
     limit: Annotated[
         int | None,
-        typer.Option(min=2, help="Use so many of the calibration prompts; all by default."),
+        typer.Option(min=2, help="Use only so many of the calibration prompts; all by default."),
     ] = None,
     batch: Batch = 1,
     min_psnr: Annotated[
         float | None,
         typer.Option(
-            help="Keep one budget alone: the smallest whose plan reaches this mean latent PSNR, "
-            "in dB, when it is replayed."
+            help="Keep only the smallest budget whose plan reaches this mean latent PSNR, in dB, "
+            "when it is replayed."
         ),
     ] = None,
     device: Device = None,

@@ -40,7 +40,7 @@ MaxSeconds = Annotated[
 ]
 MinPsnr = Annotated[
     float | None,
-    _wish("Mean PSNR of the latents to reach, as predicted, in dB; gives the smallest budget."),
+    _wish("Mean PSNR of the latents to reach, in dB: the smallest budget that is predicted to."),
 ]
 Every = Annotated[
     bool,
@@ -75,7 +75,7 @@ Weighting = Annotated[
 Statistic = Annotated[
     str,
     _choice(
-        "What counts of all calibration samples: mean, quantile:0.9, or cvar:0.9, the mean of the "
+        "How calibration samples are combined: mean, quantile:0.9, or cvar:0.9, the mean of the "
         "worst tenth."
     ),
 ]
@@ -83,7 +83,9 @@ Gamma = Annotated[
     float, _choice("How strongly large errors are avoided: the power γ that each is raised to.")
 ]
 Order = Annotated[int, _choice("How many past velocities the fitted predictor uses, from 1 to 4.")]
-MaxEdge = Annotated[int | None, _choice("Most steps from one run of the denoiser to the next.")]
+MaxEdge = Annotated[
+    int | None, _choice("Longest interval between two runs of the denoiser, in steps.")
+]
 
 Steps = Annotated[int | None, _grid("Plan for another number of sampler steps.")]
 Shift = Annotated[float | None, _grid("Plan for another static shift of the noise levels.")]
