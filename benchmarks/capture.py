@@ -1,6 +1,6 @@
 """What calibration adds to plain generation: capture, measurement and keeping, as ratios.
 
-    python benchmarks/capture.py [MODEL] [--rounds 12]
+    python -m benchmarks.capture [MODEL] [--rounds 12]
 
 Plain and recorded runs alternate in one process; the medians of their times are compared: CPU
 seconds of one thread, which other work on the machine changes little, or wall seconds on a GPU.

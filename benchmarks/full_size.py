@@ -13,6 +13,7 @@ import argparse
 import gc
 import json
 import statistics
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -50,9 +51,9 @@ class Timing:
     of_ideal: float
 
 
-def uniform_schedule() -> Schedule:
+def uniform_schedule(budgets: Sequence[int] = BUDGETS) -> Schedule:
     """Evenly spread knots and Adams–Bashforth of order 2 on the grid, whatever its σ."""
-    return Schedule(None, Grid(STEPS, None, 0.0), tuple(_plan(budget) for budget in BUDGETS))
+    return Schedule(None, Grid(STEPS, None, 0.0), tuple(_plan(budget) for budget in budgets))
 
 
 def _plan(budget: int) -> Plan:

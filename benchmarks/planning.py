@@ -1,7 +1,6 @@
 """Time ``solve`` for all budgets at T = 50 and T = 100, on one thread.
 
-Run ``python benchmarks/planning.py``. The profiles are synthetic: smooth random velocities along
-a shifted flow-matching grid, and an propagation that falls towards the end.
+Run ``python -m benchmarks.planning``. The profiles are of a flow in closed form, on a shifted grid.
 """
 
 import os
@@ -13,11 +12,11 @@ import resource
 import time
 from typing import Any
 
-import numpy as np
 import torch
 
-from meancache_plan.measure.profile import Profile, ProfileSettings, measure
-from meancache_plan.plan.solve import solve
+from benchmarks.transfer import mixture
+from meancache_plan import Profile, profile_flow, solve
+from meancache_plan.core.grid import shifted_sigmas
 
 LIMITS = {50: 2.0, 100: 20.0}
 """Seconds that each number of steps T may take."""
@@ -37,40 +36,10 @@ RUNS: tuple[dict[str, Any], ...] = (
 )
 
 
-def synthetic_profile(steps: int, samples: int, numel: int = 64) -> Profile:
-    """Measure ``samples`` smooth random trajectories of ``steps`` steps, two for each prompt."""
-    t = np.linspace(1, 0, steps + 1)
-    sigmas = tuple((3 * t / (1 + 2 * t)).tolist())
-    settings = ProfileSettings(
-        sigmas=sigmas,
-        dtype="float32",
-        latent_shape=(1, numel),
-        max_edge=steps,
-        max_window=6,
-        samples_total=samples,
-        propagation=True,
-        versions={},
-    )
-    powers = torch.tensor(sigmas[:-1])[:, None] ** torch.arange(8)
-    generator = torch.Generator().manual_seed(0)
-    measured = [
-        measure(powers @ torch.randn(8, numel, generator=generator), sigmas, settings.index)
-        for _ in range(samples)
-    ]
-    numbers = np.arange(samples)
-    return Profile(
-        settings=settings,
-        sample_index=numbers,
-        prompt_index=numbers // 2,
-        seeds=numbers % 2,
-        grams=np.stack([sample.gram for sample in measured]),
-        l1=np.stack([sample.l1 for sample in measured]),
-        seconds=np.zeros(samples),
-        moments=np.tile([0.0, 1.0], (samples, 1)),
-        propagation_sigmas=np.array([sigmas[1], sigmas[steps // 2]]),
-        propagation_index=numbers[:1],
-        propagation=np.array([[16.0, 2.0]]),
-    )
+def flow_profile(steps: int, samples: int, numel: int = 64) -> Profile:
+    """Of ``samples`` trajectories of ``steps`` steps, with how errors propagate along them."""
+    noise = torch.randn(samples, numel, generator=torch.Generator().manual_seed(0)).double()
+    return profile_flow(mixture(numel), noise, shifted_sigmas(steps, 3.0))
 
 
 def peak_memory() -> float:
@@ -88,7 +57,7 @@ def main() -> None:
         "columns: seconds wall, CPU, allowed; peak MiB so far\n"
     )
     for steps, limit in LIMITS.items():
-        profile = synthetic_profile(steps, samples)
+        profile = flow_profile(steps, samples)
         print(f"T = {steps}; {peak_memory():.0f} MiB before planning")
         for options in RUNS:
             begin, busy = time.perf_counter(), time.process_time()

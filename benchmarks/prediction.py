@@ -1,6 +1,6 @@
 """Print the latent PSNR that was predicted beside the one that was measured, row by row.
 
-Run ``python benchmarks/prediction.py`` after ``make schedules``, or give a profile, a schedule
+Run ``python -m benchmarks.prediction`` after ``make schedules``, or give a profile, a schedule
 solved from it, and what ``meancache-plan evaluate --json`` found for that schedule. Simply fewer
 steps are no plan, so nothing is predicted for them.
 """

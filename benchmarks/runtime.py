@@ -1,6 +1,6 @@
 """What a cached step costs, against a full step of the same pipeline.
 
-    python benchmarks/runtime.py [PIPELINE_DIRECTORY] [--guidance 2] [--profile]
+    python -m benchmarks.runtime [PIPELINE_DIRECTORY] [--guidance 2] [--profile]
 
 Times every sampler step from one ``callback_on_step_end`` to the next, in runs that alternate
 between plain and attached (every second step is cached), and prints medians and the ratio.
@@ -18,19 +18,14 @@ from typing import Any
 import torch
 from diffusers import DiffusionPipeline
 
+from benchmarks.full_size import STEPS, uniform_schedule
 from meancache_runtime import attach
-from meancache_runtime.schedule import Adams, Grid, Hold, Plan, Schedule
 
 REFERENCE = Path(__file__).parents[1] / "calibration" / "reference"
-STEPS = 50
+EVERY_SECOND = uniform_schedule((STEPS // 2,))
+"""Of order 2, so that the predictor's own cost is in the knots' times."""
+
 TARGET_RATIO, TARGET_SECONDS = 0.02, 1e-3
-
-
-def every_second_step() -> Schedule:
-    """Knots at even steps, order 2, so that the predictor's own cost is in the knots' times."""
-    knots = tuple(range(0, STEPS, 2))
-    plan = Plan(len(knots), knots, (Hold(), *[Adams((1.0, 1.0))] * (len(knots) - 1)))
-    return Schedule(None, Grid(STEPS, None, 0.0), (plan,))
 
 
 def step_times(pipe: Any, options: dict[str, Any]) -> list[float]:
@@ -53,7 +48,7 @@ def measure(pipe: Any, options: dict[str, Any], repeats: int) -> dict[str, float
     times: dict[str, list[float]] = {"full": [], "knot": [], "cached": []}
     for _ in range(repeats):
         times["full"] += step_times(pipe, options)
-        with attach(pipe, every_second_step()):
+        with attach(pipe, EVERY_SECOND):
             attached = step_times(pipe, options)
         times["cached"] += attached[0::2]
         times["knot"] += attached[1::2]
@@ -63,7 +58,7 @@ def measure(pipe: Any, options: dict[str, Any], repeats: int) -> dict[str, float
 def show_profile(pipe: Any, options: dict[str, Any]) -> None:
     """Where the time of an attached run goes beside the denoiser."""
     profiler = cProfile.Profile()
-    with attach(pipe, every_second_step()):
+    with attach(pipe, EVERY_SECOND):
         profiler.enable()
         step_times(pipe, options)
         profiler.disable()

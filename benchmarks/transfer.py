@@ -1,6 +1,6 @@
 """What planning for another grid from a transferred profile loses against calibrating there.
 
-    python benchmarks/transfer.py [--reference]
+    python -m benchmarks.transfer [--reference]
 
 Both plan the same budgets for the new grid, and are judged on held-out noise (with --reference: on
 held-out prompts of the embedded pipeline) by the mean PSNR of the final latents against all steps
