@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from meancache_plan.measure.calibrate import calibrate, profile_flow
     from meancache_plan.measure.profile import Profile, load_profile, save_profile
     from meancache_plan.measure.shards import merge_profiles
+    from meancache_plan.plan.problem import planning_graph
     from meancache_plan.plan.solve import solve
     from meancache_plan.schedule.artifact import Schedule, load_schedule, save_schedule
 
@@ -32,6 +33,7 @@ __all__ = [
     "load_profile",
     "load_schedule",
     "merge_profiles",
+    "planning_graph",
     "profile_flow",
     "save_profile",
     "save_schedule",
@@ -45,6 +47,7 @@ _HOMES = {
     "load_profile": "measure.profile",
     "load_schedule": "schedule.artifact",
     "merge_profiles": "measure.shards",
+    "planning_graph": "plan.problem",
     "profile_flow": "measure.calibrate",
     "save_profile": "measure.profile",
     "save_schedule": "schedule.artifact",

@@ -78,6 +78,8 @@ def test_it_is_read_back_from_graphml_as_it_was(profile: Profile, tmp_path: Path
     again = nx.read_graphml(
         tmp_path / "problem.graphml", node_type=int, edge_key_type=int, force_multigraph=True
     )
+    for default in ("node_default", "edge_default"):
+        assert again.graph.pop(default) == {}
     assert nx.utils.graphs_equal(again, graph)
 
 

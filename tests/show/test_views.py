@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from networkx import read_graphml
 from rich.console import Console, RenderableType
 
 from meancache_plan.core.psnr import CEILING
@@ -223,7 +224,10 @@ def test_show_tells_profiles_from_schedules_and_draws_both(
     assert "--budget N" in printed(report.show(planned, plot=tmp_path / "schedule.png"))
     drawn = report.show(planned, plot=tmp_path / "plan.png", profile=measured, budget=3)
     assert "budget 3" in printed(drawn)
-    for name in ("profile", "schedule", "plan"):
+    report.show(planned, graph=tmp_path / "graph.png", profile=measured, budget=3)
+    report.show(measured, graph=tmp_path / "graph.graphml")
+    assert len(read_graphml(tmp_path / "graph.graphml")) == STEPS + 1
+    for name in ("profile", "schedule", "plan", "graph"):
         assert min(opened(tmp_path / f"{name}.png").shape[:2]) > 200
 
 
@@ -237,6 +241,8 @@ def test_show_refuses_missing_files_and_unknown_budgets(profile: Profile, tmp_pa
         report.show(measured, budget=3)
     with pytest.raises(BudgetError, match="budget 7"):
         report.show(planned, plot=tmp_path / "x.png", profile=measured, budget=7)
+    with pytest.raises(InputError, match="the graph is of a profile: name it with --profile"):
+        report.show(planned, graph=tmp_path / "x.png")
 
 
 def test_a_plan_over_the_heat_map_changes_the_picture(profile: Profile, tmp_path: Path) -> None:

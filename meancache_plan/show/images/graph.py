@@ -106,7 +106,7 @@ def _draw_plan(axes: Axes, plan: PlanEntry, sigmas: list[float]) -> None:
         axes.plot(sigmas[t], 0.0, "o", color=COLOURS[interval.name], markersize=5, zorder=4)
     used = dict.fromkeys(interval.name for interval in plan.intervals)
     handles = [Patch(color=COLOURS[name], label=name) for name in used]
-    axes.legend(handles=handles, title="predictor", loc="lower right")
+    axes.legend(handles=handles, title="predictor", loc="upper left")
 
 
 def _arc(start: float, end: float) -> NDArray[np.float64]:

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.console import Group, RenderableType
@@ -11,6 +12,7 @@ from rich.text import Text
 
 from meancache_plan.errors import InputError
 from meancache_plan.measure.profile import Profile, load_profile
+from meancache_plan.plan.problem import planning_graph
 from meancache_plan.schedule.artifact import (
     Generation,
     ModelIdentity,
@@ -21,6 +23,7 @@ from meancache_plan.schedule.artifact import (
 from meancache_plan.schedule.provenance import PlanRecord
 from meancache_plan.schedule.pruning import pruned_notes
 from meancache_plan.show.images.charts import plot_profile, plot_schedule
+from meancache_plan.show.images.graph import write_graph
 from meancache_plan.show.landscape import by_length, hold_surfaces, spread
 from meancache_plan.show.style import COLOURS, plain
 from meancache_plan.show.terminal.candidates import candidates_view
@@ -38,14 +41,21 @@ LENGTHS = (2, 3, 4, 6, 8, 12, 16, 24)
 
 
 def show(
-    file: Path, *, plot: Path | None = None, profile: Path | None = None, budget: int | None = None
+    file: Path,
+    *,
+    plot: Path | None = None,
+    graph: Path | None = None,
+    profile: Path | None = None,
+    budget: int | None = None,
 ) -> RenderableType:
     """View a profile or schedule file, and draw it into ``plot``.
 
     Args:
         file: What ``calibrate`` or ``solve`` wrote.
         plot: PNG file for the picture; none by default.
-        profile: Draw a plan of the schedule over this profile's deviations.
+        graph: GraphML or PNG file for the planning graph of the profile, the schedule's plan with
+            it if there is one; none by default.
+        profile: Draw a plan of the schedule over this profile's deviations, or with its graph.
         budget: Which plan to show in detail, and to draw there; by default the largest is drawn.
 
     Raises:
@@ -54,8 +64,10 @@ def show(
         ScheduleError: The schedule is not valid.
         BudgetError: The schedule has no plan for ``budget``.
     """
-    if profile is not None and plot is None:
-        raise InputError("--profile draws a plan over its deviations: say where with --plot")
+    if profile is not None and plot is None and graph is None:
+        raise InputError(
+            "--profile draws a plan over its deviations: say where with --plot, or --graph"
+        )
     if not _is_json(file):
         if budget is not None:
             reason = "that is a profile: --budget is for schedules; solve it first"
@@ -63,16 +75,40 @@ def show(
         measured = load_profile(file)
         if plot is not None:
             plot_profile(measured, plot)
+        if graph is not None:
+            write_graph(planning_graph(measured), graph)
         return show_profile(measured)
+    if graph is not None and profile is None:
+        raise InputError(f"{file}: the graph is of a profile: name it with --profile")
     schedule = load_schedule(file)
     budgets = [plan.budget for plan in schedule.plans]
     wanted = budgets[-1] if budget is None else budget
     chosen = schedule.replayable().plan(wanted).budget
-    if plot is not None and profile is not None:
-        plot_profile(load_profile(profile), plot, plan=schedule.plans[budgets.index(chosen)])
+    plan = schedule.plans[budgets.index(chosen)]
+    measured = None if profile is None else load_profile(profile)
+    if graph is not None and measured is not None:
+        write_graph(planning_graph(measured, **_choices(schedule)), graph, plan=plan)
+    if plot is not None and measured is not None:
+        plot_profile(measured, plot, plan=plan)
     elif plot is not None:
         plot_schedule(schedule, plot)
     return show_schedule(schedule, budget=None if budget is None else chosen)
+
+
+def _choices(schedule: Schedule) -> dict[str, Any]:
+    """How a schedule was planned, as far as it is known."""
+    made = schedule.provenance
+    names = (
+        "planner",
+        "predictors",
+        "metric",
+        "weighting",
+        "statistic",
+        "gamma",
+        "order",
+        "max_edge",
+    )
+    return {} if made is None else {name: getattr(made, name) for name in names}
 
 
 def _is_json(file: Path) -> bool:
