@@ -1,4 +1,4 @@
-"""The pages are short, and their links lead somewhere."""
+"""The pages are short, their links lead somewhere, and the files that they name are there."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ import pytest
 ROOT = Path(__file__).parent.parent
 FOLDERS = ("benchmarks", "calibration", "docs", "runtime", "schedules", "tests")
 PAGES = sorted([*ROOT.glob("*.md"), *(page for f in FOLDERS for page in (ROOT / f).rglob("*.md"))])
-LINES = {"README.md": 150, "docs/ARCHITECTURE.md": 150}
+LINES = {"README.md": 150, "docs/ARCHITECTURE.md": 150, "CONTRIBUTING.md": 100}
 LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]+))?\)")
+TO_TOUCH = re.compile(r"^(?:-|\d+\.) `(\S+/\S*|\S+\.\w+)` `([^`]+)`:", re.MULTILINE)
+"""An entry of a list of files: its path, and what one looks for in it."""
 
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 
@@ -39,3 +41,11 @@ def test_every_link_leads_to_a_file_and_a_heading(page: Path) -> None:
         there = (page.parent / target).resolve() if target else page
         assert there.exists(), target
         assert not anchor or anchor in anchors(there), f"{target}#{anchor}"
+
+
+@pytest.mark.parametrize(("page", "least"), [("CONTRIBUTING.md", 25), ("docs/ARCHITECTURE.md", 18)])
+def test_the_files_to_touch_are_there_and_have_what_is_looked_for(page: str, least: int) -> None:
+    found = TO_TOUCH.findall((ROOT / page).read_text(encoding="utf-8"))
+    assert len(found) >= least
+    for name, wanted in found:
+        assert wanted in (ROOT / name).read_text(encoding="utf-8"), f"{name}: {wanted}"
