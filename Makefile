@@ -2,18 +2,21 @@
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO := demo
-EXTRAS ?= test
+EXTRAS ?= $(if $(filter-out demo,$(or $(MAKECMDGOALS),demo)),test)
 REFERENCE := schedules/reference/50-steps.json
 
 .PHONY: demo test lint schema pipelines site docs schedules published reference clean
 
+# A third of the prompts, few judged: some four minutes on a core, whatever else the machine does.
 demo: .venv/installed
 	mkdir -p $(DEMO)
-	$(BIN)/meancache-plan calibrate -o $(DEMO)/meancache.profile.safetensors
+	awk '!/^#/ && NR % 3 == 0' calibration/prompts/reference-calibration.txt > $(DEMO)/prompts.txt
+	$(BIN)/meancache-plan calibrate --prompts $(DEMO)/prompts.txt --batch 16 \
+	    -o $(DEMO)/meancache.profile.safetensors
 	$(BIN)/meancache-plan solve $(DEMO)/meancache.profile.safetensors --budget 10,16 \
 	    -o $(DEMO)/unrefined.json
 	$(BIN)/meancache-plan refine $(DEMO)/unrefined.json --model reference \
-	    --limit 48 --batch 16 -o $(DEMO)/schedule.json
+	    --prompts $(DEMO)/prompts.txt --limit 16 --batch 16 -o $(DEMO)/schedule.json
 	$(BIN)/meancache-plan show $(DEMO)/schedule.json
 	$(BIN)/meancache-plan show $(DEMO)/schedule.json --budget 10 \
 	    --profile $(DEMO)/meancache.profile.safetensors --plot $(DEMO)/deviation.png
@@ -22,7 +25,7 @@ demo: .venv/installed
 	$(BIN)/meancache-plan solve $(DEMO)/meancache.profile.safetensors --budget 10,16 \
 	    --planner pssp --predictors hold,released --metric l1 --weighting none \
 	    -o $(DEMO)/released.json
-	$(BIN)/meancache-plan evaluate --schedule $(DEMO)/schedule.json --limit 32 --record \
+	$(BIN)/meancache-plan evaluate --schedule $(DEMO)/schedule.json --limit 6 --record \
 	    --against $(DEMO)/unrefined.json --against $(DEMO)/released.json --json $(DEMO)/evaluation.json \
 	    --plot $(DEMO)/quality.png --sheet $(DEMO)/samples.png --samples $(DEMO)/judged
 	$(BIN)/meancache-plan report $(DEMO)/schedule.json --samples $(DEMO)/judged \
@@ -100,5 +103,5 @@ LACKING := $(if $(filter-out $(HAVE),$(WANTED)),lacking)
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed: make PYTHON=python3.11")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt \
-	    -e ./runtime -e '.[$(subst $() ,$(comma),$(ALL))]'
+	    -e ./runtime -e '.$(if $(ALL),[$(subst $() ,$(comma),$(ALL))])'
 	echo $(ALL) > $@
