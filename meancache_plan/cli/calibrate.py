@@ -7,7 +7,16 @@ import typer
 
 from meancache_plan.cli.loading import Loading
 from meancache_plan.cli.noting import given, note
-from meancache_plan.cli.options import PROFILE, Device, Model, Offload, Prompts, RecipeName, Seeds
+from meancache_plan.cli.options import (
+    PROFILE,
+    Batch,
+    Device,
+    Model,
+    Offload,
+    Prompts,
+    RecipeName,
+    Seeds,
+)
 from meancache_plan.errors import InputError
 from meancache_plan.show.terminal.console import display, resumable, say, watching
 
@@ -49,6 +58,7 @@ def calibrate(
             help="Record only this part of the samples, such as 2/8; merge joins the parts."
         ),
     ] = "1/1",
+    batch: Batch = 1,
     max_edge: Annotated[
         int | None, typer.Option(help="Measure intervals of at most so many steps; all by default.")
     ] = None,
@@ -105,6 +115,7 @@ def calibrate(
             loading,
             part,
             seconds_per_step,
+            batch=batch,
             max_edge=max_edge,
             propagation=propagation,
             finer_steps=finer_steps,
@@ -125,6 +136,7 @@ def calibrate(
                 parse_numbers(source.recipe.seeds, "--seeds"),
                 output,
                 shard=part,
+                batch=batch,
                 max_edge=max_edge,
                 propagation=propagation,
                 finer_steps=finer_steps,
@@ -139,6 +151,7 @@ def _foretell(
     shard: "Shard",
     seconds: float | None,
     *,
+    batch: int,
     max_edge: int | None,
     propagation: bool,
     finer_steps: int | None,
@@ -152,6 +165,7 @@ def _foretell(
         estimate(
             recipe,
             shard=each,
+            batch=batch,
             max_edge=max_edge,
             propagation=propagation,
             finer_steps=finer_steps,

@@ -29,7 +29,10 @@ Seeds = Annotated[
     str | None, typer.Option(help="Seeds of the noise, each used with every prompt: 0-4, or 1,5,9.")
 ]
 Batch = Annotated[
-    int, typer.Option(min=1, help="Samples that the pipeline makes at a time while it refines.")
+    int,
+    typer.Option(
+        min=1, help="Samples that the pipeline makes at a time: more memory, and often faster."
+    ),
 ]
 Device = Annotated[
     str | None, typer.Option(help="Device to run on, such as cuda:1 or cpu; by default the best.")

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from typer.main import get_command
 
-from meancache_plan import load_schedule, profile_flow, save_profile
+from meancache_plan import load_profile, load_schedule, profile_flow, save_profile
 from meancache_plan.cli import app
 from tests.commands import PAPER, refuse, run
 from tests.tiny import SIDE, TEXT_LENGTH
@@ -61,8 +61,6 @@ def test_calibrate_options_override_the_recipe(model: Path, cwd: Path) -> None:
     (cwd / "other.txt").write_text("a fish\n")
     options = ("--steps", "5", "--seeds", "1-3", "--prompts", "other.txt", "--guidance", "2")
     run("calibrate", "model", "--recipe", "tiny.toml", *options, "-o", "p")
-    from meancache_plan import load_profile
-
     found = load_profile(cwd / "p")
     assert (found.steps, found.samples, found.settings.guidance) == (5, 3, {"guidance_scale": 2.0})
 
@@ -74,6 +72,15 @@ def test_shards_are_merged(model: Path, cwd: Path) -> None:
     run("merge", *(f"meancache.profile.{i}-of-2.safetensors" for i in (1, 2)), "-o", "all")
     run("solve", "all", "--budget", "3")
     assert (cwd / "schedule.json").exists()
+
+
+def test_samples_are_made_some_at_a_time(
+    model: Path, cwd: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ("model", "--recipe", "tiny.toml", "--batch")
+    run("calibrate", *options, "2", "-o", "p")
+    assert load_profile(cwd / "p").settings.batch == 2
+    assert "batch" in refuse(capsys, "calibrate", *options, "0", "-o", "q")
 
 
 def test_merge_refuses_profiles_of_different_settings(

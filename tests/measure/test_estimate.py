@@ -186,3 +186,13 @@ def test_a_run_that_is_not_finer_is_refused_before_anything_is_loaded(
 ) -> None:
     said = refuse(capsys, "calibrate", "no/such-model", "--finer-steps", "50")
     assert "--finer-steps 50: a finer run has more steps than the recipe's 50" in said
+
+
+def test_so_many_trajectories_lie_in_memory_as_are_made_at_a_time(tmp_path: Path) -> None:
+    made = recipe(tmp_path)
+    one, four = estimate(made).trajectory_bytes, estimate(made, batch=4).trajectory_bytes
+    assert one is not None
+    assert four == 4 * one
+    assert estimate(made, batch=100).trajectory_bytes == 6 * one, "there are six samples"
+    with pytest.raises(InputError, match="batch 0: give 1 or more"):
+        estimate(made, batch=0)
