@@ -18,7 +18,11 @@ from typing import TYPE_CHECKING, Any
 from meancache_plan.version import __version__
 
 if TYPE_CHECKING:
-    from meancache_plan.measure.calibrate import calibrate, profile_flow
+    from meancache_plan.judge.evaluate import with_measured
+    from meancache_plan.live.calibrate import calibrate
+    from meancache_plan.live.evaluate import evaluate
+    from meancache_plan.live.refine import refine
+    from meancache_plan.measure.calibrate import profile_flow
     from meancache_plan.measure.profile import Profile, load_profile, save_profile
     from meancache_plan.measure.shards import merge_profiles
     from meancache_plan.plan.problem import planning_graph
@@ -30,28 +34,34 @@ __all__ = [
     "Schedule",
     "__version__",
     "calibrate",
+    "evaluate",
     "load_profile",
     "load_schedule",
     "merge_profiles",
     "planning_graph",
     "profile_flow",
+    "refine",
     "save_profile",
     "save_schedule",
     "solve",
+    "with_measured",
 ]
 
 _HOMES = {
     "Profile": "measure.profile",
     "Schedule": "schedule.artifact",
-    "calibrate": "measure.calibrate",
+    "calibrate": "live.calibrate",
+    "evaluate": "live.evaluate",
     "load_profile": "measure.profile",
     "load_schedule": "schedule.artifact",
     "merge_profiles": "measure.shards",
     "planning_graph": "plan.problem",
     "profile_flow": "measure.calibrate",
+    "refine": "live.refine",
     "save_profile": "measure.profile",
     "save_schedule": "schedule.artifact",
     "solve": "plan.solve",
+    "with_measured": "judge.evaluate",
 }
 """Where each is imported from when it is first asked for."""
 

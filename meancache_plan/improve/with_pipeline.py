@@ -1,6 +1,6 @@
 """Refine a schedule with the pipeline that it is for."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from meancache_plan.errors import InputError
@@ -49,19 +49,42 @@ def refine_with(
         InputError: The path cannot be written, the pipeline is not the profile's, a number is out
             of range, or see :func:`meancache_plan.improve.refine.refine`.
     """
-    check_writable(path)
-    _check_model(pipeline, profile)
-    if batch < 1 or (limit is not None and limit < 2):
-        raise InputError("give a batch of at least 1, and a limit of at least 2 prompts")
+    if limit is not None and limit < 2:
+        raise InputError(f"limit {limit}: give at least 2 prompts to refine on")
     prompts = read_prompts(pipeline.recipe.prompts)
+    _check_same("prompts", digest(prompts), profile.settings.prompts_sha256)
     count = min(limit or len(prompts), len(prompts))
     chosen = [prompts[i * len(prompts) // count] for i in range(count)]
     seeds = parse_numbers(pipeline.recipe.seeds, "seeds")[:1]
-    settings = pipeline.recipe.model_dump_json()
-    samples = digest([profile.fingerprint, settings, *chosen, *seeds]).removeprefix("sha256:")[:16]
+    given = pipeline, profile, schedule, chosen, seeds
+    return refine_on(*given, path, batch=batch, watch=watch)
+
+
+def refine_on(
+    pipeline: Pipeline,
+    profile: Profile,
+    schedule: Schedule,
+    prompts: Sequence[str],
+    seeds: Sequence[int],
+    path: Path,
+    *,
+    batch: int = 1,
+    watch: Watch = lambda work: lambda done, total: None,
+) -> Schedule:
+    """The same on these samples, every prompt with every seed; calibration's own.
+
+    Raises:
+        InputError: As :func:`refine_with`.
+    """
+    check_writable(path)
+    if batch < 1:
+        raise InputError(f"batch {batch}: give 1 or more")
+    _check_model(pipeline, profile)
+    made = pipeline.recipe.model_dump_json(), pipeline.call_arguments()
+    samples = digest([profile.fingerprint, *made, *prompts, *seeds]).removeprefix("sha256:")[:16]
     ensemble = PipelineEnsemble(
         pipeline,
-        chosen,
+        prompts,
         seeds,
         folder_of(path) / f"trajectories-{samples}",
         batch=batch,
@@ -92,19 +115,18 @@ def _published(steps: int) -> dict[str, Schedule]:
 
 
 def _check_model(pipeline: Pipeline, profile: Profile) -> None:
-    """Refuse to refine a schedule on another model, or other prompts, than it was calibrated on."""
+    """Refuse to refine a schedule on another model, or another call, than was calibrated."""
     here, there = pipeline.identity(), profile.settings.model
-    settings = profile.settings
-    pairs = {
-        "fingerprint": (here.fingerprint, there.fingerprint if there else None),
-        "revision": (here.revision, there.revision if there else None),
-        "call": (pipeline.call_arguments(), settings.call),
-        "prompts": (digest(read_prompts(pipeline.recipe.prompts)), settings.prompts_sha256),
-    }
-    for name, (mine, theirs) in pairs.items():
-        if theirs is not None and mine is not None and mine != theirs:
-            raise InputError(
-                f"this pipeline is not the one that the profile was measured on: {name} is "
-                f"{shorten(str(mine))} here, {shorten(str(theirs))} there; refine with that model, "
-                "--recipe and --prompts, or calibrate this one"
-            )
+    _check_same("fingerprint", here.fingerprint, there.fingerprint if there else None)
+    _check_same("revision", here.revision, there.revision if there else None)
+    _check_same("call", pipeline.call_arguments(), profile.settings.call)
+
+
+def _check_same(name: str, mine: object, theirs: object) -> None:
+    """Refuse what is known to differ from the profile's."""
+    if theirs is not None and mine is not None and mine != theirs:
+        raise InputError(
+            f"this pipeline is not the one that the profile was measured on: {name} is "
+            f"{shorten(str(mine))} here, {shorten(str(theirs))} there; refine with that model, "
+            "recipe and prompts, or calibrate this one"
+        )

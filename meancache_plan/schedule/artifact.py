@@ -7,6 +7,7 @@ independent reader that ships with releases.
 
 import json
 from itertools import pairwise
+from os import PathLike
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -252,12 +253,12 @@ def from_bytes(data: bytes) -> Schedule:
     return schedule
 
 
-def save_schedule(schedule: Schedule, path: Path) -> None:
+def save_schedule(schedule: Schedule, path: str | PathLike[str]) -> None:
     """Write canonical bytes to ``path`` at once: never a half-written file."""
-    write_atomically(path, to_bytes(schedule))
+    write_atomically(Path(path), to_bytes(schedule))
 
 
-def load_schedule(path: Path) -> Schedule:
+def load_schedule(path: str | PathLike[str]) -> Schedule:
     """Read a schedule, given its file or the folder of the model that it lies in.
 
     Raises:

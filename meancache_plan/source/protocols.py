@@ -1,7 +1,7 @@
 """What the compiler asks of a model: runs to record, and samples to run again and again."""
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from meancache_plan.schedule.artifact import Generation, ModelIdentity
 from meancache_runtime import Schedule
 
 
+@runtime_checkable
 class Source(Protocol):
     """Whatever full-step trajectories can be recorded from."""
 

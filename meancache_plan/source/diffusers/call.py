@@ -1,15 +1,18 @@
 """The arguments of a pipeline's call, for one sample or for a batch of them."""
 
+import hashlib
 import inspect
 import re
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from PIL import Image
+from torch import Tensor
 
+from meancache_plan.errors import InputError
 from meancache_plan.source.picture import name_and_digest, read_picture
 from meancache_plan.source.recipe import Recipe
 
@@ -30,14 +33,49 @@ def arguments(recipe: Recipe) -> dict[str, Any]:
     return _plain(recipe) | pictures
 
 
-def described(recipe: Recipe) -> dict[str, Any]:
+def described(recipe: Recipe, values: Mapping[str, Any]) -> dict[str, Any]:
     """The same, sorted, as a profile holds them: a picture by its file's name and SHA-256.
 
+    Args:
+        recipe: The recipe.
+        values: Arguments beside it, as they are given.
+
     Raises:
-        InputError: A picture cannot be read.
+        InputError: A picture cannot be read, or a value cannot be described.
     """
     pictures = {name: name_and_digest(Path(file)) for name, file in recipe.images.items()}
-    return dict(sorted((_plain(recipe) | pictures).items()))
+    others = {name: description(name, value) for name, value in values.items()}
+    return dict(sorted((_plain(recipe) | pictures | others).items()))
+
+
+def description(name: str, value: Any) -> Any:
+    """A JSON value that tells an argument from others: pictures and tensors by their SHA-256.
+
+    Raises:
+        InputError: It is neither these nor plain, nor made of such.
+    """
+    match value:
+        case None | bool() | int() | float() | str():
+            return value
+        case list() | tuple():
+            return [description(name, item) for item in value]
+        case dict():
+            return {str(key): description(name, item) for key, item in value.items()}
+        case Tensor():
+            data = value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
+            return f"tensor {list(value.shape)} {value.dtype} {_sha256(data)}"
+        case Image.Image():
+            size = f"{value.width} × {value.height} {value.mode}"
+            return f"picture {size} {_sha256(value.tobytes())}"
+        case _:
+            raise InputError(
+                f"{name} is a {type(value).__name__}, of which a profile cannot say what it was: "
+                "give numbers, texts, pictures or tensors, or set it on the pipeline itself"
+            )
+
+
+def _sha256(data: bytes) -> str:
+    return f"sha256:{hashlib.sha256(data).hexdigest()}"
 
 
 def _plain(recipe: Recipe) -> dict[str, Any]:
@@ -56,9 +94,32 @@ def least_output(pipe: Any) -> str:
     return "pt" if type(pipe).__name__ in NO_LATENTS else "latent"
 
 
+def parameters(pipe: Any) -> dict[str, inspect.Parameter]:
+    """What a pipeline's call takes by name; a subclass hands on what ``**kwargs`` take."""
+    found: dict[str, inspect.Parameter] = {}
+    for kind in type(pipe).__mro__:
+        if "__call__" in vars(kind):
+            own = inspect.signature(vars(kind)["__call__"]).parameters
+            found = dict(own) | found
+            if all(each.kind is not inspect.Parameter.VAR_KEYWORD for each in own.values()):
+                break
+    return found
+
+
 def takes_strength(pipe: Any) -> bool:
     """Whether a pipeline starts from a picture, which its ``strength`` says: img2img, inpaint."""
-    return "strength" in inspect.signature(type(pipe).__call__).parameters
+    return "strength" in parameters(pipe)
+
+
+@contextmanager
+def without_bar(pipe: Any) -> Generator[None]:
+    """No progress bar of the pipeline's own meanwhile."""
+    before = getattr(pipe, "_progress_bar_config", {})
+    pipe.set_progress_bar_config(**before | {"disable": True})
+    try:
+        yield
+    finally:
+        pipe.set_progress_bar_config(**before)
 
 
 def repeated(fixed: dict[str, Any], count: int, *, pictures: bool = False) -> dict[str, Any]:
@@ -85,6 +146,20 @@ def generators(seed: int | Sequence[int]) -> Any:
     if isinstance(seed, Sequence):
         return [torch.Generator("cpu").manual_seed(each) for each in seed]
     return torch.Generator("cpu").manual_seed(seed)
+
+
+def refusal(pipe: Any, count: int, error: Exception) -> InputError:
+    """What to say of a call of ``count`` samples that a pipeline refuses."""
+    name = type(pipe).__name__
+    if count > 1:
+        return InputError(
+            f"{name} refuses a batch of {count} samples ({error}): make one sample at a time "
+            "(batch 1), and see what it says then"
+        )
+    return InputError(
+        f"{name} refuses the recipe's arguments ({error}): change its guidance_argument, "
+        "negative_prompt, size or [call], or the scheduler if that is what refuses"
+    )
 
 
 @contextmanager

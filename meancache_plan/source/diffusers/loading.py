@@ -59,14 +59,10 @@ def load(
             f"{model}: cannot be loaded as a diffusers pipeline ({reason}); give a directory with "
             "a model_index.json, a hub id, or nothing for the reference pipeline"
         ) from error
-    pipe.set_progress_bar_config(disable=True)
     _place(pipe, device, offload)
     _choose_threads(pipe)
-    if Path(source).is_dir():
-        return Pipeline(
-            pipe, recipe, Path(source).resolve().name, revision.weights_revision(Path(source))
-        )
-    return Pipeline(pipe, recipe, model, revision.hub_commit(pipe) or recipe.revision)
+    name, commit = revision.origin(pipe, source)
+    return Pipeline(pipe, recipe, name, commit or recipe.revision)
 
 
 def quieten() -> None:

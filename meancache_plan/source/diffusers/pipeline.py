@@ -1,8 +1,7 @@
 """Diffusers pipelines: identify, record a full run, resume one, generate a sample."""
 
-import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -17,13 +16,12 @@ from torch import Tensor
 from meancache_plan.core.finer import on_grid
 from meancache_plan.core.trajectory import Trajectory
 from meancache_plan.errors import InputError, MeanCacheError
-from meancache_plan.schedule.artifact import AdapterIdentity, Generation, ModelIdentity
+from meancache_plan.schedule.artifact import Generation, ModelIdentity
 from meancache_plan.source.diffusers import call, resumption, revision
 from meancache_plan.source.diffusers import recording as steps
 from meancache_plan.source.diffusers.interception import Answers
 from meancache_plan.source.diffusers.recording import Last
 from meancache_plan.source.recipe import Recipe
-from meancache_runtime.hosts.diffusers import identity
 from meancache_runtime.schedule import MAX_STEPS
 
 Frames = npt.NDArray[np.float32]
@@ -45,14 +43,28 @@ class Sample:
 
 
 class Pipeline:
-    """A diffusers pipeline together with the recipe that its samples are made by."""
+    """A diffusers pipeline together with the recipe that its samples are made by.
 
-    def __init__(self, pipe: Any, recipe: Recipe, model_id: str, commit: str | None = None) -> None:
+    Args:
+        pipe, recipe: The pipeline, not attached, and how its samples are made.
+        model_id, commit: The name that a schedule knows the model by, and its version.
+        values: Arguments of the call that no recipe can hold, such as tensors.
+    """
+
+    def __init__(
+        self,
+        pipe: Any,
+        recipe: Recipe,
+        model_id: str,
+        commit: str | None = None,
+        values: Mapping[str, Any] | None = None,
+    ) -> None:
         self.pipe = pipe
         self.recipe = recipe
         self._id = model_id
         self._commit = commit
-        self._arguments = call.arguments(recipe)
+        self._values = dict(values or {})
+        self._arguments = call.arguments(recipe) | self._values
         self._from_pictures = call.takes_strength(pipe)
         self._answers = Answers()
         self._course: steps.Course | None = None
@@ -65,17 +77,7 @@ class Pipeline:
 
     def identity(self) -> ModelIdentity:
         """What a schedule for this model says to recognise it."""
-        return ModelIdentity(
-            id=self._id,
-            revision=self._commit,
-            fingerprint=identity.fingerprint(self.pipe),
-            pipeline=type(self.pipe).__name__,
-            scheduler=type(self.pipe.scheduler).__name__,
-            adapters=tuple(
-                AdapterIdentity(name=adapter.name, digest=adapter.digest)
-                for adapter in revision.adapters_in_effect(self.pipe)
-            ),
-        )
+        return revision.model_identity(self.pipe, self._id, self._commit)
 
     def generation(self) -> Generation:
         """How samples are made, for the artifact."""
@@ -91,7 +93,7 @@ class Pipeline:
 
     def call_arguments(self) -> dict[str, Any]:
         """Every argument that the recipe passes to the pipeline's call; pictures by SHA-256."""
-        return call.described(self.recipe)
+        return call.described(self.recipe, self._values)
 
     def versions(self) -> dict[str, str]:
         """Versions of the libraries that decide a sample's bits; on a CPU the threads do too."""
@@ -102,8 +104,7 @@ class Pipeline:
 
     def scheduler_config(self) -> dict[str, Any]:
         """The scheduler's public configuration; an infinite number, which JSON has not, as text."""
-        config = dict(self.pipe.scheduler.config)
-        return {k: _finite(v) for k, v in sorted(config.items()) if not k.startswith("_")}
+        return revision.scheduler_config(self.pipe)
 
     def record(
         self, prompt: str, seed: int, *, finer_steps: int | None = None
@@ -133,13 +134,13 @@ class Pipeline:
             denoiser refresh.
 
         Raises:
-            UnsupportedSchedulerError, InputError: As ``record``; or samples of this pipeline are
-                not the same in a batch.
+            UnsupportedSchedulerError, InputError: As ``record``; or a batch has other samples.
         """
         together, seconds = self._recorded(prompts, seeds, finer_steps)
         samples = together.split()
         if not self._may_batch:
-            alone = partial(self._probe, prompts[-1], seeds[-1])
+            run = self._plain(prompts[-1], seeds[-1])
+            alone = partial(steps.probe, self.pipe, self._answers, run)
             self._may_batch = steps.check_batch(self.pipe, samples, len(prompts), alone)
         return samples, seconds / len(samples)
 
@@ -159,16 +160,13 @@ class Pipeline:
                 f"{self.recipe.steps}: choose {self.recipe.steps + 1} to {MAX_STEPS}"
             )
         if finer_steps is not None and self._course is None:
-            self._course = self._probe(prompt, seed)
+            self._course = steps.probe(self.pipe, self._answers, self._plain(prompt, seed))
         run = self._plain(prompt, seed, steps=finer_steps)
         found = steps.record(self.pipe, self._answers, run, tick)
         seconds = (times[-1] - times[0]) / max(found.iterations - 1, 1)
         if finer_steps is None or self._course is None:
             return found.trajectory, seconds
         return on_grid(found.trajectory, self._course.sigmas, self._course.switches), seconds
-
-    def _probe(self, prompt: str | Sequence[str], seed: int | Sequence[int]) -> steps.Course:
-        return steps.probe(self.pipe, self._answers, self._plain(prompt, seed))
 
     def resume(
         self,
@@ -275,7 +273,7 @@ class Pipeline:
             arguments = call.repeated(arguments, len(prompt), pictures=self._from_pictures)
         steps = self.recipe.steps if steps is None else steps
         try:
-            with torch.no_grad(), call.also_seeded(seed, self.device):
+            with torch.no_grad(), call.also_seeded(seed, self.device), call.without_bar(self.pipe):
                 return self.pipe(
                     prompt=prompt,
                     num_inference_steps=steps,
@@ -286,16 +284,8 @@ class Pipeline:
         except MeanCacheError:
             raise
         except (TypeError, ValueError) as error:
-            if not isinstance(prompt, str) and len(prompt) > 1:
-                raise InputError(
-                    f"{type(self.pipe).__name__} refuses a batch of {len(prompt)} samples "
-                    f"({error}): make one sample at a time (batch 1), and see what it says then"
-                ) from error
-            raise InputError(
-                f"{type(self.pipe).__name__} refuses the recipe's arguments ({error}): change its "
-                "guidance_argument, negative_prompt, size or [call], or the scheduler if that is "
-                "what refuses"
-            ) from error
+            count = 1 if isinstance(prompt, str) else len(prompt)
+            raise call.refusal(self.pipe, count, error) from error
 
     def _plain(
         self, prompt: str | Sequence[str], seed: int | Sequence[int], **extra: Any
@@ -307,7 +297,3 @@ class Pipeline:
     def _synchronize(self) -> None:
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
-
-
-def _finite(value: Any) -> Any:
-    return str(value) if isinstance(value, float) and not math.isfinite(value) else value

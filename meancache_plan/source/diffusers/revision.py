@@ -1,14 +1,47 @@
 """Tell pipelines apart by more than their configuration: weights, hub commit, LoRA adapters."""
 
 import hashlib
+import math
 import re
 from pathlib import Path
 from typing import Any
 
+from meancache_plan.schedule.artifact import AdapterIdentity, ModelIdentity
 from meancache_runtime.hosts.diffusers import identity
 from meancache_runtime.hosts.diffusers.adapters import adapters_in_effect
 
-__all__ = ["adapters_in_effect", "hub_commit", "weights_revision"]
+
+def origin(pipe: Any, loaded_from: str) -> tuple[str, str | None]:
+    """The name of a model, and what tells its versions apart, by a directory or hub id."""
+    if Path(loaded_from).is_dir():
+        folder = Path(loaded_from).resolve()
+        return folder.name, weights_revision(folder)
+    return loaded_from, hub_commit(pipe)
+
+
+def model_identity(pipe: Any, name: str, commit: str | None) -> ModelIdentity:
+    """What a schedule for a model of this name says to recognise it."""
+    return ModelIdentity(
+        id=name,
+        revision=commit,
+        fingerprint=identity.fingerprint(pipe),
+        pipeline=type(pipe).__name__,
+        scheduler=type(pipe.scheduler).__name__,
+        adapters=tuple(
+            AdapterIdentity(name=adapter.name, digest=adapter.digest)
+            for adapter in adapters_in_effect(pipe)
+        ),
+    )
+
+
+def scheduler_config(pipe: Any) -> dict[str, Any]:
+    """A scheduler's public configuration; an infinite number, which JSON has not, as text."""
+    config = dict(pipe.scheduler.config)
+    return {k: _finite(v) for k, v in sorted(config.items()) if not k.startswith("_")}
+
+
+def _finite(value: Any) -> Any:
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def weights_revision(folder: Path) -> str:

@@ -1,0 +1,69 @@
+"""Judge a schedule with the pipeline that one holds."""
+
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from typing import Any
+
+from meancache_plan.files.atomic import write_atomically
+from meancache_plan.judge.result import Evaluation
+from meancache_plan.live.progress import Progress, watched
+from meancache_plan.live.samples import check_samples, output
+from meancache_plan.schedule.artifact import Schedule
+
+
+def evaluate(
+    pipe: Any,
+    schedule: Schedule,
+    prompts: Sequence[str],
+    seeds: Sequence[int] = (0,),
+    *,
+    call: Mapping[str, Any] | None = None,
+    budgets: Sequence[int] | None = None,
+    rivals: Mapping[str, Schedule] | None = None,
+    lpips: bool = False,
+    path: str | PathLike[str] | None = None,
+    progress: Progress = False,
+) -> Evaluation:
+    """Replay a schedule's plans beside what one would use instead of each, and compare.
+
+    Args:
+        pipe: A pipeline of the model that the schedule is for, as for ``calibrate``, not attached.
+        schedule: What to judge.
+        prompts: Held-out ones, none of which the schedule was fitted on.
+        seeds: Seeds of the initial noise, each used with every prompt.
+        call: The same that it was calibrated with.
+        budgets: Which of the schedule's plans; all by default.
+        rivals: Other schedules to judge beside it, by the name of their rows.
+        lpips: Measure LPIPS too, which downloads a network.
+        path: Write all figures there, as JSON, and keep finished samples beside it: the same call
+            goes on where it was interrupted. Without it nothing is kept.
+        progress: True for a bar on standard error, or a function of (samples done, in all).
+
+    Raises:
+        InputError: An argument is not valid, or the call is not what the schedule was made for.
+        BudgetError: A schedule has no plan for one of the budgets.
+        MeanCacheError: The pipeline does not fit the schedule.
+    """
+    from meancache_plan.judge import evaluate as judging
+    from meancache_plan.judge.kept import forget
+    from meancache_plan.source.diffusers.at_hand import at_hand, check_call
+
+    check_samples(prompts, seeds)
+    with output(path) as file, watched(progress) as watch:
+        source = at_hand(pipe, call)
+        check_call(source, schedule)
+        work = file.with_name(file.name + ".evaluate")
+        result = judging.evaluate(
+            source,
+            schedule,
+            prompts,
+            seeds,
+            budgets=budgets,
+            rivals=rivals,
+            lpips=lpips,
+            work=work,
+            progress=watch("evaluating"),
+        )
+        write_atomically(file, result.to_json().encode())
+        forget(work)
+    return result
