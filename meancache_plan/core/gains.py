@@ -22,7 +22,7 @@ plain Adams–Bashforth."""
 FOLDS = 5
 
 
-class Calibrated(NamedTuple):
+class FittedGains(NamedTuple):
     """Fitted gains of a plan's intervals, and how well they do.
 
     Attributes:
@@ -71,7 +71,7 @@ def fit_gains(
     orders: Sequence[int],
     weighting: str,
     free: Sequence[bool] | None = None,
-) -> Calibrated:
+) -> FittedGains:
     """Fit the gains of every interval, open loop: on the velocities of full trajectories.
 
     Args:
@@ -103,7 +103,7 @@ def fit_gains(
         tuple((1 + row[:order]).tolist()) for row, order in zip(excess[:, 0], orders, strict=True)
     )
     alone = figure(np.repeat(excess, folds.shape[1], axis=1))
-    return Calibrated(gains, shrinkage, alone, judged_by_others(shrinkage))
+    return FittedGains(gains, shrinkage, alone, judged_by_others(shrinkage))
 
 
 def prompt_folds(prompt_index: NDArray[np.int64], folds: int = FOLDS) -> list[NDArray[np.bool_]]:

@@ -135,7 +135,7 @@ def test_there_are_arcs_to_later_steps_within_max_edge_and_no_others(
         assert graph.arcs[r, t, s] == (whole.arcs[r, t, s] if there else np.inf)
 
 
-def test_calibrated_is_never_worse_than_adams_or_hold_on_the_mean_square(
+def test_fitted_is_never_worse_than_adams_or_hold_on_the_mean_square(
     seen: Trajectories,
 ) -> None:
     """The ridge is 0 at Adams' gains, and an upper bound on what it costs against hold's 1, 0."""

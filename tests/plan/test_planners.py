@@ -21,7 +21,7 @@ from tests.trajectories import (
 )
 
 T = 20
-CALIBRATED = Objective(("hold", "adams", "fitted"), gamma=2.0, order=3)
+FITTED = Objective(("hold", "adams", "fitted"), gamma=2.0, order=3)
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +76,7 @@ def test_pssp_takes_the_edges_of_the_shortest_path_of_its_graph(seen: Trajectori
 
 
 def test_the_best_plans_of_a_path_differ_and_cost_ever_more(seen: Trajectories) -> None:
-    for budget, outcomes in planned(seen, "path", CALIBRATED, count=4).items():
+    for budget, outcomes in planned(seen, "path", FITTED, count=4).items():
         costs = [outcome.cost for outcome in outcomes]
         assert costs == sorted(costs)
         assert len({outcome.plan.knots for outcome in outcomes}) == len(outcomes)
@@ -128,7 +128,7 @@ def test_a_fit_leaves_what_the_plans_own_intervals_leave_on_the_velocities(
     assert fits > T / 2
 
 
-def test_calibrated_intervals_have_as_many_terms_as_asked_for_and_knots_allow(
+def test_fitted_intervals_have_as_many_terms_as_asked_for_and_knots_allow(
     seen: Trajectories,
 ) -> None:
     for order in (1, 2, 3, 4):
@@ -143,7 +143,7 @@ def test_calibrated_intervals_have_as_many_terms_as_asked_for_and_knots_allow(
                     assert len(interval.gains) == min(order, n + 1)
 
 
-def test_calibration_makes_plans_better_on_the_trajectories_that_it_saw(
+def test_fitting_makes_plans_better_on_the_trajectories_that_it_saw(
     seen: Trajectories,
 ) -> None:
     plain, fitted = (

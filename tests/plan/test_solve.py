@@ -213,12 +213,12 @@ def test_a_released_plan_replays_as_the_released_scripts_do(profile: Profile) ->
 
 
 def test_on_the_mixture_the_path_replays_closer_to_the_full_run_than_the_paper() -> None:
-    """On held-out noise, at each budget; with the calibrated gains closer still, on the whole."""
+    """On held-out noise, at each budget; with fitted gains closer still, on the whole."""
     profile = mixture_profile(T, samples=12)
     budgets = range(6, 15, 2)
-    calibrated = {"predictors": ("hold", "fitted"), "order": 3}
+    fitted = {"predictors": ("hold", "fitted"), "order": 3}
     missed = []
-    for method in (PAPER, {}, calibrated):
+    for method in (PAPER, {}, fitted):
         schedule = solve(profile, budgets, **method)
         held_out = noise(12, seed=77)
         full = torch.stack([euler(mixture(), z, profile.sigmas)[0][-1] for z in held_out])

@@ -36,7 +36,7 @@ def render(data: dict[str, Any]) -> str:
         >>> "<b>" in render({"title": "<b>", "steps": 8, "plans": [], "figures": None})
         False
     """
-    style = _colours() + _part("page.css")
+    style = _part("page.css") + _colours()
     script = '"use strict";\n(() => {\n' + "\n".join(_part(f"{s}.js") for s in SCRIPTS) + "})();\n"
     parts = {
         "policy": _policy(style, script),
