@@ -148,6 +148,7 @@ def test_of_files_the_names_are_noted_and_not_where_they_lie(many: Path) -> None
 
 def test_where_and_in_how_many_parts_samples_were_made_is_not_noted(many: Path) -> None:
     run("calibrate", "model", "--recipe", "tiny.toml", "--device", "cpu", "-o", "whole")
+    run("calibrate", "model", "--recipe", "tiny.toml", "--dtype", "float32", "-o", "whole")
     for part in ("1/2", "2/2"):
         run("calibrate", "model", "--recipe", "tiny.toml", "--shard", part, "-o", part[0])
     run("merge", "1", "2", "-o", "merged")
