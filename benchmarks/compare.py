@@ -22,6 +22,7 @@ from pathlib import Path
 from benchmarks.planners import BUDGETS, evenly, reference_contest
 from benchmarks.standings import words
 from meancache_plan import calibrate, load_schedule
+from meancache_plan.files.journal import beside
 from meancache_plan.improve.refine import refine
 from meancache_plan.judge.compare.compare import compare
 from meancache_plan.judge.compare.matched import Cost, Match, losses, matches
@@ -71,7 +72,7 @@ def schedules(guided: bool, refined: bool) -> tuple[Schedule, dict[str, Schedule
         return load_schedule(SHIPPED), rivals
     own = solve(profile, budgets)
     if refined:
-        own = refine(profile, own, contest.fitted, contest.folder / "refined.json")
+        own = refine(profile, own, contest.fitted, contest.journal("refined"))
     return own, rivals
 
 
@@ -104,7 +105,7 @@ def shoot_out(guided: bool, prompts: int, refined: bool) -> Comparison:
             parse_numbers(recipe.heldout_seeds, "seeds"),
             read_prompts(recipe.prompts),
             rivals=rivals,
-            folder=folder / f"{name}.partial",
+            folder=beside(file),
             progress=watch(name),
         )
     file.write_text(found.to_json(), encoding="utf-8")

@@ -13,10 +13,10 @@ from torch import Tensor
 from benchmarks.samples import Samples
 from meancache_plan.core.grid import uniform_knots
 from meancache_plan.core.psnr import latent_range, moments, psnr
+from meancache_plan.files.journal import Journal, beside
 from meancache_plan.improve.candidates import adams_plan
 from meancache_plan.improve.closed_loop import fit, prior_gains, with_gains
 from meancache_plan.improve.ensemble import final_errors
-from meancache_plan.improve.journal import Journal
 from meancache_plan.improve.refine import refine
 from meancache_plan.judge.result import Row, Spread
 from meancache_plan.measure.profile import Profile
@@ -57,7 +57,7 @@ class Contest:
     def journal(self, name: str) -> Journal:
         """A record of finished work on these samples."""
         return Journal(
-            self.folder / f"{name}.json",
+            beside(self.folder / name),
             {
                 "profile": self.profile.fingerprint,
                 "samples": [len(each.prompt_index) for each in (self.fitted, self.heldout)],
@@ -93,7 +93,7 @@ def refined(contest: Contest) -> dict[int, Plan]:
             raise SystemExit("the schedule was not made from this benchmark's calibration")
         return {e.budget: e.plan for e in shipped.plans if e.budget in contest.budgets}
     schedule = solve(contest.profile, contest.budgets)
-    found = refine(contest.profile, schedule, contest.fitted, contest.folder / "refined.json")
+    found = refine(contest.profile, schedule, contest.fitted, contest.journal("refined"))
     return {entry.budget: entry.plan for entry in found.plans}
 
 

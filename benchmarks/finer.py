@@ -19,7 +19,6 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import safetensors.torch
 from numpy.typing import NDArray
 from rich import box
 from rich.console import Console
@@ -32,7 +31,7 @@ from benchmarks.standings import words
 from meancache_plan import Profile, calibrate, solve
 from meancache_plan.core.gains import fit_gains
 from meancache_plan.core.psnr import decibels
-from meancache_plan.files.atomic import write_atomically
+from meancache_plan.files.journal import Journal
 from meancache_plan.improve.closed_loop import with_gains
 from meancache_plan.judge.compare.peers.solvers import exact
 from meancache_plan.judge.result import Spread
@@ -87,13 +86,14 @@ class HeldOut:
         recipe = pipeline.recipe
         prompts = evenly(read_prompts(recipe.heldout_prompts), options.heldout)
         seeds = parse_numbers(recipe.heldout_seeds, "seeds")[:1]
-        self._pipeline, self._folder = pipeline, options.folder
+        self._pipeline = pipeline
+        self._journal = Journal(options.folder / "heldout", work="recording")
         self._samples, self._rows = [*prompts, *seeds], range(len(prompts))
         self._ensemble = PipelineEnsemble(
             pipeline,
             prompts,
             seeds,
-            options.folder / "heldout",
+            self._journal,
             batch=options.batch,
             finer_steps=options.reference,
             progress=watch("held-out samples, finer run"),
@@ -118,12 +118,10 @@ class HeldOut:
 
     def _kept(self, key: Sequence[object], latents: Callable[[], Tensor]) -> Tensor:
         """Latents that were made before by this key, or are now."""
-        name = digest([*key, *self._samples]).removeprefix("sha256:")[:16]
-        file = self._folder / f"{name}.safetensors"
-        if not file.exists():
-            made = {"latents": latents().contiguous()}
-            write_atomically(file, safetensors.torch.save(made))
-        return safetensors.torch.load_file(file)["latents"]
+        inputs = [digest(key), self._samples]
+        known = self._journal.find("latents", inputs)
+        known = known or self._journal.keep("latents", inputs, tensors={"latents": latents()})
+        return known.tensors()["latents"]
 
 
 def last_scaled(profile: Profile, schedule: Schedule) -> tuple[Schedule, float]:

@@ -29,6 +29,7 @@ from rich.table import Table
 from benchmarks.finer import standing
 from benchmarks.planners import evenly
 from meancache_plan import calibrate, solve
+from meancache_plan.files.journal import Journal
 from meancache_plan.show.terminal.console import resumable, watching
 from meancache_plan.source.diffusers.ensemble import PipelineEnsemble
 from meancache_plan.source.diffusers.loading import load, quieten
@@ -64,7 +65,7 @@ def compete(options: argparse.Namespace) -> Table:
         file, told = folder / "profile.safetensors", watch("calibrating")
         profile = calibrate(pipeline, prompts, [0], file, progress=told)
         told = watch("held-out samples")
-        kept = folder / "heldout"
+        kept = Journal(folder / "heldout", work="recording")
         ensemble = PipelineEnsemble(pipeline, others, [1000], kept, batch=12, progress=told)
     rows, budgets = range(len(others)), parse_numbers(options.budgets, "--budgets")
     full = ensemble.full(rows, profile.steps)

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from benchmarks.digits import DigitSource
 from meancache_plan.core.trajectory import Velocity, record_flow
+from meancache_plan.files.journal import Journal
 from meancache_plan.source.diffusers.ensemble import PipelineEnsemble
 from meancache_plan.source.diffusers.pipeline import Pipeline
 from meancache_plan.source.protocols import Ensemble
@@ -136,7 +137,8 @@ class PipelineSamples(PipelineEnsemble):
         branches: int,
         progress: Callable[[int, int], None] = lambda done, total: None,
     ) -> None:
-        super().__init__(pipeline, prompts, seeds, folder, batch=batch, progress=progress)
+        journal = Journal(folder, work="recording")
+        super().__init__(pipeline, prompts, seeds, journal, batch=batch, progress=progress)
         self._calls, self._branches = 0, branches
         for denoiser in identity.denoisers(pipeline.pipe).values():
             denoiser.register_forward_hook(self._count)

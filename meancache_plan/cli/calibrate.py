@@ -100,6 +100,7 @@ def calibrate(
     Example: `meancache-plan calibrate black-forest-labs/FLUX.1-dev -o flux.profile.safetensors`
     """
     from meancache_plan.files.atomic import check_writable
+    from meancache_plan.files.journal import beside
     from meancache_plan.files.lock import alone
     from meancache_plan.measure.calibrate import calibrate
     from meancache_plan.measure.shards import Shard
@@ -127,7 +128,7 @@ def calibrate(
         raise InputError("--seconds-per-step has no effect without --dry-run")
     check_finer(loading.chosen()[1], finer_steps)
     check_writable(output)
-    with resumable(), alone(output):
+    with resumable(), alone(beside(output)):
         source = loading.load()
         with watching() as watch:
             profile = calibrate(

@@ -80,7 +80,7 @@ def compare(
     from meancache_plan.judge.compare.peers.plans import baselines
     from meancache_plan.measure.profile import load_profile
     from meancache_plan.schedule.artifact import load_schedule
-    from meancache_plan.show.comparison_files import check_outputs, kept_beside, write_comparison
+    from meancache_plan.show.comparison_files import check_outputs, write_comparison
     from meancache_plan.show.terminal.comparison import comparison_tables
     from meancache_plan.source.recipe import parse_numbers, read_prompts
 
@@ -91,7 +91,7 @@ def compare(
         others = rivals | baselines(load_profile(profile), judged.budgets)
     heldout = {"heldout_prompts": prompts, "heldout_seeds": seeds}
     most = limit or (QUICK_PROMPTS if quick else None)
-    with _kept(json_file):
+    with _kept(json_file) as folder:
         source = Loading(model, recipe, heldout, device, offload).load(judged)
         check_against(source, judged, (), against, rivals)
         with watching() as watch:
@@ -103,7 +103,7 @@ def compare(
                 read_prompts(source.recipe.prompts),
                 rivals=others,
                 sweep=QUICK if quick else THOROUGH,
-                folder=kept_beside(json_file),
+                folder=folder,
                 lpips=lpips,
                 progress=watch("comparing"),
             )
@@ -112,12 +112,13 @@ def compare(
 
 
 @contextmanager
-def _kept(json_file: Path | None) -> Generator[None]:
-    """While finished samples are kept: alone, and an interruption loses nothing."""
+def _kept(json_file: Path | None) -> Generator[Path | None]:
+    """The folder of finished samples, if any are kept: alone, and an interruption loses nothing."""
+    from meancache_plan.files.journal import beside
     from meancache_plan.files.lock import alone
 
     if json_file is None:
-        yield
+        yield None
         return
-    with resumable(), alone(json_file):
-        yield
+    with resumable(), alone(beside(json_file)):
+        yield beside(json_file)

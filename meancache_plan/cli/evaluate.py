@@ -71,9 +71,9 @@ def evaluate(
 
     Example: `meancache-plan evaluate --schedule schedule.json --json figures.json`
     """
+    from meancache_plan.files.journal import beside, drop
     from meancache_plan.files.lock import alone
     from meancache_plan.judge import evaluate as judge
-    from meancache_plan.judge.kept import forget, tidied
     from meancache_plan.judge.pictures import SampleFolder
     from meancache_plan.schedule.artifact import load_schedule, save_schedule
     from meancache_plan.schedule.digest import unmeasured_sha256_of
@@ -86,15 +86,14 @@ def evaluate(
     _check_outputs(json_file, schedule if record else None, pictures=(plot, sheet))
     plan, rivals = load_schedule(schedule), load_rivals(against)
     own = Path(f"{schedule.name}.{unmeasured_sha256_of(plan).removeprefix('sha256:')[:8]}")
-    output = samples or json_file or plot or sheet or own
+    folder = None if samples is None else SampleFolder(samples)
+    work = beside(json_file or plot or sheet or own) if folder is None else folder.work
     budgets = None if budget is None else parse_numbers(budget, "--budget")
     heldout = {"heldout_prompts": prompts, "heldout_seeds": seeds}
-    with resumable(), alone(output):
-        folder = None if samples is None else SampleFolder(samples)
-        work = output.with_name(output.name + ".evaluate") if folder is None else folder.work
+    with resumable(), alone(work):
         source = Loading(model, recipe, heldout, device, offload).load(plan)
         check_against(source, plan, budgets or plan.budgets, against, rivals)
-        with tidied(work), watching() as watch:
+        with watching() as watch:
             result = judge.evaluate(
                 source,
                 plan,
@@ -114,7 +113,7 @@ def evaluate(
             folder.finish(result)
         if record:
             save_schedule(judge.with_measured(plan, result), schedule)
-        forget(work)
+        drop(work)
 
 
 def _check_outputs(*files: Path | None, pictures: tuple[Path | None, ...]) -> None:

@@ -49,8 +49,6 @@ class Order:
         """Solve or read the schedule; with a model, refine what is solved, and measure it."""
         from meancache_plan.ship.kit import judged, refined
 
-        if self.has_model:
-            place.check_work()
         kit = self._given(place, profile)
         if not self.has_model:
             return kit
@@ -59,11 +57,11 @@ class Order:
             if self.schedule is None and self.refine:
                 before = commands_of(kit.schedule)
                 kit = refined(
-                    kit, pipeline, place.work(), limit=self.limit, batch=self.batch, watch=watch
+                    kit, pipeline, place.work, limit=self.limit, batch=self.batch, watch=watch
                 )
                 kit = replace(kit, schedule=noted(kit.schedule, before, self._refining()))
             progress = watch("evaluating")
-            return judged(kit, pipeline, place.work(), limit=self.limit, progress=progress)
+            return judged(kit, pipeline, place.work, limit=self.limit, progress=progress)
 
     def _given(self, place: "Place", profile: Path | None) -> "Kit":
         """The schedule that is packed, read or solved, before anything is replayed."""
@@ -160,13 +158,13 @@ def pack(
 
     Example: `meancache-plan pack --schedule schedules/reference/50-steps.json -o release`
     """
-    from meancache_plan.files.lock import alone_in
+    from meancache_plan.files.lock import alone
     from meancache_plan.ship.kit import Place, licence_of
 
     loading = Loading(model, recipe, device=device, offload=offload)
     order = Order(schedule, budget, loading, limit, batch, refine)
     place = Place(output)
-    with resumable(), alone_in(place.folder):
+    with resumable(), alone(place.work):
         kit = order.fill(place, profile)
         lines = order.again(kit, place.folder.name)
         files = place.write(kit, licence or licence_of(kit.schedule), lines)

@@ -60,8 +60,8 @@ def refine(
     Example: `meancache-plan refine schedule.json --model reference`
     """
     from meancache_plan.files.atomic import check_writable
+    from meancache_plan.files.journal import beside, drop
     from meancache_plan.files.lock import alone
-    from meancache_plan.improve.journal import forget
     from meancache_plan.improve.origin import profile_of
     from meancache_plan.improve.smallest import smallest
     from meancache_plan.improve.with_pipeline import refine_with
@@ -72,10 +72,10 @@ def refine(
     source = Path(locate(schedule))
     output = output or source
     solved = load_schedule(source)
-    beside = [Path(PROFILE), source.with_name(PROFILE)]
-    measured = profile_of(solved, beside if profile is None else [profile])
+    places = [Path(PROFILE), source.with_name(PROFILE)]
+    measured = profile_of(solved, places if profile is None else [profile])
     check_writable(output)
-    with resumable(), alone(output):
+    with resumable(), alone(beside(output)):
         pipeline = Loading(model, recipe, {"prompts": prompts}, device, offload).load(solved)
         with watching() as watch:
 
@@ -87,6 +87,6 @@ def refine(
             done = refined(solved) if min_psnr is None else smallest(solved, min_psnr, refined)
         done = noted(done, commands_of(solved), note("refine", given(context)))
         save_schedule(done, output)
-        forget(output)
+        drop(beside(output))
     display(show_schedule(done))
     say(f"wrote {output}")

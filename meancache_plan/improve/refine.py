@@ -4,7 +4,6 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise, repeat
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +13,9 @@ from meancache_plan.core.costs import arc_costs
 from meancache_plan.core.graph import weighed
 from meancache_plan.core.objective import Objective
 from meancache_plan.errors import BeatenError, InputError
+from meancache_plan.files.journal import Journal
 from meancache_plan.improve.candidates import Candidate, pools
 from meancache_plan.improve.ensemble import spread_rows
-from meancache_plan.improve.journal import Journal
 from meancache_plan.improve.race import FITTED, MOVE_SHARE, SHRINKAGES, SURVIVORS, Race
 from meancache_plan.improve.trials import Trials
 from meancache_plan.measure.profile import Profile
@@ -24,7 +23,6 @@ from meancache_plan.plan.predict import predict
 from meancache_plan.schedule.artifact import PlanEntry, Schedule
 from meancache_plan.schedule.provenance import PlanRecord, Provenance, Pruned, Quality, Score
 from meancache_plan.source.protocols import Ensemble
-from meancache_plan.version import __version__
 from meancache_runtime.schedule import Plan
 from meancache_runtime.strict_json import MAX_TEXT
 
@@ -55,9 +53,8 @@ def refine(
     profile: Profile,
     schedule: Schedule,
     ensemble: Ensemble,
-    path: Path,
+    journal: Journal | None = None,
     *,
-    samples: str = "",
     published: Mapping[str, Schedule] | None = None,
     progress: Progress = lambda spent, expected: None,
 ) -> Schedule:
@@ -66,21 +63,20 @@ def refine(
     Closed-loop gains are fitted on one half of the ensemble's prompts, and everything is judged on
     the other half; candidates that come from the profile have seen all of its prompts. The winner
     is the best of many on these prompts, so what is ``validated`` flatters it a little: only
-    held-out prompts tell its quality. Results are kept in ``PATH.refine/``: the same call goes on
-    where it was interrupted, and gives the same schedule.
+    held-out prompts tell its quality. With a journal the same call goes on where it was
+    interrupted, and gives the same schedule.
 
     Args:
         profile: What the schedule was solved from.
         schedule: Its plans take part, and its weighting guides the moves of knots.
         ensemble: The samples to replay; calibration's own, never held-out ones.
-        path: The file that the schedule will be written to; not written here.
-        samples: Identifies the ensemble's samples: finished work of others is refused.
+        journal: Keeps finished work; its settings say which samples these are.
         published: Schedules whose plans take part, by name; those for as many steps.
         progress: Told after every replay.
 
     Raises:
-        InputError: The ensemble's grid is not the profile's, it has a single prompt, the folder
-            belongs to another refinement or cannot be written.
+        InputError: The ensemble's grid is not the profile's, it has a single prompt, or the
+            journal cannot be written.
         BeatenError: No plan of any budget beats simply fewer steps.
     """
     made = schedule.provenance
@@ -88,17 +84,9 @@ def refine(
         raise InputError("the schedule was not solved from this profile: solve again")
     _check_grid(profile, ensemble)
     fit_rows, judge_rows = spread_rows(ensemble.prompt_index)
-    settings = {
-        "tool": __version__,
-        "profile": profile.fingerprint,
-        "prompts": ensemble.prompt_index.tolist(),
-        "rows": [fit_rows, judge_rows],
-        "samples": samples,
-    }
-    journal = Journal(path, settings)
     fields = pools(profile, schedule, published or {}, made.max_edge)
     meter = _Meter(progress, _expected(fields, len(judge_rows), len(fit_rows)))
-    trials = Trials(ensemble, journal, meter, schedule.grid.replayable())
+    trials = Trials(ensemble, journal or Journal(), meter, schedule.grid.replayable())
     neighbours = _neighbours(profile, made.weighting, made.max_edge)
     races: dict[int, Race] = {}
     for budget, field in fields.items():

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from meancache_plan.core.psnr import latent_range, moments, psnr
 from meancache_plan.errors import InputError
+from meancache_plan.files.journal import Journal
 from meancache_plan.improve.closed_loop import Fitted, fit
 from meancache_plan.improve.ensemble import final_errors
-from meancache_plan.improve.journal import Journal
 from meancache_plan.source.protocols import Ensemble
 from meancache_runtime.schedule import Grid, Plan, Schedule
 

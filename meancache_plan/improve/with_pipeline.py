@@ -5,7 +5,7 @@ from pathlib import Path
 
 from meancache_plan.errors import InputError
 from meancache_plan.files.atomic import check_writable
-from meancache_plan.improve.journal import folder_of
+from meancache_plan.files.journal import Journal, beside
 from meancache_plan.improve.refine import refine
 from meancache_plan.measure.profile import Profile
 from meancache_plan.plan.reliability import with_reliability
@@ -15,6 +15,7 @@ from meancache_plan.source import catalog
 from meancache_plan.source.diffusers.ensemble import PipelineEnsemble
 from meancache_plan.source.diffusers.pipeline import Pipeline
 from meancache_plan.source.recipe import digest, parse_numbers, read_prompts
+from meancache_plan.version import __version__
 from meancache_runtime.strict_json import shorten
 
 Watch = Callable[[str], Callable[[int, int], None]]
@@ -40,14 +41,15 @@ def refine_with(
         pipeline: The model that the profile was measured on.
         profile: What the schedule was solved from.
         schedule: What to refine.
-        path: The schedule's file; work is kept beside it, in ``PATH.refine/``.
+        path: The schedule's file; work is kept in ``PATH.unfinished/``.
         limit: Use this many prompts, spread evenly over the list; all by default.
         batch: Samples a pipeline call: more use more memory, and may be faster.
         watch: Asked for a listener for each piece of work.
 
     Raises:
-        InputError: The path cannot be written, the pipeline is not the profile's, a number is out
-            of range, or see :func:`meancache_plan.improve.refine.refine`.
+        InputError: The path cannot be written, or unfinished work there is of another refinement;
+            the pipeline is not the profile's, or a number is out of range; or see
+            :func:`meancache_plan.improve.refine.refine`.
     """
     if limit is not None and limit < 2:
         raise InputError(f"limit {limit}: give at least 2 prompts to refine on")
@@ -80,13 +82,21 @@ def refine_on(
     if batch < 1:
         raise InputError(f"batch {batch}: give 1 or more")
     _check_model(pipeline, profile)
-    made = pipeline.recipe.model_dump_json(), pipeline.call_arguments()
-    samples = digest([profile.fingerprint, *made, *prompts, *seeds]).removeprefix("sha256:")[:16]
+    settings = {
+        "tool": __version__,
+        "profile": profile.fingerprint,
+        "model": pipeline.identity().model_dump(mode="json"),
+        "recipe": pipeline.recipe.model_dump(mode="json"),
+        "call": pipeline.call_arguments(),
+        "prompts": digest(prompts),
+        "seeds": list(seeds),
+    }
+    journal = Journal(beside(path), settings, "refinement", "choose another file with -o")
     ensemble = PipelineEnsemble(
         pipeline,
         prompts,
         seeds,
-        folder_of(path) / f"trajectories-{samples}",
+        journal,
         batch=batch,
         finer_steps=profile.settings.finer_steps,
         progress=watch("recording"),
@@ -95,8 +105,7 @@ def refine_on(
         profile,
         schedule,
         ensemble,
-        path,
-        samples=samples,
+        journal,
         published=_published(profile.steps),
         progress=watch("refining"),
     )

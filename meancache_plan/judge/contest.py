@@ -1,16 +1,16 @@
 """Who competes on what, by which rules."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from meancache_plan.errors import InputError
-from meancache_plan.judge.kept import Kept
+from meancache_plan.files.journal import Journal
 from meancache_plan.judge.machine import device_words, versions
 from meancache_plan.judge.metrics import Metric, measured
 from meancache_plan.judge.peer import Peer
-from meancache_plan.judge.witness import Witness
 from meancache_plan.source.diffusers.pipeline import Pipeline
 from meancache_plan.source.recipe import digest
 from meancache_plan.version import __version__
@@ -53,7 +53,6 @@ class Contest:
         counted: Samples on which FLOPs are counted where they depend on the sample; 0 counts none.
         folder: Where finished samples are kept and found again; nowhere by default.
         known: What else decides a sample, by name, as JSON values.
-        witnesses: Shown every sample.
         progress: Told of each sample.
     """
 
@@ -68,7 +67,6 @@ class Contest:
     counted: int = 0
     folder: Path | None = None
     known: dict[str, Any] = field(default_factory=dict[str, Any])
-    witnesses: Sequence[Witness] = ()
     progress: Progress = field(default=lambda done, total: None)
 
     def __post_init__(self) -> None:
@@ -93,13 +91,14 @@ class Contest:
         """Prompts and seeds: prompt by prompt, each with all seeds."""
         return [(prompt, seed) for prompt in self.prompts for seed in self.seeds]
 
-    def kept(self) -> Kept:
+    @cached_property
+    def journal(self) -> Journal:
         """The finished samples.
 
         Raises:
-            InputError: The folder cannot be used, or belongs to another contest.
+            InputError: The folder belongs to another contest.
         """
-        return Kept(self.folder, self._settings(), self.rules.work, self.rules.remedy)
+        return Journal(self.folder, self._settings(), self.rules.work, self.rules.remedy)
 
     def circumstances(self) -> dict[str, Any]:
         """What figures were measured with and on, as findings state it."""
@@ -117,10 +116,10 @@ class Contest:
         pipeline, on = self.pipeline, self.circumstances()
         found = {
             "tool": __version__,
-            **_each("model", on["model"].model_dump(mode="json")),
+            "model": on["model"].model_dump(mode="json"),
             "steps": pipeline.recipe.steps,
             "dtype": pipeline.recipe.dtype,
-            **_each("call", pipeline.call_arguments()),
+            "call": pipeline.call_arguments(),
             "prompts": on["prompts_sha256"],
             "seeds": list(self.seeds),
             "device": on["device"],
@@ -135,8 +134,3 @@ class Contest:
             "exact": None if self.exact is None else self.exact.key,
             "counted": self.counted,
         }
-
-
-def _each(what: str, values: dict[str, Any]) -> dict[str, Any]:
-    """The values under names of their own."""
-    return {f"{what} {name}": value for name, value in values.items()}

@@ -54,7 +54,7 @@ def evaluate(
             :class:`meancache_plan.judge.pictures.SampleFolder`.
         work: A folder for finished samples: the same call goes on where it was interrupted, and
             gives the same result but for seconds. Once that is written,
-            :func:`meancache_plan.judge.kept.forget` drops it.
+            :func:`meancache_plan.files.journal.drop` drops it.
         progress: Told after every sample.
 
     Raises:
@@ -67,7 +67,6 @@ def evaluate(
         raise InputError("nothing to evaluate on: give at least one prompt and one seed")
     check_rivals(pipeline.pipe, schedule, budgets or schedule.budgets, rivals or {})
     full, *peers = contenders(schedule, budgets, rivals)
-    album = Shots(prompts[:shots], seeds[0], work)
     contest = Contest(
         pipeline=pipeline,
         full=full,
@@ -78,14 +77,15 @@ def evaluate(
         metrics=measured(lpips),
         folder=work,
         known={"schedule": unmeasured_sha256_of(schedule)},
-        witnesses=[album] if witness is None else [album, witness],
         progress=progress,
     )
+    album = Shots(prompts[:shots], seeds[0], contest.journal)
+    found = run(contest, [album] if witness is None else [album, witness])
     return Evaluation(
         schedule_sha256=sha256_of(schedule),
         steps=schedule.grid.steps,
         finer_steps=schedule.grid.finer_steps,
-        **conclude(contest, run(contest)),
+        **conclude(contest, found),
         shots=album.kept,
     )
 

@@ -6,6 +6,7 @@ from the samples themselves, because eight bits a colour cannot hold the errors 
 
 import io
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -15,15 +16,13 @@ from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from meancache_plan.errors import InputError
-from meancache_plan.files.atomic import write_atomically
+from meancache_plan.files.atomic import check_writable, write_atomically
+from meancache_plan.files.journal import within
 from meancache_plan.files.validation import first_reason
 from meancache_plan.judge.result import Evaluation, Shot
 
 FIGURES, MANIFEST = "figures.json", "samples.json"
 """The evaluation itself, and which picture is which."""
-
-UNFINISHED = "unfinished"
-"""A folder in the folder: finished samples of an evaluation that was interrupted."""
 
 DECADES = 6
 """Error maps tell errors of 10⁻⁶ … 1 apart; the range of pictures is 1."""
@@ -83,11 +82,11 @@ class SampleFolder:
         self._seeds: dict[str, int] = {}
         self._samples: dict[str, Pictured] = {}
         self._full: Frame | None = None
-        try:
-            folder.mkdir(exist_ok=True)
-            strangers = [file.name for file in folder.iterdir() if not _is_ours(file)]
-        except OSError as error:
-            raise InputError(f"{folder}: is no folder for pictures ({error.strerror})") from error
+        if not folder.exists():
+            check_writable(folder)
+        elif not folder.is_dir():
+            raise InputError(f"{folder}: is a file: give a folder for pictures")
+        strangers = [file.name for file in folder.glob("*") if not _is_ours(file)]
         if strangers:
             raise InputError(
                 f"{folder}: holds {strangers[0]}, which no evaluation wrote: give a new folder"
@@ -96,7 +95,7 @@ class SampleFolder:
     @property
     def work(self) -> Path:
         """Where the finished samples of an evaluation belong whose pictures are here."""
-        return self._folder / UNFINISHED
+        return within(self._folder)
 
     def keep(self, shot: Shot) -> None:
         """Write the picture of a full run, or of a plan after it with the map of its error."""
@@ -130,8 +129,8 @@ class SampleFolder:
             samples=tuple(self._samples.values()),
             folder=self._folder,
         )
-        write_atomically(self._folder / FIGURES, evaluation.to_json().encode())
-        write_atomically(self._folder / MANIFEST, found.model_dump_json(indent=1).encode() + b"\n")
+        self._write(FIGURES, evaluation.to_json().encode())
+        self._write(MANIFEST, found.model_dump_json(indent=1).encode() + b"\n")
         named = {FIGURES, MANIFEST} | {sample.full for sample in found.samples}
         named |= {n for s in found.samples for c in s.cached for n in (c.picture, c.error)}
         for file in self._folder.iterdir():
@@ -166,7 +165,12 @@ class SampleFolder:
     def _save(self, name: str, levels: Level) -> None:
         stream = io.BytesIO()
         Image.fromarray(levels).save(stream, format="PNG")
-        write_atomically(self._folder / name, stream.getvalue())
+        self._write(name, stream.getvalue())
+
+    def _write(self, name: str, data: bytes) -> None:
+        with suppress(OSError):  # said when the file cannot be written
+            self._folder.mkdir(exist_ok=True)
+        write_atomically(self._folder / name, data)
 
 
 def load_samples(folder: Path) -> Samples:
@@ -199,7 +203,7 @@ def from_levels(levels: Level) -> npt.NDArray[np.float64]:
 
 
 def _is_ours(file: Path) -> bool:
-    return file.name == UNFINISHED or _OURS.match(file.name) is not None
+    return file == within(file.parent) or _OURS.match(file.name) is not None
 
 
 def _middle(shot: Shot) -> Frame:

@@ -1,7 +1,7 @@
 """The judge's loop: every peer makes every sample, and each is compared with the full run's."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -18,6 +18,7 @@ from meancache_plan.judge.made import Count, Made
 from meancache_plan.judge.metrics import Seen
 from meancache_plan.judge.peer import Peer, UnavailableError, reason_of
 from meancache_plan.judge.result import PLAN, Shot
+from meancache_plan.judge.witness import Witness
 from meancache_plan.source.diffusers.pipeline import Frames
 from meancache_runtime.strict_json import shorten
 
@@ -27,8 +28,8 @@ Outcomes = dict[str, list[Run | Failed]]
 """Everyone's outcomes by their keys: prompt by prompt, each with all seeds."""
 
 
-def run(contest: Contest) -> Outcomes:
-    """Make all samples; those that are kept are not made.
+def run(contest: Contest, witnesses: Sequence[Witness] = ()) -> Outcomes:
+    """Make all samples, and show them to witnesses; those that are kept are not made.
 
     Within a sample everyone takes turns, so that their timings suffer the same conditions. Nobody
     is timed before lazy initialisation, autotuning and compilation have happened in this process.
@@ -37,7 +38,7 @@ def run(contest: Contest) -> Outcomes:
         InputError: The full run fails, or the folder belongs to another contest.
         MeanCacheError: The judged schedule does not fit the pipeline.
     """
-    so_far = _SoFar(contest.kept())
+    so_far = _SoFar(Kept(contest.journal), witnesses)
     found: Outcomes = {peer.key: [] for peer in contest.everyone}
     done, total = 0, len(contest.jobs) * len(contest.everyone)
     for number, (prompt, seed) in enumerate(contest.jobs):
@@ -55,6 +56,7 @@ class _SoFar:
     """What earlier samples leave: outcomes, who failed, and who has run in this process."""
 
     kept: Kept
+    witnesses: Sequence[Witness]
     failed: dict[str, Failed] = field(default_factory=dict[str, Failed])
     warm: set[str] = field(default_factory=set[str])
 
@@ -173,10 +175,10 @@ class _Sample:
         if isinstance(outcome, Failed):
             return True
         shot = self._shot(peer, outcome, NO_FRAMES)
-        return all(witness.holds(shot) for witness in self._contest.witnesses)
+        return all(witness.holds(shot) for witness in self._so_far.witnesses)
 
     def _show(self, peer: Peer, outcome: Run, frames: Frames) -> None:
-        for witness in self._contest.witnesses:
+        for witness in self._so_far.witnesses:
             witness.keep(self._shot(peer, outcome, frames))
 
     def _shot(self, peer: Peer, outcome: Run, frames: Frames) -> Shot:

@@ -1,16 +1,14 @@
 """Who is shown an evaluation's pictures as they are made, and keeps some of them."""
 
 import dataclasses
-import hashlib
-import io
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
-from meancache_plan.files.atomic import write_atomically
+from meancache_plan.files.journal import Journal
 from meancache_plan.judge.result import Shot
 
 
@@ -35,14 +33,12 @@ class Shots:
     Args:
         prompts: Whose samples.
         seed: Of which noise.
-        folder: Where they outlast an interruption; nowhere if None.
+        journal: Where they outlast an interruption.
     """
 
-    FILES = "shot-*.npy"
-
-    def __init__(self, prompts: Sequence[str], seed: int, folder: Path | None) -> None:
+    def __init__(self, prompts: Sequence[str], seed: int, journal: Journal) -> None:
         self._wanted = [(prompt, seed) for prompt in prompts]
-        self._folder = folder
+        self._journal = journal
         self._kept: dict[tuple[str, int, str, int], Shot] = {}
 
     @property
@@ -56,23 +52,17 @@ class Shots:
             return
         middle = len(shot.frames) // 2
         frames = shot.frames[middle : middle + 1].copy()
-        if self._folder is not None:
-            stream = io.BytesIO()
-            np.save(stream, frames, allow_pickle=False)
-            write_atomically(self._folder / _file_name(shot), stream.getvalue())
+        self._journal.keep("shot", _key(shot), tensors={"frames": torch.from_numpy(frames)})
         self._note(shot, frames)
 
     def holds(self, shot: Shot) -> bool:
         """Whether it is not wanted, or its picture was kept."""
         if (shot.prompt, shot.seed) not in self._wanted:
             return True
-        if self._folder is None:
+        known = self._journal.find("shot", _key(shot))
+        if known is None:
             return False
-        try:
-            frames = np.load(self._folder / _file_name(shot), allow_pickle=False)
-        except (OSError, ValueError, EOFError):
-            return False
-        self._note(shot, frames)
+        self._note(shot, known.tensors()["frames"].numpy())
         return True
 
     def _note(self, shot: Shot, frames: npt.NDArray[np.float32]) -> None:
@@ -81,7 +71,3 @@ class Shots:
 
 def _key(shot: Shot) -> tuple[str, int, str, int]:
     return shot.prompt, shot.seed, shot.method, shot.budget
-
-
-def _file_name(shot: Shot) -> str:
-    return f"shot-{hashlib.sha256(repr(_key(shot)).encode()).hexdigest()[:24]}.npy"

@@ -5,6 +5,7 @@ from os import PathLike
 from typing import Any
 
 from meancache_plan.files.atomic import write_atomically
+from meancache_plan.files.journal import beside, drop
 from meancache_plan.judge.result import Evaluation
 from meancache_plan.live.progress import Progress, watched
 from meancache_plan.live.samples import check_samples, output
@@ -45,14 +46,12 @@ def evaluate(
         MeanCacheError: The pipeline does not fit the schedule.
     """
     from meancache_plan.judge import evaluate as judging
-    from meancache_plan.judge.kept import forget
     from meancache_plan.source.diffusers.at_hand import at_hand, check_call
 
     check_samples(prompts, seeds)
     with output(path) as file, watched(progress) as watch:
         source = at_hand(pipe, call)
         check_call(source, schedule)
-        work = file.with_name(file.name + ".evaluate")
         result = judging.evaluate(
             source,
             schedule,
@@ -61,9 +60,9 @@ def evaluate(
             budgets=budgets,
             rivals=rivals,
             lpips=lpips,
-            work=work,
+            work=beside(file),
             progress=watch("evaluating"),
         )
         write_atomically(file, result.to_json().encode())
-        forget(work)
+        drop(beside(file))
     return result

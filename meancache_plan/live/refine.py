@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from os import PathLike
 from typing import Any
 
+from meancache_plan.files.journal import beside, drop
 from meancache_plan.live.progress import Progress, watched
 from meancache_plan.live.samples import check_samples, output
 from meancache_plan.measure.profile import Profile
@@ -41,7 +42,6 @@ def refine(
             or the schedule was not solved from the profile.
         BeatenError: At no budget a plan is better than simply fewer steps.
     """
-    from meancache_plan.improve.journal import forget
     from meancache_plan.improve.with_pipeline import refine_on
     from meancache_plan.source.diffusers.at_hand import at_hand
 
@@ -50,5 +50,5 @@ def refine(
         given = at_hand(pipe, call), profile, schedule, prompts, seeds
         refined = refine_on(*given, file, batch=batch, watch=watch)
         save_schedule(refined, file)
-        forget(file)
+        drop(beside(file))
     return refined

@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 
 from meancache_plan.errors import InputError
 from meancache_plan.files.atomic import check_writable
+from meancache_plan.files.journal import beside
 from meancache_plan.files.lock import alone
 
 
@@ -31,5 +32,5 @@ def output(path: str | PathLike[str] | None) -> Generator[Path]:
             yield Path(folder) / "output"
         return
     check_writable(Path(path))
-    with alone(Path(path)):
+    with alone(beside(Path(path))):
         yield Path(path)

@@ -51,7 +51,7 @@ def calibrate(
 ) -> Profile:
     """Record every prompt with every seed, measure, and write the profile to ``path``.
 
-    Every finished sample is kept in ``PATH.partial/``; a run that was interrupted at any moment
+    Every finished sample is kept in ``PATH.unfinished/``; a run that was interrupted at any moment
     goes on from there, and its profile equals an uninterrupted one's bit for bit (except for the
     measured seconds). To use several devices, give each a ``shard`` and merge the profiles.
 
@@ -101,8 +101,7 @@ def calibrate(
         partial.remove()
         progress(len(jobs), len(jobs))
         return profile
-    with partial.open():
-        _record_missing(source, jobs, partial, batch, finer_steps, progress)
+    _record_missing(source, jobs, partial, batch, finer_steps, progress)
     partial.finish(jobs)
     return load_profile(path)
 
@@ -187,7 +186,8 @@ def _record_missing(
     progress: Progress,
 ) -> None:
     """Record and keep the samples that are not there yet, each in the batch that is always its."""
-    progress(sum(map(partial.has, jobs)), len(jobs))
+    done = sum(map(partial.has, jobs))
+    progress(done, len(jobs))
     for start in range(0, len(jobs), batch):
         together = jobs[start : start + batch]
         missing = [job for job in together if not partial.has(job)]
@@ -197,7 +197,8 @@ def _record_missing(
         for job, trajectory in zip(together, trajectories, strict=True):
             if job in missing:
                 partial.keep(job, trajectory, seconds, _finish(source, job))
-                progress(sum(map(partial.has, jobs)), len(jobs))
+                done += 1
+                progress(done, len(jobs))
 
 
 def _recorded(

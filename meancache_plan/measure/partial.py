@@ -1,21 +1,21 @@
-"""A calibration that is under way: its finished samples, each kept as a file of its own."""
+"""A calibration that is under way: its finished samples, kept until the profile is written."""
 
-import shutil
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import safetensors
-import safetensors.numpy
+import torch
 from numpy.typing import NDArray
+from pydantic_core import to_jsonable_python
 
 from meancache_plan.core.propagation import Choice, Finish, choose, propagation
 from meancache_plan.core.psnr import moments
 from meancache_plan.core.trajectory import Trajectory
 from meancache_plan.errors import InputError
-from meancache_plan.files.atomic import check_writable, write_atomically
+from meancache_plan.files.atomic import check_writable
+from meancache_plan.files.difference import differences
+from meancache_plan.files.journal import Journal, Part, belongs_to_another, beside, drop
 from meancache_plan.measure.profile import (
     Profile,
     ProfileSettings,
@@ -23,7 +23,8 @@ from meancache_plan.measure.profile import (
     measure,
     save_profile,
 )
-from meancache_runtime.strict_json import shorten
+
+WORK, REMEDY = "calibration", "choose another file with -o"
 
 
 class Job(NamedTuple):
@@ -36,7 +37,7 @@ class Job(NamedTuple):
 
 
 class Partial:
-    """The samples of a profile file that is not whole yet, in ``FILE.partial/``.
+    """The samples of a profile file that is not whole yet, in ``FILE.unfinished/``.
 
     Args:
         path: The profile's file.
@@ -50,41 +51,17 @@ class Partial:
     def __init__(self, path: Path, request: dict[str, Any]) -> None:
         check_writable(path)
         self.path = path
-        self.folder = path.with_name(path.name + ".partial")
-        self._header = self.folder / "settings.json"
         self._request = request
-        self._settings = self._read_settings()
-
-    @contextmanager
-    def open(self) -> Generator[None]:
-        """Make the folder, without samples of unknown settings; leave none behind if empty."""
-        try:
-            self.folder.mkdir(exist_ok=True)
-            if not self._header.exists():  # nobody knows what these were samples of
-                for stale in self.folder.glob("*.safetensors"):
-                    stale.unlink()
-        except OSError as error:
-            raise InputError(
-                f"{self.folder}: cannot be made ({error.strerror}): finished samples are kept "
-                "there; choose another place with -o"
-            ) from error
-        try:
-            yield
-        finally:
-            with suppress(OSError):
-                self.folder.rmdir()
+        known = {name: value for name, value in request.items() if name != "command"}
+        self._journal = Journal(beside(path), to_jsonable_python(known), WORK, REMEDY)
+        told = self._journal.find("settings", None)
+        self._settings = None if told is None else ProfileSettings.model_validate_json(told.value)
 
     def has(self, job: Job) -> bool:
         """Whether this sample is done."""
-        return self._settings is not None and self._file(job).exists()
+        return self._settings is not None and self._find(job) is not None
 
-    def keep(
-        self,
-        job: Job,
-        trajectory: Trajectory,
-        seconds: float,
-        finish: Finish,
-    ) -> None:
+    def keep(self, job: Job, trajectory: Trajectory, seconds: float, finish: Finish) -> None:
         """Measure a sample and keep it.
 
         Args:
@@ -100,71 +77,60 @@ class Partial:
         settings = self._with(_told_by(trajectory))
         if self._settings is None:
             trajectory.check_euler()
-            write_atomically(self._header, settings.model_dump_json(indent=1).encode())
+            self._journal.keep("settings", None, settings.model_dump_json())
             self._settings = settings
-        self._check(settings, self._settings)
+        self._check(settings, self._settings, self._journal.folder)
         found = measure(trajectory.columns, settings.sigmas, settings.index)
-        tensors = {"gram": found.gram, "l1": found.l1, "seconds": np.array([seconds])}
-        tensors["moments"] = np.array(moments(trajectory.latents[-1]))
         propagation = propagated(settings, job, trajectory, finish)
-        tensors |= {} if propagation is None else {"propagation": propagation}
-        write_atomically(self._file(job), safetensors.numpy.save(tensors))
+        arrays = {"gram": found.gram, "l1": found.l1}
+        arrays |= {} if propagation is None else {"propagation": propagation}
+        self._journal.keep(
+            "sample",
+            self._inputs(job),
+            {"seconds": seconds, "moments": moments(trajectory.latents[-1])},
+            {name: torch.from_numpy(array) for name, array in arrays.items()},
+        )
 
     def finish(self, jobs: Sequence[Job]) -> None:
-        """Write the profile of these samples, all of which are done, and drop the folder."""
-        settings = self._settings
-        if settings is None or self.path.exists():
+        """Write the profile of these samples, all of which are done, and drop them."""
+        found = [self._find(job) for job in jobs]
+        settings, parts = self._settings, [part for part in found if part is not None]
+        if settings is None or len(parts) < len(jobs) or self.path.exists():
             raise InputError(
-                f"{self.path}: was written, or {self.folder} removed, by somebody else meanwhile: "
+                f"{self.path}: was written, or samples were removed, by somebody else meanwhile: "
                 "give every shard and every run a file of its own with -o"
             )
-        kept = [self._load(job) for job in jobs]
-        measured = [SampleMeasurement(item["gram"], item["l1"]) for item in kept]
-        seconds = [float(item["seconds"][0]) for item in kept]
-        scales = [item["moments"] for item in kept]
-        propagations = [item.get("propagation") for item in kept]
-        found = assemble(settings, jobs, measured, seconds, scales, propagations)
-        save_profile(found, self.path)
+        kept = [{name: each.numpy() for name, each in part.tensors().items()} for part in parts]
+        profile = assemble(
+            settings,
+            jobs,
+            [SampleMeasurement(each["gram"], each["l1"]) for each in kept],
+            [part.value["seconds"] for part in parts],
+            [np.array(part.value["moments"]) for part in parts],
+            [each.get("propagation") for each in kept],
+        )
+        save_profile(profile, self.path)
         self.remove()
 
     def remove(self) -> None:
-        """Drop the finished samples: they are in the profile. Samples go first, then settings."""
-        if self.folder.is_dir():
-            for file in self.folder.glob("*.safetensors"):
-                file.unlink()
-            shutil.rmtree(self.folder)
+        """Drop the finished samples: they are in the profile."""
+        drop(self._journal.folder)
 
     def check_profile(self, profile: Profile, jobs: Sequence[Job]) -> None:
         """Refuse a finished profile of another calibration."""
-        self._check(self._with(_told(profile.settings)), profile.settings)
+        self._check(self._with(_told(profile.settings)), profile.settings, self.path)
         if [job.number for job in jobs] != profile.sample_index.tolist():
             raise InputError(
                 f"{self.path}: holds other samples of this calibration (another shard?); choose "
                 "another file with -o, or delete it"
             )
 
-    def _file(self, job: Job) -> Path:
-        return self.folder / f"{job.number:06d}.safetensors"
+    def _find(self, job: Job) -> Part | None:
+        return self._journal.find("sample", self._inputs(job))
 
-    def _load(self, job: Job) -> dict[str, Any]:
-        try:
-            return safetensors.numpy.load(self._file(job).read_bytes())
-        except (OSError, safetensors.SafetensorError) as error:
-            raise InputError(
-                f"{self._file(job)}: not readable ({error}); delete it and run again"
-            ) from error
-
-    def _read_settings(self) -> ProfileSettings | None:
-        if not self._header.exists():
-            return None
-        try:
-            settings = ProfileSettings.model_validate_json(self._header.read_bytes())
-        except (OSError, ValueError) as error:
-            raise InputError(
-                f"{self._header}: not readable; delete {self.folder} to start afresh"
-            ) from error
-        self._check(self._with(_told(settings)), settings)
-        return settings
+    def _inputs(self, job: Job) -> list[Any]:
+        """What a sample's measurements depend on, beside what was requested."""
+        return [job.number, self._settings and self._settings.compared()]
 
     def _with(self, told: dict[str, Any]) -> ProfileSettings:
         """The requested settings, with what only a run tells."""
@@ -172,26 +138,10 @@ class Partial:
         longest = min(self._request["max_edge"] or steps, steps)
         return ProfileSettings.model_validate({**self._request, **told, "max_edge": longest})
 
-    def _check(self, wanted: ProfileSettings, found: ProfileSettings) -> None:
+    def _check(self, wanted: ProfileSettings, found: ProfileSettings, place: Path) -> None:
         """Refuse to mix two calibrations."""
-        for name in (each for each in ProfileSettings.model_fields if each != "command"):
-            here, there = getattr(wanted, name), getattr(found, name)
-            if here != there:
-                known = [each.name for each in (self.path, self.folder) if each.exists()]
-                raise InputError(
-                    f"{self.path}: belongs to another calibration: "
-                    f"{_difference(name, there, here)}; choose another file with -o, or delete "
-                    f"{' and '.join(known)}"
-                )
-
-
-DIGESTS = {"prompts_sha256": "the prompts differ", "seeds_sha256": "the seeds differ"}
-"""Settings of which a digest alone is kept, and what to say of two."""
-
-
-def _difference(name: str, there: object, here: object) -> str:
-    values = f"{name} is {shorten(str(there))} there and {shorten(str(here))} here"
-    return DIGESTS.get(name, values)
+        for difference in differences(found.compared(), wanted.compared()):
+            raise InputError(belongs_to_another(place, WORK, difference, REMEDY))
 
 
 TOLD = ("sigmas", "latent_shape", "displaced", "replaces", "switches")

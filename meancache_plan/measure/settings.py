@@ -2,7 +2,7 @@
 
 import math
 from itertools import pairwise
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, model_validator
 
@@ -86,6 +86,10 @@ class ProfileSettings(BaseModel):
                 f"switches: must be strictly ascending, between 1 and {self.steps - 1}"
             )
         return self
+
+    def compared(self) -> dict[str, Any]:
+        """What parts of one calibration have in common, as JSON values: all but the command."""
+        return self.model_dump(mode="json", exclude={"command"})
 
     @property
     def steps(self) -> int:

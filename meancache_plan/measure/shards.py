@@ -1,6 +1,6 @@
 """Join the shards of one calibration."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meancache_plan.errors import InputError, MergeError
+from meancache_plan.files.difference import differences
 from meancache_plan.measure.profile import Profile
 from meancache_plan.measure.tensors import TENSORS
 
@@ -20,25 +21,17 @@ def merge_profiles(profiles: Sequence[Profile]) -> Profile:
     """
     if not profiles:
         raise MergeError("nothing to merge: give at least one profile")
-    first = _compared(profiles[0])
+    first = profiles[0].settings.compared()
     for number, profile in enumerate(profiles[1:], start=2):
-        other = _compared(profile)
-        for name in first | other:
-            mine, theirs = first.get(name, "absent"), other.get(name, "absent")
-            if mine != theirs:
-                raise MergeError(
-                    f"{name}: {mine!r} in profile 1, but {theirs!r} in profile {number}; "
-                    "merge only shards of one calibration"
-                )
+        for name, mine, theirs in differences(first, profile.settings.compared()):
+            raise MergeError(
+                f"{name}: {mine!r} in profile 1, but {theirs!r} in profile {number}; "
+                "merge only shards of one calibration"
+            )
     levels = profiles[0].propagation_sigmas
     if any(not np.array_equal(profile.propagation_sigmas, levels) for profile in profiles):
         raise MergeError("propagation_sigmas: differ; merge only shards of one calibration")
     return Profile(profiles[0].settings, **_joined(profiles), propagation_sigmas=levels)
-
-
-def _compared(profile: Profile) -> dict[str, object]:
-    """The settings that shards of one calibration have in common, each by its full name."""
-    return dict(_leaves(profile.settings.model_dump(exclude={"command"})))
 
 
 def _joined(profiles: Sequence[Profile]) -> dict[str, NDArray[Any]]:
@@ -57,18 +50,6 @@ def _joined(profiles: Sequence[Profile]) -> dict[str, NDArray[Any]]:
         name: values[measured if name.startswith("propagation") else order]
         for name, values in rows.items()
     }
-
-
-def _leaves(value: object, name: str = "") -> Iterator[tuple[str, object]]:
-    """Yield the plain values in nested settings, each with its full name."""
-    if isinstance(value, dict) and value:
-        for key, item in value.items():
-            yield from _leaves(item, f"{name}.{key}" if name else str(key))
-    elif isinstance(value, list | tuple) and value:
-        for i, item in enumerate(value):
-            yield from _leaves(item, f"{name}[{i}]")
-    else:
-        yield name, value
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,6 @@
 """A release kit: what is put beside a model's weights, so that its users have schedules."""
 
 import os
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -9,7 +8,7 @@ from pathlib import Path
 
 from meancache_plan.errors import InputError
 from meancache_plan.files.atomic import write_together
-from meancache_plan.improve.journal import folder_of
+from meancache_plan.files.journal import drop, within
 from meancache_plan.improve.with_pipeline import Watch, refine_with
 from meancache_plan.judge import evaluate as judge
 from meancache_plan.judge.pictures import SampleFolder, Samples
@@ -57,28 +56,22 @@ class Kit:
 
 
 class Place:
-    """The folder of a kit, and ``FOLDER.pack/`` beside it for work that is not finished.
+    """The folder of a kit, and the one in it for work that is not finished.
 
     Raises:
-        InputError: The place cannot be written, or the folder for work holds files of others.
+        InputError: The place cannot be written.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = Path(os.path.abspath(folder))
         parent = self.folder.parent
-        self._work = parent / (self.folder.name + ".pack")
+        self.work = within(self.folder)
         if not self.folder.name or (self.folder.exists() and not self.folder.is_dir()):
             raise InputError(f"{folder}: is not a folder: name a new one, or the model's own")
         if not parent.is_dir():
             raise InputError(f"{folder}: the directory {parent} does not exist: make it first")
         if not os.access(self.folder if self.folder.is_dir() else parent, os.W_OK):
             raise InputError(f"{folder}: cannot be written")
-        ours = {SAMPLES, folder_of(self._work / FILE_NAME).name}
-        strangers = [file.name for file in self._work.glob("*") if file.name not in ours]
-        if strangers:
-            raise InputError(
-                f"{self._work}: holds {strangers[0]}, which pack did not make: move it away"
-            )
 
     def check(self, model: ModelIdentity | None, *, measured: bool) -> None:
         """Refuse to replace a schedule for another model id, or a measured one by one that is not.
@@ -109,37 +102,12 @@ class Place:
                 "give another folder, or delete that file"
             )
 
-    def check_work(self) -> None:
-        """Refuse, before any work, a place where work that is not finished cannot be kept.
-
-        Raises:
-            InputError: ``FOLDER.pack/`` cannot be written, or cannot be made.
-        """
-        place = self._work if self._work.is_dir() else self._work.parent
-        if not os.access(place, os.W_OK):
-            raise InputError(
-                f"{self._work}: unfinished work is kept there, but {place} cannot be written: make "
-                "it writable, or pack elsewhere and copy the kit"
-            )
-
-    def work(self) -> Path:
-        """The folder for unfinished work, made if it is missing."""
-        try:
-            self._work.mkdir(exist_ok=True)
-        except OSError as error:
-            raise InputError(f"{self._work}: cannot be made ({error.strerror})") from error
-        return self._work
-
     def write(self, kit: Kit, licence: str, commands: Sequence[str]) -> tuple[Path, ...]:
         """Write the files together, drop the work that led there, and return the paths.
 
         Raises:
             InputError: A file cannot be written: then all are as they were, and the work is kept.
         """
-        try:
-            self.folder.mkdir(exist_ok=True)
-        except OSError as error:
-            raise InputError(f"{self.folder}: cannot be made ({error.strerror})") from error
         files = {
             self.folder / REPORT: _report(kit),
             self.folder / CARD: _card(kit, licence, commands).encode(),
@@ -147,7 +115,7 @@ class Place:
         }
         write_together(files)
         if kit.evaluation is not None:  # else the work is of another kit, which is not finished
-            shutil.rmtree(self._work, ignore_errors=True)
+            drop(self.work)
         return tuple(files)
 
 

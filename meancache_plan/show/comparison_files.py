@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from meancache_plan.files.atomic import check_writable, write_atomically
-from meancache_plan.files.journal import forget
+from meancache_plan.files.journal import beside, drop
 from meancache_plan.judge.metrics import METRICS
 from meancache_plan.judge.result import Comparison, Row
 from meancache_plan.show.images.comparison import plot_comparison
@@ -23,11 +23,6 @@ def check_outputs(json_file: Path | None, csv_file: Path | None, plot: Path | No
         check_writable(file)
     if plot is not None:
         check_output(plot)
-
-
-def kept_beside(json_file: Path | None) -> Path | None:
-    """Where finished samples are kept until the figures are written: ``FILE.partial/``."""
-    return None if json_file is None else json_file.with_name(json_file.name + ".partial")
 
 
 def write_comparison(
@@ -48,9 +43,8 @@ def write_comparison(
         write_atomically(csv_file, to_csv(comparison.rows).encode())
     if plot is not None:
         plot_comparison(comparison, plot)
-    folder = kept_beside(json_file)
-    if folder is not None:
-        forget(folder)
+    if json_file is not None:
+        drop(beside(json_file))
 
 
 def to_csv(rows: Sequence[Row]) -> str:

@@ -118,7 +118,7 @@ def test_merge_refuses_profiles_of_different_settings(
         (("model", "-o", "missing/p"), "missing"),
         (("model", "-o", "."), "directory"),
         (("model", "-o", "/proc/p"), "/proc/p"),
-        (("model", "-o", "occupied"), "occupied.partial"),
+        (("model", "-o", "occupied"), "occupied.unfinished"),
         (("model", "--height", "2000000"), "height"),
         (("model", "--guidance", "1e9"), "guidance"),
         (("model", "--recipe", "ours.toml"), "prompt is set"),
@@ -141,7 +141,7 @@ def test_calibrate_refuses_bad_input(
     (cwd / "argument.toml").write_text(recipe.replace("{ ", "{ no_such_argument = 1, "))
     (cwd / "ours.toml").write_text(recipe.replace("{ ", "{ prompt = 'x', "))
     (cwd / "long.toml").write_text(recipe.replace(f"= {TEXT_LENGTH} }}", "= 600 }"))
-    (cwd / "occupied.partial").touch()
+    (cwd / "occupied.unfinished").touch()
     (cwd / "broken").mkdir()
     (cwd / "broken" / "model_index.json").write_text("[1]")
     if "--recipe" not in arguments:

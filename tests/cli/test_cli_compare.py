@@ -58,7 +58,7 @@ def test_everyone_competes_and_the_figures_are_written(
     lines = list(csv.DictReader((cwd / "c.csv").open()))
     assert [line["method"] for line in lines] == [row.method for row in found.rows]
     assert min(Image.open(cwd / "c.png").size) > 500
-    assert not (cwd / "c.json.partial").exists()
+    assert not (cwd / "c.json.unfinished").exists()
     assert "best setting of" in capsys.readouterr().out
 
 

@@ -220,7 +220,7 @@ def test_switched_off_it_costs_nothing_and_says_how_to_have_it(
     for ask in (profile.propagation_by_step, profile.propagation_spread):
         with pytest.raises(InputError, match="calibrate with --propagation"):
             ask()
-    with pytest.raises(InputError, match="propagation is False there and True here"):
+    with pytest.raises(InputError, match=r"its propagation \(False there, True here\)"):
         calibrate(source(tiny_flux), PROMPTS, (0, 1), tmp_path / "without")
     flow = profile_flow(mixture(), noise(4), shifted_grid(10), propagation=False)
     assert not flow.has_propagation

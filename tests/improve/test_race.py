@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from meancache_plan.core.grid import graded_knots, uniform_knots
+from meancache_plan.files.journal import Journal
 from meancache_plan.improve.candidates import Candidate, adams_plan, pools
 from meancache_plan.improve.closed_loop import prior_gains
-from meancache_plan.improve.journal import Journal
 from meancache_plan.improve.race import Entry, Race
 from meancache_plan.improve.trials import Standing, Trials
 from meancache_plan.plan.solve import solve
@@ -28,10 +27,8 @@ def flow() -> Case:
     return case(12, (3, 5))
 
 
-def race(
-    flow: Case, folder: Path, neighbours: Callable[[Knots], list[Knots]] = lambda knots: []
-) -> Race:
-    trials = Trials(Samples(flow), Journal(folder / "schedule.json", {}), lambda refreshes: None)
+def race(flow: Case, neighbours: Callable[[Knots], list[Knots]] = lambda knots: []) -> Race:
+    trials = Trials(Samples(flow), Journal(), lambda refreshes: None)
     fitted = [row for row in range(SAMPLES) if row not in flow.judged]
     return Race(trials, fitted, flow.judged, 3, neighbours)
 
@@ -43,9 +40,9 @@ def entry(name: str, mean: float, worst: float, samples: int = 8, baseline: bool
 
 
 def test_a_higher_mean_does_not_make_up_for_a_worst_decile_below_every_baselines(
-    flow: Case, tmp_path: Path
+    flow: Case,
 ) -> None:
-    found = race(flow, tmp_path)
+    found = race(flow)
     found.fewer = Standing(8, 20.0, 15.0)
     found.entries = [
         entry("baseline", 30.0, 25.0, baseline=True),
@@ -59,8 +56,8 @@ def test_a_higher_mean_does_not_make_up_for_a_worst_decile_below_every_baselines
     assert found.beaten
 
 
-def test_standings_sum_up_decibels(flow: Case, tmp_path: Path) -> None:
-    trials = race(flow, tmp_path).trials
+def test_standings_sum_up_decibels(flow: Case) -> None:
+    trials = race(flow).trials
     full = trials.ensemble.full(range(SAMPLES), 12)
     largest = 4 * float(full.std(correction=0))
     errors = largest**2 * 10 ** -np.arange(1.0, 4.0, 0.1)  # 10 … 39 dB
@@ -83,11 +80,9 @@ def fit_quality(found: Race, knots: Knots) -> float:
     return found.trials.standing(errors).guarded(found.decile)
 
 
-def test_moves_of_knots_that_help_on_fit_samples_are_kept_one_by_one(
-    flow: Case, tmp_path: Path
-) -> None:
+def test_moves_of_knots_that_help_on_fit_samples_are_kept_one_by_one(flow: Case) -> None:
     start = (0, 2, 4)
-    found = race(flow, tmp_path, lambda knots: [(0, 6, 7), (0, 2, 10), (0, 2, 3)])
+    found = race(flow, lambda knots: [(0, 6, 7), (0, 2, 10), (0, 2, 3)])
     found.run([Candidate("only", adams_plan(start), baseline=True)], 3)
     qualities = [fit_quality(found, knots) for knots in (start, (0, 2, 10), (0, 6, 10))]
     assert qualities == sorted(qualities)
@@ -96,8 +91,8 @@ def test_moves_of_knots_that_help_on_fit_samples_are_kept_one_by_one(
     assert found.ranking()[0].candidate.plan.knots in moved(found)
 
 
-def test_moves_that_do_not_help_are_not_made(flow: Case, tmp_path: Path) -> None:
-    found = race(flow, tmp_path, lambda knots: [(0, 1, 2), (0, 1, 3)])
+def test_moves_that_do_not_help_are_not_made(flow: Case) -> None:
+    found = race(flow, lambda knots: [(0, 1, 2), (0, 1, 3)])
     found.run([Candidate("only", adams_plan((0, 7, 10)), baseline=True)], 3)
     assert moved(found) == set()
     assert len(found.entries) == 3  # the candidate, and its two fits

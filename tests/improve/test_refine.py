@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from torch import Tensor
@@ -37,12 +35,11 @@ def flow() -> Case:
 
 
 @pytest.fixture(scope="module")
-def refined(flow: Case, tmp_path_factory: pytest.TempPathFactory) -> Schedule:
+def refined(flow: Case) -> Schedule:
     return refine(
         flow.profile,
         flow.schedule,
         Samples(flow),
-        tmp_path_factory.mktemp("refined") / "schedule.json",
         published={"somebody's": published(12), "for 50 steps": published(50)},
     )
 
@@ -172,7 +169,7 @@ def test_it_is_the_solved_schedule_but_for_plans_and_their_records(
     assert made.pruned == ()
 
 
-def test_if_nothing_beats_the_solved_plan_it_stays_without_its_cost(tmp_path: Path) -> None:
+def test_if_nothing_beats_the_solved_plan_it_stays_without_its_cost() -> None:
     flow = case(12, (3,))
     [solved] = flow.schedule.replayable().plans
 
@@ -180,15 +177,15 @@ def test_if_nothing_beats_the_solved_plan_it_stays_without_its_cost(tmp_path: Pa
         return latents if plan.intervals == solved.intervals else latents + 1.0
 
     samples = Samples(flow, spoil)
-    [plan] = refine(flow.profile, flow.schedule, samples, tmp_path / "schedule.json").plans
+    [plan] = refine(flow.profile, flow.schedule, samples).plans
     assert flow.schedule.plans[0].cost is not None
     assert plan == flow.schedule.plans[0].model_copy(update={"cost": None})
 
 
 def test_a_refined_schedule_can_be_refined_again_and_loses_nothing(
-    flow: Case, refined: Schedule, tmp_path: Path
+    flow: Case, refined: Schedule
 ) -> None:
-    again = refine(flow.profile, refined, Samples(flow), tmp_path / "again.json")
+    again = refine(flow.profile, refined, Samples(flow))
     for budget in BUDGETS:
         before, after = record(refined, budget).validated, record(again, budget).validated
         assert before is not None

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from meancache_plan.core.grid import uniform_knots
 from meancache_plan.errors import InputError
+from meancache_plan.files.journal import Journal
 from meancache_plan.improve.ensemble import FlowEnsemble
 from meancache_plan.improve.refine import refine
 from meancache_plan.plan.solve import solve
@@ -26,37 +27,33 @@ def flow() -> Case:
     return case(8, (2, 3))
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "schedule.json"
-
-
 def test_an_interrupted_refinement_goes_on_and_ends_on_the_same_bytes(
-    flow: Case, path: Path, tmp_path: Path
+    flow: Case, tmp_path: Path
 ) -> None:
+    journal = Journal(tmp_path / "schedule.json.unfinished")
+
     def interrupt(spent: int, expected: int) -> None:
         if spent > expected / 2:
             raise KeyboardInterrupt
 
     whole, first, second, third = (Samples(flow) for _ in range(4))
-    wanted = refine(flow.profile, flow.schedule, whole, tmp_path / "whole.json")
+    wanted = refine(flow.profile, flow.schedule, whole)
     with pytest.raises(KeyboardInterrupt):
-        refine(flow.profile, flow.schedule, first, path, progress=interrupt)
-    found = refine(flow.profile, flow.schedule, second, path)
+        refine(flow.profile, flow.schedule, first, journal, progress=interrupt)
+    found = refine(flow.profile, flow.schedule, second, journal)
     assert to_bytes(found) == to_bytes(wanted)
     assert 0 < second.asked < whole.asked
     assert first.asked + second.asked == whole.asked
-    assert to_bytes(refine(flow.profile, flow.schedule, third, path)) == to_bytes(wanted)
+    assert to_bytes(refine(flow.profile, flow.schedule, third, journal)) == to_bytes(wanted)
     assert third.asked == 0
 
 
-def test_progress_rises_to_what_was_expected_and_not_beyond(flow: Case, path: Path) -> None:
+def test_progress_rises_to_what_was_expected_and_not_beyond(flow: Case) -> None:
     told: list[tuple[int, int]] = []
     refine(
         flow.profile,
         flow.schedule,
         Samples(flow),
-        path,
         progress=lambda spent, expected: told.append((spent, expected)),
     )
     spent, expected = zip(*told, strict=True)
@@ -65,48 +62,38 @@ def test_progress_rises_to_what_was_expected_and_not_beyond(flow: Case, path: Pa
     assert spent[-2] > 0.5 * spent[-1]
 
 
-def test_progress_keeps_to_what_was_expected_with_the_fewest_samples(
-    flow: Case, path: Path
-) -> None:
+def test_progress_keeps_to_what_was_expected_with_the_fewest_samples(flow: Case) -> None:
     told: list[tuple[int, int]] = []
     refine(
         flow.profile,
         flow.schedule,
         FlowEnsemble(mixture(), flow.start[:2], flow.profile.sigmas),
-        path,
         progress=lambda spent, expected: told.append((spent, expected)),
     )
     assert all(spent <= expected for spent, expected in told)
 
 
-def test_nothing_is_written_but_the_folder_of_kept_work(flow: Case, path: Path) -> None:
-    refine(flow.profile, flow.schedule, Samples(flow), path)
-    assert [file.name for file in path.parent.iterdir()] == ["schedule.json.refine"]
-
-
-def test_a_schedule_of_another_profile_is_refused(flow: Case, path: Path) -> None:
+def test_a_schedule_of_another_profile_is_refused(flow: Case) -> None:
     other = case(8, (2,)).schedule.provenance
     assert other is not None
     elsewhere = other.model_copy(update={"profile": "sha256:00"})
     for provenance in (None, elsewhere):
         stranger = flow.schedule.model_copy(update={"provenance": provenance})
         with pytest.raises(InputError, match="not solved from this profile: solve again"):
-            refine(flow.profile, stranger, Samples(flow), path)
+            refine(flow.profile, stranger, Samples(flow))
 
 
 @pytest.mark.parametrize(("steps", "shift"), [(7, 3.0), (9, 3.0), (8, 2.5)])
-def test_a_model_on_another_grid_is_refused(
-    flow: Case, path: Path, steps: int, shift: float
-) -> None:
+def test_a_model_on_another_grid_is_refused(flow: Case, steps: int, shift: float) -> None:
     ensemble = FlowEnsemble(mixture(), noise(4), shifted_grid(steps, shift))
     with pytest.raises(InputError, match="noise levels are not the profile's"):
-        refine(flow.profile, flow.schedule, ensemble, path)
+        refine(flow.profile, flow.schedule, ensemble)
 
 
-def test_one_prompt_is_refused_however_many_samples(flow: Case, path: Path) -> None:
+def test_one_prompt_is_refused_however_many_samples(flow: Case) -> None:
     ensemble = FlowEnsemble(mixture(), noise(4), shifted_grid(8), prompt_index=[0] * 4)
     with pytest.raises(InputError, match="refine with more calibration prompts"):
-        refine(flow.profile, flow.schedule, ensemble, path)
+        refine(flow.profile, flow.schedule, ensemble)
 
 
 def test_prompts_of_another_number_of_samples_are_refused() -> None:
@@ -114,15 +101,8 @@ def test_prompts_of_another_number_of_samples_are_refused() -> None:
         FlowEnsemble(mixture(), noise(4), shifted_grid(8), prompt_index=[0, 1, 2])
 
 
-def test_another_ensembles_folder_is_refused(flow: Case, path: Path) -> None:
-    refine(flow.profile, flow.schedule, Samples(flow), path)
-    ensemble = FlowEnsemble(mixture(), flow.start, flow.profile.sigmas)
-    with pytest.raises(InputError, match="another refinement: prompts is"):
-        refine(flow.profile, flow.schedule, ensemble, path)
-
-
-def test_a_budget_at_which_fewer_steps_win_is_pruned_and_said_so(flow: Case, path: Path) -> None:
-    found = refine(flow.profile, flow.schedule, Samples(flow, spoiled(2, 1.0)), path)
+def test_a_budget_at_which_fewer_steps_win_is_pruned_and_said_so(flow: Case) -> None:
+    found = refine(flow.profile, flow.schedule, Samples(flow, spoiled(2, 1.0)))
     assert found.provenance is not None
     assert found.budgets == (3,)
     assert [entry.budget for entry in found.provenance.plans] == [3]
@@ -133,9 +113,9 @@ def test_a_budget_at_which_fewer_steps_win_is_pruned_and_said_so(flow: Case, pat
     assert from_bytes(to_bytes(found)) == found
 
 
-def test_if_fewer_steps_win_everywhere_there_is_no_schedule(flow: Case, path: Path) -> None:
+def test_if_fewer_steps_win_everywhere_there_is_no_schedule(flow: Case) -> None:
     with pytest.raises(InputError, match="no plan beats simply fewer steps at any budget"):
-        refine(flow.profile, flow.schedule, Samples(flow, nan), path)
+        refine(flow.profile, flow.schedule, Samples(flow, nan))
 
 
 def only(schedule: Schedule) -> PlanRecord:
@@ -144,13 +124,13 @@ def only(schedule: Schedule) -> PlanRecord:
     return found
 
 
-def test_a_replay_that_overflows_comes_last_and_breaks_nothing(path: Path) -> None:
+def test_a_replay_that_overflows_comes_last_and_breaks_nothing() -> None:
     flow = case(8, (3,))
 
     def overflow(plan: Plan, latents: Tensor) -> Tensor:
         return nan(plan, latents) if plan.knots == uniform_knots(8, 3) else latents
 
-    found = refine(flow.profile, flow.schedule, Samples(flow, overflow), path)
+    found = refine(flow.profile, flow.schedule, Samples(flow, overflow))
     judged = [s for s in only(found).candidates if s.samples == len(flow.judged)]
     lost = {s.name for s in judged if s.psnr_latent < -100}
     assert found.plans[0].knots != uniform_knots(8, 3)
@@ -159,44 +139,44 @@ def test_a_replay_that_overflows_comes_last_and_breaks_nothing(path: Path) -> No
     assert from_bytes(to_bytes(found)) == found
 
 
-def test_one_sample_that_overflows_costs_a_plan_its_lead(path: Path) -> None:
+def test_one_sample_that_overflows_costs_a_plan_its_lead() -> None:
     flow = case(8, (3,))
-    best = refine(flow.profile, flow.schedule, Samples(flow), path.with_name("best.json"))
+    best = refine(flow.profile, flow.schedule, Samples(flow))
 
     def overflow(plan: Plan, latents: Tensor) -> Tensor:
         found = latents.clone()
         found[-1] = torch.nan if plan.knots == best.plans[0].knots else found[-1]
         return found
 
-    found = refine(flow.profile, flow.schedule, Samples(flow, overflow), path)
+    found = refine(flow.profile, flow.schedule, Samples(flow, overflow))
     assert found.plans[0].knots != best.plans[0].knots
 
 
-def test_a_budget_of_all_steps_is_the_full_run(path: Path) -> None:
+def test_a_budget_of_all_steps_is_the_full_run() -> None:
     flow = case(6, (6,))
-    entry = only(refine(flow.profile, flow.schedule, Samples(flow), path))
+    entry = only(refine(flow.profile, flow.schedule, Samples(flow)))
     assert entry.validated is not None
     assert entry.validated.psnr_latent == 120.0
 
 
-def test_a_single_refresh_gets_a_gain_of_its_own(path: Path) -> None:
+def test_a_single_refresh_gets_a_gain_of_its_own() -> None:
     flow = case(8, (1,))
-    entry = only(found := refine(flow.profile, flow.schedule, Samples(flow), path))
+    entry = only(found := refine(flow.profile, flow.schedule, Samples(flow)))
     assert found.plans[0].knots == (0,)
     assert entry.validated is not None
     assert entry.validated.psnr_latent > np.mean(flow.of_fewer_steps(1))
 
 
-def test_a_grid_of_two_steps_is_enough(path: Path) -> None:
+def test_a_grid_of_two_steps_is_enough() -> None:
     flow = case(2, (1, 2))
-    found = refine(flow.profile, flow.schedule, Samples(flow), path)
+    found = refine(flow.profile, flow.schedule, Samples(flow))
     assert [plan.knots for plan in found.plans] == [(0,), (0, 1)]
 
 
-def test_runs_that_all_end_on_one_value_cannot_be_judged(path: Path) -> None:
+def test_runs_that_all_end_on_one_value_cannot_be_judged() -> None:
     sigmas = shifted_grid(4)
     field, start = polynomial(torch.zeros(1, 16, dtype=torch.float64)), 0 * noise(SAMPLES)
     profile = profile_of([torch.ones(4, 16, dtype=torch.float64)] * 4, sigmas)
     ensemble = FlowEnsemble(field, start, sigmas)
     with pytest.raises(InputError, match="constant or not finite"):
-        refine(profile, solve(profile, [2]), ensemble, path)
+        refine(profile, solve(profile, [2]), ensemble)

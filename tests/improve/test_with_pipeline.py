@@ -52,6 +52,10 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Calibrated:
     return Calibrated(pipeline, profile, solve(profile, [2]))
 
 
+def trajectories(folder: Path) -> list[Path]:
+    return list(folder.rglob("trajectory-*.safetensors"))
+
+
 def test_all_prompts_are_used_with_the_first_seed_and_the_work_is_watched(
     tiny: Calibrated, tmp_path: Path
 ) -> None:
@@ -67,23 +71,31 @@ def test_all_prompts_are_used_with_the_first_seed_and_the_work_is_watched(
     assert {score.samples for score in entry.candidates} <= {1, 2}  # prompts 2 and 4 of 5
     assert told["recording"] == [(0, 5), (2, 5), (4, 5), (5, 5)]
     assert told["refining"][-1][0] == told["refining"][-1][1] > 0
-    assert [file.name for file in tmp_path.iterdir()] == ["schedule.json.refine"]
+    assert [file.name for file in tmp_path.iterdir()] == ["schedule.json.unfinished"]
 
 
 def test_a_limit_takes_prompts_spread_over_the_list(tiny: Calibrated, tmp_path: Path) -> None:
     path = tmp_path / "schedule.json"
     refine_with(tiny.pipeline, tiny.profile, tiny.schedule, path, limit=2)
-    kept = sorted(tmp_path.rglob("*.safetensors"))
-    assert len(kept) == 2
-    for file, prompt in zip(kept, (PROMPTS[0], PROMPTS[2]), strict=True):
-        latents = safetensors.torch.load_file(file)["latents"]
-        assert torch.equal(latents, tiny.pipeline.record(prompt, SEED)[0].latents)
+    kept = [safetensors.torch.load_file(f)["latents"] for f in trajectories(tmp_path)]
+    runs = [tiny.pipeline.record(prompt, SEED)[0].latents for prompt in (PROMPTS[0], PROMPTS[2])]
+    assert len(kept) == len(runs)
+    assert all(any(torch.equal(each, run) for each in kept) for run in runs)
+
+
+def test_work_on_other_prompts_is_refused_before_any_run(tiny: Calibrated, tmp_path: Path) -> None:
+    given = tiny.pipeline, tiny.profile, tiny.schedule, tmp_path / "schedule.json"
+    refine_with(*given, limit=2)
+    before = set(tmp_path.rglob("*"))
+    with pytest.raises(InputError, match=r"another refinement, which differs in its prompts; .*-o"):
+        refine_with(*given, limit=3)
+    assert set(tmp_path.rglob("*")) == before
 
 
 def test_a_limit_beyond_the_list_is_the_list(tiny: Calibrated, tmp_path: Path) -> None:
     path = tmp_path / "schedule.json"
     refine_with(tiny.pipeline, tiny.profile, tiny.schedule, path, limit=100)
-    assert len(list(tmp_path.rglob("*.safetensors"))) == len(PROMPTS)
+    assert len(trajectories(tmp_path)) == len(PROMPTS)
 
 
 @pytest.mark.parametrize("field", ["fingerprint", "revision"])

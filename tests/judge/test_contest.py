@@ -201,7 +201,7 @@ def test_the_full_run_that_fails_ends_the_contest(tiny_flux: FluxPipeline) -> No
 def test_a_folder_of_another_comparison_is_refused(tiny_flux: FluxPipeline, tmp_path: Path) -> None:
     run(contest(tiny_flux, *plans.fewer_steps("Euler", [2]), folder=tmp_path / "kept"))
     other = contest(tiny_flux, *plans.fewer_steps("Euler", [3]), folder=tmp_path / "kept")
-    with pytest.raises(InputError, match="another comparison: peers"):
+    with pytest.raises(InputError, match="another comparison, which differs in its peers;"):
         run(other)
 
 

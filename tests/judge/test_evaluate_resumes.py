@@ -15,8 +15,8 @@ import pytest
 from meancache_plan import load_schedule
 from meancache_plan.cli import main
 from meancache_plan.errors import InputError
+from meancache_plan.files.journal import drop, within
 from meancache_plan.judge.evaluate import evaluate, with_measured
-from meancache_plan.judge.kept import forget
 from meancache_plan.judge.pictures import SampleFolder, load_samples
 from meancache_plan.judge.result import Evaluation
 from meancache_plan.schedule.artifact import Schedule
@@ -110,7 +110,7 @@ def test_pictures_of_an_interrupted_evaluation_are_those_of_a_whole_one(
         judged(Counting(stop=made), halted.work, witness=halted)
     again = SampleFolder(tmp_path / "halted")
     again.finish(judged(Counting(), again.work, witness=again))
-    forget(again.work)
+    drop(again.work)
     there, here = load_samples(tmp_path / "whole"), load_samples(tmp_path / "halted")
     assert here.samples == there.samples
     assert {file.name: file.read_bytes() for file in tmp_path.glob("whole/*.png")} == {
@@ -134,7 +134,7 @@ def test_a_picture_that_was_lost_is_made_again(tmp_path: Path) -> None:
 
 def test_a_kept_shot_that_was_lost_is_made_again(tmp_path: Path, whole: Evaluation) -> None:
     judged(Counting(), tmp_path / "work", shots=2)
-    for file in list((tmp_path / "work").glob("shot-*.npy"))[:3]:
+    for file in list((tmp_path / "work").glob("shot-*"))[:3]:
         file.write_bytes(b"cut")
     found = judged(Counting(), tmp_path / "work", shots=2)
     assert len(found.shots) == len(whole.shots)
@@ -148,8 +148,8 @@ CHANGES: list[tuple[str, Callable[[Pipeline], Pipeline], dict[str, Any]]] = [
     ("prompts", lambda p: p, {"prompts": PROMPTS[:1]}),
     ("seeds", lambda p: p, {"seeds": (3, 5)}),
     ("schedule", lambda p: p, {"schedule": FEWER}),
-    ("call guidance_scale", lambda p: tiny_pipeline(p.pipe, guidance=2.0), {}),
-    ("model id", lambda p: Pipeline(p.pipe, p.recipe, "another"), {}),
+    ("call.guidance_scale", lambda p: tiny_pipeline(p.pipe, guidance=2.0), {}),
+    ("model.id", lambda p: Pipeline(p.pipe, p.recipe, "another"), {}),
 ]
 
 
@@ -165,7 +165,8 @@ def test_work_of_another_evaluation_is_refused_by_name(
     with pytest.raises(KeyboardInterrupt):
         evaluate(pipeline, **given, budgets=BUDGETS, work=tmp_path / "work")
     changed: Any = given | options
-    with pytest.raises(InputError, match=rf"another evaluation: {name} is .*delete work"):
+    reason = rf"another evaluation, which differs in its {name}.*delete work"
+    with pytest.raises(InputError, match=reason):
         evaluate(change(pipeline), **changed, budgets=BUDGETS, work=tmp_path / "work")
     assert pipeline.made == 4
 
@@ -184,13 +185,13 @@ def test_the_command_goes_on_and_leaves_nothing_but_its_files(
         main(list(command))
     assert stopped.value.code == 130
     assert "the same command goes on" in capsys.readouterr().err
-    assert (cwd / "e.json.evaluate").is_dir()
+    assert (cwd / "e.json.unfinished").is_dir()
     assert not (cwd / "e.json").exists()
     run(*command, "--record")
     found = Evaluation.model_validate_json((cwd / "e.json").read_text())
     assert timeless(found) == timeless(expected)
     assert made[0] < 8 + 2 + 18
-    assert not (cwd / "e.json.evaluate").exists()
+    assert not (cwd / "e.json.unfinished").exists()
     assert load_schedule(cwd / "schedule.json").plans[0].measured is not None
 
 
@@ -220,11 +221,11 @@ def test_the_command_refuses_a_folder_of_another_evaluation(
         main(list(command))
     assert stopped.value.code == 130
     refused = refuse(capsys, *command, "--seeds", "8")
-    assert "seeds is" in refused
+    assert "differs in its seeds[0] (" in refused
     assert "--json FILE" in refused
-    shutil.rmtree(cwd / "judged" / "unfinished")
+    shutil.rmtree(within(cwd / "judged"))
     run(*command, "--seeds", "8")
-    assert not (cwd / "judged" / "unfinished").exists()
+    assert not (within(cwd / "judged")).exists()
 
 
 def test_an_evaluation_that_is_refused_leaves_no_folder_behind(
@@ -252,11 +253,11 @@ def test_schedules_of_one_file_name_do_not_share_a_folder(
     with pytest.raises(SystemExit) as stopped:
         main(list(command))
     assert stopped.value.code == 130
-    kept = [cwd / f"schedule.json.{digest[:8]}.evaluate"]
-    assert list(cwd.glob("*.evaluate")) == kept
+    kept = [cwd / f"schedule.json.{digest[:8]}.unfinished"]
+    assert list(cwd.glob("*.unfinished")) == kept
     run("solve", "--budget", "5")
     run(*command)
-    assert list(cwd.glob("*.evaluate")) == kept
+    assert list(cwd.glob("*.unfinished")) == kept
 
 
 def test_schedules_of_the_runtime_tell_contenders_apart() -> None:

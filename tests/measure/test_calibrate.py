@@ -126,7 +126,7 @@ def test_an_interrupted_calibration_ends_with_the_same_bytes(
     calibrate(second, PROMPTS, SEEDS, resumed)
     assert second.recorded == 6 - done
     assert resumed.read_bytes() == whole.read_bytes()
-    assert not (tmp_path / "resumed.partial").exists()
+    assert not (tmp_path / "resumed.unfinished").exists()
 
 
 def test_a_killed_command_goes_on_where_it_stopped(tiny_flux: FluxPipeline, tmp_path: Path) -> None:
@@ -139,12 +139,12 @@ def test_a_killed_command_goes_on_where_it_stopped(tiny_flux: FluxPipeline, tmp_
     command = [sys.executable, "-m", "meancache_plan", "calibrate", str(tmp_path / "model")]
     command += ["--recipe", str(tmp_path / "tiny.toml"), "--seeds", "0-39", "-o", "a.profile"]
     running = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL)
-    partial = tmp_path / "a.profile.partial"
-    while len(list(partial.glob("*.safetensors"))) < 2 and running.poll() is None:
+    partial = tmp_path / "a.profile.unfinished"
+    while len(list(partial.glob("sample-*"))) < 2 and running.poll() is None:
         time.sleep(0.01)
     running.send_signal(signal.SIGKILL)
     running.wait()
-    kept = len(list(partial.glob("[0-9]*.safetensors")))
+    kept = len(list(partial.glob("sample-*")))
     assert 2 <= kept < 120, "the command was not killed in mid-run"
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
     resumed = load_profile(tmp_path / "a.profile")
@@ -174,11 +174,11 @@ def test_a_partial_run_with_other_settings_is_refused_by_the_settings_name(
     tiny_flux: FluxPipeline, tmp_path: Path
 ) -> None:
     interrupt(tiny_flux, tmp_path / "p", after=1)
-    with pytest.raises(InputError, match=r"the prompts differ; .* or delete p\.partial$"):
+    with pytest.raises(InputError, match=r"differs in its prompts; .* or delete p\.unfinished$"):
         calibrate(source(tiny_flux), ("a cow",), SEEDS, tmp_path / "p")
-    with pytest.raises(InputError, match=r"the seeds differ; .* or delete p\.partial$"):
+    with pytest.raises(InputError, match=r"differs in its seeds; .* or delete p\.unfinished$"):
         calibrate(source(tiny_flux), PROMPTS, (7,), tmp_path / "p")
-    with pytest.raises(InputError, match="sigmas is"):
+    with pytest.raises(InputError, match=r"differs in its sigmas\[1\] \("):
         calibrate(source(tiny_flux, steps=5), PROMPTS, SEEDS, tmp_path / "p")
 
 
@@ -191,17 +191,20 @@ def test_a_finished_profile_is_kept_and_never_overwritten_by_another(
     assert again.recorded == 0
     with pytest.raises(InputError, match="other samples"):
         calibrate(source(tiny_flux), PROMPTS, SEEDS, tmp_path / "p", shard=Shard(1, 2))
-    with pytest.raises(InputError, match=r"guidance is .* or delete p$"):
+    with pytest.raises(
+        InputError,
+        match=r"its guidance\.guidance_scale \(1.0 .* or delete p$",
+    ):
         calibrate(source(tiny_flux, guidance=2.0), PROMPTS, SEEDS, tmp_path / "p")
 
 
-def test_samples_without_their_settings_are_not_trusted(
+def test_samples_whose_settings_are_lost_are_taken_for_no_others(
     tiny_flux: FluxPipeline, tmp_path: Path
 ) -> None:
     interrupt(tiny_flux, tmp_path / "p", after=2)
-    (tmp_path / "p.partial" / "settings.json").unlink()
+    (tmp_path / "p.unfinished" / "settings.json").unlink()
     again = source(tiny_flux)
-    calibrate(again, PROMPTS, SEEDS, tmp_path / "p")
+    calibrate(again, ("a cow", *PROMPTS[1:]), SEEDS, tmp_path / "p")
     assert again.recorded == 6
 
 
@@ -212,7 +215,7 @@ def test_a_run_killed_after_its_profile_was_written_leaves_no_samples_behind(
     calibrate(source(tiny_flux), PROMPTS, SEEDS, tmp_path / "whole")
     (tmp_path / "whole").rename(tmp_path / "p")
     calibrate(source(tiny_flux), PROMPTS, SEEDS, tmp_path / "p")
-    assert not (tmp_path / "p.partial").exists()
+    assert not (tmp_path / "p.unfinished").exists()
 
 
 def test_a_profile_that_appeared_meanwhile_is_not_overwritten(
@@ -239,7 +242,7 @@ def test_another_training_of_the_same_model_is_another_model(
     tiny_flux.save_pretrained(tmp_path / "model")
     after = load(str(tmp_path / "model"), recipe)
     assert before.identity().fingerprint == after.identity().fingerprint
-    with pytest.raises(InputError, match="model is"):
+    with pytest.raises(InputError, match=r"differs in its model\.revision"):
         calibrate(after, PROMPTS, SEEDS, tmp_path / "p")
 
 

@@ -15,6 +15,7 @@ from markdown_it import MarkdownIt
 
 from meancache_plan import load_schedule
 from meancache_plan.cli import main
+from meancache_plan.files.journal import within
 from meancache_plan.schedule.artifact import AdapterIdentity, Schedule
 from meancache_plan.schedule.digest import sha256_of
 from meancache_plan.ship.card import model_card
@@ -115,7 +116,7 @@ def test_with_a_model_the_recipes_budgets_are_refined_and_measured(calibrated: P
         "an owl",
         "a cow",
     }
-    assert not (calibrated / "model.pack").exists()
+    assert not within(folder).exists()
     pipe = FluxPipeline.from_pretrained(folder)
     with attach(pipe, budget=3) as attached:
         pipe("an owl", **call_options(STEPS))
@@ -146,17 +147,16 @@ def test_interrupted_anywhere_the_same_command_gives_the_same_kit(
         main(["pack", *MODEL, "-o", "halted"])
     assert stopped.value.code == 130
     assert "the same command goes on" in capsys.readouterr().err
-    assert not (calibrated / "halted").exists()
+    assert names(calibrated / "halted") == {within(calibrated / "halted").name}
     run("pack", *MODEL, "-o", "halted")
     assert timeless(packed(calibrated / "halted")) == timeless(packed(calibrated / "whole"))
     cards = [(calibrated / each / "MEANCACHE.md").read_text() for each in ("halted", "whole")]
     assert [row[:-1] for row in table(cards[0])] == [row[:-1] for row in table(cards[1])]
     assert names(calibrated / "halted") == FILES
-    assert not (calibrated / "halted.pack").exists()
 
 
 def test_a_kit_without_measurement_leaves_the_work_on_another_alone(calibrated: Path) -> None:
-    kept = calibrated / "release.pack" / "meancache_schedule.json.refine"
+    kept = within(calibrated / "release") / "meancache_schedule.json.unfinished"
     kept.mkdir(parents=True)
     run("pack", "--budget", "3", "-o", "release")
     assert kept.is_dir()
@@ -202,7 +202,6 @@ def test_without_refinement_plans_are_measured_as_they_were_solved(calibrated: P
         (("-o", "missing/release"), "make it first"),
         (("-o", "file"), "is not a folder"),
         (("-o", "/"), "is not a folder"),
-        (("-o", "busy"), "busy.pack: holds mine.txt"),
         (("-o", "others"), "is a schedule for someone/other, not for any model"),
         (("-o", "broken"), "broken/meancache_schedule.json: not a schedule"),
         (("--limit", "2"), "need --model"),
@@ -219,9 +218,8 @@ def test_bad_input_is_refused_and_nothing_written(
 ) -> None:
     run("solve", "--budget", "3")
     (cwd / "file").touch()
-    for name in ("busy.pack", "others", "broken"):
+    for name in ("others", "broken"):
         (cwd / name).mkdir()
-    (cwd / "busy.pack" / "mine.txt").touch()
     (cwd / "broken" / "meancache_schedule.json").write_text("{}")
     other = json.loads((cwd / "schedule.json").read_text())
     empty = dict.fromkeys(("revision", "fingerprint", "pipeline", "scheduler"))

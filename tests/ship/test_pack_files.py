@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from meancache_plan import load_schedule
+from meancache_plan.files.journal import within
 from meancache_plan.source.diffusers.pipeline import Pipeline
 from tests.commands import refuse, run
 from tests.files.test_atomic import contents, failing
@@ -74,11 +75,10 @@ def test_a_kit_that_cannot_be_written_costs_no_sample_twice(
     with monkeypatch.context() as patch:
         patch.setattr(os, "replace", full)
         assert "No space left" in refuse(capsys, *command)
-    assert contents(calibrated / "release") == {}
+    assert list((calibrated / "release").iterdir()) == [within(calibrated / "release")]
     monkeypatch.setattr(Pipeline, "generate", None)
     run(*command)
     assert contents(calibrated / "release").keys() == FILES
-    assert not (calibrated / "release.pack").exists()
 
 
 @pytest.fixture
@@ -121,15 +121,6 @@ def test_a_models_folder_is_packed_into_though_nothing_can_be_made_beside_it(
     assert contents(shut / "model").keys() == FILES
     message = refuse(capsys, "pack", "--budget", "3", "-o", "shut/new")
     assert "shut/new: cannot be written" in message
-
-
-def test_a_model_is_not_asked_where_its_work_cannot_be_kept(
-    calibrated: Path, shut: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    message = refuse(capsys, "pack", "--model", "no/such/model", "-o", "shut/model")
-    assert "model.pack: unfinished work is kept there, and" in message
-    assert "shut cannot be written: make it writable" in message
-    assert contents(shut / "model") == {}
 
 
 def test_measured_figures_are_not_lost_to_a_kit_without(

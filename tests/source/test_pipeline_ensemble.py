@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ import torch
 from torch import Tensor
 
 from meancache_plan.errors import InputError
+from meancache_plan.files.journal import Journal
 from meancache_plan.improve.candidates import adams_plan
 from meancache_plan.improve.refine import refine
 from meancache_plan.plan.solve import solve
@@ -45,18 +45,18 @@ def pipeline() -> Pipeline:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("kept") / "trajectories"
+def journal(tmp_path_factory: pytest.TempPathFactory) -> Journal:
+    return Journal(tmp_path_factory.mktemp("kept") / "trajectories")
 
 
 @pytest.fixture(scope="module")
-def ensemble(pipeline: Pipeline, folder: Path) -> PipelineEnsemble:
-    return PipelineEnsemble(pipeline, PROMPTS, SEEDS, folder)
+def ensemble(pipeline: Pipeline, journal: Journal) -> PipelineEnsemble:
+    return PipelineEnsemble(pipeline, PROMPTS, SEEDS, journal)
 
 
 @pytest.fixture(scope="module")
-def batched(pipeline: Pipeline, tmp_path_factory: pytest.TempPathFactory) -> PipelineEnsemble:
-    return PipelineEnsemble(pipeline, PROMPTS, SEEDS, tmp_path_factory.mktemp("pairs"), batch=2)
+def batched(pipeline: Pipeline) -> PipelineEnsemble:
+    return PipelineEnsemble(pipeline, PROMPTS, SEEDS, Journal(), batch=2)
 
 
 def by_hand(pipeline: Pipeline, rows: Sequence[int], steps: int = STEPS) -> Tensor:
@@ -145,68 +145,60 @@ def test_a_plain_run_is_the_pipelines_own_of_so_few_steps(
     assert torch.equal(ensemble.plain(ROWS, STEPS), ensemble.full(ROWS, STEPS))
 
 
-def test_a_resumed_recording_runs_only_what_is_missing(
-    pipeline: Pipeline, ensemble: PipelineEnsemble, folder: Path
+def test_a_resumed_recording_runs_only_what_is_missing_or_cut_short(
+    pipeline: Pipeline, ensemble: PipelineEnsemble, journal: Journal
 ) -> None:
     wanted = [ensemble.full(range(8), step) for step in (0, STEPS)]
-    (folder / "000002.safetensors").unlink()
+    lost, cut, *_ = journal.folder.glob("trajectory-*")
+    lost.unlink()
+    cut.write_bytes(cut.read_bytes()[:-100])
     told: list[tuple[int, int]] = []
     with counted(pipeline) as calls:
         again = PipelineEnsemble(
             pipeline,
             PROMPTS,
             SEEDS,
-            folder,
+            journal,
             progress=lambda done, total: told.append((done, total)),
         )
-    assert len(calls) == STEPS
-    assert told == [(7, 8), (8, 8)]
+    assert len(calls) == 2 * STEPS
+    assert told == [(6, 8), (7, 8), (8, 8)]
     assert again.sigmas == ensemble.sigmas
     for latents, step in zip(wanted, (0, STEPS), strict=True):
         assert torch.equal(again.full(range(8), step), latents)
     with counted(pipeline) as calls:
-        PipelineEnsemble(pipeline, PROMPTS, SEEDS, folder)
+        PipelineEnsemble(pipeline, PROMPTS, SEEDS, journal)
     assert calls == []
 
 
-def test_an_unreadable_trajectory_is_named_with_the_way_out(
-    pipeline: Pipeline, tmp_path: Path
-) -> None:
-    kept = PipelineEnsemble(pipeline, PROMPTS[:1], SEEDS, tmp_path)
-    file = tmp_path / "000001.safetensors"
-    file.write_bytes(file.read_bytes()[:100])
-    with pytest.raises(InputError, match=r"000001.safetensors: not readable .*; delete it and run"):
-        kept.full([1], 0)
-    with pytest.raises(InputError, match=r"000001.safetensors: not readable .*; delete it and run"):
-        PipelineEnsemble(pipeline, PROMPTS[:1], SEEDS, tmp_path)
+def test_a_trajectory_that_is_gone_is_named_with_the_way_out(pipeline: Pipeline) -> None:
+    journal = Journal()
+    kept = PipelineEnsemble(pipeline, PROMPTS[:1], SEEDS[:1], journal)
+    [file] = journal.folder.glob("trajectory-*")
+    file.unlink()
+    with pytest.raises(InputError, match=rf"{file.name}: is gone or damaged .*; run again"):
+        kept.full([0], 0)
 
 
-@pytest.mark.parametrize(
-    ("prompts", "seeds"), [(("red dog", *PROMPTS[1:]), SEEDS), (PROMPTS, (3, 6)), (PROMPTS, (5, 3))]
-)
-def test_trajectories_of_other_samples_are_refused(
-    pipeline: Pipeline,
-    ensemble: PipelineEnsemble,
-    folder: Path,
-    prompts: tuple[str, ...],
-    seeds: tuple[int, ...],
-) -> None:
-    with pytest.raises(InputError, match="is of another prompt, seed, recipe or model; delete"):
-        PipelineEnsemble(pipeline, prompts, seeds, folder)
+def test_no_trajectory_is_taken_for_that_of_another_sample(pipeline: Pipeline) -> None:
+    journal = Journal()
+    PipelineEnsemble(pipeline, PROMPTS[:2], SEEDS, journal)
+    with counted(pipeline) as calls:
+        PipelineEnsemble(pipeline, ("red dog", PROMPTS[1]), SEEDS, journal)
+        assert len(calls) == 2 * STEPS
+        PipelineEnsemble(pipeline, PROMPTS[:2], (SEEDS[0], 6), journal)
+        assert len(calls) == 4 * STEPS
+        swapped = PipelineEnsemble(pipeline, PROMPTS[:1], SEEDS[::-1], journal)
+    assert len(calls) == 4 * STEPS
+    assert torch.equal(swapped.full([1], 0), pipeline.record(PROMPTS[0], SEEDS[0])[0].latents[0])
 
 
-def test_nothing_to_refine_on_is_refused(pipeline: Pipeline, tmp_path: Path) -> None:
+def test_nothing_to_refine_on_is_refused(pipeline: Pipeline) -> None:
     with pytest.raises(InputError, match="give at least one prompt and one seed"):
-        PipelineEnsemble(pipeline, PROMPTS, (), tmp_path)
+        PipelineEnsemble(pipeline, PROMPTS, (), Journal())
 
 
-def test_a_file_in_the_folders_place_is_refused(pipeline: Pipeline, tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("mine")
-    with pytest.raises(InputError, match="cannot be made"):
-        PipelineEnsemble(pipeline, PROMPTS, SEEDS, tmp_path / "file")
-
-
-def test_half_precision_is_kept_as_it_is_and_handed_out_in_single(tmp_path: Path) -> None:
+def test_half_precision_is_kept_as_it_is_and_handed_out_in_single() -> None:
     recipe = Recipe(
         steps=STEPS,
         height=SIDE,
@@ -216,7 +208,7 @@ def test_half_precision_is_kept_as_it_is_and_handed_out_in_single(tmp_path: Path
         call={"max_sequence_length": TEXT_LENGTH},
     )
     half = Pipeline(tiny_flux().to(torch.bfloat16), recipe, "tiny")
-    ensemble = PipelineEnsemble(half, PROMPTS[:1], SEEDS[:1], tmp_path)
+    ensemble = PipelineEnsemble(half, PROMPTS[:1], SEEDS[:1], Journal())
     run = half.record(PROMPTS[0], SEEDS[0])[0]
     found = ensemble.velocity([0], 3, ensemble.full([0], 3))
     assert run.latents.dtype == torch.bfloat16
@@ -226,7 +218,7 @@ def test_half_precision_is_kept_as_it_is_and_handed_out_in_single(tmp_path: Path
 
 
 def test_a_schedule_is_refined_by_replay_in_the_pipeline(
-    pipeline: Pipeline, batched: PipelineEnsemble, tmp_path: Path
+    pipeline: Pipeline, batched: PipelineEnsemble
 ) -> None:
     runs = [pipeline.record(*sample)[0] for sample in SAMPLES]
     profile = profile_of(
@@ -235,7 +227,7 @@ def test_a_schedule_is_refined_by_replay_in_the_pipeline(
         ends=[run.latents[-1] for run in runs],
     )
     schedule = solve(profile, [3])
-    found = refine(profile, schedule, batched, tmp_path / "schedule.json")
+    found = refine(profile, schedule, batched)
     assert found.provenance is not None
     [entry] = found.provenance.plans
     judged = [2, 3, 6, 7]  # the second and the fourth prompt

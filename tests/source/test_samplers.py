@@ -13,6 +13,7 @@ from torch import Tensor
 from meancache_plan import solve
 from meancache_plan.core.grid import uniform_knots
 from meancache_plan.errors import InputError
+from meancache_plan.files.journal import Journal
 from meancache_plan.improve.with_pipeline import refine_with
 from meancache_plan.measure.calibrate import calibrate
 from meancache_plan.source.diffusers.ensemble import PipelineEnsemble
@@ -158,7 +159,7 @@ def test_a_calibration_against_a_finer_run_says_so_and_is_not_mixed_with_another
     profile = calibrate(source, ["a"], [0], tmp_path / "p", finer_steps=16)
     assert profile.settings.finer_steps == 16
     assert profile.settings.replaces == REPLACED[UNIPC]
-    with pytest.raises(InputError, match="finer_steps is 16 there and None here"):
+    with pytest.raises(InputError, match=r"its finer_steps \(16 there, None here\)"):
         calibrate(source, ["a"], [0], tmp_path / "p")
 
 
@@ -230,19 +231,19 @@ def test_refined_plans_replace_unipc_and_come_nearer_to_it_than_even_holding(
     assert 0 < errors[0] < errors[1]
 
 
-def test_refinement_aims_at_the_finer_run_that_the_profile_is_of(tmp_path: Path) -> None:
-    source = Sampled(UNIPC)
+def test_refinement_aims_at_the_finer_run_that_the_profile_is_of() -> None:
+    source, journal = Sampled(UNIPC), Journal()
     fine, _ = source.record("a", 0, finer_steps=16)
-    made = PipelineEnsemble(source, ["a"], [0], tmp_path / "fine", finer_steps=16)
+    made = PipelineEnsemble(source, ["a"], [0], journal, finer_steps=16)
     assert torch.equal(made.full([0], 3), fine.latents[3])
     assert torch.equal(made.full([0], len(made.sigmas) - 1), fine.latents[-1])
-    with pytest.raises(InputError, match="of another prompt, seed, recipe or model"):
-        PipelineEnsemble(source, ["a"], [0], tmp_path / "fine")
+    plain = PipelineEnsemble(source, ["a"], [0], journal)
+    assert torch.equal(plain.full([0], 3), source.record("a", 0)[0].latents[3])
 
 
-def test_refining_for_two_things_sampled_at_once_is_refused(tmp_path: Path) -> None:
+def test_refining_for_two_things_sampled_at_once_is_refused() -> None:
     with pytest.raises(InputError, match="two things at once"):
-        PipelineEnsemble(Sampled(SOUND), ["a"], [0], tmp_path / "kept")
+        PipelineEnsemble(Sampled(SOUND), ["a"], [0], Journal())
 
 
 def test_propagation_is_that_of_the_steps_that_replay_takes(tmp_path: Path) -> None:

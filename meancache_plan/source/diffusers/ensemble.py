@@ -1,41 +1,37 @@
 """Calibration samples of a diffusers pipeline, for refinement."""
 
-import hashlib
-import json
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import numpy as np
-import safetensors.torch
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from meancache_plan.core.trajectory import Trajectory
 from meancache_plan.errors import InputError
-from meancache_plan.files.atomic import write_atomically
+from meancache_plan.files.journal import Journal, Part
 from meancache_plan.source.diffusers.pipeline import Pipeline
 from meancache_runtime import Schedule, attach
 
-METADATA = "meancache-sample"
-"""The metadata entry of a kept trajectory: a digest of what it is of."""
+TRAJECTORY, LATENTS = "trajectory", "latents"
+"""A kept part and its tensor; its value is the grid."""
 
 
 class PipelineEnsemble:
-    """Every prompt with every seed, recorded once: the full trajectories are kept in a folder.
+    """Every prompt with every seed, recorded once: a journal keeps the full trajectories.
 
     Args:
         pipeline: The pipeline, not attached, with its settings.
         prompts: Calibration prompts.
         seeds: Each used with every prompt.
-        folder: Where trajectories are kept; an interrupted recording goes on from there.
+        journal: Keeps trajectories; an interrupted recording goes on from there.
         batch: Samples a pipeline call.
         finer_steps: Steps of the full runs, seen on the recipe's grid; the recipe's by default.
         progress: Told (samples recorded, samples in all).
 
     Raises:
-        InputError: No prompt or seed is given, the folder cannot be written, a trajectory in it is
-            not readable or of another sample, or the pipeline samples two things at once.
+        InputError: No prompt or seed is given, the journal cannot be written, or the pipeline
+            samples two things at once.
     """
 
     def __init__(
@@ -43,7 +39,7 @@ class PipelineEnsemble:
         pipeline: Pipeline,
         prompts: Sequence[str],
         seeds: Sequence[int],
-        folder: Path,
+        journal: Journal,
         *,
         batch: int = 1,
         finer_steps: int | None = None,
@@ -54,7 +50,7 @@ class PipelineEnsemble:
         self._samples = [(prompt, seed) for prompt in prompts for seed in seeds]
         if not self._samples:
             raise InputError("nothing to refine on: give at least one prompt and one seed")
-        self._folder = folder
+        self._journal = journal
         self._batch = max(1, batch)
         self._made = {
             "model": pipeline.identity().model_dump(),
@@ -62,11 +58,13 @@ class PipelineEnsemble:
             **self._finer,
         }
         self.prompt_index: NDArray[np.int64] = np.repeat(np.arange(len(prompts)), len(seeds))
-        self.sigmas = self._record(progress)
+        self._kept = self._record(progress)
+        self.sigmas: tuple[float, ...] = tuple(self._kept[0].value)
+        self._dtype = self._kept[0].item(LATENTS, 0).dtype
 
     def full(self, rows: Sequence[int], step: int) -> Tensor:
         """Latents z_step of the full trajectories, in float32 or wider, on the CPU."""
-        return torch.cat([self._load(row, step) for row in rows])
+        return torch.cat([_wide(self._kept[row].item(LATENTS, step)) for row in rows])
 
     def velocity(self, rows: Sequence[int], step: int, latents: Tensor) -> Tensor:
         """Guided velocities at ``step`` from any latents."""
@@ -107,65 +105,31 @@ class PipelineEnsemble:
             for part in parts
         ]
 
-    def _record(self, progress: Callable[[int, int], None]) -> tuple[float, ...]:
-        """Record what is missing; return the grid."""
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(f"{self._folder}: cannot be made ({error.strerror})") from error
+    def _record(self, progress: Callable[[int, int], None]) -> list[Part]:
+        """The trajectory of every row; those that are not known are recorded now."""
         rows = range(len(self._samples))
-        missing = [row for row in rows if not self._kept(row)]
-        progress(len(rows) - len(missing), len(rows))
+        kept = {row: part for row in rows if (part := self._find(row)) is not None}
+        missing = [row for row in rows if row not in kept]
+        progress(len(kept), len(rows))
         for part, prompts, seeds in self._batches(missing):
             found, _ = self._pipeline.record_batch(prompts, seeds, **self._finer)
             for row, trajectory in zip(missing[part], found, strict=True):
                 _check_alone(trajectory)
-                self._keep(row, trajectory)
-            progress(len(rows) - len(missing) + part.stop, len(rows))
-        with self._open(0) as kept:
-            self._dtype = kept.get_slice("latents")[:1].dtype
-            return tuple(kept.get_tensor("sigmas").tolist())
+                kept[row] = self._keep(row, trajectory)
+            progress(len(kept), len(rows))
+        return [kept[row] for row in rows]
 
-    def _keep(self, row: int, trajectory: Trajectory) -> None:
-        tensors = {
-            "latents": trajectory.latents.contiguous().cpu(),
-            "sigmas": torch.tensor(trajectory.sigmas, dtype=torch.float64),
-        }
-        metadata = {METADATA: self._identity(row)}
-        write_atomically(self._file(row), safetensors.torch.save(tensors, metadata))
+    def _find(self, row: int) -> Part | None:
+        return self._journal.find(TRAJECTORY, self._identity(row))
 
-    def _kept(self, row: int) -> bool:
-        """Whether this sample's trajectory is there; refuses one of another sample."""
-        if not self._file(row).exists():
-            return False
-        with self._open(row) as kept:
-            if (kept.metadata() or {}).get(METADATA) != self._identity(row):
-                raise InputError(
-                    f"{self._file(row)}: is of another prompt, seed, recipe or model; delete "
-                    f"{self._folder} and run again"
-                )
-        return True
+    def _keep(self, row: int, trajectory: Trajectory) -> Part:
+        latents, sigmas = trajectory.latents, list(trajectory.sigmas)
+        return self._journal.keep(TRAJECTORY, self._identity(row), sigmas, {LATENTS: latents})
 
-    def _identity(self, row: int) -> str:
-        """A digest of everything that decides a sample's trajectory."""
+    def _identity(self, row: int) -> dict[str, object]:
+        """Everything that decides a sample's trajectory."""
         prompt, seed = self._samples[row]
-        text = json.dumps({**self._made, "prompt": prompt, "seed": seed}, sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()
-
-    def _load(self, row: int, step: int) -> Tensor:
-        with self._open(row) as kept:
-            return _wide(kept.get_slice("latents")[step])
-
-    def _open(self, row: int) -> safetensors.safe_open:
-        try:
-            return safetensors.safe_open(self._file(row), framework="pt")
-        except (OSError, safetensors.SafetensorError) as error:
-            raise InputError(
-                f"{self._file(row)}: not readable ({error}); delete it and run again"
-            ) from error
-
-    def _file(self, row: int) -> Path:
-        return self._folder / f"{row:06d}.safetensors"
+        return {**self._made, "prompt": prompt, "seed": seed}
 
 
 def _check_alone(trajectory: Trajectory) -> None:
