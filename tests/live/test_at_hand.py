@@ -136,7 +136,7 @@ def test_with_a_path_results_are_written_and_an_interruption_loses_nothing(cwd: 
 
 def test_a_bar_is_drawn_where_one_is_asked_for(capfd: pytest.CaptureFixture[str]) -> None:
     calibrate(tiny_flux(), ["a cat"], call=CALL, progress=True)
-    assert "calibrating: 1 of 1" in capfd.readouterr().err
+    assert "calibrating 1/1" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(

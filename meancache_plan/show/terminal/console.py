@@ -1,10 +1,9 @@
 """What the command says: results on standard output, progress and complaints on standard error."""
 
-import sys
+import math
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from datetime import timedelta
 
 from rich.console import Console
 from rich.progress import (
@@ -16,77 +15,53 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+PAUSE = 10.0
+"""Seconds between two lines in a log, if the work does not end in between."""
+
 Listener = Callable[[int, int], None]
 """Told (done, in all)."""
 
 
 @contextmanager
-def watching() -> Generator[Callable[[str], Listener]]:
+def watching(
+    clock: Callable[[], float] = time.monotonic,
+) -> Generator[Callable[[str], Listener]]:
     """Progress with the time left, one bar for each piece of work that is named.
 
-    Where standard error is not a terminal, as in a log, it is a plain line now and then.
+    Where standard error is no terminal, as in a log, it is a plain line now and then.
+
+    Args:
+        clock: Seconds that never run backwards.
     """
     console = Console(stderr=True)
-    if not console.is_terminal:
-        yield Lines
-        return
-    columns = (
+    bars = Progress(
         TextColumn("{task.description}"),
-        BarColumn(),
+        *([BarColumn()] if console.is_terminal else []),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
+        console=console,
+        speed_estimate_period=math.inf,
+        get_time=clock,
+        disable=not console.is_terminal,
     )
-    with Progress(*columns, console=console) as bars:
 
-        def watch(work: str) -> Listener:
-            task = bars.add_task(work, total=None)
-            return lambda done, total: bars.update(task, completed=done, total=total)
+    def watch(work: str) -> Listener:
+        number, told = bars.add_task(work, total=None), -math.inf
 
+        def listen(done: int, total: int) -> None:
+            nonlocal told
+            ends = done >= total and not bars.tasks[number].finished
+            bars.update(number, completed=done, total=total)
+            if bars.disable and (ends or clock() - told >= PAUSE):
+                told = clock()
+                console.print(bars.make_tasks_table([bars.tasks[number]]))
+
+        return listen
+
+    with bars:
         yield watch
-
-
-class Lines:
-    """A listener that writes plain lines: after ten seconds or a tenth of the work, and at the end.
-
-    The time left counts what was done since the first report: the rest may have been recalled.
-
-    Args:
-        work: What is done.
-        clock: Seconds that never run backwards.
-    """
-
-    PAUSE = 10.0
-    """Seconds between two lines, if less than a tenth is done in between."""
-
-    def __init__(self, work: str, clock: Callable[[], float] = time.monotonic) -> None:
-        self._work, self._clock = work, clock
-        self._start = clock()
-        self._first: tuple[float, int] | None = None
-        self._last = self._start, 0
-
-    def __call__(self, done: int, total: int) -> None:
-        """Be told how far the work is."""
-        now = self._clock()
-        self._first = self._first or (now, done)
-        seconds, finished = now - self._last[0], done - self._last[1]
-        ended = done >= total and finished > 0
-        if seconds >= self.PAUSE or 10 * finished >= total > 0 or ended:
-            self._last = now, done
-            left = self._left(self._first, done, total)
-            elapsed = _clock_time(now - self._start)
-            print(f"{self._work}: {done} of {total}, {elapsed}{left}", file=sys.stderr, flush=True)
-
-    def _left(self, first: tuple[float, int], done: int, total: int) -> str:
-        seconds, finished = self._clock() - first[0], done - first[1]
-        if finished <= 0 or done >= total:
-            return ""
-        return f", about {_clock_time(seconds / finished * (total - done))} left"
-
-
-def _clock_time(seconds: float) -> str:
-    return str(timedelta(seconds=round(seconds)))
 
 
 @contextmanager
