@@ -20,15 +20,15 @@ class Chosen(NamedTuple):
     sample: Pictured
 
 
-def choose(samples: Sequence[Pictured], most: int = MOST) -> list[Chosen]:
-    """At most ``most`` samples: the worst of every budget, typical ones, and the best.
+def choose(samples: Sequence[Pictured]) -> list[Chosen]:
+    """At most ``MOST`` samples: the worst of every budget, typical ones, and the best.
 
     Samples are ranked by the PSNR of their picture at the smallest budget. About three eighths
     of the places go to the worst: those of the smallest budget and, in turn, of each larger one;
     the rest is shared between the best and those around the median.
     """
     pictured = [sample for sample in samples if sample.cached]
-    places = min(most, len(pictured))
+    places = min(MOST, len(pictured))
     worst = _worst(pictured, math.ceil(places * 3 / 8))
     smallest = min((cached.budget for s in pictured for cached in s.cached), default=0)
     ranked = sorted(

@@ -18,31 +18,17 @@ GAINS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000)
 """Factors by which the page amplifies differences."""
 
 
-class Fineness(NamedTuple):
-    """Greatest side of pictures and of error maps in pixels, and WebP quality; None: no loss."""
+SIDES = (512, 384, 256, 128, 64)
+"""Greatest side of pictures in pixels, from the finest: the first that fits is taken.
 
-    side: int
-    map_side: int
-    quality: int | None
+The finest are compressed without loss; the others have error maps of half the side.
+"""
 
-
-LADDER = (
-    Fineness(512, 512, None),
-    Fineness(512, 256, 90),
-    Fineness(384, 192, 85),
-    Fineness(256, 128, 80),
-    Fineness(192, 96, 75),
-    Fineness(128, 64, 70),
-    Fineness(64, 32, 60),
-)
-"""From the finest: the first that fits is taken."""
-
-FEWER = (8, 4, 2, 1)
-"""Prompts that are shown instead of ``MOST`` where even the coarsest pictures do not fit."""
+FINEST = SIDES[0]
 
 
 class _CachedShot(NamedTuple):
-    """A plan's picture and the grey levels of its error, no finer than the ladder's first rung."""
+    """A plan's picture and the grey levels of its error, no finer than the finest side."""
 
     budget: int
     psnr: float
@@ -62,7 +48,7 @@ def picture_data(samples: Samples, allowance: int) -> dict[str, Any] | None:
     """Pictures of typical, best and worst prompts, in at most ``allowance`` bytes of JSON.
 
     Returns:
-        None if the folder has no pictures of plans, or not even one prompt's fit.
+        None if the folder has no pictures of plans, or even the coarsest do not fit.
 
     Raises:
         InputError: A picture cannot be read.
@@ -71,10 +57,8 @@ def picture_data(samples: Samples, allowance: int) -> dict[str, Any] | None:
     if not entries:
         return None
     size = _open(samples.folder / entries[0].chosen.sample.full).size
-    rungs = [(entries, fineness) for fineness in LADDER]
-    rungs += [(_fewer(entries, most), LADDER[-1]) for most in FEWER]
-    for shown, fineness in rungs:
-        encoded = _encoded(shown, fineness, allowance)
+    for side in SIDES:
+        encoded = _encoded(entries, side, allowance)
         if encoded is not None:
             return {
                 "entries": encoded,
@@ -82,44 +66,34 @@ def picture_data(samples: Samples, allowance: int) -> dict[str, Any] | None:
                 "height": size[1],
                 "prompts": len(samples.samples),
                 "gains": GAINS,
-                "gain": _usual_gain(shown),
-                "note": _note(size, fineness, fewer=shown is not entries),
+                "gain": _usual_gain(entries),
+                "note": _note(size, side),
             }
     return None
 
 
-def _fewer(entries: Sequence[_Entry], most: int) -> list[_Entry]:
-    """Those of at most ``most`` prompts, chosen as all are."""
-    read = {entry.chosen.sample: entry for entry in entries}
-    chosen = choose(tuple(read), most)
-    return [read[each.sample]._replace(chosen=each) for each in chosen]
-
-
 def _read(folder: Path, chosen: Chosen) -> _Entry:
-    side, map_side, _ = LADDER[0]
     cached = [
         _CachedShot(
             shot.budget,
             shot.psnr,
-            _shrunk(_open(folder / shot.picture).convert("RGB"), side),
-            _shrunk_map(np.asarray(_open(folder / shot.error).convert("L")), map_side),
+            _shrunk(_open(folder / shot.picture).convert("RGB"), FINEST),
+            _shrunk_map(np.asarray(_open(folder / shot.error).convert("L")), FINEST),
         )
         for shot in chosen.sample.cached
     ]
-    full = _shrunk(_open(folder / chosen.sample.full).convert("RGB"), side)
+    full = _shrunk(_open(folder / chosen.sample.full).convert("RGB"), FINEST)
     return _Entry(chosen, full, cached)
 
 
-def _encoded(
-    entries: Sequence[_Entry], fineness: Fineness, allowance: int
-) -> list[dict[str, Any]] | None:
+def _encoded(entries: Sequence[_Entry], side: int, allowance: int) -> list[dict[str, Any]] | None:
     """One record per prompt; None as soon as they take more than ``allowance`` bytes."""
     found: list[dict[str, Any]] = []
     # Beside the pictures stands less than the manifest says of them, with every character escaped.
     allowance -= 1000 + sum(6 * len(entry.chosen.sample.model_dump_json()) for entry in entries)
     for (group, sample), full, shots in entries:
-        cached = [_encode_cached(shot, fineness) for shot in shots]
-        picture = _encode(_shrunk(full, fineness.side), fineness)
+        cached = [_encode_cached(shot, side) for shot in shots]
+        picture = _encode(_shrunk(full, side), side)
         allowance -= len(picture) + sum(len(c["picture"]) + len(c["error"]) for c in cached)
         if allowance < 0:
             return None
@@ -128,13 +102,13 @@ def _encoded(
     return found
 
 
-def _encode_cached(shot: _CachedShot, fineness: Fineness) -> dict[str, Any]:
-    levels = _shrunk_map(shot.levels, fineness.map_side)
+def _encode_cached(shot: _CachedShot, side: int) -> dict[str, Any]:
+    levels = _shrunk_map(shot.levels, side if side == FINEST else side // 2)
     return {
         "budget": shot.budget,
         "psnr": shot.psnr,
-        "picture": _encode(_shrunk(shot.picture, fineness.side), fineness),
-        "error": _encode(Image.fromarray(levels), fineness),
+        "picture": _encode(_shrunk(shot.picture, side), side),
+        "error": _encode(Image.fromarray(levels), side),
     }
 
 
@@ -163,13 +137,10 @@ def _shrunk_map(levels: Level, side: int) -> Level:
     return to_levels(np.sqrt(np.asarray(squares.resize((width, height), Image.Resampling.BOX))))
 
 
-def _encode(picture: Image.Image, fineness: Fineness) -> str:
+def _encode(picture: Image.Image, side: int) -> str:
     """Base64 of a WebP picture."""
     stream = io.BytesIO()
-    if fineness.quality is None:
-        picture.save(stream, format="WEBP", lossless=True, method=4)
-    else:
-        picture.save(stream, format="WEBP", quality=fineness.quality, method=4)
+    picture.save(stream, format="WEBP", lossless=side == FINEST, quality=80, method=4)
     return base64.b64encode(stream.getvalue()).decode()
 
 
@@ -186,16 +157,15 @@ def _usual_gain(entries: Sequence[_Entry]) -> int:
     return max((gain for gain in GAINS if gain * usual <= 1), default=1)
 
 
-def _note(size: tuple[int, int], fineness: Fineness, *, fewer: bool) -> str:
+def _note(size: tuple[int, int], side: int) -> str:
     width, height = size
-    if fineness.quality is None and max(size) <= fineness.side:
+    if side == FINEST and max(size) <= side:
         return f"Pictures are shown as they were made, {width} × {height} pixels."
-    share = min(fineness.side / max(size), 1.0)
+    share = min(side / max(size), 1.0)
     shown = f"{math.ceil(width * share)} × {math.ceil(height * share)}"
     how = "reduced to" if share < 1 else "shown at"
-    loss = "" if fineness.quality is None else " and compressed with some loss"
-    left_out = ", and those of fewer prompts than usual are kept" if fewer else ""
+    loss = "" if side == FINEST else " and compressed with some loss"
     return (
-        f"Pictures of {width} × {height} pixels are {how} {shown}{loss}{left_out}, to keep this "
-        "file small. Figures and differences were measured before that."
+        f"Pictures of {width} × {height} pixels are {how} {shown}{loss}, to keep this file small. "
+        "Figures and differences were measured before that."
     )

@@ -19,7 +19,7 @@ from meancache_plan.show.page.provenance import generation_words, provenance_dat
 from meancache_plan.show.usage import remedies, usage_data
 
 LIMIT = 5_000_000
-"""Bytes that a report with pictures stays under; they are made coarser, fewer, or left out."""
+"""Bytes that a report with pictures stays under; they are made coarser, or left out."""
 
 
 def report_page(
@@ -38,8 +38,8 @@ def report_page(
         schedule: Whose plans to show.
         profile: Adds the heat map of deviations.
         evaluation: Adds figures beside those of the alternatives.
-        samples: Adds pictures; they are made coarser and then fewer until the file is smaller
-            than ``LIMIT``, and the page says so.
+        samples: Adds pictures; they are made coarser until the file is smaller than ``LIMIT``, and
+            the page says so.
         name: The schedule file's name, for the lines that a reader copies.
 
     Raises:

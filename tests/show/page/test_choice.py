@@ -16,8 +16,8 @@ def pictured(number: int, psnr: dict[int, float]) -> Pictured:
     return Pictured(prompt=str(number), seed=0, full="001-full.png", cached=cached)
 
 
-def names(samples: list[Pictured], group: str, most: int = 16) -> list[str]:
-    return [sample.prompt for found, sample in choose(samples, most) if found == group]
+def names(samples: list[Pictured], group: str) -> list[str]:
+    return [sample.prompt for found, sample in choose(samples) if found == group]
 
 
 SIXTY_FOUR = [pictured(i, {8: 30.0 + i, 16: 90.0 - i}) for i in range(64)]
