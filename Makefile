@@ -7,7 +7,8 @@ REFERENCE := schedules/reference/50-steps.json
 
 .PHONY: demo test lint schema pipelines site docs schedules published reference clean
 
-# A third of the prompts, few judged: some four minutes on a core, whatever else the machine does.
+# Some 300 CPU seconds, nearly all on one core: calibrated on a third of the prompts, refined on
+# twelve, judged on four.
 demo: .venv/installed
 	mkdir -p $(DEMO)
 	awk '!/^#/ && NR % 3 == 0' calibration/prompts/reference-calibration.txt > $(DEMO)/prompts.txt
@@ -16,7 +17,7 @@ demo: .venv/installed
 	$(BIN)/meancache-plan solve $(DEMO)/meancache.profile.safetensors --budget 10,16 \
 	    -o $(DEMO)/unrefined.json
 	$(BIN)/meancache-plan refine $(DEMO)/unrefined.json --model reference \
-	    --prompts $(DEMO)/prompts.txt --limit 16 --batch 16 -o $(DEMO)/schedule.json
+	    --prompts $(DEMO)/prompts.txt --limit 12 --batch 12 -o $(DEMO)/schedule.json
 	$(BIN)/meancache-plan show $(DEMO)/schedule.json
 	$(BIN)/meancache-plan show $(DEMO)/schedule.json --budget 10 \
 	    --profile $(DEMO)/meancache.profile.safetensors --plot $(DEMO)/deviation.png
@@ -25,7 +26,7 @@ demo: .venv/installed
 	$(BIN)/meancache-plan solve $(DEMO)/meancache.profile.safetensors --budget 10,16 \
 	    --planner pssp --predictors hold,released --metric l1 --weighting none \
 	    -o $(DEMO)/released.json
-	$(BIN)/meancache-plan evaluate --schedule $(DEMO)/schedule.json --limit 6 --record \
+	$(BIN)/meancache-plan evaluate --schedule $(DEMO)/schedule.json --limit 4 --record \
 	    --against $(DEMO)/unrefined.json --against $(DEMO)/released.json --json $(DEMO)/evaluation.json \
 	    --plot $(DEMO)/quality.png --sheet $(DEMO)/samples.png --samples $(DEMO)/judged
 	$(BIN)/meancache-plan report $(DEMO)/schedule.json --samples $(DEMO)/judged \
