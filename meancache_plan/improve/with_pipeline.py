@@ -58,8 +58,7 @@ def refine_with(
     count = min(limit or len(prompts), len(prompts))
     chosen = [prompts[i * len(prompts) // count] for i in range(count)]
     seeds = parse_numbers(pipeline.recipe.seeds, "seeds")[:1]
-    given = pipeline, profile, schedule, chosen, seeds
-    return refine_on(*given, path, batch=batch, watch=watch)
+    return refine_on(pipeline, profile, schedule, chosen, seeds, path, batch=batch, watch=watch)
 
 
 def refine_on(

@@ -46,7 +46,7 @@ class PipelineEnsemble:
         progress: Callable[[int, int], None] = lambda done, total: None,
     ) -> None:
         self._pipeline = pipeline
-        self._finer = {} if finer_steps is None else {"finer_steps": finer_steps}
+        self._finer_steps = finer_steps
         self._samples = [(prompt, seed) for prompt in prompts for seed in seeds]
         if not self._samples:
             raise InputError("nothing to refine on: give at least one prompt and one seed")
@@ -55,7 +55,7 @@ class PipelineEnsemble:
         self._made = {
             "model": pipeline.identity().model_dump(),
             "recipe": pipeline.recipe.model_dump(),
-            **self._finer,
+            "finer_steps": finer_steps,
         }
         self.prompt_index: NDArray[np.int64] = np.repeat(np.arange(len(prompts)), len(seeds))
         self._kept = self._record(progress)
@@ -112,7 +112,7 @@ class PipelineEnsemble:
         missing = [row for row in rows if row not in kept]
         progress(len(kept), len(rows))
         for part, prompts, seeds in self._batches(missing):
-            found, _ = self._pipeline.record_batch(prompts, seeds, **self._finer)
+            found, _ = self._pipeline.record_batch(prompts, seeds, finer_steps=self._finer_steps)
             for row, trajectory in zip(missing[part], found, strict=True):
                 _check_alone(trajectory)
                 kept[row] = self._keep(row, trajectory)
