@@ -141,7 +141,8 @@ class MeanCacheScheduler(FlowMatchEulerDiscreteScheduler):
         """
         if kwargs.get("per_token_timesteps") is not None:
             raise UnsupportedSchedulerError(
-                "per-token timesteps cannot follow one schedule: run this pipeline without it"
+                "per-token timesteps cannot follow one schedule: run this pipeline without "
+                "a schedule"
             )
         if self.step_index is None:
             self._init_step_index(timestep)
