@@ -33,6 +33,10 @@ class UnsupportedSchedulerError(AttachError):
     """The scheduler is not the schedule's, or one whose steps no schedule can follow."""
 
 
+class StackedCacheError(AttachError):
+    """Another cache answers some of the model's calls too."""
+
+
 class ReplacedComponentError(AttachError):
     """The denoiser or the scheduler was replaced while a schedule was attached."""
 

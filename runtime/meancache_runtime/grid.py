@@ -92,8 +92,8 @@ def check_grid(grid: Grid, sigmas: Sequence[float]) -> None:
     if len(sigmas) - 1 != grid.steps:
         raise StepCountError(
             f"this run has {len(sigmas) - 1} steps, but the schedule was made for {grid.steps}: "
-            f"pass num_inference_steps={grid.steps}, or compile a schedule for "
-            f"{len(sigmas) - 1} steps"
+            f"take {grid.steps} steps (num_inference_steps={grid.steps}), or compile a schedule "
+            f"for {len(sigmas) - 1}"
         )
     check_monotone(sigmas)
     if grid.sigmas is None:
