@@ -22,6 +22,8 @@ SHOWN = (
     "benchmarks/README.md",
     "calibration/models/*",
     "calibration/reference/*.*",
+    "integrations/comfyui/*.md",
+    "integrations/comfyui/*.svg",
     "runtime/README.md",
     "schedules/**/*.*",
 )

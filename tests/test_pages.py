@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-FOLDERS = ("benchmarks", "calibration", "docs", "runtime", "schedules", "tests")
+FOLDERS = ("benchmarks", "calibration", "docs", "integrations", "runtime", "schedules", "tests")
 PAGES = sorted([*ROOT.glob("*.md"), *(page for f in FOLDERS for page in (ROOT / f).rglob("*.md"))])
 LINES = {"README.md": 150, "docs/ARCHITECTURE.md": 150, "CONTRIBUTING.md": 100}
 LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]+))?\)")
