@@ -1,4 +1,4 @@
-"""GainFit captures what the pipeline does, loses nothing, and divides without a seam."""
+"""Calibration captures what the pipeline does, loses nothing, and divides without a seam."""
 
 from __future__ import annotations
 

@@ -6,10 +6,12 @@ modular pipelines, sharded and compiled models, servers.
 """
 
 import json
-from functools import wraps
-from typing import Any
+from typing import Any, cast
 
-from diffusers import FlowMatchEulerDiscreteScheduler
+import torch
+from diffusers.schedulers.scheduling_flow_match_euler_discrete import (
+    FlowMatchEulerDiscreteScheduler,
+)
 from torch import Tensor
 
 from ...binding import bind
@@ -97,8 +99,14 @@ class MeanCacheScheduler(FlowMatchEulerDiscreteScheduler):
         euler = FlowMatchEulerDiscreteScheduler
         return {"self", *OWN, *euler._get_init_keys(euler)}
 
-    @wraps(FlowMatchEulerDiscreteScheduler.set_timesteps, assigned=())  # pipelines ask for sigmas
-    def set_timesteps(self, *args: Any, **kwargs: Any) -> None:
+    def set_timesteps(
+        self,
+        num_inference_steps: int | None = None,
+        device: Any = None,
+        sigmas: list[float] | None = None,
+        mu: float | None = None,
+        timesteps: list[float] | None = None,
+    ) -> None:
         """As Euler's, for all T steps; what remains to be taken are the knots.
 
         Raises:
@@ -106,13 +114,15 @@ class MeanCacheScheduler(FlowMatchEulerDiscreteScheduler):
             GridMismatchError: Other noise levels than the schedule allows.
         """
         self._machine = None
-        super().set_timesteps(*args, **kwargs)
-        sigmas = tuple(self.sigmas.tolist())
-        check_grid(self._grid, sigmas)
-        knots = list(self._plan.knots)
-        self._machine = Table.of(bind(self._plan, sigmas, self._grid.displaced)).machine()
-        self.timesteps = self.timesteps[knots]
-        self.sigmas = self.sigmas[[*knots, len(sigmas) - 1]]
+        custom = {} if timesteps is None else {"timesteps": timesteps}
+        super().set_timesteps(num_inference_steps, device, sigmas, mu, **custom)
+        every = cast(Tensor, self.timesteps)
+        levels = tuple(self.sigmas.tolist())
+        check_grid(self._grid, levels)
+        knots = torch.tensor(self._plan.knots)
+        self._machine = Table.of(bind(self._plan, levels, self._grid.displaced)).machine()
+        self.timesteps = every[knots.to(every.device)]
+        self.sigmas = torch.cat([self.sigmas[knots.to(self.sigmas.device)], self.sigmas[-1:]])
         self.num_inference_steps = len(knots)
 
     def set_begin_index(self, begin_index: int = 0) -> None:
@@ -131,7 +141,7 @@ class MeanCacheScheduler(FlowMatchEulerDiscreteScheduler):
         super().set_begin_index(begin_index)
 
     def step(
-        self, model_output: Tensor, timestep: Any, sample: Tensor, *args: Any, **kwargs: Any
+        self, model_output: Tensor, timestep: Any, sample: Any, *args: Any, **kwargs: Any
     ) -> Any:
         """Take the step to the next knot, with û in place of the model's velocity.
 
