@@ -6,7 +6,7 @@ modular pipelines, sharded and compiled models, servers.
 """
 
 import json
-from typing import Any, cast
+from typing import Any
 
 import torch
 from diffusers.schedulers.scheduling_flow_match_euler_discrete import (
@@ -116,7 +116,7 @@ class MeanCacheScheduler(FlowMatchEulerDiscreteScheduler):
         self._machine = None
         custom = {} if timesteps is None else {"timesteps": timesteps}
         super().set_timesteps(num_inference_steps, device, sigmas, mu, **custom)
-        every = cast(Tensor, self.timesteps)
+        every: Tensor = self.timesteps
         levels = tuple(self.sigmas.tolist())
         check_grid(self._grid, levels)
         knots = torch.tensor(self._plan.knots)
