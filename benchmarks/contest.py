@@ -14,12 +14,12 @@ from benchmarks.samples import Samples
 from meancache_plan.core.grid import uniform_knots
 from meancache_plan.core.psnr import latent_range, moments, psnr
 from meancache_plan.files.journal import Journal, beside
-from meancache_plan.improve.candidates import adams_plan
 from meancache_plan.improve.closed_loop import fit, prior_gains, with_gains
 from meancache_plan.improve.ensemble import final_errors
 from meancache_plan.improve.refine import refine
 from meancache_plan.judge.result import Row, Spread
 from meancache_plan.measure.profile import Profile
+from meancache_plan.plan.simple import adams_plan
 from meancache_plan.plan.solve import solve
 from meancache_plan.schedule.artifact import Schedule as Artifact
 from meancache_runtime.schedule import Grid, Plan, Schedule
@@ -33,7 +33,7 @@ RELEASED, REFINED = "released", "refined"
 
 
 @dataclass(frozen=True)
-class Contest:
+class Bench:
     """What all methods share.
 
     Attributes:
@@ -65,27 +65,27 @@ class Contest:
         )
 
 
-Method = Callable[[Contest], Mapping[int, Way]]
+Method = Callable[[Bench], Mapping[int, Way]]
 """contest → a way for each budget; budgets may be missing."""
 
 
-def plain(way: Literal["euler", "textbook"], contest: Contest) -> dict[int, Way]:
+def plain(way: Literal["euler", "textbook"], contest: Bench) -> dict[int, Way]:
     """So few plain steps."""
     return dict.fromkeys(contest.budgets, way)
 
 
-def uniform(contest: Contest) -> dict[int, Way]:
+def uniform(contest: Bench) -> dict[int, Way]:
     """Grid Adams–Bashforth at evenly spread knots."""
     return {b: adams_plan(uniform_knots(contest.profile.steps, b)) for b in contest.budgets}
 
 
-def solved(contest: Contest, **options: Any) -> dict[int, Plan]:
+def solved(contest: Bench, **options: Any) -> dict[int, Plan]:
     """What ``solve`` finds with these options."""
     schedule = solve(contest.profile, contest.budgets, **options)
     return {entry.budget: entry.plan for entry in schedule.plans}
 
 
-def refined(contest: Contest) -> dict[int, Plan]:
+def refined(contest: Bench) -> dict[int, Plan]:
     """``solve``, then ``refine``; or the schedule that was made so."""
     shipped = contest.shipped
     if shipped is not None:
@@ -97,7 +97,7 @@ def refined(contest: Contest) -> dict[int, Plan]:
     return {entry.budget: entry.plan for entry in found.plans}
 
 
-def closed_loop(contest: Contest, order: int = 3, shrinkage: float = 0.1) -> dict[int, Plan]:
+def closed_loop(contest: Bench, order: int = 3, shrinkage: float = 0.1) -> dict[int, Plan]:
     """``solve``'s knots with gains fitted in closed loop; nothing is chosen between."""
     journal, rows = contest.journal("closed-loop"), range(len(contest.fitted.prompt_index))
 
@@ -115,7 +115,7 @@ def closed_loop(contest: Contest, order: int = 3, shrinkage: float = 0.1) -> dic
     return found
 
 
-def selected(contest: Contest) -> dict[int, Plan]:
+def selected(contest: Bench) -> dict[int, Plan]:
     """The best of :data:`VARIANTS` by replay on calibration samples; nothing is fitted."""
     judge = Judge(contest, contest.fitted, "selection")
     fields = [solved(contest, **options) for options in VARIANTS.values()]
@@ -177,7 +177,7 @@ METHODS: dict[Role, dict[str, Method]] = {
 class Judge:
     """Makes samples in any way, each once, and compares them with the full runs."""
 
-    def __init__(self, contest: Contest, samples: Samples, name: str) -> None:
+    def __init__(self, contest: Bench, samples: Samples, name: str) -> None:
         self._samples = samples
         self._journal = contest.journal(name)
         self._rows = range(len(samples.prompt_index))
@@ -235,7 +235,7 @@ class Judge:
         return Schedule(None, grid, (plan,))
 
 
-def compete(contest: Contest, roles: Sequence[Role]) -> Iterator[Row]:
+def compete(contest: Bench, roles: Sequence[Role]) -> Iterator[Row]:
     """Run all methods of these roles, method by method."""
     judge = Judge(contest, contest.heldout, "heldout")
     for role in roles:

@@ -1,6 +1,6 @@
 """What ``calibrate --finer-steps`` gains: plans that aim at a finer run of the same pipeline.
 
-    python -m benchmarks.finer [--reference 200] [--no-cfg]
+    python -m benchmarks.finer [--finer-steps 200] [--no-cfg]
 
 The embedded pipeline is calibrated twice on the same prompts: on its own 50 steps, and against a
 run of 200 that plans replay on these 50. Plans of both, and the 50 steps themselves, are judged on
@@ -60,7 +60,7 @@ def calibrations(
     """A profile for each way, of the same prompts and seeds."""
     recipe = pipeline.recipe
     prompts = evenly(read_prompts(recipe.prompts), options.calibration)
-    references = dict(zip(WAYS, (None, options.reference), strict=True))
+    ways = dict(zip(WAYS, (None, options.finer_steps), strict=True))
     return {
         way: calibrate(
             pipeline,
@@ -70,7 +70,7 @@ def calibrations(
             finer_steps=steps,
             progress=watch(f"calibrating, {way}"),
         )
-        for way, steps in references.items()
+        for way, steps in ways.items()
     }
 
 
@@ -95,11 +95,11 @@ class HeldOut:
             seeds,
             self._journal,
             batch=options.batch,
-            finer_steps=options.reference,
+            finer_steps=options.finer_steps,
             progress=watch("held-out samples, finer run"),
         )
         finer = self._ensemble.full(self._rows, recipe.steps)
-        flow = self._kept(["flow", options.reference], partial(self._flow, options.reference))
+        flow = self._kept(["flow", options.finer_steps], partial(self._flow, options.finer_steps))
         self.targets: dict[str, Tensor] = dict(zip(JUDGES, (finer, flow), strict=True))
         plain = partial(self._ensemble.plain, self._rows, recipe.steps)
         self.steps = self._kept(["Euler", recipe.steps], plain)
@@ -191,7 +191,7 @@ def report(heldout: HeldOut, plans: dict[int, list[Tensor]], last: Tensor, gain:
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Plans for a finer run, beside plans for the own.")
     parser.add_argument("--no-cfg", action="store_true", help="without true CFG")
-    parser.add_argument("--reference", type=int, default=200, help="steps of the finer run")
+    parser.add_argument("--finer-steps", type=int, default=200, help="steps of the finer run")
     parser.add_argument("--budgets", default=BUDGETS, help="such as 8,10,16")
     parser.add_argument("--predictors", help="in place of solve's own, such as fitted")
     parser.add_argument("--calibration", type=int, default=32, help="calibration samples")
@@ -200,7 +200,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--folder", type=Path, help="for finished work")
     options = parser.parse_args()
     if options.folder is None:
-        sizes = f"{options.reference}-{options.calibration}-{options.heldout}"
+        sizes = f"{options.finer_steps}-{options.calibration}-{options.heldout}"
         name = "no-cfg" if options.no_cfg else "cfg"
         options.folder = Path("build/finer") / f"{name}-{sizes}"
     return options

@@ -21,7 +21,7 @@ from pathlib import Path
 from rich.console import Console
 
 from benchmarks import standings
-from benchmarks.contest import Contest, Role, compete
+from benchmarks.contest import Bench, Role, compete
 from benchmarks.digits import VALUE_RANGE, DigitFlow, DigitSource
 from benchmarks.samples import DigitSamples, PipelineSamples
 from meancache_plan import calibrate, load_schedule
@@ -37,12 +37,12 @@ HELDOUT = 100_000
 
 def digits_contest(
     source: DigitSource, fitted: int, heldout: int, budgets: tuple[int, ...], folder: Path
-) -> Contest:
+) -> Bench:
     """The closed-form flow, with so many samples."""
     folder.mkdir(parents=True, exist_ok=True)
     prompts = [str(number) for number in range(fitted)]
     others = [str(HELDOUT + number) for number in range(heldout)]
-    return Contest(
+    return Bench(
         profile=calibrate(source, prompts, [0], folder / "profile.safetensors"),
         fitted=DigitSamples(source, prompts, 0),
         heldout=DigitSamples(source, others, 0),
@@ -52,7 +52,7 @@ def digits_contest(
     )
 
 
-def reference_contest(options: argparse.Namespace, budgets: tuple[int, ...]) -> Contest:
+def reference_contest(options: argparse.Namespace, budgets: tuple[int, ...]) -> Bench:
     """The embedded pipeline, with its recipe's prompts."""
     recipe = find_recipe("reference", None)
     if options.no_cfg:
@@ -75,7 +75,7 @@ def reference_contest(options: argparse.Namespace, budgets: tuple[int, ...]) -> 
             branches=branches,
         )
 
-    return Contest(
+    return Bench(
         profile=calibrate(
             pipeline,
             fitted,

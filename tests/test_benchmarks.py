@@ -18,15 +18,15 @@ from PIL import Image
 from torch import Tensor
 
 from benchmarks import full_size
-from benchmarks.contest import BASELINES, METHODS, REFINED, RELEASED, Contest, Judge, compete
+from benchmarks.contest import BASELINES, METHODS, REFINED, RELEASED, Bench, Judge, compete
 from benchmarks.digits import DigitFlow, DigitSource
 from benchmarks.giants import GIANTS
 from benchmarks.planners import digits_contest
 from benchmarks.samples import DigitSamples, PipelineSamples
 from benchmarks.standings import COLOURS, plot, targets
 from meancache_plan.core.psnr import CEILING
-from meancache_plan.improve.candidates import adams_plan
 from meancache_plan.judge.result import Row, Spread
+from meancache_plan.plan.simple import adams_plan
 from meancache_plan.show.comparison_files import to_csv
 from meancache_plan.source.diffusers.pipeline import Pipeline
 from meancache_plan.source.recipe import Recipe
@@ -45,13 +45,13 @@ def small_flow() -> DigitFlow:
 
 
 @pytest.fixture(scope="module")
-def contest(tmp_path_factory: pytest.TempPathFactory) -> Contest:
+def contest(tmp_path_factory: pytest.TempPathFactory) -> Bench:
     folder = tmp_path_factory.mktemp("contest")
     return digits_contest(DigitSource(small_flow(), STEPS), 8, 6, BUDGETS, folder)
 
 
 @pytest.fixture(scope="module")
-def rows(contest: Contest) -> list[Row]:
+def rows(contest: Bench) -> list[Row]:
     return list(compete(contest, list(METHODS)))
 
 
@@ -92,15 +92,13 @@ def test_all_steps_give_the_full_samples_but_for_the_textbooks_own_formula(rows:
     assert {row.method for row in full} - exact == {"fewer steps, Adams–Bashforth"}
 
 
-def test_a_plan_with_fewer_refreshes_than_its_budget_is_refused(contest: Contest) -> None:
+def test_a_plan_with_fewer_refreshes_than_its_budget_is_refused(contest: Bench) -> None:
     judge = Judge(contest, contest.heldout, "short")
     with pytest.raises(RuntimeError, match=r"short took 2\.0 refreshes a sample, not 3"):
         judge.row("short", adams_plan((0, 6), 3), 3)
 
 
-def test_a_second_contest_finds_all_held_out_samples_made(
-    contest: Contest, rows: list[Row]
-) -> None:
+def test_a_second_contest_finds_all_held_out_samples_made(contest: Bench, rows: list[Row]) -> None:
     before = contest.heldout.refreshes
     assert list(compete(contest, ["baseline"])) == [row for row in rows if row.method in BASELINES]
     assert contest.heldout.refreshes == before

@@ -1,6 +1,6 @@
 """The candidates of a selection: plans from all planners, simple rules, and published tables."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -8,8 +8,9 @@ from meancache_plan.core.grid import graded_knots, uniform_knots
 from meancache_plan.core.objective import Objective
 from meancache_plan.measure.profile import Profile
 from meancache_plan.plan.planners import find_planner
+from meancache_plan.plan.simple import adams_plan, hold_plan
 from meancache_plan.schedule.artifact import Schedule
-from meancache_runtime.schedule import Adams, Hold, Plan
+from meancache_runtime.schedule import Plan
 
 GRADES = (0.15, 0.4, 2.5)
 """Last interval over first, for growing and shrinking intervals."""
@@ -94,7 +95,6 @@ def _simple(profile: Profile, budget: int) -> list[Candidate]:
     """Knots by a rule that looks at no model, but for where its denoiser changes."""
     steps, switches = profile.steps, profile.switches
     uniform = uniform_knots(steps, budget, switches)
-    hold = Plan(budget, uniform, (Hold(),) * budget)
     graded = [
         Candidate(
             f"adams, intervals × {grade:g}",
@@ -103,16 +103,10 @@ def _simple(profile: Profile, budget: int) -> list[Candidate]:
         for grade in GRADES
     ]
     return [
-        Candidate("uniform hold", hold, baseline=True),
+        Candidate("uniform hold", hold_plan(uniform, budget), baseline=True),
         Candidate("uniform adams", adams_plan(uniform), baseline=True),
         *graded,
     ]
-
-
-def adams_plan(knots: Sequence[int], budget: int | None = None) -> Plan:
-    """Plain Adams–Bashforth of order 2 at these knots."""
-    intervals = (Hold(), *(Adams((1.0, 1.0)),) * (len(knots) - 1))
-    return Plan(budget or len(knots), tuple(knots), intervals)
 
 
 def _distinct(candidates: Iterable[Candidate]) -> list[Candidate]:

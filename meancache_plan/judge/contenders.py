@@ -8,9 +8,10 @@ from meancache_plan.errors import InputError
 from meancache_plan.judge.peer import Peer, following
 from meancache_plan.judge.result import FULL, PLAN
 from meancache_plan.judge.rivals import check_rival
+from meancache_plan.plan.simple import adams_plan, hold_plan
 from meancache_plan.schedule.artifact import Schedule
 from meancache_runtime import Schedule as ReplaySchedule
-from meancache_runtime.schedule import Adams, Hold, Plan
+from meancache_runtime.schedule import Plan
 
 METHODS = (FULL, PLAN, "uniform-hold", "uniform-adams", "fewer-steps")
 """What every evaluation compares; rival schedules come under names of their own."""
@@ -61,8 +62,7 @@ def _baselines(schedule: ReplaySchedule, plan: Plan) -> list[Peer]:
     """What one would use instead, with as many denoiser refreshes as the plan has."""
     steps, budget, refreshes = schedule.grid.steps, plan.budget, len(plan.knots)
     knots = uniform_knots(steps, refreshes, schedule.grid.switches)
-    hold = Plan(budget, knots, (Hold(),) * refreshes)
-    adams = Plan(budget, knots, (Hold(), *(Adams((1.0, 1.0)),) * (refreshes - 1)))
+    hold, adams = hold_plan(knots, budget), adams_plan(knots, budget)
     return [
         following("uniform-hold", replace(schedule, plans=(hold,)), budget),
         following("uniform-adams", replace(schedule, plans=(adams,)), budget),

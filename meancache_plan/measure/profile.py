@@ -120,7 +120,7 @@ class Profile:
         """Steps at which another denoiser takes over: every plan has a knot there."""
         return self.settings.switches
 
-    def is_left_alone(self, refreshes: int) -> bool:
+    def keeps_sampler(self, refreshes: int) -> bool:
         """Whether replay with so many refreshes is the replaced sampler's own run."""
         return self.settings.replaces is not None and refreshes == self.steps
 
@@ -168,10 +168,6 @@ class Profile:
             InputError: Propagation was not measured.
         """
         return interpolated(self.sigmas, self.propagation_sigmas, self._log_propagation(quantile))
-
-    def propagation_spread(self) -> NDArray[np.float64]:
-        """The 10 % and 90 % quantiles of A at ``propagation_sigmas``, [2, P]; raises as it does."""
-        return np.exp(np.stack([self._log_propagation(quantile) for quantile in (0.1, 0.9)]))
 
     def _log_propagation(self, quantile: float | None) -> NDArray[np.float64]:
         """Mean or quantile over the samples of log A at the measured noise levels, [P]."""

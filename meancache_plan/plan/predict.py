@@ -91,7 +91,7 @@ def predict(profile: Profile, plan: Plan, fit: GainFit | None = None) -> Quality
         Figures in dB, −120 … 120, low ≤ psnr_latent ≤ high; a plan that is exact has 120.
     """
     ends, weights = misses(plan, profile.sigmas, profile.displacements)
-    if not len(ends) or profile.is_left_alone(len(plan.knots)):
+    if not len(ends) or profile.keeps_sampler(len(plan.knots)):
         return Quality(psnr_latent=CEILING, low=CEILING, high=CEILING)
     optimism = 1.0
     if fit is not None and fit.fitted > 0:

@@ -206,7 +206,7 @@ def stability(
 
 def _planned(profile: Profile, schedule: Schedule) -> list[int]:
     """The budgets whose plans a planner made: not the run that is the replaced sampler's own."""
-    return [budget for budget in schedule.budgets if not profile.is_left_alone(budget)]
+    return [budget for budget in schedule.budgets if not profile.keeps_sampler(budget)]
 
 
 def _everything(profile: Profile) -> Draws:

@@ -72,8 +72,8 @@ def solve(
     wanted = check_budgets(budgets, objective.max_edge, profile.steps, profile.switches)
     found = find_planner(planner).plan(profile, objective, wanted)
     plans = {budget: best for budget, (best, *_) in found.items()}
-    left_alone = {b: Outcome(every_step(b), 0.0) for b in wanted if profile.is_left_alone(b)}
-    return assemble(profile, planner, objective, plans | left_alone)
+    kept = {b: Outcome(every_step(b), 0.0) for b in wanted if profile.keeps_sampler(b)}
+    return assemble(profile, planner, objective, plans | kept)
 
 
 def every_step(steps: int) -> Plan:

@@ -36,7 +36,7 @@ def model_card(
         f"# MeanCache schedule for {name}",
         f"{code(FILE_NAME)} tells {name} at which of its {schedule.grid.steps} sampler steps the "
         "denoiser has to run; the other steps reuse velocities that are already known. It is "
-        "data: no weights, no code. `meancache-runtime` replays it, and needs torch alone.",
+        "data: no weights, no code. `meancache-runtime` replays it, and needs nothing beside.",
         "## Use",
         *_use(schedule),
         "## Quality",

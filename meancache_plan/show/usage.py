@@ -39,7 +39,10 @@ def usage_data(schedule: Schedule, name: str) -> list[dict[str, Any]]:
         for plan in schedule.plans
     ]
     return [
-        {"title": "Replay this plan: needs meancache-runtime and torch only", "texts": replay},
+        {
+            "title": "Replay this plan: needs meancache-runtime and the pipeline's own libraries",
+            "texts": replay,
+        },
         {"title": "See it on a prompt of your own", "texts": look},
         {"title": "Judge it on held-out prompts", "texts": judge},
     ]

@@ -57,9 +57,9 @@ def test_on_its_own_grid_a_transferred_profile_keeps_its_numbers(finer: Profile)
 
 
 def test_a_transferred_profile_is_close_to_one_measured_there() -> None:
-    reference = shifted_grid(400)
-    old = profile_flow(mixture(), noise(6), shifted_grid(40), finer=reference)
-    there = profile_flow(mixture(), noise(6), shifted_grid(24), finer=reference)
+    finer = shifted_grid(400)
+    old = profile_flow(mixture(), noise(6), shifted_grid(40), finer=finer)
+    there = profile_flow(mixture(), noise(6), shifted_grid(24), finer=finer)
     found = transfer(old, there.sigmas)
     assert found.displacements == range(24, 48)
     np.testing.assert_allclose(found.grams, there.grams, rtol=0.02, atol=0.02)

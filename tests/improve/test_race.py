@@ -10,10 +10,11 @@ import pytest
 
 from meancache_plan.core.grid import graded_knots, uniform_knots
 from meancache_plan.files.journal import Journal
-from meancache_plan.improve.candidates import Candidate, adams_plan, pools
+from meancache_plan.improve.candidates import Candidate, pools
 from meancache_plan.improve.closed_loop import prior_gains
 from meancache_plan.improve.race import Entry, Race
 from meancache_plan.improve.trials import Standing, Trials
+from meancache_plan.plan.simple import adams_plan
 from meancache_plan.plan.solve import solve
 from meancache_plan.schedule.artifact import PlanEntry
 from meancache_runtime.schedule import Plan

@@ -48,7 +48,7 @@ def seen() -> Trajectories:
 
 @pytest.fixture(scope="module")
 def finer() -> Profile:
-    """A profile of the mixture's flow whose reference has ten times the steps."""
+    """A profile of the mixture's flow whose finer run has ten times the steps."""
     return profile_flow(mixture(), noise(8), shifted_grid(T), finer=shifted_grid(10 * T))
 
 

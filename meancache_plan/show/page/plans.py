@@ -1,12 +1,13 @@
 """What the page shows of the plans themselves."""
 
+from dataclasses import asdict
 from typing import Any
 
 from meancache_plan.schedule.artifact import PlanEntry, Schedule
 from meancache_plan.schedule.provenance import PlanRecord
 from meancache_plan.show.terminal.quality import quality_notes
 from meancache_plan.show.terminal.reliability import stability_note
-from meancache_runtime.schedule import Adams, Jvp, Predictor, Released
+from meancache_runtime.schedule import Predictor
 
 
 def plan_data(schedule: Schedule) -> list[dict[str, Any]]:
@@ -34,12 +35,10 @@ def _record(plan: PlanEntry, steps: int, record: PlanRecord | None) -> dict[str,
 
 
 def _interval(interval: Predictor) -> dict[str, Any]:
-    """Its predictor, the predictor's parameter in words, and its gains."""
-    match interval:
-        case Adams(gains):
-            detail, more = f"order {len(gains)}", {"gains": gains}
-        case Jvp(reach) | Released(reach):
-            detail, more = f"K = {reach}", {}
-        case _:
-            detail, more = "", {}
-    return {"predictor": interval.name, "detail": detail, **more}
+    """Its predictor, what else the file says of it in words, and its gains."""
+    said = asdict(interval)
+    gains = said.pop("gains", None)
+    words = [f"{name} {value}" for name, value in said.items()]
+    if gains is None:
+        return {"predictor": interval.name, "detail": ", ".join(words)}
+    return {"predictor": interval.name, "detail": f"order {len(gains)}", "gains": gains}
