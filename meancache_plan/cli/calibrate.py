@@ -200,9 +200,11 @@ def merge(
 
     Example: `meancache-plan merge part1.safetensors part2.safetensors -o all.safetensors`
     """
+    from meancache_plan.files.atomic import check_writable
     from meancache_plan.measure.profile import load_profile, save_profile
     from meancache_plan.measure.shards import merge_profiles
 
+    check_writable(output, profiles)
     merged = merge_profiles([load_profile(path) for path in profiles])
     save_profile(merged, output)
     missing = merged.settings.samples_total - merged.samples

@@ -43,14 +43,14 @@ def export(
     from meancache_runtime.binding import bind
     from meancache_runtime.grid import check_grid
 
-    check_writable(output)
+    check_writable(output, (schedule, sigmas))
     found = load_schedule(schedule)
     plan, grid = found.plan(budget), found.grid
     levels = grid.sigmas if sigmas is None else read_sigmas(sigmas)
     if levels is None:
         raise InputError(
             f"{schedule} fits any grid of {grid.steps} steps: say with --sigmas which noise levels "
-            "the run has"
+            "the run has (pipe.scheduler.sigmas.tolist() after a run of that many steps)"
         )
     check_grid(grid, levels)
     table = Table.of(bind(plan, levels, grid.displaced))

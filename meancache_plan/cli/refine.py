@@ -74,7 +74,7 @@ def refine(
     solved = load_schedule(source)
     places = [Path(PROFILE), source.with_name(PROFILE)]
     measured = profile_of(solved, places if profile is None else [profile])
-    check_writable(output)
+    check_writable(output, (profile, *places))
     with resumable(), alone(beside(output)):
         pipeline = Loading(model, recipe, {"prompts": prompts}, device, offload).load(solved)
         with watching() as watch:

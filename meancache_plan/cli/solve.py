@@ -159,7 +159,7 @@ def solve(
         order=order,
         max_edge=max_edge,
     )
-    check_writable(output)
+    check_writable(output, (profile, sigmas))
     schedule, notes = fulfil(request, measured, plan, max_edge=max_edge)
     if reliability:
         schedule = with_reliability(measured, schedule)

@@ -3,19 +3,30 @@
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
 from meancache_plan.errors import InputError
 
 
-def check_writable(path: Path) -> None:
+def check_writable(path: Path, inputs: Iterable[Path | None] = ()) -> None:
     """Refuse a place where no file can be written: ask before the work, not after.
 
+    Args:
+        path: The file to write.
+        inputs: Files that the work reads, and must not replace; None is none.
+
     Raises:
-        InputError: The directory is missing or cannot be written, or ``path`` is a directory.
+        InputError: The directory is missing or cannot be written, ``path`` is a directory, or it is
+            one of the inputs.
     """
+    for file in inputs:
+        if file is not None and file.exists() and path.exists() and path.samefile(file):
+            raise InputError(
+                f"{path}: is read, and would be replaced by what is written: choose another file "
+                "with -o"
+            )
     if path.is_dir() or not path.name:
         raise InputError(f"{path}: is a directory: give the name of a file")
     if not path.parent.is_dir():

@@ -108,7 +108,7 @@ def read_sigmas(path: str | os.PathLike[str]) -> tuple[float, ...]:
         text = Path(path).read_text(encoding="utf-8").strip()
         values = json.loads(text) if text.startswith("[") else text.replace(",", " ").split()
         numbers = [float(value) for value in values]
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, OverflowError, RecursionError) as error:
         raise InputError(f"{path}: not a readable list of noise levels ({error})") from error
     return check_sigmas(numbers)
 

@@ -65,3 +65,31 @@ def test_what_cannot_be_written_is_refused_and_nothing_left(
     assert ended.value.code == 2
     assert reason in " ".join(capsys.readouterr().err.split())
     assert not Path("t.json").exists()
+
+
+def test_neither_the_schedule_nor_the_noise_levels_are_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("s.json").write_bytes(QWEN.read_bytes())
+    Path("levels.json").write_text(json.dumps([1 - i / 50 for i in range(51)]))
+    command = ["export", "s.json", "--budget", "10", "--sigmas", "levels.json"]
+    for output in ("s.json", "levels.json"):
+        before = Path(output).read_bytes()
+        with pytest.raises(SystemExit) as ended:
+            main([*command, "-o", output])
+        assert ended.value.code == 2
+        assert "choose another file" in " ".join(capsys.readouterr().err.split())
+        assert Path(output).read_bytes() == before
+
+
+@pytest.mark.parametrize("text", ["[" * 200_000, "[1, " + "9" * 400 + ", 0]"])
+def test_a_hostile_list_of_noise_levels_is_refused_by_name(
+    text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "levels.json").write_text(text)
+    options = ["--sigmas", str(tmp_path / "levels.json"), "-o", str(tmp_path / "t.json")]
+    with pytest.raises(SystemExit) as ended:
+        main(["export", str(QWEN), "--budget", "10", *options])
+    assert ended.value.code == 2
+    assert "not a readable list of noise levels" in " ".join(capsys.readouterr().err.split())

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from meancache_plan.errors import InputError
-from meancache_plan.files.atomic import write_atomically, write_together
+from meancache_plan.files.atomic import check_writable, write_atomically, write_together
 
 NAMES = ("a.html", "b.md", "c.json")
 
@@ -88,3 +88,12 @@ def test_an_interruption_after_the_last_rename_leaves_all_new(
 def test_a_missing_directory_is_refused_by_the_files_name(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"none/a\.json: cannot be written"):
         write_atomically(tmp_path / "none" / "a.json", b"")
+
+
+def test_what_is_read_is_not_replaced_under_any_name(tmp_path: Path) -> None:
+    (tmp_path / "in").write_text("hours of work")
+    (tmp_path / "alias").symlink_to(tmp_path / "in")
+    for output in ("in", "alias"):
+        with pytest.raises(InputError, match="is read, and would be replaced"):
+            check_writable(tmp_path / output, (None, tmp_path / "absent", tmp_path / "in"))
+    check_writable(tmp_path / "out", (tmp_path / "in",))

@@ -184,6 +184,23 @@ def test_steps_out_of_order_are_refused() -> None:
     made.set_timesteps(STEPS)
     with pytest.raises(UnsupportedSchedulerError, match="per-token"):
         made.step(z, made.timesteps[0], z, per_token_timesteps=z)
+    with pytest.raises(UnsupportedSchedulerError, match="per-token"):
+        made.step(z, made.timesteps[0], z, 0.0, 0.0, 1.0, 1.0, None, z)
+
+
+def test_a_step_before_or_after_a_run_or_of_another_run_is_refused() -> None:
+    made = MeanCacheScheduler.from_schedule(FlowMatchEulerDiscreteScheduler(), PLAN, budget=BUDGET)
+    z = torch.ones(3)
+    with pytest.raises(StepCountError, match="call set_timesteps"):
+        made.step(z, made.timesteps[0], z)
+    made.set_timesteps(STEPS)
+    made.step(z, made.timesteps[0], z)
+    with pytest.raises(StepCountError, match="one run at a time"):
+        made.step(torch.ones(2, 3), made.timesteps[1], torch.ones(2, 3))
+    for t in made.timesteps[1:]:
+        made.step(z, t, z)
+    with pytest.raises(StepCountError, match="no step"):
+        made.step(z, made.timesteps[0], z)
 
 
 def test_other_samplers_and_budgets_are_refused(tiny_flux: FluxPipeline) -> None:

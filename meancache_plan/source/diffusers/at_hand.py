@@ -59,7 +59,9 @@ def at_hand(pipe: Any, call: Mapping[str, Any] | None = None) -> Pipeline:
         )
     known_as = getattr(pipe, "name_or_path", None) or type(pipe).__name__
     name, commit = revision.origin(pipe, str(known_as))
-    plain = {"model": name, "dtype": _dtype(pipe), "steps": given.pop(STEPS, None) or _steps(pipe)}
+    steps = given.pop(STEPS, None)
+    steps = _steps(pipe) if steps is None else steps
+    plain = {"model": name, "dtype": _dtype(pipe), "steps": steps}
     for argument in GUIDANCE:
         if given.get(argument) is not None:
             plain |= {"guidance_argument": argument, "guidance": given.pop(argument)}

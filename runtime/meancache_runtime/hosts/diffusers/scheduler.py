@@ -56,6 +56,7 @@ class MeanCacheScheduler(FlowMatchEulerDiscreteScheduler):
         self._plan = schedule.plan(meancache_budget)
         self._grid = schedule.grid
         self._machine: Replay | None = None
+        self._shape: tuple[int, ...] = ()
         if self._grid.replaces is not None:
             raise UnsupportedSchedulerError(
                 f"the schedule takes the steps of {self._grid.replaces}, whose noise levels this "
@@ -149,19 +150,25 @@ class MeanCacheScheduler(FlowMatchEulerDiscreteScheduler):
             StepCountError: ``set_timesteps`` was not called, or steps are not taken in order.
             UnsupportedSchedulerError: Steps with a noise level for each token are asked for.
         """
-        if kwargs.get("per_token_timesteps") is not None:
+        if kwargs.get("per_token_timesteps", args[5] if len(args) > 5 else None) is not None:
             raise UnsupportedSchedulerError(
                 "per-token timesteps cannot follow one schedule: run this pipeline without "
                 "a schedule"
             )
+        machine, shape = self._machine, tuple(model_output.shape)
+        if machine is None or machine.done:
+            raise StepCountError(
+                "no step of the plan's loop is due: call set_timesteps before a run"
+            )
         if self.step_index is None:
             self._init_step_index(timestep)
-        machine = self._machine
-        if machine is None or machine.step != self.step_index:
+        if machine.step == 0:
+            self._shape = shape
+        if machine.step != self.step_index or shape != self._shape:
             raise StepCountError(
-                f"step {self.step_index} of the plan's loop is asked for where "
-                f"{'none' if machine is None else machine.step} is due: call set_timesteps before "
-                "each run and take its steps in order, one run at a time"
+                f"step {self.step_index} of the plan's loop, of shape {list(shape)}, is asked for "
+                f"where step {machine.step}, of shape {list(self._shape)}, is due: take the steps "
+                "of a run in order, one run at a time"
             )
         velocity = machine.advance(model_output)
         return super().step(velocity, timestep, sample, *args, **kwargs)
