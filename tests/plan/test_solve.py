@@ -95,6 +95,7 @@ def test_the_schedule_says_what_it_is_for_and_where_it_comes_from(profile: Profi
         "samples": 3,
         "pruned": (),
         "reliability": None,
+        "commands": (),
     }
     assert [record.budget for record in schedule.provenance.plans] == [5, 7]
     assert {record.origin for record in schedule.provenance.plans} == {
