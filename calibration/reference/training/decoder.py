@@ -1,7 +1,7 @@
-"""Train the decoder on, with the encoder as it is: the latents stay what they were.
+"""Train the autoencoder on scenes: fit the encoder's linear map, then train the decoder.
 
-The decoder gets noisy latents, as the flow's samples are never exact, and mostly subjects. The
-flow training needs the encoder alone, so this may run before or after it with the same result.
+The decoder gets noisy latents, as the flow's samples are never exact. The flow needs the encoder
+alone, so the decoder may be trained before, beside or after it.
 """
 
 from __future__ import annotations
@@ -11,20 +11,44 @@ import math
 import time
 from pathlib import Path
 
-import data
+import latents
+import models
 import numpy as np
+import scenes
+import sprites
 import torch
-import vae as autoencoder
-from diffusers import AutoencoderKL
-from subjects import Record
+from checkpoint import keep, restore
+from diffusers import AutoencoderTiny
+from latents import Code
+from sprites import Bank
 
-STEPS = 2400
-BATCH = 16
+STEPS = 6000
+BATCH = 8
 RATE = 1e-3
 WARM_UP = 50
-NOISE = 0.08
-SUBJECT_SHARE = 0.85
-SEED = 3
+NOISE = 0.1
+SEED, JUDGED = 3, 9
+
+
+def to_float(pictures: np.ndarray) -> torch.Tensor:
+    """Pictures n x 64 x 64 x 3, uint8, as n x 3 x 64 x 64 values from -1 to 1, channels last."""
+    return torch.from_numpy(pictures).permute(0, 3, 1, 2).float().div(127.5).sub(1)
+
+
+def batch_of(
+    bank: Bank, code: Code, seed: int, step: int, count: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The step's latents and pictures as values: always the same for a seed and a step."""
+    rng = np.random.default_rng([seed, step])
+    pictures = scenes.paint(scenes.draw(rng, count), bank)
+    return code.encode(pictures), to_float(pictures)
+
+
+def misfit(error: torch.Tensor) -> torch.Tensor:
+    """Error of values, absolute and squared, and of edges."""
+    edges = (error[..., 1:] - error[..., :-1]).abs().mean()
+    edges = edges + (error[..., 1:, :] - error[..., :-1, :]).abs().mean()
+    return error.abs().mean() + 2 * error.square().mean() + 0.5 * edges
 
 
 def rate_at(step: int, steps: int) -> float:
@@ -33,77 +57,79 @@ def rate_at(step: int, steps: int) -> float:
     return RATE * min(1.0, (step + 1) / WARM_UP) * (0.02 + 0.98 * cosine)
 
 
-def loss_of(vae: AutoencoderKL, latents: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-    """Reconstruction and edge error of the decoded latents."""
-    error = vae.decode(latents).sample - x
-    edges = (error[..., 1:] - error[..., :-1]).abs().mean()
-    edges = edges + (error[..., 1:, :] - error[..., :-1, :]).abs().mean()
-    return error.abs().mean() + 2 * error.square().mean() + 0.5 * edges
+@torch.no_grad()
+def begin(decoder: torch.nn.Module) -> None:
+    """Weights to begin with: signals keep their size, residual branches are silent."""
+    convolutions = {n: m for n, m in decoder.named_modules() if isinstance(m, torch.nn.Conv2d)}
+    for name, layer in convolutions.items():
+        inside, last = "conv." in name, name.endswith("conv.4")
+        gain = 0.0 if last else math.sqrt(2) if inside else 1.0
+        torch.nn.init.normal_(layer.weight, std=gain * layer.weight[0].numel() ** -0.5)
+        if layer.bias is not None:
+            torch.nn.init.zeros_(layer.bias)
+    out = list(convolutions.values())[-1]
+    out.weight.mul_(0.1)
+    assert out.bias is not None
+    out.bias.fill_(0.7)
 
 
-def batch_of(sizes: tuple[int, int], step: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """The step's picture numbers (subjects come first), sides and noise."""
-    rng = torch.Generator().manual_seed(SEED * 10**6 + step)
-    subjects, every = sizes
-    index = torch.where(
-        torch.rand(BATCH, generator=rng) < SUBJECT_SHARE,
-        torch.randint(subjects, (BATCH,), generator=rng),
-        torch.randint(every, (BATCH,), generator=rng),
-    )
-    side = torch.randint(2, (BATCH,), generator=rng)
-    return index, side, NOISE * torch.randn(BATCH, 16, 8, 8, generator=rng)
+@torch.no_grad()
+def psnr(vae: AutoencoderTiny, latent: torch.Tensor, pictures: torch.Tensor) -> float:
+    """Mean PSNR in dB of decoded latents against pictures as values, over pictures."""
+    error = vae.decode(latent).sample.clamp(-1, 1) - pictures
+    return float((10 * torch.log10(4 / error.square().mean((1, 2, 3)))).mean())
 
 
-def train(
-    vae: AutoencoderKL, pictures: np.ndarray, records: list[Record], steps: int = STEPS
-) -> AutoencoderKL:
-    """Train the decoder for a number of steps; prints the PSNR on held-out pictures."""
+def make(bank: Bank) -> AutoencoderTiny:
+    """An autoencoder with its encoder as it stays, and a decoder that knows nothing."""
+    torch.manual_seed(SEED)
+    vae = models.make_vae()
+    latents.write(latents.fit(bank), vae.encoder)
+    begin(vae.decoder)
+    return vae.requires_grad_(False)
+
+
+def train(vae: AutoencoderTiny, bank: Bank, work: Path, steps: int = STEPS) -> AutoencoderTiny:
+    """Train the decoder, or go on from the work folder's checkpoint; prints its PSNR."""
     torch.set_flush_denormal(True)
-    every = autoencoder.as_tensor(pictures)
-    subjects, held = data.subject_records(records), data.held_out_records(records)
-    order = subjects + sorted(set(range(len(records))) - set(subjects) - set(held))
-    sides = torch.stack([every[order], every[order].flip(-1)])
-    latents = torch.stack([autoencoder.encode(vae, side) for side in sides])
-    vae = vae.to(memory_format=torch.channels_last)
-    vae.requires_grad_(False)
-    assert vae.post_quant_conv is not None
-    parts = [*vae.decoder.parameters(), *vae.post_quant_conv.parameters()]
-    for part in parts:
-        part.requires_grad_(True)
-    optimizer = torch.optim.AdamW(parts, RATE, betas=(0.9, 0.99), weight_decay=1e-4)
+    code = latents.read(vae.encoder)
+    decoder = vae.decoder.to(memory_format=torch.channels_last).requires_grad_(True)
+    optimizer = torch.optim.AdamW(decoder.parameters(), RATE, betas=(0.9, 0.99))
+    parts = {"decoder": decoder, "optimizer": optimizer}
+    first = restore(work / "decoder.pt", parts)
+    judged = batch_of(bank, code, JUDGED, 0, 64)
     start = time.monotonic()
-    for step in range(steps):
+    for step in range(first, steps):
         for group in optimizer.param_groups:
             group["lr"] = rate_at(step, steps)
-        index, side, noise = batch_of((len(subjects), len(order)), step)
-        x = autoencoder.to_float(sides[side, index]).contiguous(memory_format=torch.channels_last)
-        loss = loss_of(vae, latents[side, index] + noise, x)
+        latent, pictures = batch_of(bank, code, SEED, step, BATCH)
+        rng = torch.Generator().manual_seed(SEED * 10**6 + step)
+        noisy = latent + NOISE * torch.randn(latent.shape, generator=rng)
+        loss = misfit(vae.decode(noisy).sample - pictures)
         optimizer.zero_grad()
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(parts, 1.0)
+        torch.nn.utils.clip_grad_norm_(decoder.parameters(), 1.0)
         optimizer.step()
-        if (step + 1) % 200 == 0:
+        if (step + 1) % 100 == 0 or step + 1 == steps:
             print(
                 f"decoder step {step + 1}/{steps} loss {loss.item():.4f} "
-                f"PSNR held-out {autoencoder.psnr(vae, every[held]):.2f} subjects "
-                f"{autoencoder.psnr(vae, every[subjects[:64]]):.2f} dB "
-                f"{time.monotonic() - start:.0f} s",
+                f"PSNR {psnr(vae, *judged):.2f} dB {time.monotonic() - start:.0f} s",
                 flush=True,
             )
-    return vae.to(memory_format=torch.contiguous_format)
+            keep(work / "decoder.pt", parts, step + 1)
+    return vae.to(memory_format=torch.contiguous_format).requires_grad_(False)
 
 
 def main() -> None:
-    """Train the decoder of a saved autoencoder on."""
+    """Train the decoder alone, beside the flow."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--cache", type=Path, default=data.DEFAULT_CACHE)
-    parser.add_argument("--vae", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--cache", type=Path, default=sprites.DEFAULT_CACHE)
+    parser.add_argument("--work", type=Path, help="checkpoints; default: CACHE/work")
     parser.add_argument("--steps", type=int, default=STEPS)
     options = parser.parse_args()
-    pictures, records = data.load(options.cache)
-    vae = AutoencoderKL.from_pretrained(options.vae).eval()
-    train(vae, pictures, records, options.steps).save_pretrained(options.out)
+    work = options.work or options.cache / "work"
+    bank = sprites.load(options.cache)
+    train(make(bank), bank, work, options.steps).save_pretrained(work / "vae")
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 from diffusers import (
-    AutoencoderKL,
+    AutoencoderTiny,
     FlowMatchEulerDiscreteScheduler,
     FluxPipeline,
     FluxTransformer2DModel,
@@ -20,24 +20,26 @@ from transformers import (
 
 LATENT_CHANNELS = 16
 GRID = 4
-TEXT_LENGTH = 16
+CLIP_LENGTH = 16
+TEXT_LENGTH = 12
 TEXT_WIDTH = 128
+SHIFT = 3.0
+ENCODER_WIDTH = 48
+DECODER_WIDTH = 32
+DECODER_BLOCKS = (3, 3, 2, 0)
 
 
-def make_vae() -> AutoencoderKL:
-    """Eight-fold autoencoder: 64 x 64 pixels become 8 x 8 latents of 16 channels."""
-    widths = (16, 24, 48, 80)
-    return AutoencoderKL(
-        in_channels=3,
-        out_channels=3,
-        down_block_types=("DownEncoderBlock2D",) * len(widths),
-        up_block_types=("UpDecoderBlock2D",) * len(widths),
-        block_out_channels=widths,
-        layers_per_block=1,
+def make_vae() -> AutoencoderTiny:
+    """Eight-fold autoencoder: 64 x 64 pixels become 8 x 8 latents of 16 channels.
+
+    The encoder is without blocks, a linear map (see `latents`); the decoder is a residual network.
+    """
+    return AutoencoderTiny(
+        encoder_block_out_channels=(ENCODER_WIDTH,) * 4,
+        num_encoder_blocks=(0, 0, 0, 0),
+        decoder_block_out_channels=(DECODER_WIDTH,) * 4,
+        num_decoder_blocks=DECODER_BLOCKS,
         latent_channels=LATENT_CHANNELS,
-        norm_num_groups=8,
-        sample_size=64,
-        mid_block_add_attention=False,
         scaling_factor=1.0,
         shift_factor=0.0,
     )
@@ -76,7 +78,7 @@ def make_clip(tokenizer: PreTrainedTokenizerBase) -> CLIPTextModel:
             projection_dim=TEXT_WIDTH,
             num_hidden_layers=2,
             num_attention_heads=4,
-            max_position_embeddings=TEXT_LENGTH,
+            max_position_embeddings=CLIP_LENGTH,
             bos_token_id=tokenizer.bos_token_id,
             eos_token_id=tokenizer.eos_token_id,
             pad_token_id=tokenizer.pad_token_id,
@@ -106,11 +108,11 @@ def make_t5(tokenizer: PreTrainedTokenizerBase) -> T5EncoderModel:
 
 def make_scheduler() -> FlowMatchEulerDiscreteScheduler:
     """Flow matching with the constant shift that the large models use."""
-    return FlowMatchEulerDiscreteScheduler(shift=3.0, use_dynamic_shifting=False)
+    return FlowMatchEulerDiscreteScheduler(shift=SHIFT, use_dynamic_shifting=False)
 
 
 def make_pipeline(
-    vae: AutoencoderKL,
+    vae: AutoencoderTiny,
     transformer: FluxTransformer2DModel,
     encoders: tuple[CLIPTextModel, T5EncoderModel],
     tokenizers: tuple[PreTrainedTokenizerBase, PreTrainedTokenizerBase],
@@ -128,10 +130,16 @@ def make_pipeline(
 
 
 def pack(latents: torch.Tensor) -> torch.Tensor:
-    """Latents as the transformer takes them: 2 x 2 patches in one token."""
+    """Latents n x 16 x 8 x 8 as the transformer takes them: n x 16 tokens x 64."""
     batch, channels, height, width = latents.shape
-    patches = latents.view(batch, channels, height // 2, 2, width // 2, 2)
+    patches = latents.reshape(batch, channels, height // 2, 2, width // 2, 2)
     return patches.permute(0, 2, 4, 1, 3, 5).reshape(batch, -1, 4 * channels)
+
+
+def unpack(tokens: torch.Tensor) -> torch.Tensor:
+    """What `pack` undoes: n x 16 tokens x 64 as latents n x 16 x 8 x 8."""
+    patches = tokens.reshape(len(tokens), GRID, GRID, LATENT_CHANNELS, 2, 2)
+    return patches.permute(0, 3, 1, 4, 2, 5).reshape(len(tokens), -1, 2 * GRID, 2 * GRID)
 
 
 def position_ids() -> tuple[torch.Tensor, torch.Tensor]:

@@ -1,21 +1,35 @@
-"""Build the two tokenizers from the captions, so that the text encoders stay small."""
+"""Build the two tokenizers from the grammar, so that the text encoders stay small and quick."""
 
 from __future__ import annotations
 
 import json
 import string
 
-from models import TEXT_LENGTH
+import numpy as np
+from models import CLIP_LENGTH, TEXT_LENGTH
+from scenes import draw
+from subjects import COLOURS, NAMES
 from tokenizers import Regex, Tokenizer, decoders, normalizers, pre_tokenizers, trainers
 from tokenizers import models as tokenizer_models
 from tokenizers.processors import TemplateProcessing
-from transformers import CLIPTokenizer, PreTrainedTokenizerFast
+from transformers import CLIPTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
+from wordings import PLACES, RELATIONS, say
 
 CLIP_WORDS = Regex(
     r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
 )
-CLIP_SIZE = 1600
-T5_SIZE = 900
+CLIP_SIZE = 1200
+CORPUS = 20_000
+SEED = 4
+LETTER_SCORE, WORD_SCORE, PHRASE_SCORE = -12.0, -6.0, -7.0
+
+Tokenizers = tuple[PreTrainedTokenizerBase, PreTrainedTokenizerBase]
+
+
+def make_tokenizers() -> Tokenizers:
+    """CLIP's and T5's: always the same."""
+    rng = np.random.default_rng(SEED)
+    return make_clip_tokenizer(sorted(set(say(rng, draw(rng, CORPUS))))), make_t5_tokenizer()
 
 
 def make_clip_tokenizer(corpus: list[str]) -> CLIPTokenizer:
@@ -46,29 +60,41 @@ def make_clip_tokenizer(corpus: list[str]) -> CLIPTokenizer:
     for letter in sorted(alphabet):
         vocab.setdefault(letter + "</w>", len(vocab))
     merges = [tuple(m.split(" ") if isinstance(m, str) else m) for m in model["merges"]]
-    return CLIPTokenizer(vocab=vocab, merges=merges, model_max_length=TEXT_LENGTH)
+    return CLIPTokenizer(vocab=vocab, merges=merges, model_max_length=CLIP_LENGTH)
 
 
-def make_t5_tokenizer(corpus: list[str]) -> PreTrainedTokenizerFast:
+def phrases() -> list[str]:
+    """Runs of words that are one piece, so that every prompt fits into TEXT_LENGTH."""
+    joined = [f"{r} {a}" for r in (*RELATIONS, "and", "on") for a in ("a", "an")]
+    return sorted({*joined, *PLACES, *RELATIONS, *(name for name in NAMES if " " in name)})
+
+
+def single_words() -> list[str]:
+    """All words of the grammar."""
+    text = " ".join([*NAMES, *COLOURS, *PLACES, *RELATIONS, "a an and on small big ground"])
+    return sorted(set(text.split()))
+
+
+def pieces() -> list[tuple[str, float]]:
+    """The vocabulary with its scores: fewest pieces win; letters spell what is unknown."""
+    special = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", -20.0)]
+    letters = [(c, LETTER_SCORE) for c in ["▁", *string.printable[:95].strip()]]
+    words = [("▁" + w, WORD_SCORE) for w in single_words()]
+    joined = [("▁" + p.replace(" ", "▁"), PHRASE_SCORE) for p in phrases()]
+    return special + letters + words + joined
+
+
+def make_t5_tokenizer() -> PreTrainedTokenizerFast:
     """Unigram pieces that end in </s> as T5's do, of lower-cased text."""
-    tokenizer = Tokenizer(tokenizer_models.Unigram())
-    tokenizer.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase()])
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.WhitespaceSplit(),
-            pre_tokenizers.Metaspace(replacement="▁", prepend_scheme="always", split=True),
-        ]
+    tokenizer = Tokenizer(tokenizer_models.Unigram(pieces(), unk_id=2, byte_fallback=False))
+    tokenizer.normalizer = normalizers.Sequence(
+        [normalizers.NFC(), normalizers.Lowercase(), normalizers.Replace(Regex(r"\s+"), " ")]
+    )
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(
+        replacement="▁", prepend_scheme="always", split=False
     )
     tokenizer.decoder = decoders.Metaspace(replacement="▁", prepend_scheme="always")
-    trainer = trainers.UnigramTrainer(
-        vocab_size=T5_SIZE,
-        special_tokens=["<pad>", "</s>", "<unk>"],
-        unk_token="<unk>",
-        initial_alphabet=list(string.printable[:95]),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(corpus, trainer)
-    add_end_mark(tokenizer)
+    tokenizer.post_processor = TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         pad_token="<pad>",
@@ -76,11 +102,4 @@ def make_t5_tokenizer(corpus: list[str]) -> PreTrainedTokenizerFast:
         unk_token="<unk>",
         model_max_length=TEXT_LENGTH,
         padding_side="right",
-    )
-
-
-def add_end_mark(tokenizer: Tokenizer) -> None:
-    """Let every text end in </s>."""
-    tokenizer.post_processor = TemplateProcessing(
-        single="$A </s>", special_tokens=[("</s>", tokenizer.token_to_id("</s>"))]
     )

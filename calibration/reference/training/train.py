@@ -1,8 +1,9 @@
-"""Train the reference model from nothing: data, prompts, autoencoder, flow, grid.
+"""Train the reference pipeline from nothing: pictures, autoencoder, flow, prompts, sheet.
 
-Needs npm (or the two tarballs in the cache folder) and nothing else from the network. A run that
-was stopped goes on from its work folder. Steps and seeds are fixed; floating-point sums are not
-the same on every machine, so another machine gives an equally good model and not equal bytes.
+Needs npm (or the tarball in the cache folder) and nothing else from the network. A run that was
+stopped goes on from its work folder, else from the checkpoint beside this file, if there is one.
+Steps and seeds are fixed; floating-point sums are not the same on every machine, so another
+machine gives an equally good model and not equal bytes.
 """
 
 from __future__ import annotations
@@ -10,44 +11,42 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-import data
 import decoder
 import flow
+import handover
 import prompts
-import sample_grid
-import vae as autoencoder
-from diffusers import AutoencoderKL
+import sheet
+import sprites
+from diffusers import AutoencoderTiny
+
+
+def find_or_train_autoencoder(bank: sprites.Bank, work: Path, steps: int) -> AutoencoderTiny:
+    """The work folder's autoencoder, else the checkpoint's, else a new one."""
+    folder = work / "vae"
+    if not (folder / "config.json").exists():
+        vae = handover.find_autoencoder()
+        vae = vae or decoder.train(bank, work, steps)
+        vae.save_pretrained(folder)
+    return AutoencoderTiny.from_pretrained(folder).eval()
 
 
 def main() -> None:
     """Run all stages in order."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="folder of the pipeline")
-    parser.add_argument("--cache", type=Path, default=data.DEFAULT_CACHE)
+    parser.add_argument("--cache", type=Path, default=sprites.DEFAULT_CACHE)
     parser.add_argument("--work", type=Path, help="checkpoints; default: CACHE/work")
-    parser.add_argument("--vae-steps", type=int, default=autoencoder.STEPS)
-    parser.add_argument("--decoder-steps", type=int, default=decoder.STEPS)
+    parser.add_argument("--vae-steps", type=int, default=decoder.STEPS)
     parser.add_argument("--flow-steps", type=int, default=flow.STEPS)
+    parser.add_argument("--every", type=int, default=250, help="steps between checkpoints")
     parser.add_argument("--eager", action="store_true", help="do not compile the flow training")
     options = parser.parse_args()
     work = options.work or options.cache / "work"
-    pictures, records = data.load(options.cache)
-    prompts.write(records, options.out.parent / "prompts")
-    if not (work / "vae" / "config.json").exists():
-        trained = autoencoder.train(pictures, records, work, options.vae_steps)
-        decoder.train(trained, pictures, records, options.decoder_steps)
-        trained.save_pretrained(work / "vae")
-    vae = AutoencoderKL.from_pretrained(work / "vae").eval()
-    flow.train(
-        vae,
-        pictures,
-        records,
-        options.out,
-        work,
-        options.flow_steps,
-        compiled=not options.eager,
-    )
-    sample_grid.draw_grid(options.out, options.out / "samples.png")
+    bank = sprites.load(options.cache)
+    vae = find_or_train_autoencoder(bank, work, options.vae_steps)
+    flow.train(vae, bank, options.out, work, options.flow_steps, options.every, not options.eager)
+    prompts.write(options.out.parent / "prompts")
+    sheet.draw_sheet(options.out, options.out / "samples.png")
 
 
 if __name__ == "__main__":
