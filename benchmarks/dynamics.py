@@ -28,7 +28,7 @@ from meancache_plan.adapters.diffusers import Pipeline
 from meancache_plan.adapters.loading import load
 from meancache_plan.calibrate import calibrate
 from meancache_plan.profile import Profile
-from meancache_plan.recipe import find_recipe, read_prompts
+from meancache_plan.recipe import find_recipe, override, read_prompts
 from meancache_plan.record import Trajectory
 from meancache_plan.tables import load_tables
 
@@ -103,7 +103,7 @@ def compare(profile: Profile, published: Mapping[str, Mapping[int, Sequence[int]
         weighting="none",
         gamma=4.0,
     )
-    knots = {budget: schedule.plan(budget).knots for budget in budgets}
+    knots = {plan.budget: plan.knots for plan in schedule.plans}
     return [
         Row(
             model,
@@ -180,8 +180,8 @@ def main() -> None:
     options = parser.parse_args()
     recipe = find_recipe(catalog.REFERENCE, None)
     if options.max_sequence_length is not None:
-        recipe = replace(recipe, call={"max_sequence_length": options.max_sequence_length})
-    prompts = spread(read_prompts(options.prompts or recipe.prompts), options.samples)
+        recipe = override(recipe, call={"max_sequence_length": options.max_sequence_length})
+    prompts = spread(read_prompts(str(options.prompts or recipe.prompts)), options.samples)
     pipeline = load(options.pipeline, recipe, device="cpu")
     seeds = list(range(len(prompts)))
     kept = [*print_amplifications(amplifications(pipeline, prompts, seeds, (*EARLY, *LATE)))]

@@ -26,7 +26,7 @@ from pipeline import save
 from sprites import Bank
 from text import Tokenizers, make_tokenizers
 
-STEPS = 20_000
+STEPS = 16_000
 DECAY_STEPS = 4_000
 BATCH = 64
 WARM_UP = 200
@@ -81,6 +81,12 @@ def begin(work: Path, parts: dict) -> tuple[int, int]:
     return first, first
 
 
+def latest(work: Path, vae: AutoencoderTiny) -> AutoencoderTiny:
+    """The work folder's autoencoder, as its decoder may be trained meanwhile; else the given."""
+    folder = work / "vae"
+    return AutoencoderTiny.from_pretrained(folder) if folder.exists() else vae
+
+
 def train(
     vae: AutoencoderTiny, bank: Bank, out: Path, work: Path, steps: int, every: int, compiled: bool
 ) -> None:
@@ -105,8 +111,8 @@ def train(
             report(step + 1, steps, losses[-100:], rate, (step + 1 - first), start)
         if (step + 1) % every == 0 and step + 1 < steps:
             keep(work / "flow.pt", parts, step + 1)
-            save(vae, tokenizers, average, work / "interim")
-    save(vae, tokenizers, average, out)
+            save(latest(work, vae), tokenizers, average, work / "interim")
+    save(latest(work, vae), tokenizers, average, out)
 
 
 def advance(

@@ -74,9 +74,7 @@ def measure(pipeline: FluxPipeline, bank: Bank, count: int, trained: int) -> tup
         samples = to_float(np.stack([np.asarray(picture) for picture in made]))
         fresh = rebuilt(pipeline, scenes.paint(redraw(rng, parse(prompt), 4 * SEEDS), bank))
         spreads.append((spread_within(samples), spread_within(fresh)))
-        both = [
-            code.encode(as_bytes(pictures)).flatten(1) for pictures in (samples, fresh[:SEEDS])
-        ]
+        both = [code.encode(as_bytes(pictures)).flatten(1) for pictures in (samples, fresh[:SEEDS])]
         distances.append(torch.stack([nearest(part, known) for part in both]))
         print(f"{spreads[-1][0] / spreads[-1][1]:6.2f}  {prompt}", flush=True)
     own, drawn = np.mean(spreads, axis=0)

@@ -14,20 +14,37 @@ COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 def orthogonal(matrices: torch.Tensor, rounds: int) -> torch.Tensor:
     """The nearest half-orthogonal matrices, roughly: Newton-Schulz on k x m x n, float32.
 
-    The rounds are polynomials of the smaller Gram matrix alone, which is all that they multiply.
+    Every round multiplies by a polynomial of the Gram matrix. Of long matrices the polynomials are
+    multiplied first, as the Gram matrix is smaller; of square ones that would be more work.
     """
-    a, b, c = COEFFICIENTS
     tall = matrices.shape[1] > matrices.shape[2]
     x = matrices.mT if tall else matrices
     x = x / (x.flatten(1).norm(dim=1)[:, None, None] + 1e-7)
-    gram = x @ x.mT
-    factor = identity = torch.eye(x.shape[1])
-    for k in range(rounds):
-        polynomial = a * identity + b * gram + c * gram @ gram
-        factor = polynomial @ factor if k else polynomial
-        gram = gram @ polynomial @ polynomial
-    x = factor @ x
+    x = product(x @ x.mT, rounds) @ x if x.shape[2] >= 2 * x.shape[1] else one_by_one(x, rounds)
     return x.mT if tall else x
+
+
+def one_by_one(x: torch.Tensor, rounds: int) -> torch.Tensor:
+    """The rounds applied to k x m x n matrices."""
+    a, b, c = COEFFICIENTS
+    for _ in range(rounds):
+        gram = x @ x.mT
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return x
+
+
+def product(gram: torch.Tensor, rounds: int) -> torch.Tensor:
+    """The product of the rounds' polynomials, from the Gram matrices k x m x m."""
+    a, b, c = COEFFICIENTS
+    factor = None
+    for left in reversed(range(rounds)):
+        polynomial = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
+        polynomial.diagonal(dim1=1, dim2=2).add_(a)
+        factor = polynomial if factor is None else polynomial @ factor
+        if left:
+            gram = gram @ polynomial @ polynomial
+    assert factor is not None
+    return factor
 
 
 class Muon(torch.optim.Optimizer):
@@ -39,10 +56,10 @@ class Muon(torch.optim.Optimizer):
         lr: float,
         momentum: float = 0.95,
         weight_decay: float = 0.01,
-        rounds: int = 5,
+        rounds: int = 4,
     ) -> None:
-        settings = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "rounds": rounds}
-        super().__init__(params, settings)
+        super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
+        self.rounds = rounds
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:
@@ -62,7 +79,7 @@ class Muon(torch.optim.Optimizer):
             momentum = self.state[p].setdefault("momentum", torch.zeros_like(p))
             momentum.lerp_(p.grad, 1 - group["momentum"])
             directions.append(p.grad.lerp(momentum, group["momentum"]))
-        updates = orthogonal(torch.stack(directions), group["rounds"])
+        updates = orthogonal(torch.stack(directions), self.rounds)
         size = 0.2 * max(alike[0].shape) ** 0.5
         for p, update in zip(alike, updates, strict=True):
             p.mul_(1 - group["lr"] * group["weight_decay"]).sub_(update, alpha=group["lr"] * size)

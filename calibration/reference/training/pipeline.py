@@ -26,4 +26,5 @@ def save(vae: AutoencoderTiny, tokenizers: Tokenizers, networks: Networks, out: 
     config = out / "vae" / "config.json"  # without the place that the autoencoder was loaded from
     settings = json.loads(config.read_text(encoding="utf-8"))
     settings.pop("_name_or_path", None)
+    settings.pop("block_out_channels", None)  # which it finds itself, and warns when it is told
     config.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
