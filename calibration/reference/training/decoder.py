@@ -11,6 +11,7 @@ import math
 import time
 from pathlib import Path
 
+import handover
 import latents
 import models
 import numpy as np
@@ -28,6 +29,7 @@ RATE = 1e-3
 WARM_UP = 50
 NOISE = 0.1
 SEED, JUDGED = 3, 9
+CHECKPOINT = "vae.pt"
 
 
 def to_float(pictures: np.ndarray) -> torch.Tensor:
@@ -80,23 +82,29 @@ def psnr(vae: AutoencoderTiny, latent: torch.Tensor, pictures: torch.Tensor) -> 
     return float((10 * torch.log10(4 / error.square().mean((1, 2, 3)))).mean())
 
 
-def make(bank: Bank) -> AutoencoderTiny:
-    """An autoencoder with its encoder as it stays, and a decoder that knows nothing."""
-    torch.manual_seed(SEED)
-    vae = models.make_vae()
-    latents.write(latents.fit(bank), vae.encoder)
-    begin(vae.decoder)
-    return vae.requires_grad_(False)
+def find(bank: Bank, work: Path) -> tuple[AutoencoderTiny, int]:
+    """The autoencoder as far as it is, and the steps that its decoder was trained.
+
+    It is the work folder's, else the small checkpoint's, else one that knows nothing yet but what
+    its encoder will always be.
+    """
+    vae = models.make_vae().requires_grad_(False)
+    done = restore(work / CHECKPOINT, {"vae": vae}) or handover.find_autoencoder(vae)
+    if not done:
+        torch.manual_seed(SEED)
+        latents.write(latents.fit(bank), vae.encoder)
+        begin(vae.decoder)
+    return vae, done
 
 
-def train(vae: AutoencoderTiny, bank: Bank, work: Path, steps: int = STEPS) -> AutoencoderTiny:
-    """Train the decoder, or go on from the work folder's checkpoint; prints its PSNR."""
+def train(bank: Bank, work: Path, steps: int = STEPS) -> AutoencoderTiny:
+    """Train the decoder, or go on from where it was; prints its PSNR on scenes unseen."""
     torch.set_flush_denormal(True)
+    vae, first = find(bank, work)
     code = latents.read(vae.encoder)
     decoder = vae.decoder.to(memory_format=torch.channels_last).requires_grad_(True)
     optimizer = torch.optim.AdamW(decoder.parameters(), RATE, betas=(0.9, 0.99))
-    parts = {"decoder": decoder, "optimizer": optimizer}
-    first = restore(work / "decoder.pt", parts)
+    restore(work / CHECKPOINT, {"optimizer": optimizer})
     judged = batch_of(bank, code, JUDGED, 0, 64)
     start = time.monotonic()
     for step in range(first, steps):
@@ -116,7 +124,7 @@ def train(vae: AutoencoderTiny, bank: Bank, work: Path, steps: int = STEPS) -> A
                 f"PSNR {psnr(vae, *judged):.2f} dB {time.monotonic() - start:.0f} s",
                 flush=True,
             )
-            keep(work / "decoder.pt", parts, step + 1)
+            keep(work / CHECKPOINT, {"vae": vae, "optimizer": optimizer}, step + 1)
     return vae.to(memory_format=torch.contiguous_format).requires_grad_(False)
 
 
@@ -128,8 +136,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=STEPS)
     options = parser.parse_args()
     work = options.work or options.cache / "work"
-    bank = sprites.load(options.cache)
-    train(make(bank), bank, work, options.steps).save_pretrained(work / "vae")
+    train(sprites.load(options.cache), work, options.steps)
 
 
 if __name__ == "__main__":

@@ -12,13 +12,13 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import decoder
 import models
 import numpy as np
 import scenes
 import torch
 import wordings
 from checkpoint import keep, restore
-from diffusers import AutoencoderTiny
 from handover import find_flow
 from latents import Code, read
 from networks import RATE, Networks, optimizers_of, tokenize
@@ -77,24 +77,19 @@ def begin(work: Path, parts: dict) -> tuple[int, int]:
     first = restore(work / "flow.pt", parts)
     if first:
         return first, 0
-    first = find_flow(parts)
+    first = find_flow(parts["networks"], parts["average"])
     return first, first
 
 
-def latest(work: Path, vae: AutoencoderTiny) -> AutoencoderTiny:
-    """The work folder's autoencoder, as its decoder may be trained meanwhile; else the given."""
-    folder = work / "vae"
-    return AutoencoderTiny.from_pretrained(folder) if folder.exists() else vae
+def train(bank: Bank, out: Path, work: Path, steps: int, every: int, compiled: bool) -> None:
+    """Train, or go on from a checkpoint, and write the pipeline to a folder.
 
-
-def train(
-    vae: AutoencoderTiny, bank: Bank, out: Path, work: Path, steps: int, every: int, compiled: bool
-) -> None:
-    """Train, or go on from a checkpoint, and write the pipeline to a folder."""
+    The autoencoder's decoder may be trained meanwhile: what is written has it as it is then.
+    """
     torch.manual_seed(SEED)
     torch.set_flush_denormal(True)
     tokenizers = make_tokenizers()
-    source = Source(read(vae.encoder), bank, tokenizers)
+    source = Source(read(decoder.find(bank, work)[0].encoder), bank, tokenizers)
     networks = Networks(tokenizers)
     average = copy.deepcopy(networks).requires_grad_(False)
     optimizers = optimizers_of(networks)
@@ -111,8 +106,8 @@ def train(
             report(step + 1, steps, losses[-100:], rate, (step + 1 - first), start)
         if (step + 1) % every == 0 and step + 1 < steps:
             keep(work / "flow.pt", parts, step + 1)
-            save(latest(work, vae), tokenizers, average, work / "interim")
-    save(latest(work, vae), tokenizers, average, out)
+            save(decoder.find(bank, work)[0], tokenizers, average, work / "interim")
+    save(decoder.find(bank, work)[0], tokenizers, average, out)
 
 
 def advance(

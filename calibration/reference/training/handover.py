@@ -6,11 +6,11 @@ of steps done, but no optimizer's state: whoever goes on warms up anew.
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 
-import models
+import sprites
 import torch
-from diffusers import AutoencoderTiny
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
@@ -22,36 +22,49 @@ FLOW, AUTOENCODER = "flow.safetensors", "vae.safetensors"
 def leave(work: Path, folder: Path = FOLDER) -> None:
     """Write the small checkpoint from the work folder's own."""
     folder.mkdir(parents=True, exist_ok=True)
-    state = torch.load(work / "flow.pt", weights_only=True)
-    tensors = {
-        f"{part}.{name}": tensor.half().contiguous()
-        for part in ("networks", "average")
-        for name, tensor in state[part].items()
-    }
-    save_file(tensors, folder / FLOW, {"step": str(state["step"])})
-    vae = AutoencoderTiny.from_pretrained(work / "vae")
-    halves = {name: tensor.half().contiguous() for name, tensor in vae.state_dict().items()}
-    save_file(halves, folder / AUTOENCODER)
+    for file, source, parts in (
+        (FLOW, "flow.pt", ("networks", "average")),
+        (AUTOENCODER, "vae.pt", ("vae",)),
+    ):
+        state = torch.load(work / source, weights_only=True)
+        tensors = {
+            f"{part}.{name}": tensor.half().contiguous()
+            for part in parts
+            for name, tensor in state[part].items()
+        }
+        save_file(tensors, folder / file, {"step": str(state["step"])})
 
 
-def find_flow(parts: dict[str, nn.Module], folder: Path = FOLDER) -> int:
-    """Load networks and average from the small checkpoint; the number of steps done, else 0."""
-    path = folder / FLOW
+def find(path: Path, parts: dict[str, nn.Module]) -> int:
+    """Load the parts from a file of the small checkpoint; the number of steps done, else 0."""
     if not path.exists():
         return 0
     tensors = load_file(path)
-    for part in ("networks", "average"):
+    for part, module in parts.items():
         own = {k.removeprefix(f"{part}."): v for k, v in tensors.items() if k.startswith(part)}
-        parts[part].load_state_dict(own)
+        module.load_state_dict(own)
     with safe_open(path, "pt") as file:
         return int(file.metadata()["step"])
 
 
-def find_autoencoder(folder: Path = FOLDER) -> AutoencoderTiny | None:
-    """The small checkpoint's autoencoder, if it is there."""
-    path = folder / AUTOENCODER
-    if not path.exists():
-        return None
-    vae = models.make_vae()
-    vae.load_state_dict(load_file(path))
-    return vae.eval()
+def find_flow(networks: nn.Module, average: nn.Module, folder: Path = FOLDER) -> int:
+    """Load the trained weights and their averages, if they are there; the steps done, else 0."""
+    return find(folder / FLOW, {"networks": networks, "average": average})
+
+
+def find_autoencoder(vae: nn.Module, folder: Path = FOLDER) -> int:
+    """Load the autoencoder, if it is there; the steps that its decoder was trained, else 0."""
+    return find(folder / AUTOENCODER, {"vae": vae})
+
+
+def main() -> None:
+    """Write the small checkpoint from the work folder."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--cache", type=Path, default=sprites.DEFAULT_CACHE)
+    parser.add_argument("--work", type=Path, help="checkpoints; default: CACHE/work")
+    options = parser.parse_args()
+    leave(options.work or options.cache / "work")
+
+
+if __name__ == "__main__":
+    main()

@@ -13,21 +13,9 @@ from pathlib import Path
 
 import decoder
 import flow
-import handover
 import prompts
 import sheet
 import sprites
-from diffusers import AutoencoderTiny
-
-
-def find_or_train_autoencoder(bank: sprites.Bank, work: Path, steps: int) -> AutoencoderTiny:
-    """The work folder's autoencoder, else the checkpoint's, else a new one."""
-    folder = work / "vae"
-    if not (folder / "config.json").exists():
-        vae = handover.find_autoencoder()
-        vae = vae or decoder.train(bank, work, steps)
-        vae.save_pretrained(folder)
-    return AutoencoderTiny.from_pretrained(folder).eval()
 
 
 def main() -> None:
@@ -36,15 +24,15 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder of the pipeline")
     parser.add_argument("--cache", type=Path, default=sprites.DEFAULT_CACHE)
     parser.add_argument("--work", type=Path, help="checkpoints; default: CACHE/work")
-    parser.add_argument("--vae-steps", type=int, default=decoder.STEPS)
+    parser.add_argument("--decoder-steps", type=int, default=decoder.STEPS)
     parser.add_argument("--flow-steps", type=int, default=flow.STEPS)
     parser.add_argument("--every", type=int, default=250, help="steps between checkpoints")
     parser.add_argument("--eager", action="store_true", help="do not compile the flow training")
     options = parser.parse_args()
     work = options.work or options.cache / "work"
     bank = sprites.load(options.cache)
-    vae = find_or_train_autoencoder(bank, work, options.vae_steps)
-    flow.train(vae, bank, options.out, work, options.flow_steps, options.every, not options.eager)
+    decoder.train(bank, work, options.decoder_steps)
+    flow.train(bank, options.out, work, options.flow_steps, options.every, not options.eager)
     prompts.write(options.out.parent / "prompts")
     sheet.draw_sheet(options.out, options.out / "samples.png")
 
