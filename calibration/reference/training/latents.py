@@ -24,15 +24,15 @@ POWER = 0.5
 
 @dataclass(frozen=True)
 class Code:
-    """latent = (patch - mean) @ basis: mean is 192, basis 192 x 16, patches (row, column, RGB)."""
+    """latent = patch @ basis + offset: 192 x 16 and 16; a patch is (row, column, RGB), -1 to 1."""
 
-    mean: torch.Tensor
     basis: torch.Tensor
+    offset: torch.Tensor
 
     def encode(self, pictures: np.ndarray) -> torch.Tensor:
         """Latents n x 16 x 8 x 8 of pictures n x 64 x 64 x 3, uint8."""
         values = torch.from_numpy(patches(pictures).astype(np.float32)) / 127.5 - 1
-        return ((values - self.mean) @ self.basis).permute(0, 3, 1, 2)
+        return (values @ self.basis + self.offset).permute(0, 3, 1, 2)
 
 
 def patches(pictures: np.ndarray) -> np.ndarray:
@@ -54,7 +54,8 @@ def fit(bank: Bank) -> Code:
     scaled /= np.sqrt(np.mean(deviations ** (2 - 2 * POWER)))
     noise = np.random.default_rng(SEED).standard_normal((LATENT_CHANNELS, LATENT_CHANNELS))
     rotation = np.linalg.qr(noise)[0]
-    return Code(torch.tensor(mean).float(), torch.tensor(scaled @ rotation).float())
+    basis = scaled @ rotation
+    return Code(torch.tensor(basis).float(), torch.tensor(-mean @ basis).float())
 
 
 @torch.no_grad()
@@ -81,15 +82,22 @@ def write(code: Code, encoder: torch.nn.Module) -> None:
         gathering[2].weight[:LATENT_CHANNELS, :, 1 + y, 1 + x] = 2 * inner.T
     for channel in range(LATENT_CHANNELS):
         last.weight[channel, channel, 1, 1] = 1
-    last.bias.copy_(-(1 + code.mean) @ code.basis)
+    last.bias.copy_(code.offset - code.basis.sum(0))
 
 
 @torch.no_grad()
 def read(encoder: torch.nn.Module) -> Code:
-    """The map that such an encoder is, found by its answers to single pixels."""
+    """The map that such an encoder is, found by its answers to single pixels.
+
+    Raises:
+        ValueError: the encoder is no such map.
+    """
     pixels = 3 * PATCH**2
     single = torch.eye(pixels).reshape(pixels, PATCH, PATCH, 3).permute(0, 3, 1, 2)
-    none = encoder(torch.zeros(1, 3, PATCH, PATCH))[0, :, 0, 0]
-    basis = encoder(single)[:, :, 0, 0] - none
-    mean = -torch.linalg.lstsq(basis.T, none[:, None]).solution[:, 0]
-    return Code(mean, basis)
+    offset = encoder(torch.zeros(1, 3, PATCH, PATCH))[0, :, 0, 0]
+    code = Code(encoder(single)[:, :, 0, 0] - offset, offset)
+    pictures = np.random.default_rng(SEED).integers(0, 256, (4, SIDE, SIDE, 3), np.uint8)
+    values = torch.from_numpy(pictures).permute(0, 3, 1, 2) / 127.5 - 1
+    if not torch.allclose(encoder(values), code.encode(pictures), atol=1e-3):
+        raise ValueError("the encoder is no linear map of 8 x 8 patches")
+    return code
