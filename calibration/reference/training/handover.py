@@ -15,7 +15,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-FOLDER = Path(__file__).parent / "checkpoint"
+FOLDER = Path(__file__).parents[2] / "checkpoint"
 FLOW, AUTOENCODER = "flow.safetensors", "vae.safetensors"
 
 
