@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 TRAINING = Path(__file__).parent.parent / "calibration" / "reference" / "training"
-NAMES = ("held_out", "prompts", "scenes", "subjects", "wordings")
+NAMES = ("held_out", "prompts", "redrawn", "scenes", "sprites", "subjects", "wordings")
 
 
 @pytest.fixture(scope="module")
@@ -113,3 +113,31 @@ def test_the_sheet_shows_sixteen_prompts_that_were_trained_and_sixteen_held_out(
     wishes = [training["wordings"].parse(p) for p in training["prompts"].sheet_prompts()]
     held = [training["held_out"].is_held_out(w.subjects, w.ground) for w in wishes]
     assert held == [False] * 16 + [True] * 16
+
+
+def test_scenes_drawn_anew_for_a_prompt_show_what_it_says(training: dict[str, ModuleType]) -> None:
+    rng, wordings = np.random.default_rng(2), training["wordings"]
+    for prompt in training["prompts"].held_out_prompts()[:12]:
+        drawn = training["redrawn"].redraw(rng, wordings.parse(prompt), 5)
+        assert len(drawn) == 5
+        assert all(wordings.holds(wordings.parse(prompt), drawn, i) for i in range(5))
+        assert len(np.unique(drawn.centres, axis=0)) == 5
+
+
+def test_a_painted_scene_shows_its_sprites_where_it_says_and_its_ground_elsewhere(
+    training: dict[str, ModuleType],
+) -> None:
+    scenes, sprites = training["scenes"], training["sprites"]
+    red = [
+        [np.full((size, size, 4), (255, 0, 0, 255), np.uint8)] * len(sprites.ANGLES)
+        for size in sprites.SIZES
+    ]
+    drawn = scenes.draw(np.random.default_rng(3), 50)
+    pictures = scenes.paint(drawn, [red] * len(training["subjects"].NAMES))
+    grounds = scenes.grounds(drawn)
+    for i, picture in enumerate(pictures):
+        shown = (picture == (255, 0, 0)).all(-1)
+        assert (picture[~shown] == grounds[i][~shown]).all()
+        for k in np.flatnonzero(drawn.subjects[i] >= 0):
+            row, column = (min(63, round(centre)) for centre in drawn.centres[i, k])
+            assert shown[row, column]
