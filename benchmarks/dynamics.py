@@ -23,14 +23,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from meancache_plan import catalog, load_profile, solve
-from meancache_plan.adapters.diffusers import Pipeline
-from meancache_plan.adapters.loading import load
-from meancache_plan.calibrate import calibrate
-from meancache_plan.profile import Profile
-from meancache_plan.recipe import find_recipe, override, read_prompts
-from meancache_plan.record import Trajectory
-from meancache_plan.tables import load_tables
+from meancache_plan import load_profile, solve
+from meancache_plan.core.trajectory import Trajectory
+from meancache_plan.measure.calibrate import calibrate
+from meancache_plan.measure.profile import Profile
+from meancache_plan.schedule.published import load_tables
+from meancache_plan.source import catalog
+from meancache_plan.source.diffusers.loading import load
+from meancache_plan.source.diffusers.pipeline import Pipeline
+from meancache_plan.source.recipe import find_recipe, override, read_prompts
 
 EARLY, LATE = (5, 10, 15, 20, 25), (45, 47, 48, 49)
 GROWS, FADES, NEARER = 1.5, 1.0, 0.65
@@ -187,7 +188,7 @@ def main() -> None:
     kept = [*print_amplifications(amplifications(pipeline, prompts, seeds, (*EARLY, *LATE)))]
     with TemporaryDirectory() as folder:
         path = Path(folder) / "profile.safetensors"
-        calibrate(pipeline, prompts, seeds[:1], path, sensitivity=False)
+        calibrate(pipeline, prompts, seeds[:1], path, propagation=False)
         kept.append(print_distances(compare(load_profile(path), published_knots(recipe.steps))))
     sys.exit(not all(kept))
 
