@@ -16,14 +16,18 @@ TRAINING = Path(__file__).parent.parent / "calibration" / "reference" / "trainin
 
 
 @pytest.fixture(scope="module")
-def flow() -> Iterator[ModuleType]:
-    """The training folder's flow, with batches of two; what it imports has plain names."""
+def flow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModuleType]:
+    """The training folder's flow, with batches of two and no checkpoint to go on from.
+
+    What it imports has plain names.
+    """
     before = set(sys.modules)
     sys.path.insert(0, str(TRAINING))
     try:
         module = __import__("flow")
         module.BATCH = 2  # type: ignore[attr-defined]
         sys.modules["latents"].FITTED = 64  # type: ignore[attr-defined]
+        sys.modules["handover"].FOLDER = tmp_path_factory.mktemp("none")  # type: ignore[attr-defined]
         yield module
     finally:
         sys.path.remove(str(TRAINING))

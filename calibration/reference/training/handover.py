@@ -19,9 +19,9 @@ FOLDER = Path(__file__).parents[2] / "checkpoint"
 FLOW, AUTOENCODER = "flow.safetensors", "vae.safetensors"
 
 
-def leave(work: Path, folder: Path = FOLDER) -> None:
+def leave(work: Path, folder: Path | None = None) -> None:
     """Write the small checkpoint from the work folder's own."""
-    folder.mkdir(parents=True, exist_ok=True)
+    (folder or FOLDER).mkdir(parents=True, exist_ok=True)
     for file, source, parts in (
         (FLOW, "flow.pt", ("networks", "average")),
         (AUTOENCODER, "vae.pt", ("vae",)),
@@ -32,7 +32,7 @@ def leave(work: Path, folder: Path = FOLDER) -> None:
             for part in parts
             for name, tensor in state[part].items()
         }
-        save_file(tensors, folder / file, {"step": str(state["step"])})
+        save_file(tensors, (folder or FOLDER) / file, {"step": str(state["step"])})
 
 
 def find(path: Path, parts: dict[str, nn.Module]) -> int:
@@ -47,14 +47,14 @@ def find(path: Path, parts: dict[str, nn.Module]) -> int:
         return int(file.metadata()["step"])
 
 
-def find_flow(networks: nn.Module, average: nn.Module, folder: Path = FOLDER) -> int:
+def find_flow(networks: nn.Module, average: nn.Module, folder: Path | None = None) -> int:
     """Load the trained weights and their averages, if they are there; the steps done, else 0."""
-    return find(folder / FLOW, {"networks": networks, "average": average})
+    return find((folder or FOLDER) / FLOW, {"networks": networks, "average": average})
 
 
-def find_autoencoder(vae: nn.Module, folder: Path = FOLDER) -> int:
+def find_autoencoder(vae: nn.Module, folder: Path | None = None) -> int:
     """Load the autoencoder, if it is there; the steps that its decoder was trained, else 0."""
-    return find(folder / AUTOENCODER, {"vae": vae})
+    return find((folder or FOLDER) / AUTOENCODER, {"vae": vae})
 
 
 def main() -> None:
