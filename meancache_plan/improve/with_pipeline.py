@@ -5,6 +5,7 @@ from pathlib import Path
 
 from meancache_plan.errors import InputError
 from meancache_plan.files.atomic import check_writable
+from meancache_plan.files.difference import differences
 from meancache_plan.files.journal import Journal, beside
 from meancache_plan.improve.refine import refine
 from meancache_plan.measure.profile import Profile
@@ -132,9 +133,11 @@ def _check_model(pipeline: Pipeline, profile: Profile) -> None:
 
 def _check_same(name: str, mine: object, theirs: object) -> None:
     """Refuse what is known to differ from the profile's."""
-    if theirs is not None and mine is not None and mine != theirs:
+    if theirs is None or mine is None:
+        return
+    for apart in differences({name: theirs}, {name: mine}):
         raise InputError(
-            f"this pipeline is not the one that the profile was measured on: {name} is "
-            f"{shorten(str(mine))} here, {shorten(str(theirs))} there; refine with that model, "
-            "recipe and prompts, or calibrate this one"
+            f"this pipeline is not the one that the profile was measured on: {apart.name} is "
+            f"{shorten(str(apart.here))} here, {shorten(str(apart.there))} there; refine with that "
+            "model, recipe and prompts, or calibrate this one"
         )
