@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +45,9 @@ def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, comfyui: None) -> Any:
     shutil.copy(REFERENCE, tmp_path / "meancache" / "reference.json")
     shutil.copy(WITHOUT_GRID, tmp_path / "meancache" / "published.json")
     (tmp_path / "meancache" / "notes.txt").touch()
-    extension = asyncio.run(comfy_entrypoint())
-    (made,) = asyncio.run(extension.get_node_list())
+    with ThreadPoolExecutor(1) as aside:  # a browser's tests leave a loop running in this thread
+        extension = aside.submit(asyncio.run, comfy_entrypoint()).result()
+        (made,) = aside.submit(asyncio.run, extension.get_node_list()).result()
     return made
 
 
