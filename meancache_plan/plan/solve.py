@@ -11,10 +11,11 @@ from meancache_plan.measure.profile import Profile
 from meancache_plan.plan.planners import Outcome, find_planner
 from meancache_plan.plan.predict import predict
 from meancache_plan.plan.problem import objective_of
+from meancache_plan.plan.simple import hold_plan
 from meancache_plan.schedule.artifact import Grid, PlanEntry, Schedule
 from meancache_plan.schedule.provenance import PlanRecord, Provenance
 from meancache_plan.version import __version__
-from meancache_runtime.schedule import Hold, Plan
+from meancache_runtime.schedule import Plan
 
 TOLERANCE = 0.05
 """How far a run's σ may be from the schedule's: about what another aspect ratio shifts them."""
@@ -78,7 +79,7 @@ def solve(
 
 def every_step(steps: int) -> Plan:
     """The plan of a run that is the sampler's own."""
-    return Plan(steps, tuple(range(steps)), (Hold(),) * steps)
+    return hold_plan(range(steps))
 
 
 def assemble(
