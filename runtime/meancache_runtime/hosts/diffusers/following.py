@@ -1,0 +1,120 @@
+"""From knot to knot: what makes a scheduler of Euler steps follow a plan."""
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from ...binding import bind
+from ...errors import StepCountError, UnsupportedSchedulerError
+from ...grid import check_grid
+from ...machine import Replay
+from ...schedule import Schedule
+from ...table import Table
+from .sampler import EULER
+
+if TYPE_CHECKING:
+    from diffusers.schedulers.scheduling_flow_match_euler_discrete import (
+        FlowMatchEulerDiscreteScheduler as Euler,
+    )
+else:
+    Euler = object
+
+
+class Following(Euler):
+    """A base that goes before the class of an Euler scheduler, of diffusers or of a server.
+
+    The scheduler is told all T steps and shows a loop the plan's knots alone. :meth:`follow` comes
+    before anything else.
+    """
+
+    _machine: Replay | None = None
+    _shape: tuple[int, ...] = ()
+
+    def follow(self, schedule: Schedule, budget: int) -> None:
+        """Choose the plan that every run follows from now on.
+
+        Raises:
+            BudgetError: The schedule has no plan for this budget.
+            UnsupportedSchedulerError: The schedule was made for another sampler than Euler's.
+        """
+        self._plan = schedule.plan(budget)
+        self._grid = schedule.grid
+        if self._grid.replaces is not None:
+            raise UnsupportedSchedulerError(
+                f"the schedule takes the steps of {self._grid.replaces}, whose noise levels this "
+                f"scheduler does not know: use meancache_runtime.attach, or calibrate with {EULER}"
+            )
+
+    def set_timesteps(
+        self,
+        num_inference_steps: int | None = None,
+        device: Any = None,
+        sigmas: list[float] | None = None,
+        mu: float | None = None,
+        timesteps: list[float] | None = None,
+    ) -> None:
+        """As Euler's, for all T steps; what remains to be taken are the knots.
+
+        Raises:
+            StepCountError: Another number of steps than the schedule's.
+            GridMismatchError: Other noise levels than the schedule allows.
+        """
+        self._machine = None
+        custom = {} if timesteps is None else {"timesteps": timesteps}
+        super().set_timesteps(num_inference_steps, device, sigmas, mu, **custom)
+        every: Tensor = self.timesteps
+        levels = tuple(self.sigmas.tolist())
+        check_grid(self._grid, levels)
+        knots = torch.tensor(self._plan.knots)
+        self._machine = Table.of(bind(self._plan, levels, self._grid.displaced)).machine()
+        self.timesteps = every[knots.to(every.device)]
+        self.sigmas = torch.cat([self.sigmas[knots.to(self.sigmas.device)], self.sigmas[-1:]])
+        self.num_inference_steps = len(knots)
+
+    def set_begin_index(self, begin_index: int = 0) -> None:
+        """As Euler's; a run can begin at the first step only.
+
+        Raises:
+            StepCountError: The run begins later, as image-to-image does: the pipeline counts steps
+                that are not in this loop.
+        """
+        if begin_index:
+            raise StepCountError(
+                f"this run begins at step {begin_index} of its grid (as image-to-image does), "
+                "which a loop over the knots alone does not have: use meancache_runtime.attach, or "
+                "strength 1"
+            )
+        super().set_begin_index(begin_index)
+
+    def step(
+        self, model_output: Tensor, timestep: Any, sample: Any, *args: Any, **kwargs: Any
+    ) -> Any:
+        """Take the step to the next knot, with û in place of the model's velocity.
+
+        Raises:
+            StepCountError: ``set_timesteps`` was not called, or steps are not taken in order.
+            UnsupportedSchedulerError: Steps with a noise level for each token are asked for.
+        """
+        if kwargs.get("per_token_timesteps", args[5] if len(args) > 5 else None) is not None:
+            raise UnsupportedSchedulerError(
+                "per-token timesteps cannot follow one schedule: run this pipeline without "
+                "a schedule"
+            )
+        machine, shape = self._machine, tuple(model_output.shape)
+        if machine is None or machine.done:
+            raise StepCountError(
+                "no step of the plan's loop is due: call set_timesteps before a run"
+            )
+        if self.step_index is None:
+            self._init_step_index(timestep)
+        if machine.step == 0:
+            self._shape = shape
+        if machine.step != self.step_index or shape != self._shape:
+            raise StepCountError(
+                f"step {self.step_index} of the plan's loop, of shape {list(shape)}, is asked for "
+                f"where step {machine.step}, of shape {list(self._shape)}, is due: take the steps "
+                "of a run in order, one run at a time"
+            )
+        velocity = machine.advance(model_output)
+        return super().step(velocity, timestep, sample, *args, **kwargs)
