@@ -19,7 +19,7 @@ from meancache_plan.improve.ensemble import final_errors
 from meancache_plan.improve.refine import refine
 from meancache_plan.judge.result import Row, Spread
 from meancache_plan.measure.profile import Profile
-from meancache_plan.plan.simple import adams_plan
+from meancache_plan.plan.simple_plans import adams_plan
 from meancache_plan.plan.solve import solve
 from meancache_plan.schedule.artifact import Schedule as Artifact
 from meancache_runtime.schedule import Grid, Plan, Schedule

@@ -3,6 +3,9 @@
 Errors about schedules, and the root :class:`MeanCacheError`, are the runtime's own.
 """
 
+from operator import index
+from typing import Any
+
 from meancache_runtime.errors import MeanCacheError
 
 __all__ = ["GridError", "InputError", "MeanCacheError", "MergeError", "ProfileError"]
@@ -26,3 +29,28 @@ class ProfileError(MeanCacheError, ValueError):
 
 class MergeError(ProfileError):
     """The profiles do not belong to one calibration."""
+
+
+def check_kind(what: str, value: Any, kind: type | tuple[type, ...], fix: str) -> None:
+    """Refuse an argument of another kind. Raises InputError: ``what is …: fix``."""
+    if not isinstance(value, kind):
+        shown = repr(value) if isinstance(value, str | int | float | None) else "of another kind"
+        raise InputError(f"{what} is {shown[:80]} ({type(value).__name__}): {fix}")
+
+
+def check_list(what: str, value: Any, fix: str) -> list[Any]:
+    """The entries of a list, range, array, … of an argument. Raises InputError for a single one."""
+    if isinstance(value, str) or not hasattr(value, "__iter__"):
+        check_kind(what, value, (), fix)
+    return list(value)
+
+
+def check_whole(what: str, value: Any, least: int) -> int:
+    """An argument that is a whole number from ``least`` on. Raises InputError."""
+    try:
+        number = index(value)
+    except TypeError as error:
+        raise InputError(f"{what} is {value!r}: give a whole number, {least} or more") from error
+    if number < least:
+        raise InputError(f"{what} {number}: give {least} or more")
+    return number

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from meancache_plan.cli.loading import Loading
-from meancache_plan.cli.noting import given, note
+from meancache_plan.cli.noted_commands import given, note
 from meancache_plan.cli.options import (
     PROFILE,
     Batch,

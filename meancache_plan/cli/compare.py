@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from meancache_plan.cli.against import check_against, load_rivals
 from meancache_plan.cli.loading import Loading
 from meancache_plan.cli.options import (
     Device,
@@ -18,6 +17,7 @@ from meancache_plan.cli.options import (
     ScheduleFile,
     Seeds,
 )
+from meancache_plan.cli.other_schedules import check_against, load_rivals
 from meancache_plan.show.terminal.console import display, resumable, watching
 
 QUICK_PROMPTS = 3
@@ -76,7 +76,7 @@ def compare(
     Example: `meancache-plan compare --schedule schedule.json --quick --json compare.json`
     """
     from meancache_plan.judge.compare.compare import compare as shoot_out
-    from meancache_plan.judge.compare.field import QUICK, THOROUGH
+    from meancache_plan.judge.compare.competitors import QUICK, THOROUGH
     from meancache_plan.judge.compare.peers.plans import baselines
     from meancache_plan.measure.profile import load_profile
     from meancache_plan.schedule.artifact import load_schedule

@@ -5,7 +5,6 @@ from typing import Annotated
 
 import typer
 
-from meancache_plan.cli.against import check_against, load_rivals
 from meancache_plan.cli.loading import Loading
 from meancache_plan.cli.options import (
     Device,
@@ -16,6 +15,7 @@ from meancache_plan.cli.options import (
     ScheduleFile,
     Seeds,
 )
+from meancache_plan.cli.other_schedules import check_against, load_rivals
 from meancache_plan.show.terminal.console import display, resumable, watching
 
 SHEET_ROWS = 6

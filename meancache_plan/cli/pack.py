@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from meancache_plan.cli.loading import Loading
-from meancache_plan.cli.noting import commands_of, measured_by, note, noted
+from meancache_plan.cli.noted_commands import commands_of, measured_by, note, noted
 from meancache_plan.cli.options import PROFILE, Batch, Device, Offload, RecipeName
 from meancache_plan.errors import InputError
 from meancache_plan.show.terminal.console import resumable, say, watching
@@ -92,7 +92,7 @@ class Order:
 
     def again(self, kit: "Kit", folder: str) -> list[str]:
         """Command lines that make the same kit from the model."""
-        from meancache_plan.ship.again import again
+        from meancache_plan.ship.commands_again import again
         from meancache_plan.show.usage import model_name
 
         options: list[str] = []

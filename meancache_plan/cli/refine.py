@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from meancache_plan.cli.loading import Loading
-from meancache_plan.cli.noting import commands_of, given, note, noted
+from meancache_plan.cli.noted_commands import commands_of, given, note, noted
 from meancache_plan.cli.options import PROFILE, Batch, Device, Offload, Prompts, RecipeName
 from meancache_plan.show.terminal.console import display, resumable, say, watching
 
@@ -62,9 +62,9 @@ def refine(
     from meancache_plan.files.atomic import check_writable
     from meancache_plan.files.journal import beside, drop
     from meancache_plan.files.lock import alone
-    from meancache_plan.improve.origin import profile_of
-    from meancache_plan.improve.smallest import smallest
-    from meancache_plan.improve.with_pipeline import refine_with
+    from meancache_plan.improve.profile_of_schedule import profile_of
+    from meancache_plan.improve.refine_with_pipeline import refine_with
+    from meancache_plan.improve.smallest_budget import smallest
     from meancache_plan.schedule.artifact import load_schedule, save_schedule
     from meancache_plan.show.terminal.views import show_schedule
     from meancache_runtime.snapshot import locate

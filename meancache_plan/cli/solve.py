@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from typer.models import OptionInfo
 
-from meancache_plan.cli.noting import given, measured_by, note, noted
+from meancache_plan.cli.noted_commands import given, measured_by, note, noted
 from meancache_plan.cli.options import PROFILE
 from meancache_plan.show.terminal.console import display, say
 

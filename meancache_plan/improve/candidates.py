@@ -8,7 +8,7 @@ from meancache_plan.core.grid import graded_knots, uniform_knots
 from meancache_plan.core.objective import Objective
 from meancache_plan.measure.profile import Profile
 from meancache_plan.plan.planners import find_planner
-from meancache_plan.plan.simple import adams_plan, hold_plan
+from meancache_plan.plan.simple_plans import adams_plan, hold_plan
 from meancache_plan.schedule.artifact import Schedule
 from meancache_runtime.schedule import Plan
 

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from meancache_plan.core.finer import record_finer
+from meancache_plan.core.finer_run import record_finer
 from meancache_plan.core.grid import check_sigmas
 from meancache_plan.core.trajectory import Velocity, record_flow
 from meancache_plan.errors import InputError

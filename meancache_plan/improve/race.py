@@ -8,7 +8,7 @@ from typing import NamedTuple
 from meancache_plan.improve.candidates import Candidate
 from meancache_plan.improve.closed_loop import prior_gains, with_gains
 from meancache_plan.improve.trials import Standing, Trials
-from meancache_plan.plan.simple import adams_plan
+from meancache_plan.plan.simple_plans import adams_plan
 from meancache_runtime.schedule import Plan
 
 RUNGS = (0.25, 0.5, 1.0)

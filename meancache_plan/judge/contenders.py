@@ -8,7 +8,7 @@ from meancache_plan.errors import InputError
 from meancache_plan.judge.peer import Peer, following
 from meancache_plan.judge.result import FULL, PLAN
 from meancache_plan.judge.rivals import check_rival
-from meancache_plan.plan.simple import adams_plan, hold_plan
+from meancache_plan.plan.simple_plans import adams_plan, hold_plan
 from meancache_plan.schedule.artifact import Schedule
 from meancache_runtime import Schedule as ReplaySchedule
 from meancache_runtime.schedule import Plan

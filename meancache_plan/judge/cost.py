@@ -8,11 +8,11 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from meancache_plan.errors import InputError
-from meancache_plan.judge.made import Made
+from meancache_plan.judge.left_as_found import left_as_found
+from meancache_plan.judge.loop_watch import Watch
+from meancache_plan.judge.measured_sample import Made
 from meancache_plan.judge.memory import Allocator, Tensors
 from meancache_plan.judge.peer import Peer
-from meancache_plan.judge.restore import left_as_found
-from meancache_plan.judge.watch import Watch
 from meancache_plan.source.diffusers.pipeline import Pipeline
 
 WHOLE = 0.98

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from meancache_plan.core.psnr import mean_square, psnr
 from meancache_plan.judge import likeness
-from meancache_plan.judge.made import Count, Made
+from meancache_plan.judge.measured_sample import Count, Made
 
 
 class Seen(NamedTuple):

@@ -51,7 +51,7 @@ def calibrate(
         UnsupportedPipelineError: It has no denoiser or no scheduler.
         UnsupportedSchedulerError: Its scheduler follows no flow, or adds fresh noise.
     """
-    from meancache_plan.source.diffusers.at_hand import at_hand
+    from meancache_plan.source.diffusers.live_pipeline import at_hand
 
     check_samples(prompts, seeds)
     source = pipe if isinstance(pipe, Source) and call is None else at_hand(pipe, call)

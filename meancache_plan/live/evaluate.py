@@ -46,7 +46,7 @@ def evaluate(
         MeanCacheError: The pipeline does not fit the schedule.
     """
     from meancache_plan.judge import evaluate as judging
-    from meancache_plan.source.diffusers.at_hand import at_hand, check_call
+    from meancache_plan.source.diffusers.live_pipeline import at_hand, check_call
 
     check_samples(prompts, seeds)
     with output(path) as file, watched(progress) as watch:

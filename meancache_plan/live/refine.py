@@ -42,8 +42,8 @@ def refine(
             or the schedule was not solved from the profile.
         BeatenError: At no budget a plan is better than simply fewer steps.
     """
-    from meancache_plan.improve.with_pipeline import refine_on
-    from meancache_plan.source.diffusers.at_hand import at_hand
+    from meancache_plan.improve.refine_with_pipeline import refine_on
+    from meancache_plan.source.diffusers.live_pipeline import at_hand
 
     check_samples(prompts, seeds)
     with output(path) as file, watched(progress) as watch:

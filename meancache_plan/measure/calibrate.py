@@ -9,13 +9,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from meancache_plan.core.finer import check_finer, record_finer
+from meancache_plan.core.finer_run import check_finer, record_finer
 from meancache_plan.core.grid import check_sigmas
 from meancache_plan.core.propagation import Finish
 from meancache_plan.core.psnr import moments
 from meancache_plan.core.trajectory import Trajectory, Velocity, record_flow
 from meancache_plan.errors import InputError
-from meancache_plan.measure.partial import Job, Partial, assemble, propagated
+from meancache_plan.measure.partial_profile import Job, Partial, assemble, propagated
 from meancache_plan.measure.profile import (
     Profile,
     ProfileSettings,

@@ -1,6 +1,6 @@
 """The profile: what calibration measured, for ``solve`` to plan from, in one safetensors file.
 
-The file holds the tensors of :mod:`meancache_plan.measure.tensors` and one metadata entry,
+The file holds the tensors of :mod:`meancache_plan.measure.profile_tensors` and one metadata entry,
 ``meancache-profile``: JSON with the format's version and the settings. Equal profiles give equal
 bytes.
 """
@@ -26,8 +26,8 @@ from meancache_plan.core.psnr import latent_range
 from meancache_plan.errors import InputError, ProfileError
 from meancache_plan.files.atomic import write_atomically
 from meancache_plan.files.validation import first_reason
+from meancache_plan.measure.profile_tensors import CODES, TENSORS, check_names, check_tensors
 from meancache_plan.measure.settings import ProfileSettings
-from meancache_plan.measure.tensors import CODES, TENSORS, check_names, check_tensors
 from meancache_runtime import strict_json
 from meancache_runtime.errors import ScheduleError
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from meancache_plan.errors import InputError, MergeError
 from meancache_plan.files.difference import differences
 from meancache_plan.measure.profile import Profile
-from meancache_plan.measure.tensors import TENSORS
+from meancache_plan.measure.profile_tensors import TENSORS
 
 
 def merge_profiles(profiles: Sequence[Profile]) -> Profile:

@@ -11,7 +11,7 @@ from meancache_plan.measure.profile import Profile
 from meancache_plan.plan.planners import Outcome, find_planner
 from meancache_plan.plan.predict import predict
 from meancache_plan.plan.problem import objective_of
-from meancache_plan.plan.simple import hold_plan
+from meancache_plan.plan.simple_plans import hold_plan
 from meancache_plan.schedule.artifact import Grid, PlanEntry, Schedule
 from meancache_plan.schedule.provenance import PlanRecord, Provenance
 from meancache_plan.version import __version__

@@ -9,7 +9,7 @@ from pathlib import Path
 from meancache_plan.errors import InputError
 from meancache_plan.files.atomic import write_together
 from meancache_plan.files.journal import drop, within
-from meancache_plan.improve.with_pipeline import Watch, refine_with
+from meancache_plan.improve.refine_with_pipeline import Watch, refine_with
 from meancache_plan.judge import evaluate as judge
 from meancache_plan.judge.pictures import SampleFolder, Samples
 from meancache_plan.judge.result import Evaluation
@@ -188,7 +188,7 @@ def refined(
         watch: Asked for a listener for each piece of work.
 
     Raises:
-        InputError: See :func:`meancache_plan.improve.with_pipeline.refine_with`.
+        InputError: See :func:`meancache_plan.improve.refine_with_pipeline.refine_with`.
         BeatenError: No plan beats fewer steps when it is replayed.
     """
     assert kit.profile is not None

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from meancache_plan.cli.against import load_rivals
+from meancache_plan.cli.other_schedules import load_rivals
 from meancache_plan.judge.result import load_comparison
 from meancache_plan.schedule.artifact import save_schedule
 from meancache_plan.source.diffusers.pipeline import Pipeline

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from meancache_plan import profile_flow, solve
-from meancache_plan.core.finer import record_finer
+from meancache_plan.core.finer_run import record_finer
 from meancache_plan.core.propagation import choose, injected
 from meancache_plan.errors import InputError
 from meancache_plan.measure.profile import Profile

@@ -10,7 +10,7 @@ import torch
 from numpy.polynomial import Polynomial
 from torch import Tensor
 
-from meancache_plan.core.finer import on_grid
+from meancache_plan.core.finer_run import on_grid
 from meancache_plan.core.interpolation import latent_weights, velocity_weights
 from meancache_plan.core.trajectory import Trajectory, record_flow
 from meancache_plan.errors import InputError

@@ -15,7 +15,7 @@ from torch import Tensor
 from meancache_plan.errors import InputError
 from meancache_plan.improve.closed_loop import MAX_WEIGHT, ROUNDS, fit, prior_gains, with_gains
 from meancache_plan.improve.ensemble import FlowEnsemble, spread_rows
-from meancache_plan.plan.simple import adams_plan
+from meancache_plan.plan.simple_plans import adams_plan
 from meancache_runtime import integrate
 from meancache_runtime.schedule import Grid, Hold, Jvp, Plan, Schedule
 from tests.fields import Field, euler, mixture, noise, polynomial, shifted_grid

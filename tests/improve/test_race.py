@@ -14,7 +14,7 @@ from meancache_plan.improve.candidates import Candidate, pools
 from meancache_plan.improve.closed_loop import prior_gains
 from meancache_plan.improve.race import Entry, Race
 from meancache_plan.improve.trials import Standing, Trials
-from meancache_plan.plan.simple import adams_plan
+from meancache_plan.plan.simple_plans import adams_plan
 from meancache_plan.plan.solve import solve
 from meancache_plan.schedule.artifact import PlanEntry
 from meancache_runtime.schedule import Plan

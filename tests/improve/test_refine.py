@@ -8,7 +8,7 @@ from torch import Tensor
 
 from meancache_plan.core.grid import graded_knots, uniform_knots
 from meancache_plan.improve.refine import refine
-from meancache_plan.plan.simple import adams_plan
+from meancache_plan.plan.simple_plans import adams_plan
 from meancache_plan.plan.solve import solve
 from meancache_plan.schedule.artifact import Grid, PlanEntry, Schedule, from_bytes, to_bytes
 from meancache_plan.schedule.provenance import PlanRecord

@@ -13,18 +13,18 @@ import pytest
 from diffusers import FluxPipeline
 
 from meancache_plan.errors import InputError
-from meancache_plan.judge import turns
+from meancache_plan.judge import run_contest
 from meancache_plan.judge.compare.compare import RULES
 from meancache_plan.judge.compare.peers import plans, solvers
-from meancache_plan.judge.conclude import conclude
+from meancache_plan.judge.conclusions import conclude
 from meancache_plan.judge.contenders import full_run
 from meancache_plan.judge.contest import Contest
 from meancache_plan.judge.cost import compute
 from meancache_plan.judge.evaluate import evaluate
-from meancache_plan.judge.kept import Run
+from meancache_plan.judge.outcomes import Run
 from meancache_plan.judge.peer import Peer, unavailable
 from meancache_plan.judge.result import Comparison
-from meancache_plan.judge.turns import run
+from meancache_plan.judge.run_contest import run
 from meancache_runtime.errors import ModelMismatchError
 from tests.judge.given import PROMPT, SCHEDULE, STEPS, comparison, tiny_pipeline
 
@@ -179,8 +179,8 @@ def test_everyone_has_run_before_anyone_is_timed_and_then_in_a_drawn_order(
 
         return run
 
-    monkeypatch.setattr(turns, "make", noted("timed", turns.make))
-    monkeypatch.setattr(turns, "compute", noted("counted", turns.compute))
+    monkeypatch.setattr(run_contest, "make", noted("timed", run_contest.make))
+    monkeypatch.setattr(run_contest, "compute", noted("counted", run_contest.compute))
     peers = plans.fewer_steps("Euler", [2, 3, 4])
     run(contest(tiny_flux, *peers))
     assert ran[0] == "timed full"  # what all are judged by; its time is not used

@@ -14,8 +14,8 @@ from torch._dynamo.testing import CompileCounterWithBackend
 from meancache_plan.errors import InputError
 from meancache_plan.judge.compare.peers import plans, solvers
 from meancache_plan.judge.cost import compute, forms, make
+from meancache_plan.judge.left_as_found import left_as_found
 from meancache_plan.judge.peer import Peer
-from meancache_plan.judge.restore import left_as_found
 from tests.judge.given import FULL, PROMPT, SCHEDULE, SEED, STEPS, tiny_pipeline
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from meancache_plan.errors import InputError
 from meancache_plan.files.journal import Journal
 from meancache_plan.improve.refine import refine
-from meancache_plan.plan.simple import adams_plan
+from meancache_plan.plan.simple_plans import adams_plan
 from meancache_plan.plan.solve import solve
 from meancache_plan.source.diffusers.ensemble import PipelineEnsemble
 from meancache_plan.source.diffusers.pipeline import Pipeline

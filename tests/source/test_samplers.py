@@ -14,7 +14,7 @@ from meancache_plan import solve
 from meancache_plan.core.grid import uniform_knots
 from meancache_plan.errors import InputError
 from meancache_plan.files.journal import Journal
-from meancache_plan.improve.with_pipeline import refine_with
+from meancache_plan.improve.refine_with_pipeline import refine_with
 from meancache_plan.measure.calibrate import calibrate
 from meancache_plan.source.diffusers.ensemble import PipelineEnsemble
 from meancache_runtime import attach

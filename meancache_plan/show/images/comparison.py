@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from meancache_plan.core.psnr import CEILING
-from meancache_plan.judge.compare.matched import Cost, cost_of
+from meancache_plan.judge.compare.equal_cost import Cost, cost_of
 from meancache_plan.judge.metrics import METRICS
 from meancache_plan.judge.result import PLAN, Comparison, Row
 from meancache_plan.show.images.charts import save

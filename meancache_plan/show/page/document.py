@@ -12,7 +12,7 @@ import re
 from importlib.resources import files
 from typing import Any
 
-from meancache_plan.show.page.still import still
+from meancache_plan.show.page.without_scripts import still
 from meancache_plan.show.style import COLOURS, COLOURS_ON_DARK
 
 SCRIPTS = (

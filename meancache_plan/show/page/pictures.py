@@ -12,7 +12,7 @@ from PIL import Image
 
 from meancache_plan.errors import InputError
 from meancache_plan.judge.pictures import Level, Samples, from_levels, to_levels
-from meancache_plan.show.page.choice import Chosen, choose
+from meancache_plan.show.page.prompt_choice import Chosen, choose
 
 GAINS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000)
 """Factors by which the page amplifies differences."""

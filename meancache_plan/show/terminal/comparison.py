@@ -7,7 +7,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from meancache_plan.judge.compare.matched import SLACK, Cost, Match, losses, matches
+from meancache_plan.judge.compare.equal_cost import SLACK, Cost, Match, losses, matches
 from meancache_plan.judge.metrics import METRICS
 from meancache_plan.judge.result import PLAN, Comparison, Row
 from meancache_plan.show.style import plain

@@ -13,7 +13,7 @@ import torch
 import transformers
 from torch import Tensor
 
-from meancache_plan.core.finer import on_grid
+from meancache_plan.core.finer_run import on_grid
 from meancache_plan.core.trajectory import Trajectory
 from meancache_plan.errors import InputError, MeanCacheError
 from meancache_plan.schedule.artifact import Generation, ModelIdentity

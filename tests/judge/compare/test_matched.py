@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from meancache_plan.errors import InputError
-from meancache_plan.judge.compare.matched import losses, matches
+from meancache_plan.judge.compare.equal_cost import losses, matches
 from tests.judge.given import comparison, row, spread
 
 PLAN = row("plan", "B = 4", 4.0, [40.0, 44.0], budget=4)

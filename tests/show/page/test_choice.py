@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from meancache_plan.judge.pictures import Cached, Pictured
-from meancache_plan.show.page.choice import choose
+from meancache_plan.show.page.prompt_choice import choose
 
 
 def pictured(number: int, psnr: dict[int, float]) -> Pictured:

@@ -24,7 +24,7 @@ from meancache_plan.schedule.digest import sha256_of
 from meancache_plan.show.landscape import hold_surfaces
 from meancache_plan.show.page import LIMIT, write_report
 from meancache_plan.show.page.document import to_script_json
-from meancache_plan.show.page.heat import heat_data
+from meancache_plan.show.page.heat_map import heat_data
 from meancache_plan.show.page.pictures import SIDES, picture_data
 from meancache_plan.source import catalog
 from tests.show.page import given

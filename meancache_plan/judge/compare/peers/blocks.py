@@ -13,8 +13,8 @@ import numpy as np
 import torch
 
 from meancache_plan.judge.compare.peers import vision
+from meancache_plan.judge.left_as_found import left_as_found
 from meancache_plan.judge.peer import Enter, Peer, UnavailableError, reason_of, unavailable
-from meancache_plan.judge.restore import left_as_found
 from meancache_plan.source.diffusers.pipeline import Pipeline
 from meancache_runtime.hosts.diffusers.identity import denoisers
 

@@ -7,11 +7,11 @@ import numpy as np
 
 from meancache_plan.core.psnr import latent_range
 from meancache_plan.judge.contest import Contest
-from meancache_plan.judge.kept import Failed, Run
 from meancache_plan.judge.metrics import Metric
+from meancache_plan.judge.outcomes import Failed, Run
 from meancache_plan.judge.peer import Peer
 from meancache_plan.judge.result import Row, Spread
-from meancache_plan.judge.turns import Outcomes
+from meancache_plan.judge.run_contest import Outcomes
 
 
 def conclude(contest: Contest, found: Outcomes) -> dict[str, Any]:
@@ -19,7 +19,7 @@ def conclude(contest: Contest, found: Outcomes) -> dict[str, Any]:
 
     Args:
         contest: Who competed on what.
-        found: What :func:`meancache_plan.judge.turns.run` gave.
+        found: What :func:`meancache_plan.judge.run_contest.run` gave.
     """
     full = [each for each in found[contest.full.key] if isinstance(each, Run)]
     value_range = latent_range([each.moments for each in full if each.moments])

@@ -8,7 +8,7 @@ import pytest
 
 from meancache_plan import solve
 from meancache_plan.errors import BeatenError, InputError
-from meancache_plan.improve.smallest import smallest
+from meancache_plan.improve.smallest_budget import smallest
 from meancache_plan.schedule.artifact import Schedule
 from meancache_plan.schedule.provenance import Quality
 from tests.fields import mixture_profile

@@ -13,12 +13,12 @@ from meancache_plan.core.psnr import moments
 from meancache_plan.errors import InputError, MeanCacheError
 from meancache_plan.judge.contest import Contest
 from meancache_plan.judge.cost import NotFiniteError, compute, make
-from meancache_plan.judge.kept import Failed, Kept, Run
-from meancache_plan.judge.made import Count, Made
+from meancache_plan.judge.measured_sample import Count, Made
 from meancache_plan.judge.metrics import Seen
+from meancache_plan.judge.outcomes import Failed, Kept, Run
 from meancache_plan.judge.peer import Peer, UnavailableError, reason_of
+from meancache_plan.judge.picture_witnesses import Witness
 from meancache_plan.judge.result import PLAN, Shot
-from meancache_plan.judge.witness import Witness
 from meancache_plan.source.diffusers.pipeline import Frames
 from meancache_runtime.strict_json import shorten
 

@@ -11,7 +11,7 @@ import safetensors.torch
 import torch
 
 from meancache_plan.errors import InputError
-from meancache_plan.improve.with_pipeline import refine_with
+from meancache_plan.improve.refine_with_pipeline import refine_with
 from meancache_plan.measure.calibrate import calibrate
 from meancache_plan.measure.profile import Profile
 from meancache_plan.plan.solve import solve
