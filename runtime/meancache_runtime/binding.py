@@ -15,7 +15,19 @@ from dataclasses import dataclass
 from itertools import pairwise
 from math import prod
 
-from .schedule import Adams, Hold, Jvp, Plan, Predictor, Released
+from .errors import GridMismatchError
+from .grid import check_grid
+from .schedule import (
+    Adams,
+    Hold,
+    Jvp,
+    Plan,
+    Predictor,
+    Released,
+    Replayable,
+    Schedule,
+    as_schedule,
+)
 
 LinearForm = dict[int, float]
 """Step → weight: ``Σ weight · v[step]``."""
@@ -232,6 +244,33 @@ def bind(plan: Plan, sigmas: Sequence[float], displaced: bool = False) -> BoundP
         applied += forms
         instantaneous += [{plan.knots[n]: 1.0}, *forms[1:]]
     return BoundPlan(tuple(sigmas), plan.knots, tuple(applied))
+
+
+def bind_schedule(
+    schedule: Schedule | Replayable, budget: int, sigmas: Sequence[float] | None = None
+) -> BoundPlan:
+    """Bind a schedule's plan to the noise levels of a run, if they are the schedule's.
+
+    Args:
+        schedule: What :func:`meancache_runtime.load_schedule` returns, or the compiler's own.
+        budget: One of ``schedule.budgets``.
+        sigmas: σ₀ … σ_T; the schedule's own by default.
+
+    Raises:
+        BudgetError: The schedule has no plan for this budget.
+        StepCountError: ``sigmas`` has another number of steps than the schedule.
+        GridMismatchError: ``sigmas`` is farther off than the schedule allows, or is missing
+            although the schedule does not state a grid.
+    """
+    schedule = as_schedule(schedule)
+    plan, grid = schedule.plan(budget), schedule.grid
+    if sigmas is None:
+        if grid.sigmas is None:
+            raise GridMismatchError("the schedule states no grid: pass sigmas=…, from σ₀ to σ_T")
+        sigmas = grid.sigmas
+    sigmas = tuple(float(sigma) for sigma in sigmas)
+    check_grid(grid, sigmas)
+    return bind(plan, sigmas, grid.displaced)
 
 
 def _forms(

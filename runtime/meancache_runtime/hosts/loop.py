@@ -4,11 +4,9 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 from ..arrays import Array
-from ..binding import bind
-from ..errors import GridMismatchError
-from ..grid import check_grid
+from ..binding import bind_schedule
 from ..machine import Replay
-from ..schedule import Replayable, Schedule, as_schedule
+from ..schedule import Replayable, Schedule
 
 
 def integrate(
@@ -36,18 +34,11 @@ def integrate(
         StepCountError: ``sigmas`` has another number of steps than the schedule.
         GridMismatchError: ``sigmas`` is farther off than the schedule allows, or is missing
             although the schedule does not state a grid.
+        NonFiniteError: ``velocity`` gave NaN or infinite values.
     """
-    schedule = as_schedule(schedule)
-    plan = schedule.plan(budget)
-    if sigmas is None:
-        if schedule.grid.sigmas is None:
-            raise GridMismatchError("the schedule states no grid: pass sigmas=…, from σ₀ to σ_T")
-        sigmas = schedule.grid.sigmas
-    sigmas = tuple(float(sigma) for sigma in sigmas)
-    check_grid(schedule.grid, sigmas)
-    machine = Replay(bind(plan, sigmas, schedule.grid.displaced))
+    machine = Replay(bind_schedule(schedule, budget, sigmas))
     latents, fresh = noise, noise
-    for sigma, following in pairwise(sigmas):
+    for sigma, following in pairwise(machine.plan.sigmas):
         if machine.due:
             fresh = velocity(latents, sigma)
         latents = latents + (following - sigma) * machine.advance(fresh)
