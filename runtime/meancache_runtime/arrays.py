@@ -5,6 +5,7 @@ MLX, and on plain numbers. What is narrower than float32 is widened before it is
 """
 
 import sys
+from math import inf
 from typing import Any
 
 Array = Any
@@ -39,6 +40,32 @@ def like(array: Array, model: Array) -> Array:
 def copied(array: Array) -> Array:
     """A copy that its maker cannot change in place."""
     return array.clone() if hasattr(array, "clone") else array * 1
+
+
+def is_finite(array: Array) -> bool:
+    """Whether no entry is NaN or infinite: one reduction, for which an accelerator is waited for.
+
+    Nothing is known, and True returned, of values that do not exist yet: those of a function that
+    JAX or MLX traces, or ``torch.func.vmap`` batches.
+
+    Example:
+        >>> is_finite(0.5), is_finite(inf), is_finite([0.5, -inf])
+        (True, False, False)
+    """
+    if hasattr(array, "__iter__") and not hasattr(array, "dtype"):
+        return all(map(is_finite, array))
+    inside = (array > -inf) & (array < inf)
+    try:
+        return bool(inside.all() if hasattr(inside, "all") else inside)
+    except (RuntimeError, TypeError, ValueError):  # as each of these libraries refuses to say
+        return True
+
+
+def broken_samples(array: Array) -> list[int]:
+    """Which entries of an array's first axis are not finite; none if it has that axis alone."""
+    if getattr(array, "ndim", 0) < 2:
+        return []
+    return [i for i, sample in enumerate(array) if not is_finite(sample)]
 
 
 def _float32(array: Array) -> Any:

@@ -63,3 +63,7 @@ class SwitchError(MismatchError):
 
 class ReplayError(MeanCacheError, RuntimeError):
     """The host of the step machine called it out of order."""
+
+
+class NonFiniteError(MeanCacheError, ArithmeticError):
+    """The model gave a velocity with NaN or infinite values at a knot."""

@@ -1,15 +1,22 @@
 """The step machine that follows a bound plan, over any array type."""
 
-from .arrays import Array, copied, like, widened
+from collections.abc import Sequence
+
+from .arrays import Array, broken_samples, copied, is_finite, like, widened
 from .binding import BoundPlan
-from .errors import ReplayError
+from .errors import NonFiniteError, ReplayError
 
 
 class Replay:
     """A plan's step machine: ask :attr:`due`, then :meth:`advance`, once a sampler step.
 
     Each distinct û is combined once. Fresh velocities are kept in float32 (or wider), and only
-    while a later step needs them.
+    while a later step needs them. Each is looked at once for NaN and infinity: on an accelerator
+    that waits for the model, once a refresh, and for a moment beside it.
+
+    Args:
+        plan: What is followed.
+        numbers: What messages call the plan's steps; 0 … T − 1 by default.
 
     Example:
         >>> from meancache_runtime.binding import BoundPlan
@@ -21,8 +28,9 @@ class Replay:
         (3.0, False, 3.0)
     """
 
-    def __init__(self, plan: BoundPlan) -> None:
+    def __init__(self, plan: BoundPlan, numbers: Sequence[int] | None = None) -> None:
         self.plan = plan
+        self._numbers = range(plan.steps) if numbers is None else numbers
         self._knots = frozenset(plan.knots)
         self._combined = frozenset(filter(self._combines, range(plan.steps)))
         self._last_use = {k: step for step in sorted(self._combined) for k in plan.forms[step]}
@@ -67,10 +75,12 @@ class Replay:
 
         Raises:
             ReplayError: All steps have been taken; call :meth:`reset` first.
+            NonFiniteError: A knot's velocity has NaN or infinite values.
         """
         if self.done:
             raise ReplayError(f"all {self.plan.steps} steps are taken; reset() before a new run")
         if self.due:
+            self._check(velocity)
             self._log(velocity)
             self._answer = velocity
         answer = self._answer
@@ -85,6 +95,19 @@ class Replay:
         if self.done:
             self._answer = None
         return answer
+
+    def _check(self, velocity: Array) -> None:
+        if is_finite(velocity):
+            return
+        where = f"at knot {self._numbers[self.step]} (σ = {self.plan.sigmas[self.step]:.4f})"
+        samples = broken_samples(velocity)
+        if samples:
+            where += f" in sample {', '.join(map(str, samples))} (of {len(velocity)}, from 0)"
+        raise NonFiniteError(
+            f"the velocity is NaN or infinite {where}: see whether the model is so without the "
+            "schedule too; if it is, try a wider dtype than float16, or no adapters, and else a "
+            "larger budget"
+        )
 
     def _log(self, velocity: Array) -> None:
         """Keep a fresh velocity if û of this or a later step is formed from it."""

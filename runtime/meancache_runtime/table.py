@@ -85,7 +85,7 @@ class Table:
             {j: weight / (sigmas[n + 1] - sigmas[n]) for j, weight in row.items()}
             for n, row in enumerate(self.weights)
         )
-        return Replay(BoundPlan(sigmas, tuple(range(self.refreshes)), forms))
+        return Replay(BoundPlan(sigmas, tuple(range(self.refreshes)), forms), self.knots)
 
     def to_json(self) -> str:
         """The table as a JSON file: see ``schedules/README.md``."""

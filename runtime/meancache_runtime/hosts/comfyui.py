@@ -45,6 +45,7 @@ def sampler_function(schedule: Schedule | Replayable, *, budget: int) -> Callabl
 
     - UnsupportedSchedulerError: The model is no flow model, or reads its output in another way.
     - StackedCacheError: EasyCache or LazyCache is at work too.
+    - NonFiniteError: The velocity of a knot has NaN or infinite values.
     """
     schedule = as_schedule(schedule)
     plan = schedule.plan(budget)

@@ -57,7 +57,8 @@ def attach(
 
     While attached, ``pipe(...)`` raises StepCountError or GridMismatchError for a run that the
     schedule was not made for, SwitchError for one that switches denoisers where it has no knot,
-    and ReplacedComponentError if a component was swapped.
+    NonFiniteError for a velocity with NaN or infinite values at a knot, and ReplacedComponentError
+    if a component was swapped.
 
     Example:
         >>> with attach(pipe, load_schedule("schedule.json"), budget=16):  # doctest: +SKIP

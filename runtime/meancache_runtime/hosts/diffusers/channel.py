@@ -73,7 +73,8 @@ class Channel:
     def _begin(self, first: int) -> None:
         entry = find_entry(self._schedule, self._plan, self.scheduler, first)
         bound = self._bind(entry.plan, entry.sigmas)
-        self.machine, self.start, self._first = Replay(bound), entry.start, first
+        numbers = range(entry.start, entry.start + bound.steps)
+        self.machine, self.start, self._first = Replay(bound, numbers), entry.start, first
         count = len(self.scheduler.sigmas) - 1 - first
         self._inner = frozenset(i for i in range(count) if is_inner(self.scheduler, first + i))
         self._own_steps = self._schedule.grid.replaces is None or _changes_nothing(bound)
@@ -84,6 +85,7 @@ class Channel:
         Raises:
             StepCountError: The scheduler is elsewhere than the plan.
             StepCountError, GridMismatchError: As :meth:`prepare`.
+            NonFiniteError: The velocity of a knot has NaN or infinite values.
         """
         if self.machine is None:
             self._begin(find_start(self.scheduler, timestep))

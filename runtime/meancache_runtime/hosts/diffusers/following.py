@@ -95,6 +95,7 @@ class Following(Euler):
         Raises:
             StepCountError: ``set_timesteps`` was not called, or steps are not taken in order.
             UnsupportedSchedulerError: Steps with a noise level for each token are asked for.
+            NonFiniteError: The velocity has NaN or infinite values.
         """
         if kwargs.get("per_token_timesteps", args[5] if len(args) > 5 else None) is not None:
             raise UnsupportedSchedulerError(

@@ -1,11 +1,13 @@
 """One run of an attached pipeline: what its denoisers and schedulers are answered with."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from typing import Any
 
 from ...errors import (
     GridMismatchError,
+    NonFiniteError,
     ReplacedComponentError,
     StepCountError,
     SwitchError,
@@ -34,6 +36,7 @@ class Run:
         self._open_channel = open_channel
         self._thread: int | None = threading.get_ident()
         self._calls: dict[str, int] = {}
+        self._called: tuple[str, ...] = ()
         self._outputs: dict[str, list[tuple[int | None, Any]]] = {}
         self._companions: dict[str, Any] = {}
 
@@ -54,6 +57,7 @@ class Run:
         self._warn_of_entry()
         call = self._calls.get(name, 0)
         self._calls[name] = call + 1
+        self._called = tuple(self._calls)
         size = batch_size(args, kwargs)
         if not self.main.due:
             return self._kept(name, call, size)
@@ -94,7 +98,8 @@ class Run:
             )
         _refuse_per_token(kwargs)
         due, inner = self.main.due, self.main.inner
-        result = self.main.step(*args, **kwargs)
+        with self._naming():
+            result = self.main.step(*args, **kwargs)
         self._warn_of_entry()
         if not inner:
             self.stats.refreshes += due
@@ -103,6 +108,14 @@ class Run:
         if self.main.due:
             self._outputs = {}
         return result
+
+    @contextmanager
+    def _naming(self) -> Generator[None]:
+        """Say which of the pipeline's denoisers gave a velocity that is not finite."""
+        try:
+            yield
+        except NonFiniteError as error:
+            raise NonFiniteError(f"{' and '.join(self._called)}: {error}") from error
 
     def copied(self, scheduler: Any) -> Proxy:
         """A copy of the scheduler that the pipeline made: a stand-in that steps with its own û."""
@@ -128,7 +141,8 @@ class Run:
                 f"at step {self.main.iteration}: a schedule can only follow schedulers that step "
                 "together, once each after the denoiser; run this pipeline without a schedule"
             )
-        result = channel.step(*args, **kwargs)
+        with self._naming():
+            result = channel.step(*args, **kwargs)
         if self.main.knots not in (None, channel.knots):
             raise GridMismatchError(
                 "a copy of the scheduler starts at another noise level than the scheduler itself, "
