@@ -1,0 +1,14 @@
+"""Every host of the conformance test; also the rows of docs/HOSTS.md."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from tests.hosts.host import Host
+
+NAMES = ["loops", "pipelines", "comfyui"]
+"""The modules of this folder that hold hosts."""
+
+HOSTS: tuple[Host, ...] = tuple(
+    host for name in NAMES for host in import_module(f"tests.hosts.{name}").HOSTS
+)
