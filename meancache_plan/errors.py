@@ -34,8 +34,9 @@ class MergeError(ProfileError):
 def check_kind(what: str, value: Any, kind: type | tuple[type, ...], fix: str) -> None:
     """Refuse an argument of another kind. Raises InputError: ``what is …: fix``."""
     if not isinstance(value, kind):
-        shown = repr(value) if isinstance(value, str | int | float | None) else "of another kind"
-        raise InputError(f"{what} is {shown[:80]} ({type(value).__name__}): {fix}")
+        plain = isinstance(value, str | int | float | None)
+        shown = repr(value)[:80] if plain else f"of the kind {type(value).__name__}"
+        raise InputError(f"{what} is {shown}: {fix}")
 
 
 def check_list(what: str, value: Any, fix: str) -> list[Any]:
@@ -45,12 +46,13 @@ def check_list(what: str, value: Any, fix: str) -> list[Any]:
     return list(value)
 
 
-def check_whole(what: str, value: Any, least: int) -> int:
-    """An argument that is a whole number from ``least`` on. Raises InputError."""
+def check_whole(what: str, value: Any, least: int | None = None) -> int:
+    """An argument that is a whole number, from ``least`` on. Raises InputError."""
     try:
         number = index(value)
-    except TypeError as error:
-        raise InputError(f"{what} is {value!r}: give a whole number, {least} or more") from error
-    if number < least:
+    except TypeError:
+        check_kind(what, value, (), "give a whole number")
+        raise
+    if least is not None and number < least:
         raise InputError(f"{what} {number}: give {least} or more")
     return number

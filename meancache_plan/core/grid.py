@@ -24,7 +24,10 @@ def check_sigmas(sigmas: Sequence[float]) -> tuple[float, ...]:
         >>> check_sigmas([1.0, 0.5, 0.0])
         (1.0, 0.5, 0.0)
     """
-    grid = tuple(float(sigma) for sigma in sigmas)
+    try:
+        grid = tuple(float(sigma) for sigma in sigmas)
+    except (TypeError, ValueError) as error:
+        raise GridError(f"not noise levels ({error}): give a list of T + 1 numbers") from error
     if not 2 <= len(grid) <= MAX_STEPS + 1:
         raise GridError(f"a grid has 2 to {MAX_STEPS + 1} noise levels (T + 1), not {len(grid)}")
     for i, sigma in enumerate(grid):

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meancache_plan.core.deviation import EdgeIndex
-from meancache_plan.errors import InputError
+from meancache_plan.errors import InputError, check_kind
 
 LIGHTEST, HEAVIEST = 1e-300, 1e290
 """Range of an interval's weight: a path's sum stays a normal float, and within what plans may
@@ -115,6 +115,7 @@ class Statistic:
     @classmethod
     def parse(cls, text: str) -> "Statistic":
         """Read ``"mean"``, ``"quantile:0.9"`` or ``"cvar:0.9"``. Raises InputError."""
+        check_kind("statistic", text, str, "give a text, such as mean")
         kind, colon, number = text.partition(":")
         if text == "mean":
             return cls("mean")

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from meancache_plan.core.grid import check_sigmas
-from meancache_plan.errors import InputError
+from meancache_plan.errors import InputError, check_kind
 
 Velocity = Callable[[Tensor, float], Tensor]
 """``velocity(latents, sigma) -> velocity``, of the same shape as ``latents``."""
@@ -202,11 +202,26 @@ def record_flow(velocity: Velocity, noise: Tensor, sigmas: Sequence[float]) -> T
         velocity: ``velocity(latents, sigma)``.
         noise: Latents at σ₀, any shape, floating dtype.
         sigmas: Noise levels σ₀ … σ_T.
+
+    Raises:
+        InputError: ``velocity`` gives something else, or ``sigmas`` is not a grid.
     """
     tape = Tape(sigmas, noise)
     latents = noise
     for sigma, following in zip(tape.sigmas, tape.sigmas[1:], strict=False):
-        step = velocity(latents, sigma)
+        step = _checked(velocity(latents, sigma), latents)
         latents = latents + (following - sigma) * step
         tape.append(step, latents)
     return tape.trajectory()
+
+
+def _checked(velocity: object, latents: Tensor) -> Tensor:
+    """What a velocity function gave, if it is a velocity of these latents."""
+    check_kind("what velocity gave", velocity, Tensor, "give a tensor")
+    assert isinstance(velocity, Tensor)
+    if velocity.shape != latents.shape or not velocity.is_floating_point():
+        raise InputError(
+            f"velocity gave {velocity.dtype} {list(velocity.shape)}: give a floating dtype, and "
+            f"the latents' shape {list(latents.shape)}"
+        )
+    return velocity

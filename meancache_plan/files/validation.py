@@ -17,9 +17,15 @@ _REASONS = {
     "model_attributes_type": "must be an object",
     "dict_type": "must be an object",
     "tuple_type": "must be a list",
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
     "string_type": "must be a string",
     "int_type": "must be an integer",
+    "int_parsing": "must be an integer",
+    "int_from_float": "must be an integer",
     "float_type": "must be a number",
+    "float_parsing": "must be a number",
+    "string_pattern_mismatch": "must match {pattern}",
     "finite_number": "must be finite",
     "greater_than_equal": "is out of range: at least {ge}",
     "less_than_equal": "is out of range: at most {le}",
@@ -73,7 +79,7 @@ def _reason(error: ErrorDetails) -> str:
     words = {name: shorten(str(value)) for name, value in error.get("ctx", {}).items()}
     if kind in _KEYS:
         words["key"] = shorten(str(error["loc"][-1]))
-    if kind == "int_type" and isinstance(found, str | int | float | None):
+    if kind.startswith("int_") and isinstance(found, str | int | float | None):
         return f"must be an integer, not {quote(found)}"
     return template.format(**words)
 

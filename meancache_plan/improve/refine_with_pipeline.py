@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from meancache_plan.errors import InputError
+from meancache_plan.errors import InputError, check_whole
 from meancache_plan.files.atomic import check_writable
 from meancache_plan.files.difference import differences
 from meancache_plan.files.journal import Journal, beside
@@ -79,8 +79,7 @@ def refine_on(
         InputError: As :func:`refine_with`.
     """
     check_writable(path)
-    if batch < 1:
-        raise InputError(f"batch {batch}: give 1 or more")
+    check_whole("batch", batch, 1)
     _check_model(pipeline, profile)
     settings = {
         "tool": __version__,

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from meancache_plan.errors import InputError
+from meancache_plan.errors import InputError, check_kind
 from meancache_plan.judge.conclusions import conclude
 from meancache_plan.judge.contenders import contenders
 from meancache_plan.judge.contest import Contest, Progress, Rules
@@ -96,6 +96,8 @@ def with_measured(schedule: Schedule, evaluation: Evaluation) -> Schedule:
     Raises:
         InputError: The evaluation is of another schedule.
     """
+    check_kind("schedule", schedule, Schedule, "solve makes one")
+    check_kind("evaluation", evaluation, Evaluation, "evaluate makes one")
     if evaluation.schedule_sha256 != sha256_of(schedule):
         raise InputError("the evaluation is of another schedule: evaluate this one")
     found = evaluation.plans()

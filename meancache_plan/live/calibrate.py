@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from os import PathLike
 from typing import Any
 
+from meancache_plan.errors import check_kind
 from meancache_plan.live.progress import Progress, watched
 from meancache_plan.live.samples import check_samples, output
 from meancache_plan.measure import calibrate as measuring
@@ -19,7 +20,7 @@ def calibrate(
     path: str | PathLike[str] | None = None,
     *,
     call: Mapping[str, Any] | None = None,
-    shard: Shard | None = None,
+    shard: str | None = None,
     batch: int = 1,
     max_edge: int | None = None,
     propagation: bool = True,
@@ -38,7 +39,8 @@ def calibrate(
         call: What the pipeline is called with beside prompt and seed, such as
             ``{"num_inference_steps": 50, "guidance_scale": 3.5}``; what is not given is its own
             default.
-        shard: Which part of the samples to record; see ``merge_profiles``.
+        shard: Which part of the samples to record, such as ``"2/8"``; ``merge_profiles`` joins
+            the parts' profiles.
         batch: Samples a pipeline call: more use more memory, and may be faster.
         max_edge: Longest interval measured, in steps; all by default.
         propagation: Measure how errors propagate to the sample, with at most a quarter more work.
@@ -53,15 +55,17 @@ def calibrate(
     """
     from meancache_plan.source.diffusers.live_pipeline import at_hand
 
-    check_samples(prompts, seeds)
+    texts, numbers = check_samples(prompts, seeds)
+    check_kind("shard", shard, (str, type(None)), "give a text, such as '2/8'")
+    part = None if shard is None else Shard.parse(shard)
     source = pipe if isinstance(pipe, Source) and call is None else at_hand(pipe, call)
     with output(path) as file, watched(progress) as watch:
         return measuring.calibrate(
             source,
-            prompts,
-            seeds,
+            texts,
+            numbers,
             file,
-            shard=shard,
+            shard=part,
             batch=batch,
             max_edge=max_edge,
             propagation=propagation,

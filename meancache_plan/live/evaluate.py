@@ -4,11 +4,12 @@ from collections.abc import Mapping, Sequence
 from os import PathLike
 from typing import Any
 
+from meancache_plan.errors import check_kind
 from meancache_plan.files.atomic import write_atomically
 from meancache_plan.files.journal import beside, drop
 from meancache_plan.judge.result import Evaluation
 from meancache_plan.live.progress import Progress, watched
-from meancache_plan.live.samples import check_samples, output
+from meancache_plan.live.samples import SCHEDULE, check_samples, output
 from meancache_plan.schedule.artifact import Schedule
 
 
@@ -48,15 +49,18 @@ def evaluate(
     from meancache_plan.judge import evaluate as judging
     from meancache_plan.source.diffusers.live_pipeline import at_hand, check_call
 
-    check_samples(prompts, seeds)
+    check_kind("schedule", schedule, Schedule, SCHEDULE)
+    for name, rival in (rivals or {}).items():
+        check_kind(f"rival {name}", rival, Schedule, SCHEDULE)
+    texts, numbers = check_samples(prompts, seeds)
     with output(path) as file, watched(progress) as watch:
         source = at_hand(pipe, call)
         check_call(source, schedule)
         result = judging.evaluate(
             source,
             schedule,
-            prompts,
-            seeds,
+            texts,
+            numbers,
             budgets=budgets,
             rivals=rivals,
             lpips=lpips,

@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from os import PathLike
 from typing import Any
 
+from meancache_plan.errors import check_kind
 from meancache_plan.files.journal import beside, drop
 from meancache_plan.live.progress import Progress, watched
-from meancache_plan.live.samples import check_samples, output
+from meancache_plan.live.samples import PROFILE, SCHEDULE, check_samples, output
 from meancache_plan.measure.profile import Profile
 from meancache_plan.schedule.artifact import Schedule, save_schedule
 
@@ -45,9 +46,11 @@ def refine(
     from meancache_plan.improve.refine_with_pipeline import refine_on
     from meancache_plan.source.diffusers.live_pipeline import at_hand
 
-    check_samples(prompts, seeds)
+    check_kind("schedule", schedule, Schedule, SCHEDULE)
+    check_kind("profile", profile, Profile, PROFILE)
+    texts, numbers = check_samples(prompts, seeds)
     with output(path) as file, watched(progress) as watch:
-        given = at_hand(pipe, call), profile, schedule, prompts, seeds
+        given = at_hand(pipe, call), profile, schedule, texts, numbers
         refined = refine_on(*given, file, batch=batch, watch=watch)
         save_schedule(refined, file)
         drop(beside(file))

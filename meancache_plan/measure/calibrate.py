@@ -14,7 +14,7 @@ from meancache_plan.core.grid import check_sigmas
 from meancache_plan.core.propagation import Finish
 from meancache_plan.core.psnr import moments
 from meancache_plan.core.trajectory import Trajectory, Velocity, record_flow
-from meancache_plan.errors import InputError
+from meancache_plan.errors import InputError, check_kind, check_whole
 from meancache_plan.measure.partial_profile import Job, Partial, assemble, propagated
 from meancache_plan.measure.profile import (
     Profile,
@@ -83,10 +83,9 @@ def calibrate(
             f"this shard holds none of the {len(prompts) * len(seeds)} samples: divide into "
             "fewer shards"
         )
-    if max_edge is not None and max_edge < 1:
-        raise InputError(f"max_edge {max_edge}: choose at least 1, an interval of one step")
-    if batch < 1:
-        raise InputError(f"batch {batch}: give 1 or more")
+    if max_edge is not None:
+        check_whole("max_edge", max_edge, 1)
+    check_whole("batch", batch, 1)
     options = {
         "batch": batch,
         "max_edge": max_edge,
@@ -124,9 +123,14 @@ def profile_flow(
         finer: Finer noise levels with the same ends: make plans reproduce a run on these.
 
     Raises:
-        InputError: ``noise`` has no sample, ``sigmas`` is not a grid, or ``finer`` is coarser
-            or ends elsewhere.
+        InputError: ``noise`` has no sample or is of another dtype, ``sigmas`` is not a grid,
+            ``finer`` is coarser or ends elsewhere, or ``velocity`` gives something else.
     """
+    if not callable(velocity):
+        check_kind("velocity", velocity, (), "give a function of (latents, sigma)")
+    check_kind("noise", noise, Tensor, "give a tensor of shape [samples, …]")
+    if not noise.is_floating_point():
+        raise InputError(f"noise is {noise.dtype}: give a floating dtype")
     if noise.ndim < 1 or len(noise) == 0:
         raise InputError("noise holds no sample: give shape [samples, …]")
     if finer is not None:

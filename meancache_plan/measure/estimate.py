@@ -5,7 +5,7 @@ from math import prod
 
 from meancache_plan.core.deviation import windows
 from meancache_plan.core.propagation import choose
-from meancache_plan.errors import InputError
+from meancache_plan.errors import InputError, check_whole
 from meancache_plan.measure.calibrate import MAX_WINDOW
 from meancache_plan.measure.shards import Shard
 from meancache_plan.source.recipe import Recipe, check_finer, parse_numbers, read_prompts
@@ -104,10 +104,9 @@ def estimate(
         raise InputError(
             f"this shard holds none of the {prompts * seeds} samples: divide into fewer shards"
         )
-    if max_edge is not None and max_edge < 1:
-        raise InputError(f"max_edge {max_edge}: choose at least 1, an interval of one step")
-    if batch < 1:
-        raise InputError(f"batch {batch}: give 1 or more")
+    if max_edge is not None:
+        check_whole("max_edge", max_edge, 1)
+    check_whole("batch", batch, 1)
     runs = 2 if finer else 1
     positions, chosen = choose(steps, prompts * seeds, runs) if propagation else ((), ())
     measured = sum(number in numbers for number in chosen)

@@ -23,7 +23,7 @@ from torch import Tensor
 from meancache_plan.core.deviation import EdgeIndex, gram, l1
 from meancache_plan.core.propagation import interpolated
 from meancache_plan.core.psnr import latent_range
-from meancache_plan.errors import InputError, ProfileError
+from meancache_plan.errors import InputError, ProfileError, check_kind
 from meancache_plan.files.atomic import write_atomically
 from meancache_plan.files.validation import first_reason
 from meancache_plan.measure.profile_tensors import CODES, TENSORS, check_names, check_tensors
@@ -230,6 +230,7 @@ def save_profile(profile: Profile, path: str | os.PathLike[str]) -> None:
     Raises:
         InputError: The path cannot be written.
     """
+    check_kind("profile", profile, Profile, "calibrate makes one")
     header = _canonical(_Header(settings=profile.settings).model_dump()).decode()
     tensors = {name: np.ascontiguousarray(value) for name, value in profile.tensors().items()}
     write_atomically(Path(path), safetensors.numpy.save(tensors, {METADATA: header}))

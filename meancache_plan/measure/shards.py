@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from meancache_plan.errors import InputError, MergeError
+from meancache_plan.errors import InputError, MergeError, check_kind, check_list
 from meancache_plan.files.difference import differences
 from meancache_plan.measure.profile import Profile
 from meancache_plan.measure.profile_tensors import TENSORS
@@ -17,8 +17,11 @@ def merge_profiles(profiles: Sequence[Profile]) -> Profile:
     """Join the shards of one calibration; ``missing`` of the result tells what is not there.
 
     Raises:
+        InputError: What is given is no list of profiles.
         MergeError: No profile is given, settings differ, or a sample is in two profiles.
     """
+    for profile in check_list("profiles", profiles, "give a list of profiles"):
+        check_kind("a profile", profile, Profile, "load_profile reads one from its file")
     if not profiles:
         raise MergeError("nothing to merge: give at least one profile")
     first = profiles[0].settings.compared()
@@ -64,9 +67,9 @@ class Shard:
         """Read ``"i/n"``. Raises InputError."""
         number, slash, count = text.partition("/")
         if not (slash and number.isdecimal() and count.isdecimal()):
-            raise InputError(f"--shard {text!r}: give i/n, such as 2/8 for the second of eight")
+            raise InputError(f"shard {text!r}: give i/n, such as 2/8 for the second of eight")
         if not 1 <= int(number) <= int(count) <= 100_000:
-            raise InputError(f"--shard {text!r}: i must lie in 1 to n")
+            raise InputError(f"shard {text!r}: give an i from 1 to n, at most 100,000")
         return cls(int(number), int(count))
 
     def suffixed(self, name: str) -> str:

@@ -19,7 +19,7 @@ from scipy.interpolate import PchipInterpolator
 
 from meancache_plan.core.grid import check_sigmas, shifted_sigmas
 from meancache_plan.core.interpolation import latent_weights, velocity_weights
-from meancache_plan.errors import InputError
+from meancache_plan.errors import GridError, InputError
 from meancache_plan.measure.profile import Profile
 from meancache_runtime.schedule import MAX_STEPS
 
@@ -109,8 +109,14 @@ def read_sigmas(path: str | os.PathLike[str]) -> tuple[float, ...]:
         values = json.loads(text) if text.startswith("[") else text.replace(",", " ").split()
         numbers = [float(value) for value in values]
     except (OSError, ValueError, TypeError, OverflowError, RecursionError) as error:
-        raise InputError(f"{path}: not a readable list of noise levels ({error})") from error
-    return check_sigmas(numbers)
+        raise InputError(
+            f"{path}: not a readable list of noise levels ({error}): give T + 1 numbers between "
+            "white space or commas"
+        ) from error
+    try:
+        return check_sigmas(numbers)
+    except GridError as error:
+        raise GridError(f"{path}: {error}") from error
 
 
 def on_grid(
@@ -141,7 +147,7 @@ def on_grid(
         raise InputError(f"--steps {steps}: give 2 to {MAX_STEPS}")
     if shift is not None:
         if not 0 < shift <= 1000:
-            raise InputError(f"--shift {shift:g}: give a positive number, such as 3")
+            raise InputError(f"--shift {shift:g}: give more than 0, at most 1000")
         return transfer(profile, shifted_sigmas(steps or profile.steps, shift))
     if steps is None or steps == profile.steps:
         return profile

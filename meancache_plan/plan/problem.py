@@ -1,22 +1,54 @@
 """What is to be planned on a profile: the objective, and the graph whose lightest path it is."""
 
 from collections.abc import Sequence
+from typing import TypedDict, Unpack
 
 import networkx as nx
 
 from meancache_plan.core.graph import interval_graph
 from meancache_plan.core.objective import Objective
 from meancache_plan.core.predictors import PREDICTORS, check_predictors
-from meancache_plan.errors import InputError
+from meancache_plan.errors import InputError, check_kind, check_list, check_whole
 from meancache_plan.measure.profile import Profile
 from meancache_plan.plan.planners import find_planner
 from meancache_runtime.schedule import MAX_ORDER
+
+PLANNER = "path"
+"""The planner, unless another is chosen."""
+
+
+class Choices(TypedDict, total=False):
+    """How to plan; what is not chosen has a default that suits the profile.
+
+    Attributes:
+        planner: Name in :data:`meancache_plan.plan.planners.PLANNERS`; ``path`` by default.
+        predictors: Names that the planner knows; ``hold`` is always there for intervals of one
+            step and for the first. (Elsewhere, mixed with ``adams``, it made plans worse when
+            they were replayed than their costs say.) By default ``adams``; ``fitted`` where
+            the profile is of other steps than Euler's, as ``adams`` reproduces these.
+        metric: Name in :data:`meancache_plan.core.objective.METRICS`; ``rms`` by default.
+        weighting: Name in :data:`meancache_plan.core.objective.WEIGHTINGS`; ``propagated`` by
+            default where the profile has measured it, else ``displacement``.
+        statistic: See :class:`meancache_plan.core.objective.Statistic`; ``mean`` by default.
+        gamma: γ in 0 … 1e6, not 0, of the objective Σ C^γ; 4 by default.
+        order: Terms of ``fitted``, 1 … 4; 2 by default.
+        max_edge: Longest interval, 1 … T steps; the profile's own by default.
+    """
+
+    planner: str
+    predictors: Sequence[str] | None
+    metric: str
+    weighting: str | None
+    statistic: str
+    gamma: float
+    order: int
+    max_edge: int | None
 
 
 def objective_of(
     profile: Profile,
     *,
-    planner: str = "path",
+    planner: str = PLANNER,
     predictors: Sequence[str] | None = None,
     metric: str = "rms",
     weighting: str | None = None,
@@ -25,11 +57,12 @@ def objective_of(
     order: int = 2,
     max_edge: int | None = None,
 ) -> Objective:
-    """The objective of these choices, with defaults that suit the profile.
+    """The objective of these :class:`Choices`.
 
     Raises:
         InputError: A choice is out of range or unknown, or was not measured.
     """
+    check_kind("profile", profile, Profile, "calibrate makes one, and load_profile reads one")
     chosen = find_planner(planner)
     if metric == "l1" and not profile.has_l1:
         raise InputError(
@@ -37,18 +70,21 @@ def objective_of(
             "choose metric rms, or calibrate on this grid"
         )
     longest, steps = profile.index.max_edge if max_edge is None else max_edge, profile.steps
-    if not 1 <= longest <= steps:
+    if not 1 <= check_whole("max_edge", longest) <= steps:
         raise InputError(f"max_edge {longest} is out of range: choose 1 to {steps}, the steps")
     if weighting is None:
         weighting = "propagated" if profile.has_propagation else "displacement"
-    if not 1 <= order <= MAX_ORDER:
+    if not 1 <= check_whole("order", order) <= MAX_ORDER:
         raise InputError(f"order {order} is out of range: choose 1 to {MAX_ORDER}")
     if predictors is None:
         suits = profile.settings.displaced and "fitted" in chosen.predictors
         predictors = ("fitted",) if suits else ("adams",)
-    names = check_predictors(predictors, chosen.predictors)
+    names = check_predictors(
+        check_list("predictors", predictors, "give a list of names"), chosen.predictors
+    )
     if order != 2 and all(PREDICTORS[name].replay is not None for name in names):
         raise InputError(f"order {order} is for the predictor fitted: name it, or leave order")
+    check_kind("gamma", gamma, (int, float), "give a number, such as 4")
     return Objective(
         predictors=names,
         metric=metric,
@@ -60,18 +96,7 @@ def objective_of(
     )
 
 
-def planning_graph(
-    profile: Profile,
-    *,
-    planner: str = "path",
-    predictors: Sequence[str] | None = None,
-    metric: str = "rms",
-    weighting: str | None = None,
-    statistic: str = "mean",
-    gamma: float = 4.0,
-    order: int = 2,
-    max_edge: int | None = None,
-) -> "nx.MultiDiGraph[int]":
+def planning_graph(profile: Profile, **choices: Unpack[Choices]) -> "nx.MultiDiGraph[int]":
     """The problem that ``solve`` solves with these choices, as a networkx multigraph.
 
     Nodes are the steps 0 … T, with their noise level ``sigma``. An edge t→s is an interval with one
@@ -86,14 +111,7 @@ def planning_graph(
 
     Args:
         profile: What calibration measured.
-        planner: This and all else are as for :func:`meancache_plan.plan.solve.solve`.
-        predictors: See there.
-        metric: See there.
-        weighting: See there.
-        statistic: See there.
-        gamma: See there.
-        order: See there.
-        max_edge: See there.
+        choices: How to plan, as for ``solve``: see :class:`Choices`.
 
     Raises:
         InputError: A choice is out of range or unknown, or was not measured.
@@ -106,17 +124,8 @@ def planning_graph(
         >>> planning_graph(profile, planner="pssp").has_edge(0, 4)
         True
     """
-    objective = objective_of(
-        profile,
-        planner=planner,
-        predictors=predictors,
-        metric=metric,
-        weighting=weighting,
-        statistic=statistic,
-        gamma=gamma,
-        order=order,
-        max_edge=max_edge,
-    )
+    objective = objective_of(profile, **choices)
+    planner = choices.get("planner", PLANNER)
     graph = interval_graph(profile, objective, find_planner(planner).costs)
     graph.graph.update(
         planner=planner,

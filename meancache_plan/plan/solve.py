@@ -3,14 +3,14 @@
 import math
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
-from operator import index
+from typing import Unpack
 
 from meancache_plan.core.objective import Objective
-from meancache_plan.errors import InputError
+from meancache_plan.errors import InputError, check_list, check_whole
 from meancache_plan.measure.profile import Profile
 from meancache_plan.plan.planners import Outcome, find_planner
 from meancache_plan.plan.predict import predict
-from meancache_plan.plan.problem import objective_of
+from meancache_plan.plan.problem import PLANNER, Choices, objective_of
 from meancache_plan.plan.simple_plans import hold_plan
 from meancache_plan.schedule.artifact import Grid, PlanEntry, Schedule
 from meancache_plan.schedule.provenance import PlanRecord, Provenance
@@ -21,19 +21,7 @@ TOLERANCE = 0.05
 """How far a run's σ may be from the schedule's: about what another aspect ratio shifts them."""
 
 
-def solve(
-    profile: Profile,
-    budgets: Iterable[int],
-    *,
-    planner: str = "path",
-    predictors: Sequence[str] | None = None,
-    metric: str = "rms",
-    weighting: str | None = None,
-    statistic: str = "mean",
-    gamma: float = 4.0,
-    order: int = 2,
-    max_edge: int | None = None,
-) -> Schedule:
+def solve(profile: Profile, budgets: Iterable[int], **choices: Unpack[Choices]) -> Schedule:
     """Plan every budget and return the schedule; deterministic, and needs no GPU.
 
     The paper's own method is ``planner="pssp", predictors=("hold", "jvp"), metric="l1",
@@ -42,34 +30,14 @@ def solve(
     Args:
         profile: What calibration measured.
         budgets: Denoiser refreshes B, each in 1 … T; in any order, repeats count once.
-        planner: Name in :data:`meancache_plan.plan.planners.PLANNERS`.
-        predictors: Names that the planner knows; ``hold`` is always there for intervals of one
-            step and for the first. (Elsewhere, mixed with ``adams``, it made plans worse when
-            they were replayed than their costs say.) By default ``adams``; ``fitted`` where
-            the profile is of other steps than Euler's, as ``adams`` reproduces these.
-        metric: Name in :data:`meancache_plan.core.objective.METRICS`.
-        weighting: Name in :data:`meancache_plan.core.objective.WEIGHTINGS`; ``propagated`` by
-            default where the profile has measured it, else ``displacement``.
-        statistic: See :class:`meancache_plan.core.objective.Statistic`.
-        gamma: γ in 0 … 1e6, not 0, of the objective Σ C^γ.
-        order: Terms of ``fitted``, 1 … 4.
-        max_edge: Longest interval, 1 … T steps; the profile's own by default.
+        choices: How to plan: see :class:`meancache_plan.plan.problem.Choices`.
 
     Raises:
         InputError: An argument is out of range or unknown, T is out of reach for a budget, or the
             profile has not measured what is asked for.
     """
-    objective = objective_of(
-        profile,
-        planner=planner,
-        predictors=predictors,
-        metric=metric,
-        weighting=weighting,
-        statistic=statistic,
-        gamma=gamma,
-        order=order,
-        max_edge=max_edge,
-    )
+    objective = objective_of(profile, **choices)
+    planner = choices.get("planner", PLANNER)
     wanted = check_budgets(budgets, objective.max_edge, profile.steps, profile.switches)
     found = find_planner(planner).plan(profile, objective, wanted)
     plans = {budget: best for budget, (best, *_) in found.items()}
@@ -134,7 +102,8 @@ def check_budgets(
         InputError: No budget is given, one is out of range, or edges are so short, or end at so
             many ``switches``, that a budget's path cannot reach T.
     """
-    wanted = sorted({index(budget) for budget in budgets})
+    given = check_list("budgets", budgets, "give a list, such as [16]")
+    wanted = sorted({check_whole("a budget", budget) for budget in given})
     if not wanted:
         raise InputError("no budget: give at least one")
     for budget in wanted:

@@ -67,9 +67,9 @@ def recipe_request(profile: Profile) -> Request:
     model = profile.settings.model
     found = find_recipe("" if model is None else model.id, None)
     if found.budgets is None or found.steps != profile.steps:
-        named = "no model" if model is None else model.id
+        named = "" if model is None else f" for {model.id}"
         raise InputError(
-            f"nothing was asked for, and no recipe names budgets for {named} at {profile.steps} "
+            f"nothing was asked for, and no recipe names budgets{named} at {profile.steps} "
             f"steps: give exactly one of {WISHES}"
         )
     return Request(budget=found.budgets)

@@ -13,6 +13,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
+from meancache_plan.errors import check_kind
 from meancache_plan.files.atomic import write_atomically
 from meancache_plan.files.validation import Count, Pixels, Real, Step, Strict, Text, first_reason
 from meancache_plan.schedule.intervals import Interval, check_history
@@ -254,7 +255,12 @@ def from_bytes(data: bytes) -> Schedule:
 
 
 def save_schedule(schedule: Schedule, path: str | PathLike[str]) -> None:
-    """Write canonical bytes to ``path`` at once: never a half-written file."""
+    """Write canonical bytes to ``path`` at once: never a half-written file.
+
+    Raises:
+        InputError: The path cannot be written, or ``schedule`` is something else.
+    """
+    check_kind("schedule", schedule, Schedule, "solve makes one")
     write_atomically(Path(path), to_bytes(schedule))
 
 

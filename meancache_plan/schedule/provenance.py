@@ -3,9 +3,15 @@
 Readers that replay skip it; its records are for people, reports, and whoever solves again.
 """
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import (
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    model_validator,
+)
 
 from meancache_plan.files.validation import Count, Real, Strict, Text
 from meancache_runtime import schedule as runtime
@@ -84,6 +90,23 @@ class Reliability(Strict):
     regret: Annotated[dict[Text, Annotated[float, Field(ge=0)]], Field(max_length=64)]
 
 
+Name = Annotated[str, Field(pattern=r"^[a-z]+(-[a-z]+)*$", max_length=32)]
+
+
+def _plain(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+    """The value; in place of a reason for each kind that it is not, what it may be."""
+    try:
+        return handler(value)
+    except ValidationError as error:
+        raise ValueError("must be true, false, a number within ±1e9, or a text") from error
+
+
+Value = Annotated[
+    bool | Annotated[int, Field(ge=-1_000_000_000, le=1_000_000_000)] | Real | Text,
+    WrapValidator(_plain),
+]
+
+
 class Command(Strict):
     """A command that led to the plans, and the arguments that it was given.
 
@@ -93,13 +116,7 @@ class Command(Strict):
 
     command: Literal["calibrate", "solve", "refine"]
     tool: Text
-    arguments: Annotated[
-        dict[
-            Annotated[str, Field(pattern=r"^[a-z]+(-[a-z]+)*$", max_length=32)],
-            bool | Annotated[int, Field(ge=-1_000_000_000, le=1_000_000_000)] | Real | Text,
-        ],
-        Field(max_length=strict_json.MAX_ITEMS),
-    ]
+    arguments: Annotated[dict[Name, Value], Field(max_length=strict_json.MAX_ITEMS)]
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -7,17 +7,24 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from meancache_plan.errors import InputError
-from meancache_plan.files.validation import Pixels, Real, Text
+from meancache_plan.files.validation import Pixels, Real, Text, first_reason
 from meancache_plan.schedule.artifact import Schedule
 from meancache_plan.source import catalog
 from meancache_plan.source.picture import read_picture
 from meancache_runtime.schedule import MAX_STEPS
 
 DType = Literal["float32", "bfloat16", "float16"]
-Numbers = Annotated[str, Field(pattern=r"^\d{1,9}(-\d{1,9})?(,\d{1,9}(-\d{1,9})?)*$")]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 
 
@@ -26,6 +33,14 @@ OURS = {"prompt", "num_inference_steps", "generator", "output_type", "callback_o
 
 LONGEST_RANGE = 100_000
 """What a range of numbers may span."""
+
+
+def _numbers(text: str) -> str:
+    parse_numbers(text, "")
+    return text
+
+
+Numbers = Annotated[str, AfterValidator(_numbers)]
 
 
 class Recipe(BaseModel):
@@ -138,9 +153,9 @@ def load_recipe(file: Path) -> Recipe:
         content = tomllib.loads(file.read_text(encoding="utf-8"))
         return Recipe.model_validate(_beside(file, content))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InputError(f"{file}: not a readable TOML file ({error})") from error
+        raise InputError(f"{file}: not a readable TOML file ({error}): mend it") from error
     except ValidationError as error:
-        raise InputError(f"{file}: {_reason(error)}") from error
+        raise InputError(f"{file}: {first_reason(error, 'recipe')}") from error
 
 
 def _beside(file: Path, content: dict[str, Any]) -> dict[str, Any]:
@@ -170,7 +185,7 @@ def override(recipe: Recipe, **options: Any) -> Recipe:
     try:
         return Recipe.model_validate({**recipe.model_dump(), **given})
     except ValidationError as error:
-        raise InputError(_reason(error)) from error
+        raise InputError(first_reason(error, "recipe")) from error
 
 
 def check_finer(recipe: Recipe, steps: int | None) -> None:
@@ -192,12 +207,6 @@ def follow(recipe: Recipe, schedule: Schedule) -> Recipe:
     return override(recipe, **options)
 
 
-def _reason(error: ValidationError) -> str:
-    first = error.errors(include_url=False)[0]
-    where = ".".join(str(part) for part in first["loc"])
-    return f"{where or 'recipe'}: {first['msg'].removeprefix('Value error, ')}"
-
-
 def read_prompts(name: str) -> tuple[str, ...]:
     """Prompts of a bundled list or a text file: one per line; blank lines and # lines are skipped.
 
@@ -208,7 +217,7 @@ def read_prompts(name: str) -> tuple[str, ...]:
     try:
         lines = [line.strip() for line in file.read_text(encoding="utf-8").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{file}: not readable as UTF-8 text ({error})") from error
+        raise InputError(f"{file}: not UTF-8 text ({error}): give one prompt a line") from error
     prompts = tuple(line for line in lines if line and not line.startswith("#"))
     if not prompts:
         raise InputError(f"{file}: holds no prompt; write one per line")
@@ -225,17 +234,16 @@ def parse_numbers(text: str, what: str) -> tuple[int, ...]:
         InputError: Not of this form, or a range that runs backwards or is absurdly long.
     """
     numbers: set[int] = set()
+    named = f"{what} {text!r}".lstrip()
     for part in text.replace(" ", "").split(","):
-        found = re.fullmatch(r"(\d{1,9})(?:-(\d{1,9}))?", part)
+        found = re.fullmatch(r"(\d{1,18})(?:-(\d{1,18}))?", part)
         if found is None:
-            raise InputError(f"{what} {text!r}: give a number, a list (8,10,13) or a range (8-25)")
+            raise InputError(f"{named}: give a number, a list (8,10,13) or a range (8-25)")
         first, last = int(found[1]), int(found[2] or found[1])
         if first > last:
-            raise InputError(f"{what} {text!r}: {part} runs backwards: give {last}-{first}")
+            raise InputError(f"{named}: {part} runs backwards: give {last}-{first}")
         if last > first + LONGEST_RANGE:
-            raise InputError(
-                f"{what} {text!r}: {part} has more than {LONGEST_RANGE:,} numbers: give fewer"
-            )
+            raise InputError(f"{named}: {part} has more than {LONGEST_RANGE:,} numbers: give fewer")
         numbers.update(range(first, last + 1))
     return tuple(sorted(numbers))
 

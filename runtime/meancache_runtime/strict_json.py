@@ -76,7 +76,7 @@ def decode(data: bytes) -> Any:
     except RecursionError as error:
         raise ScheduleError("nested too deeply") from error
     except ValueError as error:
-        raise ScheduleError(f"not JSON: {error}") from error
+        raise ScheduleError(f"not JSON ({error}): get the whole file again") from error
 
 
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -166,7 +166,7 @@ def test_interrupted_it_says_that_work_is_kept_and_goes_on_to_the_same_bytes(
     with pytest.raises(SystemExit) as stop:
         main(["refine", *MODEL, "-o", str(tmp_path / "schedule.json")])
     assert stop.value.code not in (0, None)
-    assert "finished work is kept" in " ".join(capsys.readouterr().err.split())
+    assert "what was finished is kept" in " ".join(capsys.readouterr().err.split())
     assert not (tmp_path / "schedule.json").exists()
     assert len(list((tmp_path / "schedule.json.unfinished").glob("replay-*"))) >= 8
     assert refined().read_bytes() == whole

@@ -146,7 +146,7 @@ DEFECTS: list[tuple[str, Callable[[Tensors, Header], object]]] = [
     ("tensor 'propagation' is missing", lambda t, h: t.pop("propagation")),
     ("propagation: has shape", lambda t, h: t.update(propagation=np.ones((1, 1)))),
     (
-        "settings.propagation: Input should be a valid boolean",
+        "settings.propagation: must be true or false",
         lambda t, h: h["settings"].update(propagation=1),
     ),
     ("version: .*unknown", lambda t, h: h.update(version=2)),

@@ -70,7 +70,7 @@ def resumable() -> Generator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        complain("interrupted; finished work is kept: the same command goes on from there")
+        complain("interrupted; what was finished is kept: the same command goes on from there")
         raise
 
 

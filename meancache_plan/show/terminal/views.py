@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import numpy as np
 from rich.console import Group, RenderableType
@@ -12,7 +12,7 @@ from rich.text import Text
 
 from meancache_plan.errors import InputError
 from meancache_plan.measure.profile import Profile, load_profile
-from meancache_plan.plan.problem import planning_graph
+from meancache_plan.plan.problem import Choices, planning_graph
 from meancache_plan.schedule.artifact import (
     Generation,
     ModelIdentity,
@@ -68,6 +68,8 @@ def show(
         raise InputError(
             "--profile draws a plan over its deviations: say where with --plot, or --graph"
         )
+    if plot is not None and graph is not None and plot.resolve() == graph.resolve():
+        raise InputError(f"--plot and --graph: both write {plot}: name two files")
     if not _is_json(file):
         if budget is not None:
             reason = "that is a profile: --budget is for schedules; solve it first"
@@ -95,20 +97,12 @@ def show(
     return show_schedule(schedule, budget=None if budget is None else chosen)
 
 
-def _choices(schedule: Schedule) -> dict[str, Any]:
+def _choices(schedule: Schedule) -> Choices:
     """How a schedule was planned, as far as it is known."""
     made = schedule.provenance
-    names = (
-        "planner",
-        "predictors",
-        "metric",
-        "weighting",
-        "statistic",
-        "gamma",
-        "order",
-        "max_edge",
-    )
-    return {} if made is None else {name: getattr(made, name) for name in names}
+    if made is None:
+        return {}
+    return cast(Choices, {name: getattr(made, name) for name in Choices.__annotations__})
 
 
 def _is_json(file: Path) -> bool:
