@@ -136,7 +136,8 @@ def test_without_a_recipe_for_so_many_steps_one_has_to_ask(
     profile: Profile, model: str | None
 ) -> None:
     measured = profile if model is None else with_model(profile, model)
-    reason = f"no recipe names budgets for {model or 'no model'} at 12 steps: give exactly one of"
+    named = "" if model is None else f" for {model}"
+    reason = f"no recipe names budgets{named} at 12 steps: give exactly one of"
     with pytest.raises(InputError, match=reason):
         recipe_request(measured)
 

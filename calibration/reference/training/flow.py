@@ -26,7 +26,7 @@ from pipeline import save
 from sprites import Bank
 from text import Tokenizers, make_tokenizers
 
-STEPS = 16_000
+STEPS = 15_700
 DECAY_STEPS = 4_000
 BATCH = 64
 WARM_UP = 200

@@ -14,7 +14,7 @@ from held_out import is_held_out
 from sprites import ANGLES, SIDE, SIZES, Bank
 from subjects import COLOURS, GROUNDS, NAMES
 
-PAIR_SHARE = 0.5
+PAIR_SHARE = 0.65
 ALONE = (28, 58)
 PAIRED = (24, 38)
 PAIR_TOTAL = 68
@@ -68,7 +68,7 @@ ALONE_ALLOWED, PAIRED_ALLOWED = allowed()
 
 
 def draw(rng: np.random.Generator, count: int) -> Scenes:
-    """Scenes for training: half with one subject and half with two, evenly over what may be."""
+    """Scenes for training: a third with one subject, the others with two, evenly over what may be."""
     alone = ALONE_ALLOWED[rng.integers(len(ALONE_ALLOWED), size=count)]
     paired = PAIRED_ALLOWED[rng.integers(len(PAIRED_ALLOWED), size=count)]
     two = rng.random(count) < PAIR_SHARE
