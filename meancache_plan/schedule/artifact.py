@@ -124,6 +124,10 @@ class Generation(Strict):
     guidance: Annotated[dict[Text, Real], Field(max_length=strict_json.MAX_ITEMS)]
     dtype: Text
 
+    def replayable(self) -> runtime.Generation:
+        """The same as the runtime reads it."""
+        return runtime.Generation(**dict(self))
+
 
 class Measured(Strict):
     """Quality measured by replaying the plan on held-out prompts."""
@@ -218,8 +222,9 @@ class Schedule(Strict):
     def replayable(self) -> runtime.Schedule:
         """The same schedule as the runtime reads it."""
         model = None if self.model is None else self.model.replayable()
+        made = None if self.generation is None else self.generation.replayable()
         plans = tuple(entry.plan for entry in self.plans)
-        return runtime.Schedule(model, self.grid.replayable(), plans)
+        return runtime.Schedule(model, self.grid.replayable(), plans, made)
 
 
 def to_bytes(schedule: Schedule) -> bytes:

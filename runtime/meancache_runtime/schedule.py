@@ -6,12 +6,13 @@ downloads anything; whatever the specification does not allow is refused with it
 
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 from numbers import Integral
 from typing import Any, ClassVar, Protocol
 
-from .annotations import check_annotations, check_measured
+from .annotations import Generation as Generation
+from .annotations import check_measured, check_provenance, read_generation
 from .errors import BudgetError, ScheduleError
 from .grid import MAX_STEPS as MAX_STEPS
 from .grid import Grid as Grid
@@ -104,11 +105,15 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """A model, a grid, and one plan per budget. ``model`` None fits any model."""
+    """A model, a grid, and one plan per budget. ``model`` None fits any model.
+
+    ``generation`` takes no part in replay; hosts that see what is asked for can compare it.
+    """
 
     model: Model | None
     grid: Grid
     plans: tuple[Plan, ...]
+    generation: Generation | None = field(default=None, hash=False)
 
     @property
     def budgets(self) -> tuple[int, ...]:
@@ -237,7 +242,8 @@ def _schedule(value: Any) -> Schedule:
     keys = ("format", "version", "model", "grid", "generation", "plans", "provenance")
     top = read_object(value, "schedule", keys)
     grid = read_grid(top["grid"])
-    check_annotations(top)
+    generation = optional(top["generation"], "generation", read_generation)
+    check_provenance(top["provenance"])
     entries = read_list(top["plans"], "plans", MAX_PLANS, least=1)
     plans = tuple(_plan(p, f"plans[{i}]", grid.steps) for i, p in enumerate(entries))
     budgets = [plan.budget for plan in plans]
@@ -245,7 +251,7 @@ def _schedule(value: Any) -> Schedule:
         raise ScheduleError("plans: budgets must be strictly ascending")
     for i, plan in enumerate(plans):
         check_switches(f"plans[{i}].knots", plan.knots, grid.switches)
-    return Schedule(optional(top["model"], "model", _model), grid, plans)
+    return Schedule(optional(top["model"], "model", _model), grid, plans, generation)
 
 
 def _model(value: Any, where: str) -> Model:
