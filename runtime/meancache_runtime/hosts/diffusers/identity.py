@@ -4,6 +4,7 @@ import hashlib
 import inspect
 import json
 import os
+from collections.abc import Mapping
 from typing import Any
 
 from ...errors import ModelMismatchError, UnsupportedPipelineError
@@ -11,6 +12,9 @@ from ...schedule import Model
 
 DENOISERS = ("transformer", "transformer_2", "unconditional_transformer", "unet")
 """Names of the components that diffusers pipelines call once or more a sampler step."""
+
+Configured = Mapping[str, tuple[type, Mapping[str, Any]]]
+"""Denoisers by component name: a class of diffusers, and a configuration of it."""
 
 COMPANIONS = ("controlnet",)
 """Names of components whose output only the denoisers of the same step read."""
@@ -43,18 +47,29 @@ def fingerprint(pipe: Any) -> str:
     Only settings that differ from their class's defaults count, so that it survives saving,
     loading, compiling, LoRA and new library versions; weights and precision do not enter.
     """
-    description = {
-        name: [_uncompiled(module).__class__.__name__, _settings(_uncompiled(module))]
-        for name, module in denoisers(pipe).items()
-    }
-    text = json.dumps(description, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-    return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+    return digest(_configured(pipe))
 
 
 def kind(pipe: Any) -> str:
     """``class:…``, the denoisers' class names: a fingerprint where the settings are not known."""
-    names = (_uncompiled(module).__class__.__name__ for module in denoisers(pipe).values())
-    return "class:" + "+".join(names)
+    return class_names(_configured(pipe))
+
+
+def digest(models: Configured) -> str:
+    """As :func:`fingerprint`, of denoisers that need not have been loaded."""
+    description = {name: [cls.__name__, _settings(cls, c)] for name, (cls, c) in models.items()}
+    text = json.dumps(description, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+
+
+def class_names(models: Configured) -> str:
+    """As :func:`kind`, of denoisers that need not have been loaded."""
+    return "class:" + "+".join(cls.__name__ for cls, _ in models.values())
+
+
+def _configured(pipe: Any) -> Configured:
+    found = {name: _uncompiled(module) for name, module in denoisers(pipe).items()}
+    return {name: (m.__class__, dict(getattr(m, "config", {}))) for name, m in found.items()}
 
 
 def _uncompiled(module: Any) -> Any:
@@ -62,13 +77,13 @@ def _uncompiled(module: Any) -> Any:
     return getattr(module, "_orig_mod", module)
 
 
-def _settings(module: Any) -> dict[str, Any]:
-    """A module's public configuration without the values that are its class's defaults."""
-    parameters = inspect.signature(module.__class__.__init__).parameters
+def _settings(cls: type, config: Mapping[str, Any]) -> dict[str, Any]:
+    """A model's public configuration without the values that are its class's defaults."""
+    parameters = inspect.signature(cls.__init__).parameters
     defaults = {name: _plain(p.default) for name, p in parameters.items()}
     return {
         key: value
-        for key, value in _plain(dict(getattr(module, "config", {}))).items()
+        for key, value in _plain(config).items()
         if not key.startswith("_")
         and key != "quantization_config"
         and not (key in defaults and defaults[key] == value)

@@ -1,0 +1,139 @@
+"""What a server offers, by its environment, and what one of its requests chooses of that.
+
+A plug-in has no flags of its own, so a server is told by environment variables:
+
+- ``MEANCACHE_SCHEDULE``: a schedule's file, folder or hub id, as ``load_schedule`` takes it, or
+  several, separated as paths are (``:``; ``;`` on Windows); the first serves requests that name
+  none.
+- ``MEANCACHE_BUDGET``: how often the denoiser runs for a request that does not say so itself. It
+  may be left out if the first schedule has one plan; 0: only requests that say so follow a plan.
+
+A request may say ``meancache_schedule`` (a name) and ``meancache_budget`` (0: every step) where its
+server passes extra parameters on.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ...errors import BudgetError, ScheduleError, ScheduleNotFoundError
+from ...schedule import Schedule, load_schedule
+from ...strict_json import quote, shorten
+
+SCHEDULE = "MEANCACHE_SCHEDULE"
+BUDGET = "MEANCACHE_BUDGET"
+WISHES = ("meancache_schedule", "meancache_budget")
+"""What a request may say."""
+
+PLAIN = "meancache_budget 0"
+"""How a request asks for all of its steps."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The plan that one request follows: a schedule that the server offers, and a budget of it."""
+
+    name: str
+    schedule: Schedule
+    budget: int
+
+    def __str__(self) -> str:
+        return f"{self.name}, budget {self.budget}"
+
+
+def is_offered(environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether the environment asks for schedules at all."""
+    return any(environment.get(name, "").strip() for name in (SCHEDULE, BUDGET))
+
+
+class Offer:
+    """The schedules that a server was started with.
+
+    Attributes:
+        schedules: By name: a file's without its ending, a folder's, or a hub id.
+    """
+
+    def __init__(self, environment: Mapping[str, str] = os.environ) -> None:
+        """Read the schedules that the environment names.
+
+        Raises:
+            ScheduleError: None is named, two have one name, or one is no valid schedule.
+            ScheduleNotFoundError: One is not there.
+            BudgetError: The budget is none of the first schedule's, or is missing.
+        """
+        sources = [s for s in environment.get(SCHEDULE, "").strip().split(os.pathsep) if s]
+        if not sources:
+            raise ScheduleError(
+                f"{BUDGET} is set, but no schedule to take it from: set {SCHEDULE} to a "
+                f"schedule's path, or unset {BUDGET}"
+            )
+        self.schedules: dict[str, Schedule] = {}
+        for source in sources:
+            name = _name(source)
+            if name in self.schedules:
+                raise ScheduleError(
+                    f"{SCHEDULE} names two schedules {quote(name)}: rename a file, so that "
+                    "requests can tell them apart"
+                )
+            self.schedules[name] = _loaded(source)
+        self._first = next(iter(self.schedules))
+        text = environment.get(BUDGET, "").strip()
+        if text and not text.isdecimal():
+            raise BudgetError(f"{BUDGET} is {quote(text)}: set it to an integer, 0 or more")
+        self._budget = int(text) if text else None
+        self.choose({})
+
+    def choose(self, wishes: Mapping[str, Any]) -> Choice | None:
+        """What a request follows; None if all of its steps are taken.
+
+        Args:
+            wishes: The request's extra parameters; those of other names than ``meancache_…`` are
+                none of ours.
+
+        Raises:
+            ScheduleNotFoundError: It names a schedule that the server does not offer.
+            BudgetError: It asks for a budget that there is no plan for, or for none where it must.
+            ScheduleError: It says something that is not known.
+        """
+        for wish in wishes:
+            if wish.startswith("meancache_") and wish not in WISHES:
+                raise ScheduleError(f"{wish} is not known: a request may say {', '.join(WISHES)}")
+        name = wishes.get("meancache_schedule", self._first)
+        if not isinstance(name, str) or name not in self.schedules:
+            raise ScheduleNotFoundError(
+                f"this server offers no schedule {shorten(repr(name))}; it offers "
+                f"{', '.join(self.schedules)} ({SCHEDULE})"
+            )
+        schedule = self.schedules[name]
+        usual = self._budget if name == self._first else None
+        budget = wishes.get("meancache_budget", usual)
+        if budget is None:
+            if len(schedule.budgets) > 1:
+                raise BudgetError(
+                    f"{name}: say which budget, as {BUDGET} for the server or meancache_budget "
+                    f"in a request: one of {', '.join(map(str, schedule.budgets))}"
+                )
+            budget = schedule.budgets[0]
+        if budget == 0 and not isinstance(budget, bool):
+            return None
+        try:
+            schedule.plan(budget)
+        except BudgetError as error:
+            raise BudgetError(f"{name}: {error}; {PLAIN} takes every step") from None
+        return Choice(name, schedule, budget)
+
+
+def _name(source: str) -> str:
+    path = Path(source)
+    if path.suffix == ".json":
+        return path.stem
+    return path.name if path.exists() else source
+
+
+def _loaded(source: str) -> Schedule:
+    try:
+        return load_schedule(source)
+    except ScheduleError as error:
+        raise type(error)(f"{SCHEDULE}: {error}") from error

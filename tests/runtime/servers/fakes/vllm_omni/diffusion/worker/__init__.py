@@ -1,0 +1,1 @@
+"""Part of a fake of vLLM-Omni; see ``vllm_omni/plugins.py``."""
