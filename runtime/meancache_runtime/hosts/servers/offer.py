@@ -115,8 +115,8 @@ class Offer:
                     f"{name}: say which budget, as {BUDGET} for the server or meancache_budget "
                     f"in a request: one of {', '.join(map(str, schedule.budgets))}"
                 )
-            budget = schedule.budgets[0]
-        if budget == 0 and not isinstance(budget, bool):
+            budget = schedule.plans[0].budget
+        if type(budget) is int and budget == 0:
             return None
         try:
             schedule.plan(budget)

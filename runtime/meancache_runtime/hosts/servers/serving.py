@@ -131,18 +131,19 @@ def _following(cls: type) -> type:
     packed batches, where no plan could be followed.
     """
     own: Any = cls
+    bearing: Any = wraps
 
     class Planned(Following, own):
         choice: Choice
 
-        @wraps(own.set_timesteps)
+        @bearing(own.set_timesteps)
         def set_timesteps(self, *args: Any, **kwargs: Any) -> None:
             try:
                 super().set_timesteps(*args, **kwargs)
             except MismatchError as error:
                 raise type(error)(f"{self.choice}: {error}; or say {PLAIN}") from None
 
-        @wraps(own.step)  # servers pass on what they find in its signature
+        @bearing(own.step)  # servers pass on what they find in its signature
         def step(self, *args: Any, **kwargs: Any) -> Any:
             return super().step(*args, **kwargs)
 

@@ -32,12 +32,11 @@ def register() -> None:
     """
     if not is_offered():
         return
-    from sglang.multimodal_gen.plugins import HookRegistry  # pyright: ignore[reportMissingImports]
-    from sglang.srt.plugins.hook_registry import HookType  # pyright: ignore[reportMissingImports]
-
+    registry = resolve_name("sglang.multimodal_gen.plugins:HookRegistry")
+    kind = resolve_name("sglang.srt.plugins.hook_registry:HookType")
     plugin = Plugin()
-    HookRegistry.register(BUILD, plugin.after_build, HookType.AFTER)
-    HookRegistry.register(SCHEDULER, plugin.around_scheduler, HookType.AROUND)
+    registry.register(BUILD, plugin.after_build, kind.AFTER)
+    registry.register(SCHEDULER, plugin.around_scheduler, kind.AROUND)
 
 
 class Plugin:
@@ -144,6 +143,4 @@ def _is_hooked(target: str) -> bool:
 
 def _setting(name: str, usual: Any) -> Any:
     """One of SGLang's environment variables, as it reads it itself."""
-    from sglang.multimodal_gen import envs  # pyright: ignore[reportMissingImports]
-
-    return getattr(envs, name, usual)
+    return getattr(resolve_name("sglang.multimodal_gen.envs"), name, usual)

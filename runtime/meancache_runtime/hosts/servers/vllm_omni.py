@@ -7,14 +7,19 @@ request finds a scheduler that follows its plan, and takes fewer steps; nothing 
 """
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from functools import partial, wraps
+from pkgutil import resolve_name
 from typing import Any
 
 from ...errors import StackedCacheError
 from .offer import SCHEDULE, Choice, Offer, is_offered
 from .serving import Request, Serving, following
+
+RUNNER = "vllm_omni.diffusion.worker.diffusion_model_runner:DiffusionModelRunner"
+WARM_UP = "vllm_omni.diffusion.request:DUMMY_DIFFUSION_REQUEST_ID"
+"""The name of the request that a server makes itself, or what that begins with."""
 
 LOG = logging.getLogger("vllm.meancache")
 """Beneath vLLM's own, whose lines a server shows."""
@@ -32,11 +37,7 @@ def register() -> None:
     if not is_offered():
         return
     serving = Serving(Offer(), LOG)
-    from vllm_omni.diffusion.worker.diffusion_model_runner import (  # pyright: ignore[reportMissingImports]
-        DiffusionModelRunner,
-    )
-
-    runner: Any = DiffusionModelRunner
+    runner = resolve_name(RUNNER)
     if getattr(runner, "offers_plans", False):
         return
     loading = runner.load_model
@@ -98,7 +99,7 @@ def _by_plan(
 
 
 @contextmanager
-def _sampling_with(pipeline: Any, choice: Choice | None) -> Iterator[None]:
+def _sampling_with(pipeline: Any, choice: Choice | None) -> Generator[None]:
     """Let a pipeline's scheduler follow a plan for as long as one of its calls takes."""
     own = pipeline.scheduler
     try:
@@ -110,9 +111,7 @@ def _sampling_with(pipeline: Any, choice: Choice | None) -> Iterator[None]:
 
 
 def _choose(serving: Serving, request_id: str, sampling: Any) -> Choice | None:
-    from vllm_omni.diffusion.request import DUMMY_DIFFUSION_REQUEST_ID
-
-    dummy: str = DUMMY_DIFFUSION_REQUEST_ID
+    dummy = resolve_name(WARM_UP)
     scale = sampling.guidance_scale if sampling.guidance_scale_provided else None
     request = Request(
         wishes=sampling.extra_args or {},
