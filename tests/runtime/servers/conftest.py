@@ -6,6 +6,7 @@ import importlib.metadata
 import sys
 import tomllib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
@@ -17,21 +18,33 @@ FAKES = Path(__file__).parent / "fakes"
 DISTRIBUTION = Path(__file__).parents[3] / "runtime" / "pyproject.toml"
 
 
-@pytest.fixture(autouse=True)
-def _servers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Servers are importable in a process that has not been told of any schedule.
+@contextmanager
+def faked(**environment: str) -> Iterator[None]:
+    """Servers are importable, in a process that ``environment`` alone tells of schedules.
 
     They find the plug-ins that meancache-runtime declares, and are unknown again afterwards.
     """
     declared = tomllib.loads(DISTRIBUTION.read_text())["project"]["entry-points"]
-    monkeypatch.setattr(
-        importlib.metadata,
-        "entry_points",
-        lambda group: [EntryPoint(n, value, group) for n, value in declared[group].items()],
-    )
-    monkeypatch.syspath_prepend(str(FAKES))
-    for name in (SCHEDULE, BUDGET):
-        monkeypatch.delenv(name, raising=False)
-    yield
-    for name in [n for n in sys.modules if n.partition(".")[0] in ("vllm_omni", "sglang")]:
-        del sys.modules[name]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            importlib.metadata,
+            "entry_points",
+            lambda group: [EntryPoint(n, value, group) for n, value in declared[group].items()],
+        )
+        patch.syspath_prepend(str(FAKES))
+        for name in (SCHEDULE, BUDGET):
+            patch.delenv(name, raising=False)
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        try:
+            yield
+        finally:
+            for name in [n for n in sys.modules if n.partition(".")[0] in ("vllm_omni", "sglang")]:
+                del sys.modules[name]
+
+
+@pytest.fixture(autouse=True)
+def _servers() -> Iterator[None]:
+    """As :func:`faked`, in a test."""
+    with faked():
+        yield

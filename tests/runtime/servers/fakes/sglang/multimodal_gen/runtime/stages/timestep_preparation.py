@@ -22,8 +22,9 @@ class TimestepPreparationStage:
         scheduler = get_or_create_request_scheduler(batch, self.scheduler)
         assert "sigmas" in inspect.signature(scheduler.set_timesteps).parameters
         assert "n_tokens" not in inspect.signature(scheduler.set_timesteps).parameters
-        steps = batch.num_inference_steps
-        batch.sigmas = np.linspace(1.0, 1 / steps, steps).tolist()
+        if batch.sigmas is None:
+            steps = batch.num_inference_steps
+            batch.sigmas = np.linspace(1.0, 1 / steps, steps).tolist()
         scheduler.set_timesteps(sigmas=batch.sigmas, device=batch.latents.device, mu=0.7)
         batch.timesteps = scheduler.timesteps
         return batch
