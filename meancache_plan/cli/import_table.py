@@ -10,7 +10,11 @@ from meancache_plan.show.terminal.console import say
 
 def import_table(
     file: Annotated[
-        Path, typer.Argument(help="The tables as JSON, in the form of schedules/published.json.")
+        Path,
+        typer.Argument(
+            help="The tables as JSON, in the form of schedules/published.json; or the steps of one "
+            "plan, as cache-dit (YAML) or sglang's DPCache (JSON) has them."
+        ),
     ],
     output: Annotated[
         Path,
@@ -29,21 +33,24 @@ def import_table(
 ) -> None:
     """Make schedules from tables such as MeanCache's authors publish.
 
+    A plan of steps alone gets the predictor that is nearest to what its own host does between them:
+    judge it (`evaluate`) before it is used.
+
     Without `--model`, every model's schedule is written, as FOLDER/name/50-steps.json.
 
     Example: `meancache-plan import-table schedules/published.json -o schedules`
     """
     from meancache_plan.files.atomic import check_writable
     from meancache_plan.schedule.artifact import save_schedule
-    from meancache_plan.schedule.published import load_tables, save_tables, to_schedule
+    from meancache_plan.schedule.published import load_published, save_published
 
-    tables = load_tables(file, model)
+    schedules = load_published(file, model)
     if model is None:
-        written = save_tables(tables, output)
+        written = save_published(schedules, output)
     else:
-        check_writable(output)
-        save_schedule(to_schedule(model, tables[model]), output)
+        check_writable(output, (file,))
+        save_schedule(schedules[model], output)
         written = (output,)
-    for path, (name, table) in zip(written, tables.items(), strict=True):
-        budgets = ", ".join(sorted(table.budgets, key=int))
-        say(f"{path}: {name}, {table.steps} steps, budgets {budgets}")
+    for path, (name, schedule) in zip(written, schedules.items(), strict=True):
+        budgets = ", ".join(str(plan.budget) for plan in schedule.plans)
+        say(f"{path}: {name}, {schedule.grid.steps} steps, budgets {budgets}")

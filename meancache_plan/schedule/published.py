@@ -17,6 +17,7 @@ from meancache_plan.errors import InputError
 from meancache_plan.files.atomic import check_writable
 from meancache_plan.files.validation import Step, Text, first_reason
 from meancache_plan.schedule.artifact import Grid, ModelIdentity, PlanEntry, Schedule, save_schedule
+from meancache_plan.schedule.mask_import import read_mask
 from meancache_runtime import strict_json
 from meancache_runtime.errors import ScheduleError
 from meancache_runtime.schedule import MAX_STEPS, Hold, Released
@@ -220,16 +221,31 @@ def _plan(entry: Entry, steps: int) -> PlanEntry:
     )
 
 
-def save_tables(tables: Mapping[str, Table], folder: Path) -> tuple[Path, ...]:
-    """Write ``folder/<model>/<steps>-steps.json`` for each table; the folders are made.
+def load_published(file: Path, model: str | None = None) -> dict[str, Schedule]:
+    """Read tables as :func:`load_tables` does, or one step mask, and make schedules of them.
+
+    Raises:
+        InputError: As :func:`load_tables`; a mask needs ``model``, as its name.
+    """
+    mask = read_mask(file)
+    if mask is None:
+        tables = load_tables(file, model)
+        return {name: to_schedule(name, table) for name, table in tables.items()}
+    if model is None:
+        raise InputError(f"{file}: holds the steps of one model without a name: give --model")
+    return {model: mask.schedule(model)}
+
+
+def save_published(schedules: Mapping[str, Schedule], folder: Path) -> tuple[Path, ...]:
+    """Write ``folder/<model>/<steps>-steps.json`` for each model; the folders are made.
 
     Raises:
         InputError: Two models have one file name, a name makes none, or a place cannot be
             written.
     """
     files: dict[Path, str] = {}
-    for model, table in tables.items():
-        file = folder / _slug(model) / f"{table.steps}-steps.json"
+    for model, schedule in schedules.items():
+        file = folder / _slug(model) / f"{schedule.grid.steps}-steps.json"
         if file in files:
             raise InputError(
                 f"{file}: both {files[file]} and {model} would be written there: give --model "
@@ -242,7 +258,7 @@ def save_tables(tables: Mapping[str, Table], folder: Path) -> tuple[Path, ...]:
         except OSError as error:
             raise InputError(f"{file.parent}: cannot be made ({error.strerror})") from error
         check_writable(file)
-        save_schedule(to_schedule(model, tables[model]), file)
+        save_schedule(schedules[model], file)
     return tuple(files)
 
 

@@ -1,0 +1,315 @@
+"""Plans as step masks, read by cache-dit itself; and step masks as plans."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from diffusers import FluxPipeline
+
+from meancache_plan import load_schedule
+from meancache_plan.cli import main
+from meancache_plan.schedule.mask_export import to_cache_dit, to_sglang
+from meancache_plan.schedule.mask_import import read_mask
+from meancache_plan.source.catalog import schedule_files
+from meancache_runtime import load_schedule as load_for_replay
+from meancache_runtime.schedule import Adams, Hold, Plan
+from tests.judge.compare.test_peers import needs_cache_dit
+from tests.runtime import by_hand
+from tests.tiny import call_options
+
+REFERENCE = schedule_files()["reference/50-steps"]
+PLAN = Plan(4, (0, 1, 3, 7), (Hold(), Hold(), Adams((1.02, 0.7)), Hold()))
+MASK = [1, 1, 0, 1, 0, 0, 0, 1, 0, 0]
+STEPS = len(MASK)
+
+CACHE_DIT = {
+    "cache_config": {
+        "steps_computation_mask": MASK,
+        "steps_computation_policy": "static",
+        "residual_diff_threshold": 0.12,
+    }
+}
+DPCACHE = {
+    "schema": "sglang-dpcache-schedule-v2",
+    "schedule_method": "exact-pair-state-dp",
+    "predictor": {
+        "name": "final-feature-linear-extrapolation",
+        "order": 1,
+        "arithmetic": "feature-dtype-elementwise-v1",
+    },
+    "request": {
+        "pipeline": "QwenImagePipeline",
+        "num_inference_steps": STEPS,
+        "sigmas": [1 - i / STEPS for i in range(STEPS + 1)],
+    },
+    "full_steps": [0, 1, 3, 7],
+    "num_full_steps": 4,
+    "calibrated_cost": 0.25,
+}
+
+
+def command(*arguments: object) -> int:
+    with pytest.raises(SystemExit) as stop:
+        main(list(map(str, arguments)))
+    return int(stop.value.code or 0)
+
+
+def said(capsys: pytest.CaptureFixture[str]) -> str:
+    return re.sub(r"\s+", " ", capsys.readouterr().err)
+
+
+def changed(file: dict[str, Any], place: str, value: Any) -> dict[str, Any]:
+    """A file with another value at a place such as ``request/sigmas``; None takes it out."""
+    changed = copy.deepcopy(file)
+    *parents, last = place.split("/")
+    inner: Any = changed
+    for key in parents:
+        inner = inner[key]
+    if value is None:
+        del inner[last]
+    else:
+        inner[last] = value
+    return changed
+
+
+@needs_cache_dit
+def test_cache_dit_runs_the_blocks_at_the_plans_knots_alone(
+    tiny_flux: FluxPipeline, tmp_path: Path
+) -> None:
+    import cache_dit
+
+    file = tmp_path / "mask.yaml"
+    file.write_text(to_cache_dit(PLAN, STEPS))
+    steps: list[int] = []
+    tiny_flux.transformer.single_transformer_blocks[-1].register_forward_hook(
+        lambda *_: steps.append(tiny_flux.scheduler.step_index or 0)
+    )
+    cache_dit.enable_cache(tiny_flux, **cache_dit.load_configs(str(file)))
+    for _ in range(2):
+        steps.clear()
+        tiny_flux("a cat", **call_options(STEPS))
+        assert steps == list(PLAN.knots)
+
+
+@needs_cache_dit
+def test_sglangs_bins_are_the_mask_to_the_function_that_reads_them() -> None:
+    import cache_dit
+
+    for plan in (PLAN, Plan(2, (0, 9), (Hold(), Hold())), load_for_replay(REFERENCE).plan(10)):
+        steps = STEPS if plan.knots[-1] < STEPS else 50
+        lines = [x for x in to_sglang(plan, steps).splitlines() if not x.startswith("#")]
+        said = dict(line.split("=") for line in lines)
+        computed, cached = (
+            [int(n) for n in said[f"SGLANG_CACHE_DIT_SCM_{kind}_BINS"].split(",")]
+            for kind in ("COMPUTE", "CACHE")
+        )
+        found = cache_dit.steps_mask(computed, cached, total_steps=steps)
+        assert found == [int(step in plan.knots) for step in range(steps)]
+        assert said["SGLANG_CACHE_DIT_SCM_POLICY"] == "static"
+
+
+def test_a_shell_reads_the_variables(tmp_path: Path) -> None:
+    file = tmp_path / "mask.env"
+    assert command("export", REFERENCE, "--budget", 10, "--to", "sglang", "-o", file) == 0
+    script = f"set -aeu; . {file}; printenv SGLANG_CACHE_DIT_SCM_CACHE_BINS"
+    shell = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True)
+    assert sum(map(int, shell.stdout.split(","))) == 40
+
+
+@pytest.mark.parametrize("form", ["cache-dit", "sglang"])
+def test_the_file_says_what_is_lost_and_nothing_of_what_was_measured(
+    form: str, tmp_path: Path
+) -> None:
+    document = json.loads(REFERENCE.read_text())
+    for plan in document["plans"]:
+        assert plan["measured"]
+        plan["measured"] = None
+    (tmp_path / "unmeasured.json").write_text(json.dumps(document))
+    texts = set()
+    for file in (REFERENCE, tmp_path / "unmeasured.json"):
+        out = tmp_path / "out"
+        assert command("export", file, "--budget", 10, "--to", form, "-o", out) == 0
+        texts.add(out.read_text())
+    (text,) = texts
+    assert "predictors are lost" in text
+    assert "judge it anew" in text
+
+
+def test_what_no_mask_can_say_is_not_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    levels, out = tmp_path / "levels.txt", tmp_path / "out.yaml"
+    levels.write_text("1 0")
+    mask = ["--to", "cache-dit", "-o", out]
+    assert command("export", REFERENCE, "--budget", 10, "--sigmas", levels, *mask) == 2
+    assert "--sigmas: a step mask has no noise levels" in said(capsys)
+    assert command("export", REFERENCE, "--budget", 9, *mask) == 2
+    assert "no plan for budget 9" in said(capsys)
+    document = json.loads(REFERENCE.read_text())
+    document["grid"]["switches"] = [document["plans"][0]["knots"][1]]
+    document["plans"] = document["plans"][:1]
+    two = tmp_path / "two.json"
+    two.write_text(json.dumps(document))
+    assert command("export", two, "--budget", 8, *mask) == 2
+    assert "made for two denoisers" in said(capsys)
+    every = tmp_path / "every.json"
+    document["grid"] |= {"steps": 2, "sigmas": None, "switches": []}
+    hold = {"predictor": "hold"}
+    document["plans"] = [document["plans"][0] | {"budget": 2, "knots": [0, 1]}]
+    document["plans"][0]["intervals"] = [hold, hold]
+    every.write_text(json.dumps(document))
+    assert command("export", every, "--budget", 2, *mask) == 2
+    assert "nothing to cache: choose a smaller budget" in said(capsys)
+    assert not out.exists()
+
+
+def test_what_was_exported_comes_back_with_the_same_knots(tmp_path: Path) -> None:
+    mask, again = tmp_path / "mask.yaml", tmp_path / "again.json"
+    assert command("export", REFERENCE, "--budget", 10, "--to", "cache-dit", "-o", mask) == 0
+    assert command("import-table", mask, "--model", "a/model", "-o", again) == 0
+    (plan,) = load_for_replay(again).plans
+    assert plan.knots == load_for_replay(REFERENCE).plan(10).knots
+    assert plan.intervals[0] == Hold()
+    assert plan.intervals[1] == Adams((1.0, 1.0))
+    schedule = load_schedule(again)
+    assert schedule.model is not None
+    assert schedule.model.id == "a/model"
+    assert schedule.plans[0].measured is None
+
+
+@pytest.mark.parametrize("suffix", [".json", ".yaml", ".yml"])
+def test_a_mask_that_reuses_holds(suffix: str, tmp_path: Path) -> None:
+    file = tmp_path / f"mask{suffix}"
+    file.write_text(json.dumps(CACHE_DIT))
+    found = read_mask(file)
+    assert found is not None
+    (plan,) = found.schedule("a/model").plans
+    assert plan.knots == (0, 1, 3, 7)
+    assert set(plan.intervals) == {Hold()}
+    assert found.schedule("a/model").grid.sigmas is None
+
+
+def test_taylorseers_order_is_that_of_the_predictor_as_far_as_knots_are_known(
+    tmp_path: Path,
+) -> None:
+    config = CACHE_DIT["cache_config"] | {"enable_taylorseer": True, "taylorseer_order": 2}
+    (tmp_path / "mask.json").write_text(json.dumps({"cache_config": config}))
+    found = read_mask(tmp_path / "mask.json")
+    assert found is not None
+    (plan,) = found.schedule("a/model").plans
+    assert plan.intervals == (Hold(), Adams((1.0,) * 2), Adams((1.0,) * 3), Adams((1.0,) * 3))
+
+
+def test_dpcaches_schedule_keeps_its_noise_levels_and_extrapolates_linearly(
+    tmp_path: Path,
+) -> None:
+    file, out = tmp_path / "dp.json", tmp_path / "s.json"
+    file.write_text(json.dumps(DPCACHE))
+    assert command("import-table", file, "--model", "a/model", "-o", out) == 0
+    schedule = load_for_replay(out)
+    assert schedule.grid.sigmas == tuple(DPCACHE["request"]["sigmas"])
+    (plan,) = schedule.plans
+    assert plan.intervals == (Hold(), *[Adams((1.0, 1.0))] * 3)
+    # A velocity that is linear in σ is extrapolated exactly: as with all steps.
+    levels = schedule.grid.sigmas
+    fresh = [by_hand.torch.tensor([2.0 - 3.0 * levels[k]]) for k in plan.knots]
+    answers = by_hand.answers(plan, levels, fresh)
+    means = [float(answers[k]) * (levels[e] - levels[k]) for k, e in [(3, 7), (7, 10)]]
+    exact = [
+        sum((2.0 - 3.0 * levels[k]) * (levels[k + 1] - levels[k]) for k in range(*edge))
+        for edge in [(3, 7), (7, 10)]
+    ]
+    assert means == pytest.approx(exact, abs=1e-6)
+
+
+CONFIG = "cache_config/"
+BAD: list[tuple[dict[str, Any], str, Any, str]] = [
+    (CACHE_DIT, CONFIG + "steps_computation_policy", "dynamic", '"dynamic" decides while it runs'),
+    (CACHE_DIT, CONFIG + "steps_computation_policy", None, '"dynamic" decides while it runs'),
+    (CACHE_DIT, CONFIG + "steps_computation_mask", None, "steps_computation_mask"),
+    (CACHE_DIT, CONFIG + "steps_computation_mask", "medium", "must be a list"),
+    (CACHE_DIT, CONFIG + "steps_computation_mask", [], "at least 1"),
+    (CACHE_DIT, CONFIG + "steps_computation_mask", [0, 1], "the first entry must be 1"),
+    (CACHE_DIT, CONFIG + "steps_computation_mask", [1, 2], "at most 1"),
+    (CACHE_DIT, CONFIG + "steps_computation_mask", [1, True], "must be an integer"),
+    (CACHE_DIT, CONFIG + "steps_computation_mask", [1] * 1001, "at most 1000 entries"),
+    (CACHE_DIT, CONFIG + "num_inference_steps", 9, "10 entries; 9 steps"),
+    (CACHE_DIT, CONFIG + "enable_dmd", True, "enable_dmd: no predictor"),
+    (CACHE_DIT, CONFIG + "taylorseer_order", 4, "less than 4"),
+    (CACHE_DIT, "cache_config", [1], "cache_config: must be an object"),
+    (DPCACHE, "schema", "sglang-dpcache-schedule-v1", "schema: is unknown"),
+    (DPCACHE, "predictor/name", "cubic", "predictor.name: is unknown"),
+    (DPCACHE, "request/sigmas", None, '"sigmas" is missing'),
+    (DPCACHE, "request/sigmas", [1.0, 0.0], "2 values; 10 steps need 11"),
+    (DPCACHE, "request/sigmas", [1.0] * 11, "strictly monotone"),
+    (DPCACHE, "request/sigmas", [2 - i / 10 for i in range(11)], "at most 1"),
+    (DPCACHE, "request/num_inference_steps", 7, "7 is not among the steps 0 to 6"),
+    (DPCACHE, "full_steps", [1, 2, 3, 7], "the first knot must be 0"),
+    (DPCACHE, "full_steps", [0, 3, 1, 7], "strictly ascending"),
+    (DPCACHE, "full_steps", [0, -1, 3, 7], "out of range"),
+    (DPCACHE, "full_steps", [0, 1], "num_full_steps is 4"),
+]
+
+
+@pytest.mark.parametrize(("file", "place", "value", "reason"), BAD)
+def test_what_is_no_plan_is_refused_by_name(
+    file: dict[str, Any],
+    place: str,
+    value: Any,
+    reason: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path = tmp_path / "bad.json"
+    path.write_text(json.dumps(changed(file, place, value)))
+    assert command("import-table", path, "--model", "a/model", "-o", tmp_path / "out.json") == 2
+    assert reason in said(capsys)
+    assert not (tmp_path / "out.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("- 1", "must be an object"),
+        ("a: 1", '"cache_config" is missing'),
+        ("cache_config: {a: 1, a: 2}", "stands twice"),
+        ("a: &x [1]\ncache_config: *x", "aliases are not read"),
+        ("a: &x {b: 1}\ncache_config: {<<: *x}", "aliases are not read"),
+        ("cache_config: !!python/object/apply:os.system [ls]", "not plain YAML"),
+        ("cache_config: 2026-01-01", "not plain YAML"),
+        ("cache_config: {? [1] : 2}", "not plain YAML"),
+        ("cache_config: .nan", "not a finite number"),
+        ("cache_config: {", "not plain YAML"),
+        ("\x00", "not plain YAML"),
+        ("[" * 20_000, "nested too deeply"),
+        ("a: " + "9" * 400, "out of range"),
+        ("# " + "x" * 70_000, "larger than"),
+    ],
+)
+def test_hostile_yaml_is_refused_by_name(
+    text: str, reason: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_text(text)
+    assert command("import-table", path, "--model", "a/model", "-o", tmp_path / "out.json") == 2
+    message = said(capsys)
+    assert reason in message
+    assert "Traceback" not in message
+
+
+def test_a_mask_needs_a_models_name_and_is_not_replaced(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "mask.json"
+    file.write_text(json.dumps(CACHE_DIT))
+    assert command("import-table", file, "-o", tmp_path / "folder") == 2
+    assert "give --model" in said(capsys)
+    assert command("import-table", file, "--model", "a/model", "-o", file) == 2
+    assert "choose another file" in said(capsys)
+    assert json.loads(file.read_text()) == CACHE_DIT
