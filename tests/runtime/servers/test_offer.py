@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +14,12 @@ import pytest
 from meancache_runtime.errors import BudgetError, ScheduleError, ScheduleNotFoundError
 from meancache_runtime.hosts.servers.offer import BUDGET, SCHEDULE, Offer, is_offered
 from meancache_runtime.schedule import to_document
+from tests.runtime.servers.conftest import FAKES
 from tests.runtime.servers.world import BUDGET as FEW
 from tests.runtime.servers.world import EVERY, STEPS, write
 from tests.runtime.servers.world import SCHEDULE as PLANS
+
+RUNTIME = Path(__file__).parents[3] / "runtime"
 
 
 def offer(budget: str | None = None, *files: Path | str) -> Offer:
@@ -37,6 +42,23 @@ def test_an_environment_that_says_nothing_offers_nothing() -> None:
     assert not is_offered({SCHEDULE: " ", BUDGET: ""})
     assert is_offered({SCHEDULE: "x"})
     assert is_offered({BUDGET: "5"})
+
+
+@pytest.mark.parametrize("name", ["vllm_omni", "sglang"])
+def test_a_plug_in_where_nothing_is_offered_imports_neither_a_server_nor_torch(name: str) -> None:
+    source = (
+        f"import sys; from meancache_runtime.hosts.servers.plugins import {name}; {name}(); "
+        "print(sorted({'torch', 'diffusers', 'vllm_omni', 'sglang'} & set(sys.modules)))"
+    )
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("MEANCACHE_")}
+    done = subprocess.run(
+        [sys.executable, "-c", source],
+        env=environment | {"PYTHONPATH": os.pathsep.join([str(RUNTIME), str(FAKES)])},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == "[]"
 
 
 def test_requests_follow_the_servers_budget_or_their_own(both: Path) -> None:

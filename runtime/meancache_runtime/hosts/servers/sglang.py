@@ -11,7 +11,7 @@ from pkgutil import resolve_name
 from typing import Any
 
 from ...errors import ReplayError, StackedCacheError, UnsupportedPipelineError
-from .offer import PLAIN, SCHEDULE, Offer, is_offered
+from .offer import PLAIN, SCHEDULE, Offer
 from .serving import Request, Serving, following
 
 CORE = "sglang.multimodal_gen.runtime.pipelines_core"
@@ -27,11 +27,9 @@ LOG = logging.getLogger("sglang.meancache")
 def register() -> None:
     """Name the hooks that let requests follow the plans that this process's environment offers.
 
-    Nothing is done if it offers none. What is wrong with the offer is raised when the pipeline has
-    been built, and not here, where SGLang would log it and serve without: so no server starts.
+    What is wrong with the offer is raised when the pipeline has been built, and not here, where
+    SGLang would log it and serve without: so no server starts.
     """
-    if not is_offered():
-        return
     registry = resolve_name("sglang.multimodal_gen.plugins:HookRegistry")
     kind = resolve_name("sglang.srt.plugins.hook_registry:HookType")
     plugin = Plugin()

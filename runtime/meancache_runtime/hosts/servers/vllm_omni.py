@@ -14,7 +14,7 @@ from pkgutil import resolve_name
 from typing import Any
 
 from ...errors import StackedCacheError
-from .offer import SCHEDULE, Choice, Offer, is_offered
+from .offer import SCHEDULE, Choice, Offer
 from .serving import Request, Serving, following
 
 RUNNER = "vllm_omni.diffusion.worker.diffusion_model_runner:DiffusionModelRunner"
@@ -28,14 +28,10 @@ LOG = logging.getLogger("vllm.meancache")
 def register() -> None:
     """Let each pipeline that this process loads follow the plans that its environment offers.
 
-    Nothing is done if it offers none.
-
     Raises:
         ScheduleError: The offer cannot be read; see :class:`.Offer`. The server does not start.
         BudgetError: As well.
     """
-    if not is_offered():
-        return
     serving = Serving(Offer(), LOG)
     runner = resolve_name(RUNNER)
     if getattr(runner, "offers_plans", False):
@@ -60,7 +56,7 @@ def _install(serving: Serving, pipeline: Any, config: Any) -> None:
             f"takes the knots of a plan for all steps: leave it out, or unset {SCHEDULE}"
         )
     revision = getattr(config, "revision", None)
-    serving.start(getattr(pipeline, "scheduler", None), config.model, revision)
+    serving.start(getattr(pipeline, "scheduler", None), str(config.model), revision)
     choose = partial(_choose, serving)
     pipeline.forward = _by_plan(pipeline, pipeline.forward, choose)
     if hasattr(pipeline, "prepare_encode"):
