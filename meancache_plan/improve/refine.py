@@ -93,7 +93,16 @@ def refine(
         races[budget] = Race(trials, fit_rows, judge_rows, ORDER, neighbours)
         races[budget].run(field, budget)
     progress(meter.expected, meter.expected)
-    return _rewritten(schedule, made, profile, races)
+    recorded = len(ensemble.prompt_index) * (profile.settings.finer_steps or profile.steps)
+    return _rewritten(schedule, _spent(made, recorded + meter.spent), profile, races)
+
+
+def _spent(made: Provenance, refreshes: int) -> Provenance:
+    """The provenance with so many more refreshes spent on refinement."""
+    if made.effort is None:
+        return made
+    total = made.effort.refinement + refreshes
+    return made.model_copy(update={"effort": made.effort.model_copy(update={"refinement": total})})
 
 
 def _rewritten(

@@ -151,6 +151,14 @@ class Profile:
         return float(np.median(self.seconds))
 
     @property
+    def refreshes(self) -> int:
+        """Denoiser refreshes that measuring took: full runs, and those of propagation."""
+        full = self.samples * (self.settings.finer_steps or self.steps)
+        places = np.abs(np.subtract.outer(self.propagation_sigmas, self.sigmas)).argmin(axis=1)
+        runs = len(self.propagation_index) * (2 if self.settings.displaced else 1)
+        return full + runs * int((self.steps - places).sum())
+
+    @property
     def latent_range(self) -> float:
         """The range that the PSNR of latents refers to: 4 standard deviations, pooled."""
         return latent_range([(mean, square) for mean, square in self.moments.tolist()])

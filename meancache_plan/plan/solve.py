@@ -13,7 +13,7 @@ from meancache_plan.plan.predict import predict
 from meancache_plan.plan.problem import PLANNER, Choices, objective_of
 from meancache_plan.plan.simple_plans import hold_plan
 from meancache_plan.schedule.artifact import Grid, PlanEntry, Schedule
-from meancache_plan.schedule.provenance import PlanRecord, Provenance
+from meancache_plan.schedule.provenance import Effort, PlanRecord, Provenance
 from meancache_plan.version import __version__
 from meancache_runtime.schedule import Plan
 
@@ -89,8 +89,16 @@ def assemble(
                 )
                 for budget, outcome in outcomes.items()
             ),
+            effort=_effort(profile),
         ),
     )
+
+
+def _effort(profile: Profile) -> Effort | None:
+    """What calibration took; of a profile that was carried over to another grid, it is not told."""
+    if profile.settings.transferred_from is not None:
+        return None
+    return Effort(calibration=profile.refreshes, seconds=profile.seconds_per_step or None)
 
 
 def check_budgets(

@@ -135,13 +135,31 @@ class Command(Strict):
         return words
 
 
+class Effort(Strict):
+    """What making the plans took: denoiser refreshes of calibration, and of all refinement.
+
+    ``seconds`` is the median of one refresh of one sample, on the device that calibrated; None if
+    it was not timed.
+    """
+
+    calibration: Count
+    refinement: Annotated[int, Field(ge=0, le=1_000_000_000)] = 0
+    seconds: Annotated[float, Field(gt=0, le=1e6)] | None
+
+    @property
+    def refreshes(self) -> int:
+        """All of them."""
+        return self.calibration + self.refinement
+
+
 class Provenance(Strict):
     """Where the plans come from: enough to make them again from the same profile.
 
     ``profile`` is the fingerprint of what was solved; ``transferred_from`` that of the profile
     that calibration measured, where it was carried over to another grid, else None. ``commands``
     are those that made the plans from the model, in order; empty if they are not known, or if
-    other than commands had a part in it.
+    other than commands had a part in it. ``effort`` is None where it is not known, as on another
+    grid than was calibrated.
     """
 
     tool: Text
@@ -160,6 +178,7 @@ class Provenance(Strict):
     pruned: Annotated[tuple[Pruned, ...], Field(max_length=runtime.MAX_PLANS)] = ()
     reliability: Reliability | None = None
     commands: Annotated[tuple[Command, ...], Field(fail_fast=True, max_length=64)] = ()
+    effort: Effort | None = None
 
     @model_validator(mode="after")
     def _check_commands(self) -> Self:

@@ -75,19 +75,22 @@ class Samples(FlowEnsemble):
     ) -> None:
         index = of.profile.prompt_index.tolist()
         super().__init__(mixture(), of.start, of.profile.sigmas, prompt_index=index)
-        self.asked = 0
+        self.asked = self.refreshes = 0
         self._spoil = spoil
 
     def velocity(self, rows: Sequence[int], step: int, latents: Tensor) -> Tensor:
         self.asked += 1
+        self.refreshes += len(rows)
         return super().velocity(rows, step, latents)
 
     def replay(self, rows: Sequence[int], schedule: Replayable, budget: int) -> Tensor:
         self.asked += 1
+        self.refreshes += len(rows) * len(schedule.plan(budget).knots)
         return self._spoil(schedule.plan(budget), super().replay(rows, schedule, budget))
 
     def plain(self, rows: Sequence[int], steps: int) -> Tensor:
         self.asked += 1
+        self.refreshes += len(rows) * steps
         return super().plain(rows, steps)
 
 

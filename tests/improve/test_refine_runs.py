@@ -73,6 +73,19 @@ def test_progress_keeps_to_what_was_expected_with_the_fewest_samples(flow: Case)
     assert all(spent <= expected for spent, expected in told)
 
 
+def test_the_refreshes_that_it_took_are_noted_and_add_up(flow: Case) -> None:
+    samples = Samples(flow)
+    once = refine(flow.profile, flow.schedule, samples)
+    taken = samples.refreshes + SAMPLES * flow.profile.steps
+    again = refine(flow.profile, once, samples)
+    efforts = [s.provenance.effort for s in (flow.schedule, once, again) if s.provenance]
+    assert [None if effort is None else effort.refinement for effort in efforts] == [
+        0,
+        taken,
+        samples.refreshes + 2 * SAMPLES * flow.profile.steps,
+    ]
+
+
 def test_a_schedule_of_another_profile_is_refused(flow: Case) -> None:
     other = case(8, (2,)).schedule.provenance
     assert other is not None

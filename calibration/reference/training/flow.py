@@ -30,6 +30,7 @@ STEPS = 15_700
 DECAY_STEPS = 4_000
 BATCH = 64
 WARM_UP = 200
+PAIR_SHARE = 0.65
 DROPPED_SHARE = 0.1
 TIME_LOCATION = 0.8
 EMA_DECAY = 0.999
@@ -48,7 +49,7 @@ class Source:
 def batch_of(source: Source, step: int) -> tuple[torch.Tensor, ...]:
     """The step's packed latents, token ids (CLIP, T5), times and noise: the same for a step."""
     rng = np.random.default_rng([SEED, step])
-    drawn = scenes.draw(rng, BATCH)
+    drawn = scenes.draw(rng, BATCH, PAIR_SHARE)
     prompts = wordings.say(rng, drawn)
     dropped = rng.random(BATCH) < DROPPED_SHARE
     prompts = ["" if drop else prompt for prompt, drop in zip(prompts, dropped, strict=True)]

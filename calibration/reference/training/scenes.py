@@ -14,7 +14,7 @@ from held_out import is_held_out
 from sprites import ANGLES, SIDE, SIZES, Bank
 from subjects import COLOURS, GROUNDS, NAMES
 
-PAIR_SHARE = 0.65
+PAIR_SHARE = 0.5
 ALONE = (28, 58)
 PAIRED = (24, 38)
 PAIR_TOTAL = 68
@@ -67,11 +67,11 @@ def allowed() -> tuple[np.ndarray, np.ndarray]:
 ALONE_ALLOWED, PAIRED_ALLOWED = allowed()
 
 
-def draw(rng: np.random.Generator, count: int) -> Scenes:
-    """Scenes for training: a third with one subject, the others with two, evenly over what may be."""
+def draw(rng: np.random.Generator, count: int, pair_share: float = PAIR_SHARE) -> Scenes:
+    """Scenes for training, with one subject or (a share of them) two; evenly over what may be."""
     alone = ALONE_ALLOWED[rng.integers(len(ALONE_ALLOWED), size=count)]
     paired = PAIRED_ALLOWED[rng.integers(len(PAIRED_ALLOWED), size=count)]
-    two = rng.random(count) < PAIR_SHARE
+    two = rng.random(count) < pair_share
     swapped = rng.random(count) < 0.5
     first = np.where(two, np.where(swapped, paired[:, 1], paired[:, 0]), alone[:, 0])
     second = np.where(two, np.where(swapped, paired[:, 0], paired[:, 1]), NOBODY)

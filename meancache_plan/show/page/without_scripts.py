@@ -17,7 +17,8 @@ def still(data: dict[str, Any]) -> str:
         data: What the page shows, as :func:`meancache_plan.show.page.write.report_data` has it.
 
     Example:
-        >>> still({"title": "<b>", "steps": 8, "plans": [], "figures": None}).count("<b>")
+        >>> page = {"title": "<b>", "steps": 8, "plans": [], "figures": None, "warnings": []}
+        >>> still(page).count("<b>")
         0
     """
     figures = data["figures"] or {"metrics": [], "rows": []}
@@ -29,7 +30,9 @@ def still(data: dict[str, Any]) -> str:
         _cells(plan, measured.get(plan["budget"]), len(heads), metrics) for plan in data["plans"]
     ]
     caption = f"The plans for {data['title']}, out of {data['steps']} steps"
-    return f'<p class="missing">{escape(WORDS)}</p>\n' + _table(caption, heads, rows)
+    words = (WORDS, *data["warnings"])
+    told = "".join(f'<p class="missing">{escape(each)}</p>\n' for each in words)
+    return told + _table(caption, heads, rows)
 
 
 def _cells(

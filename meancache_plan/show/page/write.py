@@ -9,6 +9,7 @@ from meancache_plan.judge.pictures import Samples
 from meancache_plan.judge.result import Evaluation
 from meancache_plan.measure.profile import Profile
 from meancache_plan.schedule.artifact import Schedule
+from meancache_plan.show.gain import cliff, cliff_note, few_steps_note
 from meancache_plan.show.page.checks import check_evaluation, check_profile, check_samples
 from meancache_plan.show.page.document import render
 from meancache_plan.show.page.figures import figure_data
@@ -97,6 +98,8 @@ def report_data(
         "steps": schedule.grid.steps,
         "sigmas": schedule.grid.sigmas,
         "plans": plan_data(schedule),
+        "cliff": cliff(schedule),
+        "warnings": [note for note in (few_steps_note(schedule), cliff_note(schedule)) if note],
         "heat": None if profile is None else heat_data(profile),
         "profiled": profile is not None,
         "caution": caution,

@@ -22,6 +22,7 @@ from meancache_plan.schedule.artifact import (
 )
 from meancache_plan.schedule.provenance import PlanRecord
 from meancache_plan.schedule.pruning import pruned_notes
+from meancache_plan.show.gain import gain_notes
 from meancache_plan.show.images.charts import plot_profile, plot_schedule
 from meancache_plan.show.images.graph import write_graph
 from meancache_plan.show.landscape import by_length, hold_surfaces, spread
@@ -196,7 +197,8 @@ def show_schedule(schedule: Schedule, *, budget: int | None = None) -> Renderabl
     if len(plans) == 1:
         record = made.record(plans[0].budget) if made is not None else None
         view = _plan_view(plans[0], schedule.grid.steps, record, every=budget is not None)
-    notes = [Text(plain(note), style="dim") for note in pruned_notes(schedule)]
+    told = [*pruned_notes(schedule), *gain_notes(schedule)]
+    notes = [Text(plain(note), style="dim") for note in told]
     return Group(fact_list(facts), view, *notes)
 
 

@@ -37,6 +37,7 @@ function pareto({ metric: key, cost }) {
   const drawing = svg(
     "svg",
     { viewBox: `0 0 ${BOX.width} ${BOX.height}`, class: "chart", role: "img", "aria-label": spoken(metric, here) },
+    steep(rowOf("plan", data.cliff), across, cost),
     axes(across, up, metric, cost),
     here && !here.same ? marker(across(here[cost])) : null,
     [...methods].reverse().map((method) => series(method, methods.indexOf(method), rows, key, cost, across, up)),
@@ -56,6 +57,17 @@ function mark(place, x, y, words) {
 
 const marker = (x) =>
   svg("line", { class: "marker", x1: x, x2: x, y1: BOX.top, y2: BOX.height - BOX.bottom });
+
+// Budgets below the cliff: each refresh less costs dearly there.
+function steep(row, across, cost) {
+  if (!row) return null;
+  const shade = svg("rect", {
+    class: "steep", x: BOX.left, y: BOX.top,
+    width: Math.max(0, across(row[cost]) - BOX.left), height: BOX.height - BOX.bottom - BOX.top,
+  });
+  shade.append(tip(`too few: below budget ${data.cliff} quality falls fast`));
+  return shade;
+}
 
 function spoken(metric, here) {
   const found = `${metric.label} against cost, ${data.figures.rows.length} points`;

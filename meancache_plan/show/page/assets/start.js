@@ -9,6 +9,7 @@ function about() {
 document.title = `${data.title}: cache schedule`;
 show("title", data.title);
 show("about", about());
+show("warnings", ...data.warnings.map((words) => el("p", { class: "missing" }, words)));
 startTheme();
 startSlider();
 startFigures();
