@@ -14,8 +14,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import prod
+from typing import Any
 
-from .errors import GridMismatchError
+from .errors import GridMismatchError, ScheduleError
 from .grid import check_grid
 from .schedule import (
     Adams,
@@ -186,44 +187,13 @@ def _integral_mean(sigmas: Sequence[float], start: int, end: int, nodes: Sequenc
     return sum(prod(place - node for node in nodes) for place in places) / 2
 
 
-def enter(plan: Plan, start: int) -> Plan:
-    """The end of a plan for a run that begins at step ``start``, counted from there.
-
-    The first step becomes a knot; later knots stay. A predictor keeps what it can have since the
-    start: the gains for the knots known by then, and a window that does not reach before it;
-    else the interval is held.
-
-    Args:
-        plan: For the whole grid.
-        start: 0 ≤ start < T.
-
-    Example:
-        >>> from meancache_runtime.schedule import Jvp
-        >>> enter(Plan(2, (0, 4), (Hold(), Jvp(3))), 2)
-        Plan(budget=2, knots=(0, 2), intervals=(Hold(), Hold()))
-    """
-    first = bisect_right(plan.knots, start) - 1
-    knots = (0, *(knot - start for knot in plan.knots[first + 1 :]))
-    intervals = tuple(
-        _since_start(predictor, knot, known)
-        for known, (knot, predictor) in enumerate(
-            zip(knots, plan.intervals[first:], strict=True), start=1
+def check_bound(plan: Any) -> None:
+    """Refuse what is no bound plan, such as a schedule or a plan of one: ScheduleError."""
+    if not isinstance(plan, BoundPlan):
+        raise ScheduleError(
+            f"{type(plan).__name__} is not bound to noise levels: give what "
+            "bind_schedule(schedule, budget, sigmas) of meancache_runtime.binding returns"
         )
-    )
-    return Plan(len(knots), knots, intervals)
-
-
-def _since_start(predictor: Predictor, knot: int, known: int) -> Predictor:
-    """A predictor for the interval from ``knot`` on, where ``known`` velocities are fresh."""
-    match predictor:
-        case Adams(gains):
-            return Adams(gains[:known])
-        case Jvp(window) if window > knot:
-            return Hold()
-        case Released(span) if span > knot + 1:
-            return Hold()
-        case _:
-            return predictor
 
 
 def bind(plan: Plan, sigmas: Sequence[float], displaced: bool = False) -> BoundPlan:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from .arrays import Array, broken_samples, copied, is_finite, like, widened
-from .binding import BoundPlan
+from .binding import BoundPlan, check_bound
 from .errors import NonFiniteError, ReplayError
 
 
@@ -18,6 +18,9 @@ class Replay:
         plan: What is followed.
         numbers: What messages call the plan's steps; 0 … T − 1 by default.
 
+    Raises:
+        ScheduleError: ``plan`` is not bound to noise levels.
+
     Example:
         >>> from meancache_runtime.binding import BoundPlan
         >>> plan = BoundPlan(sigmas=(1.0, 0.5, 0.0), knots=(0,), forms=({0: 1.0}, {0: 1.0}))
@@ -29,6 +32,7 @@ class Replay:
     """
 
     def __init__(self, plan: BoundPlan, numbers: Sequence[int] | None = None) -> None:
+        check_bound(plan)
         self.plan = plan
         self._numbers = range(plan.steps) if numbers is None else numbers
         self._knots = frozenset(plan.knots)

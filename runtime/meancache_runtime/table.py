@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .binding import BoundPlan
+from .binding import BoundPlan, check_bound
 from .machine import Replay
 
 FORMAT = "meancache-table"
@@ -40,11 +40,15 @@ class Table:
     def of(cls, plan: BoundPlan) -> "Table":
         """Sum a bound plan up, interval by interval.
 
+        Raises:
+            ScheduleError: ``plan`` is not bound to noise levels.
+
         Example:
             >>> plan = BoundPlan((1.0, 0.75, 0.5, 0.0), (0, 2), ({0: 1.0}, {0: 1.0}, {0: 0.5}))
             >>> Table.of(plan).weights
             ({0: -0.5}, {0: -0.25})
         """
+        check_bound(plan)
         refresh = {knot: n for n, knot in enumerate(plan.knots)}
         rows: list[dict[int, float]] = []
         for start, end in zip(plan.knots, (*plan.knots[1:], plan.steps), strict=True):

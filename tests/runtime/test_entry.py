@@ -11,8 +11,8 @@ from diffusers import FluxImg2ImgPipeline
 from PIL import Image
 
 from meancache_runtime import attach
-from meancache_runtime.binding import enter
 from meancache_runtime.errors import GridMismatchError, StepCountError
+from meancache_runtime.hosts.diffusers.entry import enter
 from meancache_runtime.schedule import Adams, Hold, Jvp, Plan, Released, Schedule
 from tests.runtime import by_hand
 from tests.runtime.loops import NOISE, Loop, field

@@ -15,6 +15,7 @@ import torch
 from meancache_plan.source.catalog import schedule_files
 from meancache_runtime import Table, integrate, load_schedule
 from meancache_runtime.binding import BoundPlan, bind
+from meancache_runtime.errors import ScheduleError
 from meancache_runtime.machine import Replay
 from meancache_runtime.schedule import Adams, Hold, Jvp, Plan, Released
 from tests.runtime import by_hand
@@ -105,6 +106,13 @@ def test_numpy_arrays_are_followed_in_their_own_dtype_and_kept_in_float32(dtype:
 def test_plain_numbers_are_followed_too() -> None:
     machine = Replay(BoundPlan((1.0, 0.5, 0.0), (0, 1), ({0: 1.0}, {0: -0.5, 1: 1.5})))
     assert (machine.advance(2.0), machine.advance(4.0)) == (2.0, 5.0)
+
+
+@pytest.mark.parametrize("make", [Replay, Table.of])
+def test_what_is_not_bound_to_noise_levels_is_refused_by_name(make: Callable[[Any], Any]) -> None:
+    for unbound in (PLANS["hold"], by_hand.schedule(20, (0, 9))):
+        with pytest.raises(ScheduleError, match=r"give what bind_schedule\("):
+            make(unbound)
 
 
 def test_the_specification_works_its_example_out_rightly() -> None:

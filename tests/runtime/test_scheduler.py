@@ -11,11 +11,13 @@ import torch
 from diffusers import (
     FlowMatchEulerDiscreteScheduler,
     FluxImg2ImgPipeline,
+    FluxInpaintPipeline,
     FluxPipeline,
     UniPCMultistepScheduler,
 )
 
 from meancache_runtime import MeanCacheScheduler, attach
+from meancache_runtime.binding import bind
 from meancache_runtime.errors import (
     BudgetError,
     GridMismatchError,
@@ -24,8 +26,11 @@ from meancache_runtime.errors import (
     UnsupportedSchedulerError,
 )
 from meancache_runtime.schedule import Adams, Hold, Jvp, Released
+from tests.families.case import run as run_case
 from tests.runtime import by_hand
-from tests.runtime.test_attach import CFG, FULL, PLAN, STEPS, run
+from tests.runtime.test_attach import CFG, FULL, PLAN, PREDICTORS, STEPS, run
+from tests.runtime.test_switch import CASE as WAN
+from tests.runtime.test_switch import calls_of, video
 
 BUDGET = PLAN.budgets[0]
 CLOSE = {"rtol": 0, "atol": 1e-6}
@@ -128,6 +133,28 @@ def test_it_is_saved_and_loaded_with_its_plan(
     assert plain.config.shift == 3.0
 
 
+def test_a_pipeline_is_saved_and_loaded_with_its_plan(
+    tiny_flux: FluxPipeline, attached: torch.Tensor, tmp_path: Path
+) -> None:
+    follow(tiny_flux)
+    tiny_flux.save_pretrained(tmp_path)
+    loaded = FluxPipeline.from_pretrained(tmp_path)
+    loaded.set_progress_bar_config(disable=True)
+    torch.testing.assert_close(run(loaded, **CFG), attached, **CLOSE)
+
+
+def test_two_denoisers_take_turns_as_they_do_where_the_plan_is_attached() -> None:
+    pipe, switch = video(), 3
+    schedule = by_hand.schedule(STEPS, (0, 1, switch, 5), PREDICTORS, switches=(switch,))
+    with attach(pipe, schedule):
+        (expected,) = run_case(pipe, WAN.call(STEPS))
+    follow(pipe, schedule)
+    calls = calls_of(pipe)
+    (found,) = run_case(pipe, WAN.call(STEPS))
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+    assert calls == 4 * ["transformer"] + 4 * ["transformer_2"]
+
+
 def test_a_copy_in_mid_run_goes_its_own_way(tiny_flux: FluxPipeline) -> None:
     made = follow(tiny_flux)
     made.set_timesteps(STEPS)
@@ -201,6 +228,46 @@ def test_a_step_before_or_after_a_run_or_of_another_run_is_refused() -> None:
         made.step(z, t, z)
     with pytest.raises(StepCountError, match="no step"):
         made.step(z, made.timesteps[0], z)
+
+
+def test_inpainting_at_full_strength_keeps_what_its_mask_keeps(tiny_flux: FluxPipeline) -> None:
+    follow(tiny_flux)
+    pipe = FluxInpaintPipeline.from_pipe(tiny_flux)
+    pipe.set_progress_bar_config(disable=True)
+    calls, picture, mask = count_calls(pipe), torch.zeros(1, 3, 32, 32), torch.ones(1, 1, 32, 32)
+    mask[..., :16] = 0
+    found = [run(pipe, p, image=picture, mask_image=mask, strength=1.0) for p in ("a cat", "owls")]
+    one, other = (latents.unflatten(1, (4, 4)) for latents in found)
+    assert torch.equal(one[:, :, :2], other[:, :, :2])
+    assert not torch.isclose(one[:, :, 2:], other[:, :, 2:]).all(-1).any()
+    assert len(calls) == 2 * BUDGET
+
+
+def test_a_configuration_without_a_plan_and_what_is_no_schedule_are_refused_by_name(
+    tiny_flux: FluxPipeline,
+) -> None:
+    plain = tiny_flux.scheduler
+    made = [
+        lambda: MeanCacheScheduler.from_config(plain.config),
+        MeanCacheScheduler,
+        lambda: MeanCacheScheduler(PLAN, 4),
+    ]
+    for make in made:
+        with pytest.raises(ScheduleError, match=r"MeanCacheScheduler\.from_schedule\("):
+            make()
+    for wrong in ("schedule.json", PLAN.plans[0], bind(PLAN.plans[0], by_hand.shifted(STEPS))):
+        with pytest.raises(ScheduleError, match="give what load_schedule"):
+            MeanCacheScheduler.from_schedule(plain, wrong, budget=4)
+    with pytest.raises(UnsupportedSchedulerError):
+        MeanCacheScheduler.from_schedule(tiny_flux, PLAN, budget=4)
+
+
+def test_a_run_says_how_many_steps_it_takes() -> None:
+    made = MeanCacheScheduler.from_schedule(FlowMatchEulerDiscreteScheduler(), PLAN, budget=BUDGET)
+    with pytest.raises(StepCountError, match=f"pass num_inference_steps={STEPS}"):
+        made.set_timesteps()
+    made.set_timesteps(sigmas=[1 - i / STEPS for i in range(STEPS)])
+    assert len(made.timesteps) == BUDGET
 
 
 def test_other_samplers_and_budgets_are_refused(tiny_flux: FluxPipeline) -> None:

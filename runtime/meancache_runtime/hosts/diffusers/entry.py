@@ -1,13 +1,13 @@
 """Where a run enters a schedule: at its first step, or in mid-grid as image-to-image does."""
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ...binding import enter
 from ...errors import GridMismatchError, MismatchError, StepCountError
 from ...grid import check_grid, check_monotone
-from ...schedule import Grid, Plan, Schedule
+from ...schedule import Adams, Grid, Hold, Jvp, Plan, Predictor, Released, Schedule
 from .sampler import run_sigmas
 
 
@@ -85,3 +85,43 @@ def check_some_entry(schedule: Schedule, plan: Plan, scheduler: Any) -> None:
             return
     if refusal is not None:
         raise refusal
+
+
+def enter(plan: Plan, start: int) -> Plan:
+    """The end of a plan for a run that begins at step ``start``, counted from there.
+
+    The first step becomes a knot; later knots stay. A predictor keeps what it can have since the
+    start: the gains for the knots known by then, and a window that does not reach before it;
+    else the interval is held.
+
+    Args:
+        plan: For the whole grid.
+        start: 0 ≤ start < T.
+
+    Example:
+        >>> from meancache_runtime.schedule import Jvp
+        >>> enter(Plan(2, (0, 4), (Hold(), Jvp(3))), 2)
+        Plan(budget=2, knots=(0, 2), intervals=(Hold(), Hold()))
+    """
+    first = bisect_right(plan.knots, start) - 1
+    knots = (0, *(knot - start for knot in plan.knots[first + 1 :]))
+    intervals = tuple(
+        _since_start(predictor, knot, known)
+        for known, (knot, predictor) in enumerate(
+            zip(knots, plan.intervals[first:], strict=True), start=1
+        )
+    )
+    return Plan(len(knots), knots, intervals)
+
+
+def _since_start(predictor: Predictor, knot: int, known: int) -> Predictor:
+    """A predictor for the interval from ``knot`` on, where ``known`` velocities are fresh."""
+    match predictor:
+        case Adams(gains):
+            return Adams(gains[:known])
+        case Jvp(window) if window > knot:
+            return Hold()
+        case Released(span) if span > knot + 1:
+            return Hold()
+        case _:
+            return predictor

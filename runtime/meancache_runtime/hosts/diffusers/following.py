@@ -57,10 +57,15 @@ class Following(Euler):
         """As Euler's, for all T steps; what remains to be taken are the knots.
 
         Raises:
-            StepCountError: Another number of steps than the schedule's.
+            StepCountError: Another number of steps than the schedule's, or none at all.
             GridMismatchError: Other noise levels than the schedule allows.
         """
         self._machine = None
+        if num_inference_steps is None and sigmas is None and timesteps is None:
+            raise StepCountError(
+                f"this run does not say how many steps it takes: pass num_inference_steps="
+                f"{self._grid.steps}, the schedule's"
+            )
         custom = {} if timesteps is None else {"timesteps": timesteps}
         super().set_timesteps(num_inference_steps, device, sigmas, mu, **custom)
         every: Tensor = self.timesteps

@@ -12,7 +12,10 @@ from diffusers.schedulers.scheduling_flow_match_euler_discrete import (
     FlowMatchEulerDiscreteScheduler,
 )
 
-from ...errors import UnsupportedSchedulerError
+# Where a saved pipeline is loaded, this base is looked for beside the class: it says how.
+from diffusers.schedulers.scheduling_utils import SchedulerMixin as SchedulerMixin
+
+from ...errors import ScheduleError, UnsupportedSchedulerError
 from ...schedule import Replayable, Schedule, as_schedule, parse_schedule, to_document
 from .following import Following
 from .sampler import EULER, replaced
@@ -35,14 +38,22 @@ class MeanCacheScheduler(Following, FlowMatchEulerDiscreteScheduler):
         euler: The configuration of :class:`diffusers.FlowMatchEulerDiscreteScheduler`.
 
     Raises:
-        ScheduleError: The schedule is not valid.
+        ScheduleError: The schedule is not valid, or there is none.
         BudgetError: The schedule has no plan for this budget.
         UnsupportedSchedulerError: The schedule was made for another sampler than Euler's.
     """
 
     def __init__(
-        self, meancache_schedule: dict[str, Any], meancache_budget: int, **euler: Any
+        self,
+        meancache_schedule: dict[str, Any] | None = None,
+        meancache_budget: int | None = None,
+        **euler: Any,
     ) -> None:
+        if not isinstance(meancache_schedule, dict) or meancache_budget is None:
+            raise ScheduleError(
+                f"this configuration of a {type(self).__name__} holds no plan: make one with "
+                f"{type(self).__name__}.from_schedule(pipe.scheduler, load_schedule(…), budget=…)"
+            )
         super().__init__(**euler)
         schedule = parse_schedule(json.dumps(meancache_schedule).encode())
         self.register_to_config(
@@ -79,7 +90,7 @@ class MeanCacheScheduler(Following, FlowMatchEulerDiscreteScheduler):
             )
         config = {k: v for k, v in scheduler.config.items() if k not in OWN and k[0] != "_"}
         document = to_document(as_schedule(schedule), budget)
-        return cls(meancache_schedule=document, meancache_budget=budget, **config)
+        return cls(meancache_schedule=document, meancache_budget=int(budget), **config)
 
     @staticmethod
     def _get_init_keys(input_class: type) -> set[str]:
