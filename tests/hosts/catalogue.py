@@ -6,7 +6,7 @@ from importlib import import_module
 
 from tests.hosts.host import Host
 
-NAMES = ["loops", "pipelines", "comfyui", "servers", "in_jax", "in_mflux"]
+NAMES = ["loops", "in_jax", "pipelines", "modular", "servers", "comfyui", "in_mflux"]
 """The modules of this folder that hold hosts."""
 
 HOSTS: tuple[Host, ...] = tuple(

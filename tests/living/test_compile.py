@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch._dynamo.testing import CompileCounterWithBackend
 
-from meancache_runtime import attach
+from meancache_runtime import MeanCacheScheduler, attach
 from meancache_runtime.errors import ReplacedComponentError
 from tests.families.case import Case, run
 from tests.living.pipelines import BUDGET, CASES, SCHEDULE, STEPS, every_pipeline
@@ -57,6 +57,24 @@ def test_a_compiled_denoiser_replays_the_same_and_compiles_in_its_first_run_alon
     assert graphs > 0
     assert counter.frame_count == graphs
     assert attached.stats.denoiser_calls == BUDGET * case.branches
+    torch.testing.assert_close(first, expected, rtol=1e-5, atol=1e-6)
+    assert torch.equal(second, first)
+
+
+@every_form
+def test_a_compiled_denoiser_serves_a_pipeline_whose_scheduler_is_the_plan(
+    compiled: Callable[[Any, Any], None],
+) -> None:
+    case, counter = CASES[0], CompileCounterWithBackend("eager")
+    pipe = case.build()
+    with attach(pipe, SCHEDULE):
+        (expected,) = run(pipe, case.call(STEPS))
+    pipe.scheduler = MeanCacheScheduler.from_schedule(pipe.scheduler, SCHEDULE, budget=BUDGET)
+    compiled(pipe, counter)
+    (first,) = run(pipe, case.call(STEPS))
+    graphs = counter.frame_count
+    (second,) = run(pipe, case.call(STEPS))
+    assert 0 < graphs == counter.frame_count
     torch.testing.assert_close(first, expected, rtol=1e-5, atol=1e-6)
     assert torch.equal(second, first)
 
