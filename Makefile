@@ -5,7 +5,7 @@ DEMO := demo
 EXTRAS ?= $(if $(filter-out demo,$(or $(MAKECMDGOALS),demo)),test)
 REFERENCE := schedules/reference/50-steps.json
 
-.PHONY: demo test lint schema pipelines site docs schedules published reference clean
+.PHONY: demo test lint schema pipelines hosts site docs schedules published reference clean
 
 # Some 300 CPU seconds, nearly all on one core: calibrated on a third of the prompts, refined on
 # twelve, judged on four.
@@ -50,6 +50,10 @@ schema: .venv/installed
 # Writes docs/PIPELINES.md from the pipelines that are tested.
 pipelines: .venv/installed
 	$(BIN)/python -m tests.families.table --write
+
+# Writes docs/HOSTS.md from what every host of the runtime does: half a minute.
+hosts: .venv/installed
+	$(BIN)/python -m tests.hosts.table --write
 
 # Builds the pages and an API reference into build/site, to be searched; fetches nothing.
 site:
