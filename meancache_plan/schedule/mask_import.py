@@ -213,12 +213,16 @@ def read_mask(file: Path) -> Mask | None:
         None for JSON of another kind, or none at all.
 
     Raises:
-        InputError: The file is one of these, but not valid, or decides while it runs.
+        InputError: The file cannot be read; or it is one of these, but not valid, or decides while
+            it runs.
     """
     written_as_yaml = file.suffix in (".yaml", ".yml")
     try:
-        data = strict_json.read_file(file)
+        with file.open("rb") as stream:
+            data = stream.read(strict_json.MAX_BYTES + 1)
         value = _decode_yaml(data) if written_as_yaml else strict_json.decode(data)
+    except OSError as error:
+        raise InputError(f"{file}: cannot be read ({error.strerror}); give a file") from error
     except ScheduleError as error:
         if written_as_yaml:
             raise InputError(f"{file}: {error}") from error

@@ -303,7 +303,7 @@ def test_hostile_yaml_is_refused_by_name(
     assert "Traceback" not in message
 
 
-def test_a_mask_needs_a_models_name_and_is_not_replaced(
+def test_a_mask_must_be_there_needs_a_models_name_and_is_not_replaced(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "mask.json"
@@ -313,3 +313,7 @@ def test_a_mask_needs_a_models_name_and_is_not_replaced(
     assert command("import-table", file, "--model", "a/model", "-o", file) == 2
     assert "choose another file" in said(capsys)
     assert json.loads(file.read_text()) == CACHE_DIT
+    for missing in ("none.yaml", "none.json"):
+        path = tmp_path / missing
+        assert command("import-table", path, "--model", "a/model", "-o", tmp_path / "out") == 2
+        assert f"{missing}: cannot be read (No such file" in said(capsys)
