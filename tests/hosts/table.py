@@ -41,7 +41,7 @@ No GPU was used and no published model's weights; of vLLM-Omni, SGLang-Diffusion
 only fakes of their interfaces ran. More on each: [pipelines with `attach`](PIPELINES.md),
 [`attach` or `MeanCacheScheduler`](../runtime/README.md#attach-or-meancachescheduler),
 [servers](SERVERS.md), [ComfyUI](../integrations/comfyui/README.md),
-[JAX](../runtime/README.md#in-jax) and
+[JAX](../runtime/README.md#in-jax), [mflux](../runtime/README.md#in-mflux) and
 [a loop of your own](../runtime/README.md#in-a-loop-of-your-own).
 """
 
