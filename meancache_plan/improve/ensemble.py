@@ -64,7 +64,12 @@ class FlowEnsemble:
     def replay(self, rows: Sequence[int], schedule: Schedule, budget: int) -> Tensor:
         """Final latents of a plan."""
         return integrate(
-            self._velocity, self._noise[list(rows)], schedule, budget=budget, sigmas=self.sigmas
+            self._velocity,
+            self._noise[list(rows)],
+            schedule,
+            budget=budget,
+            sigmas=self.sigmas,
+            on_unstable="ignore",
         )
 
     def plain(self, rows: Sequence[int], steps: int) -> Tensor:

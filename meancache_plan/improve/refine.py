@@ -20,8 +20,16 @@ from meancache_plan.improve.race import FITTED, MOVE_SHARE, SHRINKAGES, SURVIVOR
 from meancache_plan.improve.trials import Trials
 from meancache_plan.measure.profile import Profile
 from meancache_plan.plan.predict import predict
+from meancache_plan.plan.solve import bounded
 from meancache_plan.schedule.artifact import PlanEntry, Schedule
-from meancache_plan.schedule.provenance import PlanRecord, Provenance, Pruned, Quality, Score
+from meancache_plan.schedule.provenance import (
+    Innovation,
+    PlanRecord,
+    Provenance,
+    Pruned,
+    Quality,
+    Score,
+)
 from meancache_plan.source.protocols import Ensemble
 from meancache_runtime.schedule import Plan
 from meancache_runtime.strict_json import MAX_TEXT
@@ -92,17 +100,21 @@ def refine(
     for budget, field in fields.items():
         races[budget] = Race(trials, fit_rows, judge_rows, ORDER, neighbours)
         races[budget].run(field, budget)
-    progress(meter.expected, meter.expected)
     recorded = len(ensemble.prompt_index) * (profile.settings.finer_steps or profile.steps)
-    return _rewritten(schedule, _spent(made, recorded + meter.spent), profile, races)
+    done = _rewritten(schedule, made, profile, races)
+    progress(meter.expected, meter.expected)
+    return _spent(done, recorded + meter.spent)
 
 
-def _spent(made: Provenance, refreshes: int) -> Provenance:
-    """The provenance with so many more refreshes spent on refinement."""
-    if made.effort is None:
-        return made
+def _spent(schedule: Schedule, refreshes: int) -> Schedule:
+    """The schedule with so many more refreshes spent on refinement."""
+    made = schedule.provenance
+    if made is None or made.effort is None:
+        return schedule
     total = made.effort.refinement + refreshes
-    return made.model_copy(update={"effort": made.effort.model_copy(update={"refinement": total})})
+    effort = made.effort.model_copy(update={"refinement": total})
+    provenance = made.model_copy(update={"effort": effort})
+    return schedule.model_copy(update={"provenance": provenance})
 
 
 def _rewritten(
@@ -115,8 +127,9 @@ def _rewritten(
             "no plan beats simply fewer steps at any budget: refine with other budgets, or more "
             "calibration prompts"
         )
-    plans = [_plan(budget, race) for budget, race in winners.items()]
-    records = map(_record, plans, winners.values(), repeat(profile))
+    pairs = [_bounded(_plan(budget, race), race) for budget, race in winners.items()]
+    plans, told = zip(*pairs, strict=True)
+    records = map(_record, plans, told, winners.values(), repeat(profile))
     pruned = (_pruned(budget, race) for budget, race in races.items() if race.beaten)
     provenance = made.model_copy(
         update={
@@ -140,12 +153,20 @@ def _pruned(budget: int, race: Race) -> Pruned:
     return Pruned(budget=budget, by=budget, reason=reason)
 
 
-def _record(plan: Plan, race: Race, profile: Profile) -> PlanRecord:
+def _bounded(plan: Plan, race: Race) -> tuple[Plan, Innovation]:
+    """The plan with bounds of what its samples do when it is replayed, all of them."""
+    rows = sorted((*race.fit_rows, *race.judge_rows))
+    found = race.trials.innovations(plan, rows)
+    return bounded(plan, found, race.trials.ensemble.prompt_index[rows])
+
+
+def _record(plan: Plan, told: Innovation, race: Race, profile: Profile) -> PlanRecord:
     winner = race.ranking()[0]
     prompts = race.trials.ensemble.prompt_index[list(race.judge_rows)]
     return PlanRecord(
         budget=plan.budget,
         origin=winner.candidate.name[:MAX_TEXT],
+        innovation=told,
         predicted=predict(profile, plan),
         validated=_validated(race.trials.decibels(winner.errors), prompts),
         candidates=tuple(_scores(race)),
@@ -212,7 +233,7 @@ def _expected(fields: Mapping[int, Sequence[Candidate]], judged: int, fitted: in
         rounds = 1 + baselines + (0.25 + 0.125) * others + 0.5 * max(SURVIVORS, others // 4)
         fits = (FITTED + 1) * len(SHRINKAGES)
         moves = (MOVES + 1) * math.ceil(fitted / MOVE_SHARE)
-        total += budget * (judged * (rounds + fits) + fitted * fits + moves)
+        total += budget * (judged * (rounds + fits) + fitted * fits + moves + judged + fitted)
     return round(total)
 
 

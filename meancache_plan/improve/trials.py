@@ -13,6 +13,7 @@ from meancache_plan.errors import InputError
 from meancache_plan.files.journal import Journal
 from meancache_plan.improve.closed_loop import Fitted, fit
 from meancache_plan.improve.ensemble import final_errors
+from meancache_plan.improve.innovations import replayed
 from meancache_plan.source.protocols import Ensemble
 from meancache_runtime.schedule import Grid, Plan, Schedule
 
@@ -125,3 +126,14 @@ class Trials:
         gains, errors = self._journal.recall("fit", inputs, run)
         self._spent(len(knots) * len(rows))
         return Fitted([tuple(each) for each in gains], np.array(errors))
+
+    def innovations(self, plan: Plan, rows: Sequence[int]) -> NDArray[np.float64]:
+        """Those of a replayed plan: see :func:`meancache_plan.improve.innovations.replayed`."""
+
+        def run() -> list[list[float]]:
+            displaced = self._grid.displaced
+            return replayed(self.ensemble, rows, plan, displaced=displaced).tolist()
+
+        found = self._journal.recall("innovations", [repr(plan), list(rows)], run)
+        self._spent(len(plan.knots) * len(rows))
+        return np.array(found, dtype=np.float64)

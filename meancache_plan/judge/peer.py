@@ -66,7 +66,7 @@ def following(name: str, schedule: Schedule, budget: int) -> Peer:
     alone = Schedule(schedule.model, schedule.grid, (schedule.plan(budget),))
 
     def enter(pipeline: Pipeline) -> AbstractContextManager[Any]:
-        return attach(pipeline.pipe, alone, budget=budget)
+        return attach(pipeline.pipe, alone, budget=budget, on_unstable="ignore")
 
     setting = f"B = {budget}"
     return Peer(name, setting, schedule.grid.steps, enter, budget=budget, schedule=alone)

@@ -2,9 +2,14 @@
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import Unpack
 
+import numpy as np
+from numpy.typing import NDArray
+
+from meancache_plan.core.innovation import bounds, innovations, spread
 from meancache_plan.core.objective import Objective
 from meancache_plan.errors import InputError, check_list, check_whole
 from meancache_plan.measure.profile import Profile
@@ -13,7 +18,7 @@ from meancache_plan.plan.predict import predict
 from meancache_plan.plan.problem import PLANNER, Choices, objective_of
 from meancache_plan.plan.simple_plans import hold_plan
 from meancache_plan.schedule.artifact import Grid, PlanEntry, Schedule
-from meancache_plan.schedule.provenance import Effort, PlanRecord, Provenance
+from meancache_plan.schedule.provenance import Effort, Innovation, PlanRecord, Provenance
 from meancache_plan.version import __version__
 from meancache_runtime.schedule import Plan
 
@@ -54,6 +59,7 @@ def assemble(
     profile: Profile, planner: str, objective: Objective, outcomes: dict[int, Outcome]
 ) -> Schedule:
     """The schedule of these plans, with its provenance."""
+    seen = {budget: _bounded(profile, each.plan) for budget, each in outcomes.items()}
     name = f"{planner}, {objective.weighting}, {objective.statistic}, γ {objective.gamma:g}"
     return Schedule(
         model=profile.settings.model,
@@ -66,7 +72,7 @@ def assemble(
             switches=profile.settings.switches,
         ),
         generation=profile.settings.generation,
-        plans=tuple(PlanEntry.of(each.plan, each.cost) for each in outcomes.values()),
+        plans=tuple(PlanEntry.of(seen[b][0], each.cost) for b, each in outcomes.items()),
         provenance=Provenance(
             tool=f"meancache-plan {__version__}",
             profile=profile.fingerprint,
@@ -85,6 +91,7 @@ def assemble(
                     budget=budget,
                     origin=name,
                     fit=outcome.fit,
+                    innovation=seen[budget][1],
                     predicted=predict(profile, outcome.plan, outcome.fit),
                 )
                 for budget, outcome in outcomes.items()
@@ -92,6 +99,26 @@ def assemble(
             effort=_effort(profile),
         ),
     )
+
+
+def bounded(
+    plan: Plan, found: NDArray[np.float64], prompts: NDArray[np.int64]
+) -> tuple[Plan, Innovation]:
+    """A plan with the bounds of its innovations, and what they were.
+
+    Args:
+        plan: The plan, of N knots.
+        found: Innovations of samples, float64 [S, N − 1].
+        prompts: Which prompt each sample is of, int64 [S].
+    """
+    told = {name: tuple(values.tolist()) for name, values in spread(found)._asdict().items()}
+    return replace(plan, innovation=bounds(found, prompts)), Innovation(**told)
+
+
+def _bounded(profile: Profile, plan: Plan) -> tuple[Plan, Innovation]:
+    """As the recorded trajectories tell them, which replay leaves a little."""
+    found = innovations(profile.sigmas, plan.knots, profile.grams)
+    return bounded(plan, found, profile.prompt_index)
 
 
 def _effort(profile: Profile) -> Effort | None:

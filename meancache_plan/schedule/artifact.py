@@ -149,6 +149,13 @@ class PlanEntry(Strict):
     ]
     intervals: Annotated[tuple[Interval, ...], Field(fail_fast=True, max_length=runtime.MAX_STEPS)]
     cost: Annotated[float, Field(ge=0, le=runtime.MAX_COST)] | None = None
+    innovation: (
+        Annotated[
+            tuple[Annotated[float, Field(ge=1e-9, le=1e9)], ...],
+            Field(fail_fast=True, max_length=runtime.MAX_STEPS),
+        ]
+        | None
+    ) = None
     measured: Measured | None = None
 
     @model_validator(mode="after")
@@ -164,17 +171,28 @@ class PlanEntry(Strict):
             raise ValueError(f"intervals: {len(self.intervals)} intervals for {len(knots)} knots")
         for i, (start, interval) in enumerate(zip(knots, self.intervals, strict=True)):
             check_history(interval, f"intervals[{i}]", start, known=i + 1)
+        if self.innovation is not None and len(self.innovation) != len(knots) - 1:
+            raise ValueError(
+                f"innovation: {len(self.innovation)} bounds; {len(knots)} knots need "
+                f"{len(knots) - 1}"
+            )
         return self
 
     @classmethod
     def of(cls, plan: runtime.Plan, cost: float | None = None) -> Self:
         """The entry of a plan, of which nothing is measured."""
-        return cls(budget=plan.budget, knots=plan.knots, intervals=plan.intervals, cost=cost)
+        return cls(
+            budget=plan.budget,
+            knots=plan.knots,
+            intervals=plan.intervals,
+            cost=cost,
+            innovation=plan.innovation,
+        )
 
     @property
     def plan(self) -> runtime.Plan:
         """The plan alone."""
-        return runtime.Plan(self.budget, self.knots, self.intervals)
+        return runtime.Plan(self.budget, self.knots, self.intervals, self.innovation)
 
 
 class Schedule(Strict):

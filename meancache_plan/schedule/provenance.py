@@ -47,17 +47,31 @@ class Score(Strict):
     worst_decile: Real
 
 
+Share = Annotated[float, Field(ge=0, le=1e9)]
+Shares = Annotated[tuple[Share, ...], Field(fail_fast=True, max_length=runtime.MAX_STEPS)]
+
+
+class Innovation(Strict):
+    """What calibration samples' innovations were, for each knot of a plan after the first."""
+
+    median: Shares
+    high: Shares
+    largest: Shares
+
+
 class PlanRecord(Strict):
     """Where one plan comes from, and what was known of its quality when it was written.
 
     ``origin`` names the winning candidate, ``predicted`` was computed from the profile,
     ``validated`` measured by replay on validation prompts; ``stability`` gives, for each knot,
-    how often resampled calibration prompts give a plan with a knot there.
+    how often resampled calibration prompts give a plan with a knot there. ``innovation`` has the
+    median, the 99 % quantile and the maximum.
     """
 
     budget: Annotated[int, Field(ge=1, le=runtime.MAX_STEPS)]
     origin: Text
     fit: GainFit | None = None
+    innovation: Innovation | None = None
     predicted: Quality | None = None
     validated: Quality | None = None
     stability: (

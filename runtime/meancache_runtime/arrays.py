@@ -15,6 +15,10 @@ NARROW = ("float16", "bfloat16", "float8")
 """Parts of the names of dtypes that are narrower than float32."""
 
 
+TINY = 1e-30
+"""Keeps 0/0 at 0; squares of velocities are far above it, and it exists in float32."""
+
+
 def widened(array: Array) -> Array:
     """A copy in float32, or in the array's own dtype where that is as wide.
 
@@ -66,6 +70,31 @@ def broken_samples(array: Array) -> list[int]:
     if getattr(array, "ndim", 0) < 2:
         return []
     return [i for i, sample in enumerate(array) if not is_finite(sample)]
+
+
+def largest_share(part: Array, whole: Array) -> float:
+    """The largest ‖part‖ / ‖whole‖ of all samples, which are the entries of an array's first axis.
+
+    An array of one axis is one sample. 0 of nothing but zeros, and of values that do not exist
+    yet: see :func:`is_finite`.
+
+    Example:
+        >>> largest_share(-0.5, 2.0), largest_share(0.0, 0.0)
+        (0.25, 0.0)
+    """
+    ratio = _squares(part) / (_squares(whole) + TINY)
+    try:
+        return float(ratio.max() if hasattr(ratio, "max") else ratio) ** 0.5
+    except (RuntimeError, TypeError, ValueError):  # as each of these libraries refuses to say
+        return 0.0
+
+
+def _squares(array: Array) -> Array:
+    """Sums of squares, one a sample."""
+    square = array * array
+    if not hasattr(square, "sum"):
+        return square
+    return square.sum(axis=tuple(range(1, square.ndim))) if square.ndim > 1 else square.sum()
 
 
 def _float32(array: Array) -> Any:

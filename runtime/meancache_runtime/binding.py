@@ -46,11 +46,14 @@ class BoundPlan:
         knots: Steps at which the denoiser runs, ascending; the first is 0.
         forms: For each of the T steps, û as weights of fresh velocities of knots up to that step.
             Steps with equal forms between two knots are taken with one and the same û.
+        bounds: For each knot after the first, the largest innovation that a sample like those of
+            calibration has (see :mod:`meancache_runtime.innovation`); empty if not known.
     """
 
     sigmas: tuple[float, ...]
     knots: tuple[int, ...]
     forms: tuple[LinearForm, ...]
+    bounds: tuple[float, ...] = ()
 
     @property
     def steps(self) -> int:
@@ -213,7 +216,7 @@ def bind(plan: Plan, sigmas: Sequence[float], displaced: bool = False) -> BoundP
         )
         applied += forms
         instantaneous += [{plan.knots[n]: 1.0}, *forms[1:]]
-    return BoundPlan(tuple(sigmas), plan.knots, tuple(applied))
+    return BoundPlan(tuple(sigmas), plan.knots, tuple(applied), plan.innovation or ())
 
 
 def bind_schedule(

@@ -65,5 +65,9 @@ class ReplayError(MeanCacheError, RuntimeError):
     """The host of the step machine called it out of order."""
 
 
+class UnstableError(MeanCacheError, ArithmeticError):
+    """A sample left the bounds within which calibration samples follow the plan."""
+
+
 class NonFiniteError(MeanCacheError, ArithmeticError):
     """The model gave a velocity with NaN or infinite values at a knot."""

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from .arrays import Array, broken_samples, copied, is_finite, like, widened
 from .binding import BoundPlan, check_bound
-from .errors import NonFiniteError, ReplayError
+from .errors import NonFiniteError, ReplayError, UnstableError
+from .innovation import Innovations, OnUnstable, check_policy
 
 
 class Replay:
@@ -17,6 +18,10 @@ class Replay:
     Args:
         plan: What is followed.
         numbers: What messages call the plan's steps; 0 … T − 1 by default.
+        on_unstable: What happens where a sample leaves the plan's bounds, which are looked at
+            once a refresh too: ``"warn"`` goes on, and :attr:`innovations` has it; ``"refresh"``
+            has the denoiser run at every step until a knot where all samples are back within
+            them; ``"raise"`` ends the run; ``"ignore"`` does not look.
 
     Raises:
         ScheduleError: ``plan`` is not bound to noise levels.
@@ -31,9 +36,16 @@ class Replay:
         (3.0, False, 3.0)
     """
 
-    def __init__(self, plan: BoundPlan, numbers: Sequence[int] | None = None) -> None:
+    def __init__(
+        self,
+        plan: BoundPlan,
+        numbers: Sequence[int] | None = None,
+        on_unstable: OnUnstable = "warn",
+    ) -> None:
         check_bound(plan)
+        check_policy(on_unstable)
         self.plan = plan
+        self._policy: OnUnstable = on_unstable
         self._numbers = range(plan.steps) if numbers is None else numbers
         self._knots = frozenset(plan.knots)
         self._combined = frozenset(filter(self._combines, range(plan.steps)))
@@ -55,11 +67,13 @@ class Replay:
         self.step = 0
         self._fresh: dict[int, Array] = {}
         self._answer: Array | None = None
+        self._strayed = False
+        self.innovations = Innovations(self.plan, measured=self._policy != "ignore")
 
     @property
     def due(self) -> bool:
         """Whether the denoiser must run at this step."""
-        return self.step in self._knots
+        return self._strayed or self.step in self._knots
 
     @property
     def done(self) -> bool:
@@ -79,17 +93,20 @@ class Replay:
 
         Raises:
             ReplayError: All steps have been taken; call :meth:`reset` first.
-            NonFiniteError: A knot's velocity has NaN or infinite values.
+            NonFiniteError: A fresh velocity has NaN or infinite values.
+            UnstableError: A sample left the plan's bounds, and that is to end the run.
         """
         if self.done:
             raise ReplayError(f"all {self.plan.steps} steps are taken; reset() before a new run")
         if self.due:
             self._check(velocity)
-            self._log(velocity)
+            self._look(velocity)
             self._answer = velocity
         answer = self._answer
         assert answer is not None  # step 0 is a knot of every plan
-        if self.step in self._combined:
+        if self._strayed:
+            pass  # a plain step with the fresh velocity
+        elif self.step in self._combined:
             answer = self._combination(answer)
         elif self.due and self._serves_again():
             answer = copied(velocity)  # the host may reuse its tensor while this one still serves
@@ -113,10 +130,31 @@ class Replay:
             "larger budget"
         )
 
-    def _log(self, velocity: Array) -> None:
-        """Keep a fresh velocity if û of this or a later step is formed from it."""
-        if self.step in self._last_use:
-            self._fresh[self.step] = widened(velocity)
+    def _look(self, velocity: Array) -> None:
+        """Keep a knot's velocity where û is formed from it; see whether it is as promised."""
+        if self.step not in self._knots:
+            return
+        used, seen = self.step in self._last_use, self.innovations.measured
+        fresh = widened(velocity) if used or seen else velocity
+        if used:
+            self._fresh[self.step] = fresh
+        left = seen and self.innovations.see(self.step, fresh)
+        if left and self._policy == "raise":
+            raise UnstableError(self.unstable)
+        self._strayed = left and self._policy == "refresh"
+
+    @property
+    def unstable(self) -> str | None:
+        """Where a sample left the plan's bounds and how far, as a sentence; None if none has."""
+        found = self.innovations
+        if found.worst <= 1.0:
+            return None
+        return (
+            f"at knot {self._numbers[found.knot]} a sample moves otherwise than the calibration "
+            f"samples did: {found.worst:.1f} times as far from what its steps before promised as "
+            "the schedule allows; its quality is not what was measured: compare with a run "
+            "without the schedule, or calibrate for such requests"
+        )
 
     def _serves_again(self) -> bool:
         """Whether the next step is taken with the same û."""

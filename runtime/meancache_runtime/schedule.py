@@ -7,6 +7,7 @@ downloads anything; whatever the specification does not allow is refused with it
 import json
 import os
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from itertools import pairwise
 from numbers import Integral
 from typing import Any, ClassVar, Protocol
@@ -76,11 +77,16 @@ Predictor = Hold | Jvp | Released | Adams
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Knots (steps at which the denoiser runs) and one predictor per interval."""
+    """Knots (steps at which the denoiser runs) and one predictor per interval.
+
+    ``innovation``: for each knot after the first the largest innovation that a sample like those of
+    calibration has (see :mod:`meancache_runtime.innovation`); None if that is not known.
+    """
 
     budget: int
     knots: tuple[int, ...]
     intervals: tuple[Predictor, ...]
+    innovation: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +203,7 @@ def to_document(schedule: Schedule, budget: int) -> dict[str, Any]:
         "knots": list(plan.knots),
         "intervals": [_interval(predictor) for predictor in plan.intervals],
         "cost": None,
+        "innovation": plan.innovation,
         "measured": None,
     }
     document = {
@@ -275,7 +282,8 @@ def _adapter(value: Any, where: str) -> Adapter:
 
 
 def _plan(value: Any, where: str, steps: int) -> Plan:
-    got = read_object(value, where, ("budget", "knots", "intervals", "cost", "measured"))
+    keys = ("budget", "knots", "intervals", "cost", "innovation", "measured")
+    got = read_object(value, where, keys)
     budget = read_integer(got["budget"], f"{where}.budget", 1, steps)
     optional(got["cost"], f"{where}.cost", lambda v, w: read_number(v, w, 0.0, MAX_COST))
     optional(got["measured"], f"{where}.measured", check_measured)
@@ -295,7 +303,17 @@ def _plan(value: Any, where: str, steps: int) -> Plan:
     predictors = tuple(
         _predictor(p, f"{where}.intervals[{i}]", i + 1, knots[i]) for i, p in enumerate(intervals)
     )
-    return Plan(budget, knots, predictors)
+    bounds = optional(got["innovation"], f"{where}.innovation", partial(_bounds, knots=knots))
+    return Plan(budget, knots, predictors, bounds)
+
+
+def _bounds(value: Any, where: str, knots: tuple[int, ...]) -> tuple[float, ...]:
+    entries = read_list(value, where, MAX_STEPS)
+    if len(entries) != len(knots) - 1:
+        raise ScheduleError(
+            f"{where}: {len(entries)} bounds; {len(knots)} knots need {len(knots) - 1}"
+        )
+    return tuple(read_number(b, f"{where}[{i}]", 1e-9, 1e9) for i, b in enumerate(entries))
 
 
 def _predictor(value: Any, where: str, known: int, start: int) -> Predictor:

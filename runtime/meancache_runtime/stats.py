@@ -7,8 +7,9 @@ from dataclasses import dataclass
 class ReplayWarning:
     """What the schedule's measured quality does not cover in a run.
 
-    ``kind`` is ``"adapters"`` (others than the schedule was compiled with) or ``"mid-grid"`` (a
-    run that enters the schedule after its first step); ``message`` says more, with the fix.
+    ``kind`` is ``"adapters"`` (others than the schedule was compiled with), ``"mid-grid"`` (a run
+    that enters the schedule after its first step) or ``"unstable"`` (a sample that moves otherwise
+    than the calibration samples did); ``message`` says more, with the fix.
     """
 
     kind: str
@@ -21,9 +22,14 @@ class ReplayStats:
 
     ``refreshes`` counts steps at which the denoiser ran, ``cached_steps`` those at which it did
     not, ``denoiser_calls`` its forward calls (twice the refreshes with a two-call CFG).
+    ``innovation`` is the largest innovation of a sample at a knot, as a share of the schedule's
+    bound, and ``innovation_knot`` the step where it was: 1 or less in a run that is like those of
+    calibration, None where the schedule has no bounds or nobody looked.
     """
 
     refreshes: int = 0
     cached_steps: int = 0
     denoiser_calls: int = 0
+    innovation: float | None = None
+    innovation_knot: int | None = None
     warnings: tuple[ReplayWarning, ...] = ()

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .binding import BoundPlan, check_bound
+from .innovation import OnUnstable
 from .machine import Replay
 
 FORMAT = "meancache-table"
@@ -29,12 +30,14 @@ class Table:
         knots: The steps of this grid at which the model runs, N of them.
         sigmas: The noise levels of the refreshes and, last, of the sample: N + 1.
         weights: For each refresh n: refresh j ≤ n → W[n][j], in units of σ.
+        bounds: For each refresh after the first, the largest innovation; empty if not known.
     """
 
     steps: int
     knots: tuple[int, ...]
     sigmas: tuple[float, ...]
     weights: tuple[Mapping[int, float], ...]
+    bounds: tuple[float, ...] = ()
 
     @classmethod
     def of(cls, plan: BoundPlan) -> "Table":
@@ -59,7 +62,7 @@ class Table:
                     row[refresh[knot]] = row.get(refresh[knot], 0.0) + moved
             rows.append(dict(sorted(row.items())))
         levels = (*(plan.sigmas[knot] for knot in plan.knots), plan.sigmas[-1])
-        return cls(plan.steps, plan.knots, levels, tuple(rows))
+        return cls(plan.steps, plan.knots, levels, tuple(rows), plan.bounds)
 
     @property
     def refreshes(self) -> int:
@@ -78,7 +81,7 @@ class Table:
         last = self.last_use
         return max(sum(j <= n <= last[j] for j in range(n + 1)) for n in range(self.refreshes))
 
-    def machine(self) -> Replay:
+    def machine(self, on_unstable: OnUnstable = "warn") -> Replay:
         """A step machine that takes N steps, each with a fresh velocity.
 
         It is handed v_n and gives û_n = Σ_j W[n][j]·v_j / (σ_{n+1} − σ_n), so that an Euler step
@@ -89,7 +92,8 @@ class Table:
             {j: weight / (sigmas[n + 1] - sigmas[n]) for j, weight in row.items()}
             for n, row in enumerate(self.weights)
         )
-        return Replay(BoundPlan(sigmas, tuple(range(self.refreshes)), forms), self.knots)
+        plan = BoundPlan(sigmas, tuple(range(self.refreshes)), forms, self.bounds)
+        return Replay(plan, self.knots, on_unstable)
 
     def to_json(self) -> str:
         """The table as a JSON file: see ``schedules/README.md``."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,8 @@ from meancache_plan.improve.refine import refine
 from meancache_plan.plan.solve import solve
 from meancache_plan.schedule.artifact import Schedule, from_bytes, to_bytes
 from meancache_plan.schedule.provenance import PlanRecord
+from meancache_runtime import Replay
+from meancache_runtime.binding import bind
 from meancache_runtime.schedule import Plan
 from tests.fields import mixture, noise, polynomial, profile_of, shifted_grid
 from tests.improve.refinement import SAMPLES, Case, Samples, case, nan, spoiled
@@ -84,6 +88,38 @@ def test_the_refreshes_that_it_took_are_noted_and_add_up(flow: Case) -> None:
         taken,
         samples.refreshes + 2 * SAMPLES * flow.profile.steps,
     ]
+
+
+def test_the_bounds_are_of_what_samples_do_when_the_plan_is_replayed(flow: Case) -> None:
+    refined = refine(flow.profile, flow.schedule, Samples(flow))
+    for plan in refined.replayable().plans:
+        assert plan.innovation is not None
+        loose = replace(plan, innovation=tuple(1.0 for _ in plan.innovation))
+        assert refined.provenance is not None
+        record = refined.provenance.record(plan.budget)
+        assert record is not None
+        assert record.innovation is not None
+        seen = [_innovations(flow, loose, row) for row in range(SAMPLES)]
+        largest = np.max(seen, axis=0)
+        assert record.innovation.largest == pytest.approx(largest)
+        assert record.innovation.median == pytest.approx(np.median(seen, axis=0))
+        factors = np.array(plan.innovation) / largest
+        assert factors == pytest.approx(factors[0])
+        assert factors[0] >= 1
+
+
+def _innovations(flow: Case, plan: Plan, row: int) -> list[float]:
+    """Those of one sample's replay, as the runtime's machine finds them knot by knot."""
+    found: list[float] = []
+    for knot in range(1, len(plan.knots)):
+        limits = tuple(1.0 if k == knot else 1e9 for k in range(1, len(plan.knots)))
+        machine = Replay(bind(replace(plan, innovation=limits), flow.profile.sigmas))
+        latents = flow.start[[row]]
+        for sigma, following in pairwise(flow.profile.sigmas):
+            fresh = mixture()(latents, sigma)
+            latents = latents + (following - sigma) * machine.advance(fresh)
+        found.append(machine.innovations.worst)
+    return found
 
 
 def test_a_schedule_of_another_profile_is_refused(flow: Case) -> None:

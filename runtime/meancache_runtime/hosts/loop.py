@@ -1,10 +1,12 @@
 """A loop of one's own: Euler steps with any velocity function, over any array type."""
 
+import warnings
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 from ..arrays import Array
 from ..binding import bind_schedule
+from ..innovation import OnUnstable
 from ..machine import Replay
 from ..schedule import Replayable, Schedule
 
@@ -16,6 +18,7 @@ def integrate(
     *,
     budget: int,
     sigmas: Sequence[float] | None = None,
+    on_unstable: OnUnstable = "warn",
 ) -> Array:
     """Follow a schedule's plan through Euler steps with any velocity function.
 
@@ -25,6 +28,8 @@ def integrate(
         schedule: What :func:`meancache_runtime.load_schedule` returns, or the compiler's own.
         budget: One of ``schedule.budgets``; ``velocity`` is called once per knot.
         sigmas: The noise levels to run on, length T + 1; the schedule's own by default.
+        on_unstable: As for :func:`meancache_runtime.attach`; samples are the entries of the first
+            axis, and an array of one axis is one sample.
 
     Returns:
         Latents at σ_T.
@@ -35,11 +40,15 @@ def integrate(
         GridMismatchError: ``sigmas`` is farther off than the schedule allows, or is missing
             although the schedule does not state a grid.
         NonFiniteError: ``velocity`` gave NaN or infinite values.
+        UnstableError: A sample left the plan's bounds, and that is to end the run.
+        ReplayError: ``on_unstable`` is unknown.
     """
-    machine = Replay(bind_schedule(schedule, budget, sigmas))
+    machine = Replay(bind_schedule(schedule, budget, sigmas), on_unstable=on_unstable)
     latents, fresh = noise, noise
     for sigma, following in pairwise(machine.plan.sigmas):
         if machine.due:
             fresh = velocity(latents, sigma)
         latents = latents + (following - sigma) * machine.advance(fresh)
+    if machine.unstable is not None and on_unstable == "warn":
+        warnings.warn(machine.unstable, stacklevel=2)
     return latents

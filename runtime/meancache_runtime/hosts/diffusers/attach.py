@@ -1,6 +1,7 @@
 """Put a schedule into a diffusers pipeline, and take it out again."""
 
 import threading
+import warnings
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from functools import lru_cache, partial
@@ -9,6 +10,7 @@ from typing import Any, Self
 
 from ...binding import bind
 from ...errors import AlreadyAttachedError, BudgetError, ModelMismatchError, ReplayError
+from ...innovation import OnUnstable, check_policy
 from ...schedule import Plan, Replayable, Schedule, as_schedule, load_schedule
 from ...snapshot import beside
 from ...stats import ReplayStats, ReplayWarning
@@ -27,6 +29,7 @@ def attach(
     *,
     budget: int | None = None,
     strict: bool = False,
+    on_unstable: OnUnstable = "warn",
 ) -> "Attachment":
     """Let ``pipe`` follow one plan of a schedule until it is detached.
 
@@ -42,6 +45,11 @@ def attach(
             their weights and by scale, and those whose weights here or there could not be read.
             Otherwise other adapters are a warning in ``.stats.warnings`` of every run, and those
             that cannot be read are compared by name.
+        on_unstable: What happens where a sample moves otherwise than the calibration samples did
+            (see :mod:`meancache_runtime.innovation`): ``"warn"`` notes it in ``.stats.warnings``,
+            and warns once; ``"refresh"`` has the denoiser run at every step from there on, until a
+            knot where all samples of the batch are back within the schedule's bounds; ``"raise"``
+            ends the run with UnstableError; ``"ignore"`` does not look.
 
     Returns:
         A handle: a context manager, with ``.detach()`` and ``.stats``.
@@ -54,18 +62,26 @@ def attach(
         UnsupportedSchedulerError: The schedule was made for another sampler, or the scheduler
             is one that no schedule can follow.
         ModelMismatchError: The schedule was compiled for another model.
+        ReplayError: ``on_unstable`` is unknown, or not for schedules of this sampler.
 
     While attached, ``pipe(...)`` raises StepCountError or GridMismatchError for a run that the
     schedule was not made for, SwitchError for one that switches denoisers where it has no knot,
-    NonFiniteError for a velocity with NaN or infinite values at a knot, and ReplacedComponentError
-    if a component was swapped.
+    NonFiniteError for a velocity with NaN or infinite values at a knot, UnstableError if it is to,
+    and ReplacedComponentError if a component was swapped.
 
     Example:
         >>> with attach(pipe, load_schedule("schedule.json"), budget=16):  # doctest: +SKIP
         ...     image = pipe("a red apple", num_inference_steps=50).images[0]
     """
     readable = as_schedule(load_schedule(beside(pipe)) if schedule is None else schedule)
-    return Attachment(pipe, readable, _choose(readable, budget), strict)
+    check_policy(on_unstable)
+    if on_unstable == "refresh" and readable.grid.displaced:
+        raise ReplayError(
+            "on_unstable 'refresh' takes the sampler's own steps where a sample leaves its bounds, "
+            "which a schedule in place of other steps than Euler's cannot mix with its own: choose "
+            "'warn' or 'raise'"
+        )
+    return Attachment(pipe, readable, _choose(readable, budget), strict, on_unstable)
 
 
 def _choose(schedule: Schedule, budget: int | None) -> Plan:
@@ -83,7 +99,9 @@ class Attachment:
         stats: What the latest run did (:class:`ReplayStats`).
     """
 
-    def __init__(self, pipe: Any, schedule: Schedule, plan: Plan, strict: bool) -> None:
+    def __init__(
+        self, pipe: Any, schedule: Schedule, plan: Plan, strict: bool, on_unstable: OnUnstable
+    ) -> None:
         if is_intercepted(pipe):
             raise AlreadyAttachedError(
                 f"this {pipe.__class__.__name__} follows a schedule already: detach() it first"
@@ -95,7 +113,10 @@ class Attachment:
         self._pipe, self._schedule, self._strict = pipe, schedule, strict
         self._scheduler = pipe.scheduler
         bind_here = lru_cache(maxsize=4)(partial(bind, displaced=schedule.grid.displaced))
-        self._open_channel = partial(Channel, schedule=schedule, plan=plan, bind=bind_here)
+        self._open_channel = partial(
+            Channel, schedule=schedule, plan=plan, bind=bind_here, on_unstable=on_unstable
+        )
+        self._warns = on_unstable == "warn"
         self._running = threading.Lock()
         self._run: Run | None = None
         self.stats = self._new_stats()
@@ -174,9 +195,17 @@ class Attachment:
             self.stats = self._new_stats()
             self._run = Run(self._open_channel, self._scheduler, self.stats)
             yield
+            self._warn()
         finally:
             self._end()
             self._running.release()
+
+    def _warn(self) -> None:
+        """Once for this attachment, say aloud that a run left the schedule's bounds."""
+        told = [each.message for each in self.stats.warnings if each.kind == "unstable"]
+        if told and self._warns:
+            self._warns = False
+            warnings.warn(told[0], stacklevel=2)
 
     def _end(self) -> None:
         if self._run is not None:

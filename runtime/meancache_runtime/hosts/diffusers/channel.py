@@ -5,6 +5,7 @@ from typing import Any
 
 from ...binding import BoundPlan
 from ...errors import StepCountError
+from ...innovation import OnUnstable
 from ...machine import Replay
 from ...schedule import Plan, Schedule
 from .entry import check_some_entry, find_entry
@@ -26,12 +27,20 @@ class Channel:
         iteration: Loop iterations taken.
     """
 
-    def __init__(self, scheduler: Any, schedule: Schedule, plan: Plan, bind: Bind) -> None:
+    def __init__(
+        self,
+        scheduler: Any,
+        schedule: Schedule,
+        plan: Plan,
+        bind: Bind,
+        on_unstable: OnUnstable = "warn",
+    ) -> None:
         self.scheduler = scheduler
         self.machine: Replay | None = None
         self.start = 0
         self.iteration = 0
         self._schedule, self._plan, self._bind = schedule, plan, bind
+        self._policy: OnUnstable = on_unstable
         self._first = 0
         self._inner: frozenset[int] = frozenset()
         self._own_steps = True
@@ -74,7 +83,8 @@ class Channel:
         entry = find_entry(self._schedule, self._plan, self.scheduler, first)
         bound = self._bind(entry.plan, entry.sigmas)
         numbers = range(entry.start, entry.start + bound.steps)
-        self.machine, self.start, self._first = Replay(bound, numbers), entry.start, first
+        self.machine = Replay(bound, numbers, self._policy)
+        self.start, self._first = entry.start, first
         count = len(self.scheduler.sigmas) - 1 - first
         self._inner = frozenset(i for i in range(count) if is_inner(self.scheduler, first + i))
         self._own_steps = self._schedule.grid.replaces is None or _changes_nothing(bound)
@@ -86,6 +96,7 @@ class Channel:
             StepCountError: The scheduler is elsewhere than the plan.
             StepCountError, GridMismatchError: As :meth:`prepare`.
             NonFiniteError: The velocity of a knot has NaN or infinite values.
+            UnstableError: A sample left the plan's bounds, and that is to end the run.
         """
         if self.machine is None:
             self._begin(find_start(self.scheduler, timestep))

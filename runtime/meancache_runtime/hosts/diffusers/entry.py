@@ -101,7 +101,7 @@ def enter(plan: Plan, start: int) -> Plan:
     Example:
         >>> from meancache_runtime.schedule import Jvp
         >>> enter(Plan(2, (0, 4), (Hold(), Jvp(3))), 2)
-        Plan(budget=2, knots=(0, 2), intervals=(Hold(), Hold()))
+        Plan(budget=2, knots=(0, 2), intervals=(Hold(), Hold()), innovation=None)
     """
     first = bisect_right(plan.knots, start) - 1
     knots = (0, *(knot - start for knot in plan.knots[first + 1 :]))

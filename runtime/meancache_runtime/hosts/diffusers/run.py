@@ -101,6 +101,7 @@ class Run:
         with self._naming():
             result = self.main.step(*args, **kwargs)
         self._warn_of_entry()
+        self._note_innovation()
         if not inner:
             self.stats.refreshes += due
             self.stats.cached_steps += not due
@@ -149,6 +150,18 @@ class Run:
                 "so their knots differ: run this pipeline without the schedule"
             )
         return result
+
+    def _note_innovation(self) -> None:
+        machine = self.main.machine
+        if machine is None or not machine.innovations.measured:
+            return
+        share, knot = machine.innovations.worst, machine.innovations.knot
+        if self.stats.innovation is not None and share <= self.stats.innovation:
+            return
+        self.stats.innovation, self.stats.innovation_knot = share, self.main.start + knot
+        if machine.unstable is not None:
+            others = (each for each in self.stats.warnings if each.kind != "unstable")
+            self.stats.warnings = (*others, ReplayWarning("unstable", machine.unstable))
 
     def _warn_of_entry(self) -> None:
         start = self.main.start

@@ -1,0 +1,86 @@
+"""The innovation at a knot: how far its fresh velocity is from what the history promised.
+
+What is promised is a straight line in σ through the two fresh velocities before, or the one before
+where there is no other, whatever predictors the plan has. The relative difference
+
+    innovation = ‖v_n − promised‖ / ‖v_n‖
+
+is free: both are there. The artifact bounds it at every knot by what calibration samples did; a
+sample beyond the bound does not follow its plan as those did.
+"""
+
+from collections.abc import Sequence
+from typing import Literal, get_args
+
+from .arrays import Array, largest_share
+from .binding import BoundPlan, LinearForm
+from .errors import ReplayError
+
+OnUnstable = Literal["warn", "refresh", "raise", "ignore"]
+"""What to do with a sample that leaves its bounds."""
+
+
+def check_policy(policy: str) -> None:
+    """Refuse what is no :data:`OnUnstable`. Raises ReplayError."""
+    known = get_args(OnUnstable)
+    if policy not in known:
+        raise ReplayError(f"on_unstable {policy!r} is unknown: choose one of {', '.join(known)}")
+
+
+def promised(sigmas: Sequence[float], knots: Sequence[int]) -> list[LinearForm]:
+    """For each knot after the first, what its velocity should be, as weights of those before.
+
+    Args:
+        sigmas: σ₀ … σ_T.
+        knots: Steps, ascending.
+
+    Example:
+        >>> promised((1.0, 0.75, 0.5, 0.0), (0, 1, 2))
+        [{0: 1.0}, {1: 2.0, 0: -1.0}]
+    """
+    forms: list[LinearForm] = []
+    for n, knot in enumerate(knots[1:], start=1):
+        last = knots[n - 1]
+        if n == 1:
+            forms.append({last: 1.0})
+            continue
+        before = knots[n - 2]
+        ahead = (sigmas[knot] - sigmas[last]) / (sigmas[last] - sigmas[before])
+        forms.append({last: 1.0 + ahead, before: -ahead})
+    return forms
+
+
+class Innovations:
+    """Those of one run, as shares of their bounds: beyond 1, a sample has left them.
+
+    Keeps the two latest fresh velocities.
+
+    Args:
+        plan: Whose knots these are.
+        measured: Whether to measure, if the plan has bounds.
+
+    Attributes:
+        measured: Whether anything is measured.
+        worst: The largest share so far; 0 before anything was measured.
+        knot: The step of the plan at which that was.
+    """
+
+    def __init__(self, plan: BoundPlan, measured: bool = True) -> None:
+        self.measured = measured and bool(plan.bounds)
+        self._bounds = dict(zip(plan.knots[1:], plan.bounds, strict=bool(plan.bounds)))
+        self._promised = dict(zip(plan.knots[1:], promised(plan.sigmas, plan.knots), strict=True))
+        self._fresh: dict[int, Array] = {}
+        self.worst, self.knot = 0.0, 0
+
+    def see(self, knot: int, fresh: Array) -> bool:
+        """Look at a knot's fresh velocity, kept as it is; whether a sample left its bounds here."""
+        share = 0.0
+        if knot in self._bounds:
+            form = self._promised[knot]
+            gap = fresh - sum(weight * self._fresh[step] for step, weight in form.items())
+            share = largest_share(gap, fresh) / self._bounds[knot]
+        if share > self.worst:
+            self.worst, self.knot = share, knot
+        self._fresh = {step: self._fresh[step] for step in sorted(self._fresh)[-1:]}
+        self._fresh[knot] = fresh
+        return share > 1.0
