@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from meancache_plan import profile_flow, solve
 from meancache_plan.core.innovation import bounds, innovations
-from meancache_runtime import Replay, attach, integrate
+from meancache_runtime import MeanCacheScheduler, Replay, attach, integrate
 from meancache_runtime.binding import bind
 from meancache_runtime.errors import ReplayError, UnstableError
 from meancache_runtime.innovation import Innovations
@@ -263,3 +263,22 @@ def test_refreshing_in_place_of_another_sampler_is_refused(tiny_flux: Any) -> No
     schedule = replace(schedule, grid=replace(schedule.grid, finer_steps=20))
     with pytest.raises(ReplayError, match="cannot mix with its own: choose 'warn' or 'raise'"):
         attach(tiny_flux, schedule, on_unstable="refresh")
+
+
+def test_a_scheduler_warns_once_or_raises_and_refuses_to_refresh(tiny_flux: Any) -> None:
+    inner, schedule = tiny_flux.scheduler, limited((1e6, 1e-6, 1e6))
+    tiny_flux.scheduler = MeanCacheScheduler.from_schedule(inner, schedule, budget=4)
+    with pytest.warns(UserWarning, match="at knot 3 a sample moves otherwise"):
+        run(tiny_flux)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        run(tiny_flux)
+    tiny_flux.scheduler = MeanCacheScheduler.from_schedule(
+        inner, schedule, budget=4, on_unstable="raise"
+    )
+    with pytest.raises(UnstableError, match="at knot 3"):
+        run(tiny_flux)
+    again = MeanCacheScheduler.from_config(tiny_flux.scheduler.config)
+    assert again.config["meancache_on_unstable"] == "raise"
+    with pytest.raises(ReplayError, match="which this loop never visits: use"):
+        MeanCacheScheduler.from_schedule(inner, schedule, budget=4, on_unstable="refresh")

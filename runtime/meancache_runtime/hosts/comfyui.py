@@ -5,6 +5,7 @@ whatever else its graph puts into a model call. Its flow models (``CONST``) have
 ``denoised = x − σ·velocity``, so that the guided velocity is at hand. Nothing here imports ComfyUI.
 """
 
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -93,6 +94,8 @@ def _follow(
         velocity = (widened(x) - denoised) / sigma
         callback({"x": x, "i": knot, "sigma": sigma, "sigma_hat": sigma, "denoised": denoised})
         x = like(widened(x) + machine.advance(velocity) * (sigmas[end] - sigma), x)
+    if machine.unstable is not None:
+        warnings.warn(machine.unstable, stacklevel=2)
     return x
 
 

@@ -1,13 +1,15 @@
 """From knot to knot: what makes a scheduler of Euler steps follow a plan."""
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from ...binding import bind
-from ...errors import StepCountError, UnsupportedSchedulerError
+from ...errors import ReplayError, StepCountError, UnsupportedSchedulerError
 from ...grid import check_grid
+from ...innovation import OnUnstable, check_policy
 from ...machine import Replay
 from ...schedule import Schedule
 from ...table import Table
@@ -31,13 +33,28 @@ class Following(Euler):
     _machine: Replay | None = None
     _shape: tuple[int, ...] = ()
 
-    def follow(self, schedule: Schedule, budget: int) -> None:
+    def follow(self, schedule: Schedule, budget: int, on_unstable: OnUnstable = "warn") -> None:
         """Choose the plan that every run follows from now on.
 
+        Args:
+            schedule: Where the plan is.
+            budget: One of its budgets.
+            on_unstable: As for :func:`meancache_runtime.attach`, but for ``"refresh"``: this loop
+                never visits the steps between knots.
+
         Raises:
+            ReplayError: ``on_unstable`` is ``"refresh"``, or unknown.
             BudgetError: The schedule has no plan for this budget.
             UnsupportedSchedulerError: The schedule was made for another sampler than Euler's.
         """
+        check_policy(on_unstable)
+        if on_unstable == "refresh":
+            raise ReplayError(
+                "on_unstable 'refresh' needs the steps between knots, which this loop never "
+                "visits: use meancache_runtime.attach, or choose 'warn', 'raise' or 'ignore'"
+            )
+        self._policy: OnUnstable = on_unstable
+        self._warns = on_unstable == "warn"
         self._plan = schedule.plan(budget)
         self._grid = schedule.grid
         if self._grid.replaces is not None:
@@ -72,7 +89,8 @@ class Following(Euler):
         levels = tuple(self.sigmas.tolist())
         check_grid(self._grid, levels)
         knots = torch.tensor(self._plan.knots)
-        self._machine = Table.of(bind(self._plan, levels, self._grid.displaced)).machine()
+        table = Table.of(bind(self._plan, levels, self._grid.displaced))
+        self._machine = table.machine(self._policy)
         self.timesteps = every[knots.to(every.device)]
         self.sigmas = torch.cat([self.sigmas[knots.to(self.sigmas.device)], self.sigmas[-1:]])
         self.num_inference_steps = len(knots)
@@ -101,6 +119,7 @@ class Following(Euler):
             StepCountError: ``set_timesteps`` was not called, or steps are not taken in order.
             UnsupportedSchedulerError: Steps with a noise level for each token are asked for.
             NonFiniteError: The velocity has NaN or infinite values.
+            UnstableError: A sample left the plan's bounds, and that is to end the run.
         """
         if kwargs.get("per_token_timesteps", args[5] if len(args) > 5 else None) is not None:
             raise UnsupportedSchedulerError(
@@ -123,4 +142,7 @@ class Following(Euler):
                 "of a run in order, one run at a time"
             )
         velocity = machine.advance(model_output)
+        if machine.done and machine.unstable is not None and self._warns:
+            self._warns = False
+            warnings.warn(machine.unstable, stacklevel=2)
         return super().step(velocity, timestep, sample, *args, **kwargs)

@@ -16,11 +16,12 @@ from diffusers.schedulers.scheduling_flow_match_euler_discrete import (
 from diffusers.schedulers.scheduling_utils import SchedulerMixin as SchedulerMixin
 
 from ...errors import ScheduleError, UnsupportedSchedulerError
+from ...innovation import OnUnstable
 from ...schedule import Replayable, Schedule, as_schedule, parse_schedule, to_document
 from .following import Following
 from .sampler import EULER, replaced
 
-OWN = ("meancache_schedule", "meancache_budget")
+OWN = ("meancache_schedule", "meancache_budget", "meancache_on_unstable")
 """What its configuration holds beside that of Euler's scheduler."""
 
 
@@ -35,6 +36,8 @@ class MeanCacheScheduler(Following, FlowMatchEulerDiscreteScheduler):
     Args:
         meancache_schedule: A schedule file's content, as JSON values.
         meancache_budget: One of its budgets.
+        meancache_on_unstable: What happens where a sample moves otherwise than the calibration
+            samples did: see :meth:`from_schedule`.
         euler: The configuration of :class:`diffusers.FlowMatchEulerDiscreteScheduler`.
 
     Raises:
@@ -47,6 +50,7 @@ class MeanCacheScheduler(Following, FlowMatchEulerDiscreteScheduler):
         self,
         meancache_schedule: dict[str, Any] | None = None,
         meancache_budget: int | None = None,
+        meancache_on_unstable: OnUnstable = "warn",
         **euler: Any,
     ) -> None:
         if not isinstance(meancache_schedule, dict) or meancache_budget is None:
@@ -57,13 +61,20 @@ class MeanCacheScheduler(Following, FlowMatchEulerDiscreteScheduler):
         super().__init__(**euler)
         schedule = parse_schedule(json.dumps(meancache_schedule).encode())
         self.register_to_config(
-            meancache_schedule=meancache_schedule, meancache_budget=meancache_budget
+            meancache_schedule=meancache_schedule,
+            meancache_budget=meancache_budget,
+            meancache_on_unstable=meancache_on_unstable,
         )
-        self.follow(schedule, meancache_budget)
+        self.follow(schedule, meancache_budget, meancache_on_unstable)
 
     @classmethod
     def from_schedule(
-        cls, scheduler: Any, schedule: Schedule | Replayable, *, budget: int
+        cls,
+        scheduler: Any,
+        schedule: Schedule | Replayable,
+        *,
+        budget: int,
+        on_unstable: OnUnstable = "warn",
     ) -> "MeanCacheScheduler":
         """The scheduler that follows a schedule's plan on the grid of ``scheduler``.
 
@@ -71,8 +82,13 @@ class MeanCacheScheduler(Following, FlowMatchEulerDiscreteScheduler):
             scheduler: A pipeline's own: a :class:`diffusers.FlowMatchEulerDiscreteScheduler`.
             schedule: What :func:`meancache_runtime.load_schedule` returns, or the compiler's own.
             budget: One of ``schedule.budgets``.
+            on_unstable: What happens where a sample moves otherwise than the calibration samples
+                did: ``"warn"`` warns once, ``"raise"`` ends the run with UnstableError,
+                ``"ignore"`` does not look.
 
         Raises:
+            ReplayError: ``on_unstable`` is ``"refresh"`` (use :func:`meancache_runtime.attach`), or
+                unknown.
             BudgetError: The schedule has no plan for this budget.
             UnsupportedSchedulerError: ``scheduler`` takes other steps than Euler's, or the schedule
                 was made for another sampler.
@@ -90,7 +106,7 @@ class MeanCacheScheduler(Following, FlowMatchEulerDiscreteScheduler):
             )
         config = {k: v for k, v in scheduler.config.items() if k not in OWN and k[0] != "_"}
         document = to_document(as_schedule(schedule), budget)
-        return cls(meancache_schedule=document, meancache_budget=int(budget), **config)
+        return cls(document, int(budget), on_unstable, **config)
 
     @staticmethod
     def _get_init_keys(input_class: type) -> set[str]:
