@@ -17,7 +17,7 @@ from matplotlib.colors import to_rgb
 from PIL import Image
 from torch import Tensor
 
-from benchmarks import full_size
+from benchmarks import full_size, realised
 from benchmarks.contest import BASELINES, METHODS, REFINED, RELEASED, Bench, Judge, compete
 from benchmarks.digits import DigitFlow, DigitSource
 from benchmarks.giants import GIANTS
@@ -31,7 +31,8 @@ from meancache_plan.show.comparison_files import to_csv
 from meancache_plan.source.diffusers.pipeline import Pipeline
 from meancache_plan.source.recipe import Recipe
 from tests.fields import gaussian_mixture
-from tests.tiny import SIDE, TEXT_LENGTH
+from tests.runtime.test_attach import PLAN
+from tests.tiny import SIDE, TEXT_LENGTH, call_options
 
 STEPS = 12
 BUDGETS = (3, 5, STEPS)
@@ -53,6 +54,22 @@ def contest(tmp_path_factory: pytest.TempPathFactory) -> Bench:
 @pytest.fixture(scope="module")
 def rows(contest: Bench) -> list[Row]:
     return list(compete(contest, list(METHODS)))
+
+
+def test_the_steps_of_a_loop_are_timed_one_by_one_whoever_follows_the_plan(
+    tiny_flux: FluxPipeline,
+) -> None:
+    options = call_options(PLAN.grid.steps)
+    del options["output_type"]
+    timed: dict[str, tuple[int, int]] = {}
+    for name, way in realised.ways(tiny_flux, PLAN, PLAN.budgets[0]).items():
+        with way():
+            loop = realised.timed(tiny_flux, options)
+        timed[name] = (len(loop.beside), len(loop.calls))
+    steps, budget = PLAN.grid.steps, PLAN.budgets[0]
+    assert timed["plain"] == (steps, steps)
+    assert timed["attach"] == (steps, budget)
+    assert timed["MeanCacheScheduler"] == (budget, budget)
 
 
 @pytest.mark.parametrize("sigma", [0.9, 0.5, 0.1, 0.0])
