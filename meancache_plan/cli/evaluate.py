@@ -7,6 +7,7 @@ import typer
 
 from meancache_plan.cli.loading import Loading
 from meancache_plan.cli.options import (
+    Batch,
     Device,
     Model,
     Offload,
@@ -61,6 +62,19 @@ def evaluate(
     lpips: Annotated[
         bool, typer.Option("--lpips", help="Measure LPIPS too, which downloads a network.")
     ] = False,
+    frechet: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Measure Fréchet distances too, of so many samples of every method."
+        ),
+    ] = None,
+    frechet_to: Annotated[
+        Path | None,
+        typer.Option(
+            help="A folder of pictures that these are to; by default further full samples."
+        ),
+    ] = None,
+    batch: Batch = 1,
     record: Annotated[
         bool, typer.Option("--record", help="Note the measured quality in the schedule itself.")
     ] = False,
@@ -74,6 +88,7 @@ def evaluate(
     from meancache_plan.files.journal import beside, drop
     from meancache_plan.files.lock import alone
     from meancache_plan.judge import evaluate as judge
+    from meancache_plan.judge.frechet.measure import wish
     from meancache_plan.judge.pictures import SampleFolder
     from meancache_plan.schedule.artifact import load_schedule, save_schedule
     from meancache_plan.schedule.digest import unmeasured_sha256_of
@@ -102,6 +117,7 @@ def evaluate(
                 budgets=budgets,
                 rivals=rivals,
                 lpips=lpips,
+                frechet=wish(frechet, frechet_to, batch, watch),
                 shots=SHEET_ROWS if sheet else 0,
                 witness=folder,
                 work=work,

@@ -7,6 +7,7 @@ from meancache_plan.errors import InputError, check_kind
 from meancache_plan.judge.conclusions import conclude
 from meancache_plan.judge.contenders import contenders
 from meancache_plan.judge.contest import Contest, Progress, Rules
+from meancache_plan.judge.frechet.measure import Measurement, Wish
 from meancache_plan.judge.metrics import measured
 from meancache_plan.judge.picture_witnesses import Shots, Witness
 from meancache_plan.judge.result import Evaluation
@@ -28,6 +29,7 @@ def evaluate(
     budgets: Sequence[int] | None = None,
     rivals: Mapping[str, Schedule] | None = None,
     lpips: bool = False,
+    frechet: Wish | None = None,
     shots: int = 0,
     witness: Witness | None = None,
     work: Path | None = None,
@@ -49,6 +51,7 @@ def evaluate(
         budgets: Which of the schedule's plans; all by default.
         rivals: Other schedules to judge beside it, by the name of their rows.
         lpips: Measure LPIPS too; see :func:`meancache_plan.judge.likeness.load_lpips`.
+        frechet: Measure Fréchet distances too, of so many samples of everyone.
         shots: Keep the pictures of the first ``shots`` prompts (first seed) in the result.
         witness: Shown the pictures of every sample as it is made; see
             :class:`meancache_plan.judge.pictures.SampleFolder`.
@@ -59,13 +62,15 @@ def evaluate(
 
     Raises:
         InputError: There is no prompt or seed, a rival is for another model or number of steps,
-            a sample is not finite, or ``work`` belongs to another evaluation.
+            a sample is not finite, ``work`` belongs to another evaluation, or see
+            :class:`meancache_plan.judge.frechet.measure.Measurement`.
         BudgetError: A schedule has no plan for one of the budgets.
         MeanCacheError: The pipeline does not fit the schedule; see ``meancache_runtime.attach``.
     """
     if not prompts or not seeds:
         raise InputError("nothing to evaluate on: give at least one prompt and one seed")
     check_rivals(pipeline.pipe, schedule, budgets or schedule.budgets, rivals or {})
+    measurement = None if frechet is None else Measurement(pipeline, frechet)
     full, *peers = contenders(schedule, budgets, rivals)
     contest = Contest(
         pipeline=pipeline,
@@ -86,6 +91,7 @@ def evaluate(
         steps=schedule.grid.steps,
         finer_steps=schedule.grid.finer_steps,
         **conclude(contest, found),
+        frechet=None if measurement is None else measurement.run(contest),
         shots=album.kept,
     )
 

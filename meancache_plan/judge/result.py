@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, InstanceOf, ValidationError, 
 from meancache_plan.core.bootstrap import bootstrap_interval
 from meancache_plan.errors import InputError
 from meancache_plan.files.validation import first_reason
+from meancache_plan.judge.frechet.distances import Distances
 from meancache_plan.schedule.artifact import Measured, ModelIdentity
 
 FULL, PLAN = "full", "plan"
@@ -184,12 +185,14 @@ class Evaluation(Findings):
     """What ``evaluate`` finds.
 
     ``steps`` are the schedule's; ``finer_steps`` those of the full run, where plans aim at a finer
-    one: its seconds, and thus all speed-ups, are of so many steps. ``shots`` are pictures of the
-    first prompts, F = 1; they stay out of the JSON.
+    one: its seconds, and thus all speed-ups, are of so many steps. ``frechet`` holds distances of
+    samples of their own, if they were asked for. ``shots`` are pictures of the first prompts,
+    F = 1; they stay out of the JSON.
     """
 
     format: Literal["meancache-evaluation"] = "meancache-evaluation"  # pyright: ignore[reportIncompatibleVariableOverride]
     finer_steps: int | None = None
+    frechet: Distances | None = None
     shots: Annotated[tuple[InstanceOf[Shot], ...], Field(exclude=True, repr=False)] = ()
 
     def plans(self) -> dict[int, Measured]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from os import PathLike
+from pathlib import Path
 from typing import Any
 
 from meancache_plan.errors import check_kind
@@ -23,6 +24,9 @@ def evaluate(
     budgets: Sequence[int] | None = None,
     rivals: Mapping[str, Schedule] | None = None,
     lpips: bool = False,
+    frechet: int | None = None,
+    frechet_to: str | PathLike[str] | None = None,
+    batch: int = 1,
     path: str | PathLike[str] | None = None,
     progress: Progress = False,
 ) -> Evaluation:
@@ -37,6 +41,12 @@ def evaluate(
         budgets: Which of the schedule's plans; all by default.
         rivals: Other schedules to judge beside it, by the name of their rows.
         lpips: Measure LPIPS too, which downloads a network.
+        frechet: Measure Fréchet distances too, of so many samples of every method: with Inception's
+            features if torch-fidelity and its weights are here (an FID), else with those of the
+            pipeline's own autoencoder. See :mod:`meancache_plan.core.frechet`.
+        frechet_to: A folder of pictures that the distances are to; by default as many further full
+            samples, of other seeds.
+        batch: Samples a pipeline call, of those: more use more memory, and may be faster.
         path: Write all figures there, as JSON, and keep finished samples beside it: the same call
             goes on where it was interrupted. Without it nothing is kept.
         progress: True for a bar on standard error, or a function of (samples done, in all).
@@ -47,6 +57,7 @@ def evaluate(
         MeanCacheError: The pipeline does not fit the schedule.
     """
     from meancache_plan.judge import evaluate as judging
+    from meancache_plan.judge.frechet.measure import wish
     from meancache_plan.source.diffusers.live_pipeline import at_hand, check_call
 
     check_kind("schedule", schedule, Schedule, SCHEDULE)
@@ -54,6 +65,8 @@ def evaluate(
         check_kind(f"rival {name}", rival, Schedule, SCHEDULE)
     texts, numbers = check_samples(prompts, seeds)
     with output(path) as file, watched(progress) as watch:
+        to = None if frechet_to is None else Path(frechet_to)
+        wanted = wish(frechet, to, batch, watch)
         source = at_hand(pipe, call)
         check_call(source, schedule)
         result = judging.evaluate(
@@ -64,6 +77,7 @@ def evaluate(
             budgets=budgets,
             rivals=rivals,
             lpips=lpips,
+            frechet=wanted,
             work=beside(file),
             progress=watch("evaluating"),
         )

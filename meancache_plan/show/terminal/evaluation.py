@@ -11,6 +11,7 @@ from meancache_plan.core.psnr import CEILING
 from meancache_plan.judge.metrics import Metric, qualities
 from meancache_plan.judge.result import FULL, PLAN, Evaluation, Row
 from meancache_plan.show.style import plain
+from meancache_plan.show.terminal.frechet import frechet_table
 
 ALIKE = 1e-3
 """Mean latent PSNR in dB that rounding moves at most: rows closer than that took the same steps."""
@@ -42,7 +43,8 @@ def evaluation_table(evaluation: Evaluation) -> RenderableType:
         f"interval of its mean. s: seconds per sample, on {evaluation.device}."
     )
     notes = [caption, *_twins(evaluation.rows)]
-    return Group(table, *(Text(plain(note), style="dim") for note in notes))
+    found = [] if evaluation.frechet is None else [Text(), frechet_table(evaluation.frechet)]
+    return Group(table, *(Text(plain(note), style="dim") for note in notes), *found)
 
 
 def _twins(rows: Sequence[Row]) -> list[str]:

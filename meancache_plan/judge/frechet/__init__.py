@@ -1,0 +1,1 @@
+"""The Fréchet distance of many samples to pictures, full and cached."""
