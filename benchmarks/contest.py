@@ -97,22 +97,22 @@ def refined(contest: Bench) -> dict[int, Plan]:
     return {entry.budget: entry.plan for entry in found.plans}
 
 
-def closed_loop(contest: Bench, order: int = 3, shrinkage: float = 0.1) -> dict[int, Plan]:
+def closed_loop(contest: Bench) -> dict[int, Plan]:
     """``solve``'s knots with gains fitted in closed loop; nothing is chosen between."""
-    journal, rows = contest.journal("closed-loop"), range(len(contest.fitted.prompt_index))
+    return {budget: fitted(contest, plan) for budget, plan in solved(contest).items()}
 
-    def gains(plan: Plan) -> list[tuple[float, ...]]:
-        prior = prior_gains(plan)
-        assert prior is not None  # solve's predictors are hold and adams
+
+def fitted(contest: Bench, plan: Plan, order: int = 3, shrinkage: float = 0.1) -> Plan:
+    """A plan's knots with gains fitted in closed loop on the calibration samples."""
+    prior, rows = prior_gains(plan), range(len(contest.fitted.prompt_index))
+    assert prior is not None  # its predictors are hold and adams
+
+    def gains() -> list[tuple[float, ...]]:
         options: dict[str, Any] = {"order": order, "shrinkage": shrinkage}
         return fit(contest.fitted, rows, plan.knots, prior, **options).gains
 
-    found: dict[int, Plan] = {}
-    for budget, plan in solved(contest).items():
-        inputs = [str(plan), order, shrinkage]
-        fitted = journal.recall("fit", inputs, partial(gains, plan))
-        found[budget] = with_gains(plan, [tuple(each) for each in fitted])
-    return found
+    known = contest.journal("closed-loop").recall("fit", [str(plan), order, shrinkage], gains)
+    return with_gains(plan, [tuple(each) for each in known])
 
 
 def selected(contest: Bench) -> dict[int, Plan]:
@@ -204,7 +204,11 @@ class Judge:
 
     def mean(self, way: Way, budget: int) -> float:
         """Mean PSNR in dB."""
-        return float(self._decibels(way, budget)[0].mean())
+        return float(self.decibels(way, budget).mean())
+
+    def decibels(self, way: Way, budget: int) -> Any:
+        """PSNR of each sample in dB, float64 [S]."""
+        return self._decibels(way, budget)[0]
 
     def _decibels(self, way: Way, budget: int) -> tuple[Any, float]:
         """PSNR of each sample, float64 [S], and the refreshes that each took."""
