@@ -164,6 +164,7 @@ class Bench:
     """
 
     def __init__(self, pipe: Any, recipe: Recipe, profile: Profile, prompts: Sequence[str]) -> None:
+        pipe.set_progress_bar_config(disable=True)
         self._pipe, self._call = pipe, arguments(recipe)
         self._shape = profile.settings.latent_shape
         self._range, self._steps = profile.latent_range, profile.steps

@@ -49,6 +49,10 @@ class ModelMismatchError(MismatchError):
     """The schedule was compiled for another model."""
 
 
+class RequestMismatchError(MismatchError):
+    """A run asks for another size or guidance than the calibration samples had."""
+
+
 class StepCountError(MismatchError):
     """The run has another number of steps than the schedule, or starts off its grid."""
 

@@ -8,8 +8,9 @@ class ReplayWarning:
     """What the schedule's measured quality does not cover in a run.
 
     ``kind`` is ``"adapters"`` (others than the schedule was compiled with), ``"mid-grid"`` (a run
-    that enters the schedule after its first step) or ``"unstable"`` (a sample that moves otherwise
-    than the calibration samples did); ``message`` says more, with the fix.
+    that enters the schedule after its first step), ``"request"`` (another size or guidance than was
+    calibrated) or ``"unstable"`` (a sample that moves otherwise than the calibration samples did);
+    ``message`` says more, with the fix.
     """
 
     kind: str

@@ -2,15 +2,22 @@
 
 import threading
 import warnings
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache, partial
 from types import TracebackType
 from typing import Any, Self
 
 from ...binding import bind
-from ...errors import AlreadyAttachedError, BudgetError, ModelMismatchError, ReplayError
+from ...errors import (
+    AlreadyAttachedError,
+    BudgetError,
+    ModelMismatchError,
+    ReplayError,
+    RequestMismatchError,
+)
 from ...innovation import OnUnstable, check_policy
+from ...requests import others, stated
 from ...schedule import Plan, Replayable, Schedule, as_schedule, load_schedule
 from ...snapshot import beside
 from ...stats import ReplayStats, ReplayWarning
@@ -41,10 +48,11 @@ def attach(
         schedule: What :func:`meancache_runtime.load_schedule` returns, or the compiler's own; by
             default ``meancache_schedule.json`` beside the weights that ``pipe`` was loaded from.
         budget: One of ``schedule.budgets``; may be left out if there is only one.
-        strict: Refuse other adapters (LoRA) than the schedule was compiled with, by a sample of
-            their weights and by scale, and those whose weights here or there could not be read.
-            Otherwise other adapters are a warning in ``.stats.warnings`` of every run, and those
-            that cannot be read are compared by name.
+        strict: Refuse what is otherwise a warning in ``.stats.warnings`` of every run: other
+            adapters (LoRA) than the schedule was compiled with, by a sample of their weights and by
+            scale, and a call with another size or guidance than the calibration samples had.
+            Adapters whose weights here or there could not be read are refused too, which are else
+            compared by name.
         on_unstable: What happens where a sample moves otherwise than the calibration samples did
             (see :mod:`meancache_runtime.innovation`): ``"warn"`` notes it in ``.stats.warnings``,
             and warns once; ``"refresh"`` has the denoiser run at every step from there on, until a
@@ -66,8 +74,8 @@ def attach(
 
     While attached, ``pipe(...)`` raises StepCountError or GridMismatchError for a run that the
     schedule was not made for, SwitchError for one that switches denoisers where it has no knot,
-    NonFiniteError for a velocity with NaN or infinite values at a knot, UnstableError if it is to,
-    and ReplacedComponentError if a component was swapped.
+    RequestMismatchError if it is strict, NonFiniteError for a velocity with NaN or infinite values
+    at a knot, UnstableError if it is to, and ReplacedComponentError if a component was swapped.
 
     Example:
         >>> with attach(pipe, load_schedule("schedule.json"), budget=16):  # doctest: +SKIP
@@ -116,7 +124,7 @@ class Attachment:
         self._open_channel = partial(
             Channel, schedule=schedule, plan=plan, bind=bind_here, on_unstable=on_unstable
         )
-        self._warns = on_unstable == "warn"
+        self._policy, self._warned = on_unstable, False
         self._running = threading.Lock()
         self._run: Run | None = None
         self.stats = self._new_stats()
@@ -181,7 +189,7 @@ class Attachment:
         return run if run is not None and run.is_here else None
 
     @contextmanager
-    def _around(self) -> Generator[None]:
+    def _around(self, asked: Mapping[str, Any]) -> Generator[None]:
         """Around one ``pipe(...)``: start clean, and leave nothing behind however it ends."""
         if not self._running.acquire(blocking=False):
             raise ReplayError(
@@ -193,6 +201,7 @@ class Attachment:
                 self._interception.check_intact()
                 check_sampler(self._scheduler, self._schedule.grid.replaces)
             self.stats = self._new_stats()
+            self._compare(asked)
             self._run = Run(self._open_channel, self._scheduler, self.stats)
             yield
             self._warn()
@@ -200,12 +209,24 @@ class Attachment:
             self._end()
             self._running.release()
 
+    def _compare(self, asked: Mapping[str, Any]) -> None:
+        """Note a size or guidance that was not calibrated, or refuse it. RequestMismatchError."""
+        made = self._schedule.generation
+        for other in [] if made is None else others(stated(asked, made), made):
+            message = (
+                f"{other}; its measured quality does not hold: ask for that, or calibrate for this"
+            )
+            if self._strict:
+                raise RequestMismatchError(message)
+            self.stats.warnings += (ReplayWarning("request", message),)
+
     def _warn(self) -> None:
-        """Once for this attachment, say aloud that a run left the schedule's bounds."""
-        told = [each.message for each in self.stats.warnings if each.kind == "unstable"]
-        if told and self._warns:
-            self._warns = False
-            warnings.warn(told[0], stacklevel=2)
+        """Once for this attachment, say aloud what a run's figures do not cover."""
+        kinds = {"request", *(["unstable"] if self._policy == "warn" else [])}
+        told = [each.message for each in self.stats.warnings if each.kind in kinds]
+        if told and not self._warned:
+            self._warned = True
+            warnings.warn("; ".join(told), stacklevel=2)
 
     def _end(self) -> None:
         if self._run is not None:

@@ -7,6 +7,7 @@ that stands for it; the component itself is never touched, so another pipeline m
 
 import copy
 import functools
+import inspect
 from collections.abc import Callable, Generator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, NoReturn
@@ -19,6 +20,8 @@ Overrides = Mapping[str, Callable[..., Any]]
 ``"__call__"`` stands for calling the component. ``"__copy__"`` is called with each copy of the
 component (shallow or deep) that somebody makes; what it returns is handed out in the copy's place.
 """
+
+Around = Callable[[Mapping[str, Any]], AbstractContextManager[Any]]
 
 _get = object.__getattribute__
 
@@ -90,7 +93,8 @@ class Interception:
     Args:
         pipe: Any object whose components are instance attributes.
         overrides: Component name → overrides of its methods.
-        around: Called with no argument for each ``pipe(...)``; the call runs in its context.
+        around: Called for each ``pipe(...)`` with what it is called with, by name, defaults
+            included; the call runs in its context.
 
     Raises:
         UnsupportedPipelineError: A component is not an instance attribute of ``pipe``.
@@ -100,7 +104,7 @@ class Interception:
         self,
         pipe: Any,
         overrides: Mapping[str, Overrides],
-        around: Callable[[], AbstractContextManager[Any]],
+        around: Around,
     ) -> None:
         self._pipe = pipe
         self._class: type = pipe.__class__
@@ -183,8 +187,8 @@ def unwrap(component: Any) -> Any:
     return _get(component, "_proxy_target") if type(component) is Proxy else component
 
 
-def _intercepted(cls: type, around: Callable[[], AbstractContextManager[Any]]) -> type:
-    """A subclass of the same name whose ``__call__`` runs inside ``around()``.
+def _intercepted(cls: type, around: Around) -> type:
+    """A subclass of the same name whose ``__call__`` runs inside ``around(...)``.
 
     What hands a pipeline on hands on the components themselves, and never a copy whose proxies
     would still talk to this interception.
@@ -193,7 +197,7 @@ def _intercepted(cls: type, around: Callable[[], AbstractContextManager[Any]]) -
 
     @functools.wraps(call)
     def wrapped(self: Any, *args: Any, **kwargs: Any) -> Any:
-        with around():
+        with around(_named(call, self, *args, **kwargs)):
             return call(self, *args, **kwargs)
 
     def components(self: Any) -> dict[str, Any]:
@@ -217,6 +221,20 @@ def _intercepted(cls: type, around: Callable[[], AbstractContextManager[Any]]) -
         body["components"] = property(components)
     subclass = type(cls.__name__, (cls,), body)
     return subclass
+
+
+def _named(call: Callable[..., Any], *args: Any, **kwargs: Any) -> dict[str, Any]:
+    """A call's arguments by name, with defaults; nothing of a call that its signature refuses."""
+    try:
+        bound = inspect.signature(call).bind(*args, **kwargs)
+    except TypeError:
+        return {}
+    bound.apply_defaults()
+    found = dict(bound.arguments)
+    for parameter in bound.signature.parameters.values():
+        if parameter.kind is parameter.VAR_KEYWORD:
+            found |= found.pop(parameter.name)
+    return found
 
 
 def _with_signature_of(

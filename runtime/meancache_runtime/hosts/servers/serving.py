@@ -13,7 +13,7 @@ from ...errors import (
     UnsupportedPipelineError,
     UnsupportedSchedulerError,
 )
-from ...schedule import Generation
+from ...requests import others
 from ..diffusers.following import Following
 from ..diffusers.sampler import EULER, replaced
 from .offer import BUDGET, PLAIN, SCHEDULE, Choice, Offer
@@ -101,7 +101,7 @@ class Serving:
         if request.warm_up:
             self._log.info("a warm-up request: it takes all of its steps, without a plan")
         elif choice is not None and choice.schedule.generation is not None:
-            for other in _others(request, choice.schedule.generation):
+            for other in others(request.stated, choice.schedule.generation):
                 self._log.warning("%s: %s; its measured quality does not hold", choice, other)
 
 
@@ -167,14 +167,3 @@ def _check_sampler(scheduler: Any) -> None:
             f"in Euler's steps alone ({EULER}): unset {SCHEDULE} and {BUDGET}, or use the schedule "
             "in diffusers"
         )
-
-
-def _others(request: Request, made: Generation) -> list[str]:
-    """In what a request differs from the samples that a schedule was calibrated on."""
-    sizes = {"height": made.height, "width": made.width, "frames": made.frames}
-    pairs = ((n, request.stated.get(n), there) for n, there in {**sizes, **made.guidance}.items())
-    return [
-        f"this request has {name} {here:g}, and the schedule was calibrated with {there:g}"
-        for name, here, there in pairs
-        if here is not None and there is not None and here != there
-    ]
