@@ -58,7 +58,8 @@ Predictors = Annotated[
     str | None,
     _choice(
         "How cached steps are predicted, a list: hold and adams with either planner, fitted "
-        "with path, jvp and released with pssp. By default, what suits the planner."
+        "with path, jvp and released with pssp. By default adams; with path, fitted for plans "
+        "that aim at the flow or at a finer run."
     ),
 ]
 Metric = Annotated[

@@ -12,9 +12,15 @@ from numpy.typing import NDArray
 
 from meancache_plan.core.deviation import is_displaced, rms
 from meancache_plan.core.grid import edges, furthest
-from meancache_plan.core.moments import Moments, hold_errors
+from meancache_plan.core.moments import Moments
 from meancache_plan.core.objective import WEIGHTINGS, Measurements, Objective
-from meancache_plan.core.predictors import PREDICTORS, Candidate, candidates, residuals
+from meancache_plan.core.predictors import (
+    PREDICTORS,
+    Candidate,
+    candidates,
+    hold_errors,
+    residuals,
+)
 from meancache_plan.errors import InputError
 
 BLOCK = 10_000

@@ -4,8 +4,7 @@ At a knot t everything follows from the inner products of the differences v_k �
 matrix, centred there. (Differences are small beside the velocities; float64 keeps them.) Below,
 w_k is what step k moved with: v_k itself where steps are Euler's.
 
-A predictor's errors are the squared norm of its miss for each sample, r and s: float64 that
-broadcasts to [S, r, s].
+A predictor's errors follow from these: see :mod:`meancache_plan.core.predictors`.
 """
 
 from dataclasses import dataclass
@@ -15,10 +14,6 @@ from numpy.typing import NDArray
 
 from meancache_plan.core.deviation import is_displaced
 from meancache_plan.core.objective import Measurements
-
-SHRINKAGE = 0.1
-"""Ridge towards plain Adams–Bashforth with which arcs are scored for ``fitted``, relative to a
-term's own size; a plan's gains are fitted again, with a shrinkage of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,35 +67,3 @@ class Moments:
             xy=-slope * h * from_own[:, :t, None],
             yy=slope**2 * apart[:, :, None],
         )
-
-
-def hold_errors(found: Moments) -> NDArray[np.float64]:
-    """With û = v_t."""
-    return found.aa[:, None]
-
-
-def adams_errors(found: Moments) -> NDArray[np.float64]:
-    """With û of Adams–Bashforth over two knots."""
-    return found.aa[:, None] - 2 * found.ay + found.yy
-
-
-def fitted_errors(found: Moments) -> NDArray[np.float64]:
-    """With û = α·v_t + β·(…): α and β by least squares over all samples, shrunk towards 1."""
-    xx, xy, yy, ax, ay = (
-        moment.mean(axis=0)
-        for moment in (found.xx[:, None], found.xy, found.yy, found.ax[:, None], found.ay)
-    )
-    wide, high = (1 + SHRINKAGE) * xx, (1 + SHRINKAGE) * yy
-    pull = ay + SHRINKAGE * yy
-    tiny = np.finfo(float).tiny
-    determinant = np.maximum(wide * high - xy**2, tiny)
-    alone = ax / np.maximum(wide, tiny)  # where y = 0, as in one of Euler's steps
-    excess = np.where(high > 0, (high * ax - xy * pull) / determinant, alone)  # α − 1
-    beta = (wide * pull - xy * ax) / determinant
-    return (
-        found.aa[:, None]
-        - 2 * (excess * found.ax[:, None] + beta * found.ay)
-        + excess**2 * found.xx[:, None]
-        + 2 * excess * beta * found.xy
-        + beta**2 * found.yy
-    )

@@ -2,7 +2,8 @@
 
 The formulas themselves stand in :mod:`meancache_runtime.binding`. A planner scores a predictor's
 intervals in one of two ways: each alone, on a full trajectory, where every step's own velocity is
-known (``form``); or after the knot before, with the velocities that replay will have (``errors``).
+known (``form``); or after the knot before, with the velocities that replay will have (``errors``:
+the squared norm of what it misses of z_s for each sample, r and s).
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -13,11 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meancache_plan.core.deviation import dense, is_displaced, own_velocities, single_columns
-from meancache_plan.core.moments import Moments, adams_errors, fitted_errors, hold_errors
+from meancache_plan.core.moments import Moments
 from meancache_plan.errors import InputError
 from meancache_runtime.binding import LinearForm, adams, average, jvp
 from meancache_runtime.schedule import Adams, Hold, Jvp, Released
 from meancache_runtime.schedule import Predictor as ReplayPredictor
+
+SHRINKAGE = 0.1
+"""Ridge towards plain Adams–Bashforth with which arcs are scored for ``fitted``, relative to a
+term's own size; a plan's gains are fitted again, with a shrinkage of their own."""
 
 
 class Candidate(NamedTuple):
@@ -40,8 +45,8 @@ class Predictor:
         form: (sigmas, t, s, K, displaced) → û as a linear form of the trajectory's own velocities;
             displaced: see :func:`meancache_runtime.binding.adams`.
         replay: K → the predictor as a schedule names it; None if its gains are fitted to a plan.
-        errors: See :mod:`meancache_plan.core.moments`; None if it may look further back than to
-            the knot before.
+        errors: Moments at a knot → the squared norms of its misses, float64 that broadcasts to
+            [S, r, s]; None if it may look further back than to the knot before.
         windowed: Whether, on a full trajectory, it looks K ≥ 1 steps back.
         one_step: Whether it is on offer for a single step, where steps are displaced.
         has_l1: Whether calibration measures its L1 deviations.
@@ -78,6 +83,38 @@ def _adams2(
     sigmas: Sequence[float], start: int, end: int, window: int, displaced: bool
 ) -> LinearForm:
     return adams(sigmas, (start - window, start), end, (1.0, 1.0), displaced)
+
+
+def hold_errors(found: Moments) -> NDArray[np.float64]:
+    """With û = v_t."""
+    return found.aa[:, None]
+
+
+def adams_errors(found: Moments) -> NDArray[np.float64]:
+    """With û of Adams–Bashforth over two knots."""
+    return found.aa[:, None] - 2 * found.ay + found.yy
+
+
+def fitted_errors(found: Moments) -> NDArray[np.float64]:
+    """With û = α·v_t + β·(…): α and β by least squares over all samples, shrunk towards 1."""
+    xx, xy, yy, ax, ay = (
+        moment.mean(axis=0)
+        for moment in (found.xx[:, None], found.xy, found.yy, found.ax[:, None], found.ay)
+    )
+    wide, high = (1 + SHRINKAGE) * xx, (1 + SHRINKAGE) * yy
+    pull = ay + SHRINKAGE * yy
+    tiny = np.finfo(float).tiny
+    determinant = np.maximum(wide * high - xy**2, tiny)
+    alone = ax / np.maximum(wide, tiny)  # where y = 0, as in one of Euler's steps
+    excess = np.where(high > 0, (high * ax - xy * pull) / determinant, alone)  # α − 1
+    beta = (wide * pull - xy * ax) / determinant
+    return (
+        found.aa[:, None]
+        - 2 * (excess * found.ax[:, None] + beta * found.ay)
+        + excess**2 * found.xx[:, None]
+        + 2 * excess * beta * found.xy
+        + beta**2 * found.yy
+    )
 
 
 PREDICTORS: dict[str, Predictor] = {

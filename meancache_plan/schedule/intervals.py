@@ -106,11 +106,16 @@ def check_history(interval: Predictor, where: str, start: int, known: int) -> No
         ValueError: The predictor does; the message names the place and the reason.
     """
     match interval:
-        case Jvp(window) if window > start:
-            raise ValueError(f"{where}.window: reaches {window} steps back from step {start}")
-        case Released(span) if span > start + 1:
-            raise ValueError(f"{where}.span: reaches {span} steps back from step {start + 1}")
-        case Adams(gains) if (order := len(gains)) > known:
-            raise ValueError(f"{where}.order: order {order} needs {order} knots, {known} are known")
-        case _:
+        case Hold():
             pass
+        case Jvp(window):
+            if window > start:
+                raise ValueError(f"{where}.window: reaches {window} steps back from step {start}")
+        case Released(span):
+            if span > start + 1:
+                raise ValueError(f"{where}.span: reaches {span} steps back from step {start + 1}")
+        case Adams(gains):
+            if (order := len(gains)) > known:
+                raise ValueError(
+                    f"{where}.order: order {order} needs {order} knots, {known} are known"
+                )

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import pytest
+import typer
 
 from meancache_plan import load_schedule
+from meancache_plan.cli import app
+from meancache_plan.core.predictors import PREDICTORS
+from meancache_plan.plan.planners import PLANNERS
 from tests.commands import PAPER, STEPS, refuse, run
 
 
@@ -65,6 +70,15 @@ def test_solve_carries_the_profile_over_to_another_grid(profile: Path, cwd: Path
         run("solve", "--budget", "3", *options)
         found = load_schedule(cwd / "schedule.json").grid.sigmas
         assert found == pytest.approx(tuple(sigmas), abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("option", "names"), [("predictors", PREDICTORS), ("planner", PLANNERS)], ids=str
+)
+def test_the_help_names_every_entry_of_a_registry(option: str, names: Iterable[str]) -> None:
+    parameters = typer.main.get_command(app).commands["solve"].params  # type: ignore[attr-defined]
+    (help,) = (parameter.help for parameter in parameters if parameter.name == option)
+    assert set(names) <= set(re.findall(r"\w+", help))
 
 
 def test_solve_twice_writes_the_same_bytes(profile: Path, cwd: Path) -> None:

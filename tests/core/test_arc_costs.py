@@ -4,9 +4,9 @@ from itertools import combinations, product
 import numpy as np
 import pytest
 
-from meancache_plan.core.moments import SHRINKAGE, Moments
+from meancache_plan.core.moments import Moments
 from meancache_plan.core.objective import WEIGHTINGS, Objective
-from meancache_plan.core.predictors import PREDICTORS
+from meancache_plan.core.predictors import PREDICTORS, SHRINKAGE
 from meancache_plan.core.search import shortest_paths
 from meancache_plan.errors import InputError
 from meancache_plan.plan.planners import PLANNERS

@@ -15,9 +15,8 @@ from meancache_plan import load_profile, merge_profiles, profile_flow, save_prof
 from meancache_plan.core.costs import sample_costs
 from meancache_plan.core.deviation import windows
 from meancache_plan.core.gains import fit_gains
-from meancache_plan.core.moments import SHRINKAGE
 from meancache_plan.core.objective import WEIGHTINGS, Objective
-from meancache_plan.core.predictors import PREDICTORS, candidates
+from meancache_plan.core.predictors import PREDICTORS, SHRINKAGE, candidates
 from meancache_plan.core.psnr import CEILING
 from meancache_plan.errors import ProfileError
 from meancache_plan.measure.profile import Profile, measure

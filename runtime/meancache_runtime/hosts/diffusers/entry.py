@@ -117,11 +117,11 @@ def enter(plan: Plan, start: int) -> Plan:
 def _since_start(predictor: Predictor, knot: int, known: int) -> Predictor:
     """A predictor for the interval from ``knot`` on, where ``known`` velocities are fresh."""
     match predictor:
+        case Hold():
+            return predictor
         case Adams(gains):
             return Adams(gains[:known])
-        case Jvp(window) if window > knot:
-            return Hold()
-        case Released(span) if span > knot + 1:
-            return Hold()
-        case _:
-            return predictor
+        case Jvp(window):
+            return Hold() if window > knot else predictor
+        case Released(span):
+            return Hold() if span > knot + 1 else predictor
