@@ -24,6 +24,7 @@ import torch
 from torch import Tensor
 
 from meancache_plan import load_profile, solve
+from meancache_plan.core.grid import uniform_knots
 from meancache_plan.core.trajectory import Trajectory
 from meancache_plan.measure.calibrate import calibrate
 from meancache_plan.measure.profile import Profile
@@ -44,7 +45,7 @@ TABLES = Path(__file__).parent.parent / "schedules" / "published.json"
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class Distances:
     """A published table's knots, and how far the paper's plan and uniform knots are from them."""
 
     model: str
@@ -63,7 +64,7 @@ def injected(run: Trajectory, step: int) -> Tensor:
     return change * size / norm(change, dim=dims, keepdim=True)
 
 
-def amplifications(
+def propagation(
     pipeline: Pipeline, prompts: Sequence[str], seeds: Sequence[int], steps: Sequence[int]
 ) -> dict[int, list[float]]:
     """How many times larger an error is at the end, for each step, of every sample."""
@@ -87,12 +88,9 @@ def knot_distance(some: Sequence[int], others: Sequence[int]) -> float:
     return float(np.mean(np.abs(np.sort(some) - np.sort(others))))
 
 
-def uniform_knots(steps: int, budget: int) -> list[int]:
-    """``budget`` knots evenly over the steps, from 0."""
-    return [round(k * steps / budget) for k in range(budget)]
-
-
-def compare(profile: Profile, published: Mapping[str, Mapping[int, Sequence[int]]]) -> list[Row]:
+def compare(
+    profile: Profile, published: Mapping[str, Mapping[int, Sequence[int]]]
+) -> list[Distances]:
     """The paper's plan from a profile beside each table of fresh steps, by model and budget."""
     budgets = sorted({budget for tables in published.values() for budget in tables})
     schedule = solve(
@@ -106,7 +104,7 @@ def compare(profile: Profile, published: Mapping[str, Mapping[int, Sequence[int]
     )
     knots = {plan.budget: plan.knots for plan in schedule.plans}
     return [
-        Row(
+        Distances(
             model,
             budget,
             tuple(knots[budget]),
@@ -127,7 +125,7 @@ def published_knots(steps: int) -> dict[str, dict[int, Sequence[int]]]:
     }
 
 
-def print_amplifications(found: Mapping[int, Sequence[float]]) -> list[bool]:
+def print_propagation(found: Mapping[int, Sequence[float]]) -> list[bool]:
     """Print a line a step and the two bars; whether each is met."""
     print("growth of an error on its way to the sample, along the velocity's own change")
     print(f"{'step':>6}{'median':>9}{'lowest quarter':>17}{'highest quarter':>17}")
@@ -143,7 +141,7 @@ def print_amplifications(found: Mapping[int, Sequence[float]]) -> list[bool]:
     ]
 
 
-def print_distances(rows: Sequence[Row]) -> bool:
+def print_distances(rows: Sequence[Distances]) -> bool:
     """Print the plans, their distances, and the bar; whether it is met."""
     print("\nthe paper's plans")
     for budget, knots in sorted({row.budget: row.planned for row in rows}.items()):
@@ -185,7 +183,7 @@ def main() -> None:
     prompts = spread(read_prompts(str(options.prompts or recipe.prompts)), options.samples)
     pipeline = load(options.pipeline, recipe, device="cpu")
     seeds = list(range(len(prompts)))
-    kept = [*print_amplifications(amplifications(pipeline, prompts, seeds, (*EARLY, *LATE)))]
+    kept = [*print_propagation(propagation(pipeline, prompts, seeds, (*EARLY, *LATE)))]
     with TemporaryDirectory() as folder:
         path = Path(folder) / "profile.safetensors"
         calibrate(pipeline, prompts, seeds[:1], path, propagation=False)

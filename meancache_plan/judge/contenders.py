@@ -4,10 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from meancache_plan.core.grid import uniform_knots
-from meancache_plan.errors import InputError
 from meancache_plan.judge.peer import Peer, following
 from meancache_plan.judge.result import FULL, PLAN
-from meancache_plan.judge.rivals import check_rival
+from meancache_plan.judge.rivals import check_name, check_rival
 from meancache_plan.plan.simple_plans import adams_plan, hold_plan
 from meancache_plan.schedule.artifact import Schedule
 from meancache_runtime import Schedule as ReplaySchedule
@@ -39,8 +38,7 @@ def contenders(
         readable.plan(budget)
     steps = schedule.grid.steps
     for name, rival in (rivals or {}).items():
-        if name in METHODS:
-            raise InputError(f"a rival schedule cannot be named {name!r}: rename its file")
+        check_name(name, METHODS)
         check_rival(name, rival, steps, wanted)
     found = [full_run(steps, schedule.grid.finer_steps)]
     for plan in readable.plans:

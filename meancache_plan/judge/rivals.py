@@ -1,6 +1,6 @@
 """Whether another schedule can stand beside the one that is judged: asked before anything runs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
 from meancache_plan.errors import InputError, MeanCacheError
@@ -35,6 +35,12 @@ def check_rivals(
         except MeanCacheError as error:
             raise InputError(f"{name}: {error}; or leave this rival out") from error
         check_rival(name, rival, schedule.grid.steps, budgets)
+
+
+def check_name(name: str, taken: Container[str]) -> None:
+    """Refuse a rival whose rows would bear a name that others have. Raises InputError."""
+    if name in taken:
+        raise InputError(f"a rival schedule cannot be named {name!r}: rename its file")
 
 
 def check_rival(name: str, rival: Schedule, steps: int, budgets: Sequence[int]) -> None:

@@ -140,7 +140,11 @@ def _decibels(errors: NDArray[np.float64], value_range: float) -> NDArray[np.flo
 
 
 def _bounds(values: NDArray[np.float64], units: NDArray[np.int64]) -> tuple[float, float]:
-    """Percentile bootstrap of the mean; units, if there are several, are what is resampled."""
+    """Percentile bootstrap of the mean; units, if there are several, are what is resampled.
+
+    (:func:`meancache_plan.core.bootstrap.bootstrap_interval`, for measured figures, corrects for
+    bias by resampling anew each time; here thousands of plans share one set of draws.)
+    """
     _, place = np.unique(units, return_inverse=True)
     if place.max() == 0:
         place = np.arange(len(values))

@@ -3,12 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from meancache_plan.errors import InputError
 from meancache_plan.judge.compare.peers import attention, blocks, cache_dit, plans, solvers
 from meancache_plan.judge.cost import Forms
 from meancache_plan.judge.peer import Peer
 from meancache_plan.judge.result import FULL, PLAN
-from meancache_plan.judge.rivals import check_rival
+from meancache_plan.judge.rivals import check_name, check_rival
 from meancache_plan.schedule.artifact import Schedule
 from meancache_plan.source.diffusers.pipeline import Pipeline
 from meancache_plan.source.recipe import digest
@@ -102,8 +101,7 @@ def field(
     found = list(judged)
     for name, rival in (rivals or {}).items():
         check_rival(name, rival, steps, sweep.budgets or ())
-        if name in (PLAN, FULL):
-            raise InputError(f"a rival schedule cannot be named {name!r}: rename its file")
+        check_name(name, (PLAN, FULL))
         found += plans.plans(name, rival, sweep.budgets)
     own = type(pipeline.pipe.scheduler).__name__
     sampler = own.removeprefix("FlowMatch").removesuffix("Scheduler").removesuffix("Discrete")
@@ -111,8 +109,9 @@ def field(
     found += plans.fewer_steps(sampler, costs)
     found += solvers.solvers(pipeline, fitted[0], costs)
     others = [*found, *_caches(pipeline, steps, fitted, forms, sweep)]
-    for name in {peer.name for peer in others if peer.budget is None} & (rivals or {}).keys():
-        raise InputError(f"a rival schedule cannot be named {name!r}: rename its file")
+    methods = {peer.name for peer in others if peer.budget is None}
+    for name in rivals or {}:
+        check_name(name, methods)
     return tuple(others)
 
 
