@@ -99,12 +99,13 @@ def calibrate(
 
     Example: `meancache-plan calibrate black-forest-labs/FLUX.1-dev -o flux.profile.safetensors`
     """
+    from meancache_plan.core.grid import check_finer_steps
     from meancache_plan.files.atomic import check_writable
     from meancache_plan.files.journal import beside
     from meancache_plan.files.lock import alone
     from meancache_plan.measure.calibrate import calibrate
     from meancache_plan.measure.shards import Shard
-    from meancache_plan.source.recipe import check_finer, parse_numbers, read_prompts
+    from meancache_plan.source.recipe import parse_numbers, read_prompts
 
     part = Shard.parse(shard)
     output = output or Path(part.suffixed(PROFILE))
@@ -126,7 +127,7 @@ def calibrate(
         return
     if seconds_per_step is not None:
         raise InputError("--seconds-per-step has no effect without --dry-run")
-    check_finer(loading.chosen()[1], finer_steps)
+    check_finer_steps(finer_steps, loading.chosen()[1].steps)
     check_writable(output)
     with resumable(), alone(beside(output)):
         source = loading.load()

@@ -1,4 +1,4 @@
-"""A finer run as the finer: where it stands on the grid that plans are replayed on."""
+"""A finer run, seen on the grid that plans are replayed on."""
 
 from collections.abc import Sequence
 
@@ -7,11 +7,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from meancache_plan.core.grid import check_sigmas
+from meancache_plan.core.grid import check_finer_steps, check_sigmas
 from meancache_plan.core.interpolation import latent_weights, velocity_weights
 from meancache_plan.core.trajectory import Trajectory, Velocity, record_flow
 from meancache_plan.errors import InputError
-from meancache_runtime.schedule import MAX_STEPS
 
 APART = 1e-3
 """How far the ends of the two grids may be from each other."""
@@ -61,15 +60,7 @@ def check_finer(finer: Sequence[float], sigmas: Sequence[float]) -> None:
     Raises:
         InputError: ``finer`` has no more steps than ``sigmas``, too many, or other ends.
     """
-    if len(sigmas) >= len(finer):
-        raise InputError(
-            f"a run of {len(finer) - 1} steps is no finer than the {len(sigmas) - 1} steps that "
-            f"are replayed: choose more, up to {MAX_STEPS}"
-        )
-    if len(finer) - 1 > MAX_STEPS:
-        raise InputError(
-            f"a finer run of {len(finer) - 1} steps has too many: choose up to {MAX_STEPS}"
-        )
+    check_finer_steps(len(finer) - 1, len(sigmas) - 1)
     for i in (0, -1):
         if abs(sigmas[i] - finer[i]) > APART:
             raise InputError(

@@ -40,6 +40,15 @@ def check_sigmas(sigmas: Sequence[float]) -> tuple[float, ...]:
     return grid
 
 
+def check_finer_steps(finer_steps: int | None, steps: int) -> None:
+    """Refuse a finer run that has no more steps than the run of ``steps``. Raises InputError."""
+    if finer_steps is not None and not steps < finer_steps <= MAX_STEPS:
+        raise InputError(
+            f"finer_steps {finer_steps}: a finer run has more steps than the run's {steps}: "
+            f"choose {steps + 1} to {MAX_STEPS}"
+        )
+
+
 def edges(steps: int, max_edge: int, switches: Sequence[int] = ()) -> Iterator[tuple[int, int]]:
     """Yield every edge (t, s) with 0 ≤ t < s ≤ ``steps`` and s − t ≤ ``max_edge``; t, then s.
 

@@ -90,7 +90,7 @@ def refine_on(
         "prompts": digest(prompts),
         "seeds": list(seeds),
     }
-    journal = Journal(beside(path), settings, "refinement", "choose another file with -o")
+    journal = Journal(beside(path), settings, "refinement", "choose another file")
     ensemble = PipelineEnsemble(
         pipeline,
         prompts,

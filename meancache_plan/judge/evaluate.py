@@ -17,7 +17,7 @@ from meancache_plan.schedule.artifact import PlanEntry, Schedule
 from meancache_plan.schedule.digest import sha256_of, unmeasured_sha256_of
 from meancache_plan.source.diffusers.pipeline import Pipeline
 
-RULES = Rules("evaluation", "have evaluate write elsewhere (--json FILE, --samples FOLDER)")
+RULES = Rules("evaluation", "choose another place to write to")
 
 
 def evaluate(

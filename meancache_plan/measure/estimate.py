@@ -4,11 +4,12 @@ from dataclasses import dataclass
 from math import prod
 
 from meancache_plan.core.deviation import windows
+from meancache_plan.core.grid import check_finer_steps
 from meancache_plan.core.propagation import choose
 from meancache_plan.errors import InputError, check_whole
 from meancache_plan.measure.calibrate import MAX_WINDOW
 from meancache_plan.measure.shards import Shard
-from meancache_plan.source.recipe import Recipe, check_finer, parse_numbers, read_prompts
+from meancache_plan.source.recipe import Recipe, parse_numbers, read_prompts
 
 LATENT_BYTES = 4
 """Of one number of a trajectory, at most: many pipelines keep latents in float32."""
@@ -97,7 +98,7 @@ def estimate(
     part, steps = shard or Shard(), recipe.steps
     finer = finer_steps is not None
     full_steps = steps if finer_steps is None else finer_steps
-    check_finer(recipe, finer_steps)
+    check_finer_steps(finer_steps, steps)
     prompts, seeds = len(read_prompts(recipe.prompts)), len(parse_numbers(recipe.seeds, "seeds"))
     numbers = range(prompts * seeds)[part.number - 1 :: part.count]
     if not numbers:

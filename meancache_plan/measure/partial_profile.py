@@ -24,7 +24,7 @@ from meancache_plan.measure.profile import (
     save_profile,
 )
 
-WORK, REMEDY = "calibration", "choose another file with -o"
+WORK, REMEDY = "calibration", "choose another file"
 
 
 class Job(NamedTuple):
@@ -98,7 +98,7 @@ class Partial:
         if settings is None or len(parts) < len(jobs) or self.path.exists():
             raise InputError(
                 f"{self.path}: was written, or samples were removed, by somebody else meanwhile: "
-                "give every shard and every run a file of its own with -o"
+                "give every shard and every run a file of its own"
             )
         kept = [{name: each.numpy() for name, each in part.tensors().items()} for part in parts]
         profile = assemble(
@@ -122,7 +122,7 @@ class Partial:
         if [job.number for job in jobs] != profile.sample_index.tolist():
             raise InputError(
                 f"{self.path}: holds other samples of this calibration (another shard?); choose "
-                "another file with -o, or delete it"
+                "another file, or delete it"
             )
 
     def _find(self, job: Job) -> Part | None:

@@ -181,7 +181,7 @@ class Profile:
         """Mean or quantile over the samples of log A at the measured noise levels, [P]."""
         if not self.has_propagation:
             raise InputError(
-                "this profile does not know how errors propagate: calibrate with --propagation, "
+                "this profile does not know how errors propagate: calibrate with propagation, "
                 "or with more samples"
             )
         logarithms = np.log(self.propagation)

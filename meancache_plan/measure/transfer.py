@@ -73,7 +73,7 @@ def _check_finer(finer_steps: int | None, steps: int) -> None:
     if finer_steps is not None and finer_steps <= steps:
         raise InputError(
             f"the profile aims at a finer run of {finer_steps} steps, no more than the {steps} of "
-            f"the new grid: calibrate with more than --finer-steps {steps}"
+            f"the new grid: calibrate with more finer steps than that"
         )
 
 

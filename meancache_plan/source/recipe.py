@@ -22,7 +22,6 @@ from meancache_plan.files.validation import Pixels, Real, Text, first_reason
 from meancache_plan.schedule.artifact import Schedule
 from meancache_plan.source import catalog
 from meancache_plan.source.picture import read_picture
-from meancache_runtime.schedule import MAX_STEPS
 
 DType = Literal["float32", "bfloat16", "float16"]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
@@ -186,15 +185,6 @@ def override(recipe: Recipe, **options: Any) -> Recipe:
         return Recipe.model_validate({**recipe.model_dump(), **given})
     except ValidationError as error:
         raise InputError(first_reason(error, "recipe")) from error
-
-
-def check_finer(recipe: Recipe, steps: int | None) -> None:
-    """Refuse a finer run that has no more steps than the recipe's. Raises InputError."""
-    if steps is not None and not recipe.steps < steps <= MAX_STEPS:
-        raise InputError(
-            f"--finer-steps {steps}: a finer run has more steps than the recipe's "
-            f"{recipe.steps}: give {recipe.steps + 1} to {MAX_STEPS}"
-        )
 
 
 def follow(recipe: Recipe, schedule: Schedule) -> Recipe:

@@ -215,7 +215,7 @@ def test_switched_off_it_costs_nothing_and_says_how_to_have_it(
     assert without.resumed == 0
     assert not profile.has_propagation
     assert (profile.propagation_sigmas.size, profile.propagation.shape) == (0, (0, 0))
-    with pytest.raises(InputError, match="calibrate with --propagation"):
+    with pytest.raises(InputError, match="calibrate with propagation"):
         profile.propagation_by_step()
     with pytest.raises(InputError, match=r"its propagation \(False there, True here\)"):
         calibrate(source(tiny_flux), PROMPTS, (0, 1), tmp_path / "without")

@@ -41,7 +41,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def journal(folder: Path, settings: dict[str, Any] = SETTINGS) -> Journal:
-    return Journal(folder, settings, "refinement", "choose another file with -o")
+    return Journal(folder, settings, "refinement", "choose another file")
 
 
 def never() -> Any:

@@ -185,7 +185,7 @@ def test_a_run_that_is_not_finer_is_refused_before_anything_is_loaded(
     cwd: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     said = refuse(capsys, "calibrate", "no/such-model", "--finer-steps", "50")
-    assert "--finer-steps 50: a finer run has more steps than the recipe's 50" in said
+    assert "finer_steps 50: a finer run has more steps than the run's 50" in said
 
 
 def test_so_many_trajectories_lie_in_memory_as_are_made_at_a_time(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import transformers
 from torch import Tensor
 
 from meancache_plan.core.finer_run import on_grid
+from meancache_plan.core.grid import check_finer_steps
 from meancache_plan.core.trajectory import Trajectory
 from meancache_plan.errors import InputError, MeanCacheError
 from meancache_plan.schedule.artifact import Generation, ModelIdentity
@@ -22,7 +23,6 @@ from meancache_plan.source.diffusers import recording as steps
 from meancache_plan.source.diffusers.interception import Answers
 from meancache_plan.source.diffusers.recording import Last
 from meancache_plan.source.recipe import Recipe
-from meancache_runtime.schedule import MAX_STEPS
 
 Frames = npt.NDArray[np.float32]
 
@@ -154,11 +154,7 @@ class Pipeline:
             self._synchronize()
             times.append(time.perf_counter())
 
-        if finer_steps is not None and not self.recipe.steps < finer_steps <= MAX_STEPS:
-            raise InputError(
-                f"finer_steps {finer_steps}: a finer run has more steps than the recipe's "
-                f"{self.recipe.steps}: choose {self.recipe.steps + 1} to {MAX_STEPS}"
-            )
+        check_finer_steps(finer_steps, self.recipe.steps)
         if finer_steps is not None and self._course is None:
             self._course = steps.probe(self.pipe, self._answers, self._plain(prompt, seed))
         run = self._plain(prompt, seed, steps=finer_steps)
