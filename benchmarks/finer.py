@@ -33,7 +33,7 @@ from meancache_plan.core.gains import fit_gains
 from meancache_plan.core.psnr import decibels
 from meancache_plan.files.journal import Journal
 from meancache_plan.improve.closed_loop import with_gains
-from meancache_plan.judge.compare.peers.solvers import exact
+from meancache_plan.judge.compare.peers.solvers import flow
 from meancache_plan.judge.result import Spread
 from meancache_plan.plan.solve import every_step
 from meancache_plan.schedule.artifact import PlanEntry, Schedule
@@ -111,7 +111,7 @@ class HeldOut:
         return self._kept([found.plan(budget), found.grid], run)
 
     def _flow(self, steps: int) -> Tensor:
-        peer = exact(self._pipeline, str(self._samples[0]), steps)
+        peer = flow(self._pipeline, str(self._samples[0]), steps)
         assert peer is not None  # this pipeline's noise levels end at 0
         with peer.enter(self._pipeline):
             return self._ensemble.plain(self._rows, steps)

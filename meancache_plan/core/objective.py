@@ -98,7 +98,7 @@ WEIGHTINGS: dict[str, Weighting] = {
 """1 (the paper's), |h|: the sample's displacement in latent units, and that times its
 propagation from s to the end of the run."""
 
-METRICS = ("l1", "rms")
+DEVIATIONS = ("l1", "rms")
 """mean|u − û| (the paper's) and rms(u − û) over a latent's elements."""
 
 
@@ -147,7 +147,7 @@ class Objective:
 
     Attributes:
         predictors: Names in :data:`meancache_plan.core.predictors.PREDICTORS`.
-        metric: Name in :data:`METRICS`.
+        metric: Name in :data:`DEVIATIONS`.
         weighting: Name in :data:`WEIGHTINGS`.
         statistic: See :class:`Statistic`.
         gamma: γ in 0 … 1e6, not 0; above 1 it suppresses peaks.
@@ -169,7 +169,7 @@ class Objective:
     def __post_init__(self) -> None:
         """Refuse unknown names and numbers out of range."""
         for kind, name, known in (
-            ("metric", self.metric, METRICS),
+            ("metric", self.metric, DEVIATIONS),
             ("weighting", self.weighting, tuple(WEIGHTINGS)),
         ):
             if name not in known:

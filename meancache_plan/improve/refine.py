@@ -18,6 +18,7 @@ from meancache_plan.improve.candidates import Candidate, pools
 from meancache_plan.improve.ensemble import spread_rows
 from meancache_plan.improve.race import FITTED, MOVE_SHARE, SHRINKAGES, SURVIVORS, Race
 from meancache_plan.improve.trials import Trials
+from meancache_plan.measure.calibrate import Progress
 from meancache_plan.measure.profile import Profile
 from meancache_plan.plan.predict import predict
 from meancache_plan.plan.solve import bounded
@@ -39,9 +40,6 @@ ORDER = 3
 
 MOVES = 10
 """Moves of knots that are tried for a budget: those of the least predicted cost."""
-
-Progress = Callable[[int, int], None]
-"""Called with (denoiser refreshes spent, refreshes expected in all)."""
 
 
 @dataclass(slots=True)

@@ -1,6 +1,5 @@
 """Who competes on what, by which rules."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -11,12 +10,10 @@ from meancache_plan.files.journal import Journal
 from meancache_plan.judge.machine import device_words, versions
 from meancache_plan.judge.metrics import Metric, measured
 from meancache_plan.judge.peer import Peer
+from meancache_plan.measure.calibrate import Progress
 from meancache_plan.source.diffusers.pipeline import Pipeline
 from meancache_plan.source.recipe import digest
 from meancache_plan.version import __version__
-
-Progress = Callable[[int, int], None]
-"""Called with (samples finished, samples in all), a sample being one peer's."""
 
 
 class Rules(NamedTuple):
@@ -49,7 +46,7 @@ class Contest:
         seeds: Seeds of the initial noise, each used with every prompt.
         rules: How it is held.
         metrics: What is measured.
-        exact: Shows where the flow itself leads, so that the full run's own error is seen.
+        flow: Shows where the flow itself leads, so that the full run's own error is seen.
         counted: Samples on which FLOPs are counted where they depend on the sample; 0 counts none.
         folder: Where finished samples are kept and found again; nowhere by default.
         known: What else decides a sample, by name, as JSON values.
@@ -63,7 +60,7 @@ class Contest:
     seeds: tuple[int, ...]
     rules: Rules
     metrics: tuple[Metric, ...] = field(default_factory=measured)
-    exact: Peer | None = None
+    flow: Peer | None = None
     counted: int = 0
     folder: Path | None = None
     known: dict[str, Any] = field(default_factory=dict[str, Any])
@@ -131,6 +128,6 @@ class Contest:
             return found
         return found | {  # whose turn it is depends on all who compete
             "peers": digest([peer.identity for peer in self.peers]),
-            "exact": None if self.exact is None else self.exact.key,
+            "flow": None if self.flow is None else self.flow.key,
             "counted": self.counted,
         }

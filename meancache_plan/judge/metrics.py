@@ -20,14 +20,14 @@ class Seen(NamedTuple):
     Attributes:
         made: The sample.
         full: The same prompt and seed, all steps.
-        exact: Final latents where the flow itself leads, if they are known.
+        flow: Final latents where the flow itself leads, if they are known.
         counted: What was counted of the run, beside time.
         steps: Of the full run.
     """
 
     made: Made
     full: Made
-    exact: Tensor | None
+    flow: Tensor | None
     counted: Count
     steps: int
 
@@ -79,7 +79,7 @@ class Metric:
 
 
 def _from_flow(seen: Seen) -> float | None:
-    return None if seen.exact is None else mean_square(seen.exact, seen.made.latents)
+    return None if seen.flow is None else mean_square(seen.flow, seen.made.latents)
 
 
 def _refreshes(share: float | None, steps: int) -> float | None:

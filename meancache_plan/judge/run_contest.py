@@ -88,19 +88,19 @@ class _Sample:
         """Make the sample, and measure it; who failed once is not tried again."""
         if peer.key in self._so_far.failed:
             return self._so_far.failed[peer.key]
-        full, exact = self._against
+        full, flow = self._against
         count = self._counts.get(peer.key, Count())
         if isinstance(count, Failed):
             return count
         try:
-            return self._measured(peer, full, exact, count)
+            return self._measured(peer, full, flow, count)
         except Exception as error:  # whatever a peer raises is its row, not our end
             return self._failure(peer, error)
 
-    def _measured(self, peer: Peer, full: Made, exact: Tensor | None, count: Count) -> Run:
+    def _measured(self, peer: Peer, full: Made, flow: Tensor | None, count: Count) -> Run:
         is_full = peer is self._contest.full
         made = full if is_full and not self._contest.rules.open else self._make(peer)
-        seen = Seen(made, full, exact, count, self._contest.full.steps)
+        seen = Seen(made, full, flow, count, self._contest.full.steps)
         values = {metric.name: metric.of(seen) for metric in self._contest.metrics}
         found = Run(
             figures={name: value for name, value in values.items() if value is not None},
@@ -125,7 +125,7 @@ class _Sample:
         known = self._known.get(contest.full.key)
         if isinstance(known, Run):  # an interrupted sample goes on
             self._show(contest.full, known, full.frames)
-        return full, None if contest.exact is None else self._make(contest.exact).latents
+        return full, None if contest.flow is None else self._make(contest.flow).latents
 
     @cached_property
     def _counts(self) -> dict[str, Count | Failed]:

@@ -32,7 +32,8 @@ MAX_WINDOW = 6
 """Largest K of the paper's predictor that a profile holds."""
 
 Progress = Callable[[int, int], None]
-"""Called with (samples done, samples in all)."""
+"""Called with (done, in all): samples, one peer's each where several compete, or the denoiser
+refreshes that refining spends."""
 
 
 def calibrate(

@@ -26,7 +26,7 @@ class Choices(TypedDict, total=False):
             step and for the first. (Elsewhere, mixed with ``adams``, it made plans worse when
             they were replayed than their costs say.) By default ``adams``; ``fitted`` where
             the profile is of other steps than Euler's, as ``adams`` reproduces these.
-        metric: Name in :data:`meancache_plan.core.objective.METRICS`; ``rms`` by default.
+        metric: Name in :data:`meancache_plan.core.objective.DEVIATIONS`; ``rms`` by default.
         weighting: Name in :data:`meancache_plan.core.objective.WEIGHTINGS`; ``propagated`` by
             default where the profile has measured it, else ``displacement``.
         statistic: See :class:`meancache_plan.core.objective.Statistic`; ``mean`` by default.

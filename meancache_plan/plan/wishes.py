@@ -12,7 +12,7 @@ from meancache_plan.schedule.artifact import Schedule
 from meancache_plan.schedule.pruning import known_quality, only, prune, reaching
 from meancache_plan.source.recipe import find_recipe, parse_numbers
 
-Plan = Callable[[Sequence[int]], Schedule]
+Planning = Callable[[Sequence[int]], Schedule]
 """Budgets → their schedule: :func:`meancache_plan.plan.solve.solve` with all else chosen."""
 
 WISHES = "--budget, --speedup, --max-seconds, --min-psnr, --all"
@@ -83,7 +83,7 @@ class Answer(NamedTuple):
 
 
 def fulfil(
-    request: Request, profile: Profile, plan: Plan, *, max_edge: int | None = None
+    request: Request, profile: Profile, plan: Planning, *, max_edge: int | None = None
 ) -> Answer:
     """Plan what is wished for, without plans that a smaller budget makes useless.
 

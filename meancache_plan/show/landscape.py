@@ -10,7 +10,7 @@ from meancache_plan.measure.profile import Profile
 Surface = npt.NDArray[np.float64]
 
 
-class Spread(NamedTuple):
+class PromptSpread(NamedTuple):
     """How much prompts differ in the deviation of reusing one velocity for two steps.
 
     Attributes:
@@ -48,7 +48,7 @@ def by_length(surface: Surface, length: int) -> Surface:
     return np.concatenate([diagonal, np.full(len(surface) - len(diagonal), np.nan)])
 
 
-def spread(profile: Profile) -> Spread | None:
+def spread(profile: Profile) -> PromptSpread | None:
     """Prompt-to-prompt differences; None if there are fewer than two prompts."""
     prompts = np.unique(profile.prompt_index)
     if len(prompts) < 2 or profile.index.max_edge < 2:
@@ -59,4 +59,6 @@ def spread(profile: Profile) -> Spread | None:
     if whole == 0.0:
         return None
     worst = int(means.argmax())
-    return Spread(float(means.std()) / whole, float(means[worst]) / whole, int(prompts[worst]))
+    return PromptSpread(
+        float(means.std()) / whole, float(means[worst]) / whole, int(prompts[worst])
+    )

@@ -7,7 +7,7 @@ from meancache_plan.core import costs
 from meancache_plan.core.costs import edge_costs, sample_costs
 from meancache_plan.core.deviation import rms
 from meancache_plan.core.graph import interval_graph
-from meancache_plan.core.objective import METRICS, WEIGHTINGS, Objective
+from meancache_plan.core.objective import DEVIATIONS, WEIGHTINGS, Objective
 from meancache_plan.core.predictors import Candidate, residuals
 from meancache_plan.errors import InputError
 from meancache_plan.measure.profile import Profile
@@ -44,7 +44,7 @@ def test_nodes_are_the_steps_and_parallel_edges_keep_the_order_of_predictors(
     assert [e["predictor"] for e in graph[0][3].values()] == ["hold"]
 
 
-@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("metric", DEVIATIONS)
 @pytest.mark.parametrize("weighting", WEIGHTINGS)
 def test_an_edge_of_one_step_costs_exactly_nothing(
     profile: Profile, metric: str, weighting: str
@@ -61,7 +61,7 @@ def test_weights_are_costs_to_the_power_gamma(profile: Profile, gamma: float) ->
         assert edge["weight"] == pytest.approx(edge["cost"] ** gamma, rel=1e-12)
 
 
-@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("metric", DEVIATIONS)
 @pytest.mark.parametrize("weighting", WEIGHTINGS)
 @pytest.mark.parametrize("statistic", ["mean", "quantile:0.5", "cvar:0.4"])
 def test_the_cost_is_the_statistic_over_samples_of_the_weighted_metric(
@@ -104,7 +104,7 @@ def test_edges_scored_in_blocks_cost_what_they_cost_at_once(
 
 
 def test_released_edges_cost_what_jvp_edges_do(profile: Profile) -> None:
-    for metric in METRICS:
+    for metric in DEVIATIONS:
         jvp, released = (
             interval_graph(profile, Objective((name,), metric, "none")).edges(data="cost")
             for name in ("jvp", "released")

@@ -121,10 +121,10 @@ def test_relative_seconds_are_those_of_each_sample_over_its_own_full_run(
 
 def test_the_full_run_has_an_error_of_its_own_against_the_flow(tiny_flux: FluxPipeline) -> None:
     pipeline = tiny_pipeline(tiny_flux)
-    finer = solvers.exact(pipeline, PROMPT, 4 * STEPS)
+    finer = solvers.flow(pipeline, PROMPT, 4 * STEPS)
     assert finer is not None
     same = dataclasses.replace(finer, name="the same")
-    found = compared(contest(tiny_flux, same, exact=finer))
+    found = compared(contest(tiny_flux, same, flow=finer))
     full, exact = found.rows
     assert full.mean("psnr_latent") == 120
     assert full.mean("psnr_flow") < 100

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from meancache_plan.errors import InputError
 from meancache_plan.judge.compare.competitors import THOROUGH, Sweep, field
-from meancache_plan.judge.compare.peers.solvers import exact
+from meancache_plan.judge.compare.peers.solvers import flow
 from meancache_plan.judge.conclusions import conclude
 from meancache_plan.judge.contenders import full_run
 from meancache_plan.judge.contest import Contest, Progress, Rules
@@ -26,7 +26,7 @@ def compare(
     schedule: Schedule,
     prompts: Sequence[str],
     seeds: Sequence[int],
-    fitted: Sequence[str],
+    calibration: Sequence[str],
     *,
     rivals: Mapping[str, Schedule] | None = None,
     sweep: Sweep = THOROUGH,
@@ -41,7 +41,7 @@ def compare(
         schedule: What is judged, at all of its budgets unless the sweep says which.
         prompts: Held-out prompts.
         seeds: Seeds of the initial noise, each used with every prompt.
-        fitted: Calibration prompts, for what peers fit.
+        calibration: Calibration prompts, for what peers fit.
         rivals: Other schedules for the same steps, by the names of their rows.
         sweep: The settings of every peer.
         folder: Where finished samples are kept; a run that was interrupted goes on from there.
@@ -54,20 +54,20 @@ def compare(
         BudgetError: A schedule has no plan for one of the budgets.
         MeanCacheError: The judged schedule does not fit the pipeline.
     """
-    if not prompts or not seeds or not fitted:
+    if not prompts or not seeds or not calibration:
         raise InputError("nothing to compare on: give prompts, seeds and calibration prompts")
     check_rivals(pipeline.pipe, schedule, sweep.budgets or (), rivals or {})
-    found = forms(pipeline, fitted[0], seeds[0])
+    found = forms(pipeline, calibration[0], seeds[0])
     steps = schedule.grid.steps
     contest = Contest(
         pipeline=pipeline,
         full=full_run(steps),
-        peers=field(pipeline, schedule, fitted, found, rivals=rivals, sweep=sweep),
+        peers=field(pipeline, schedule, calibration, found, rivals=rivals, sweep=sweep),
         prompts=tuple(prompts),
         seeds=tuple(seeds),
         rules=RULES,
         metrics=measured(lpips),
-        exact=exact(pipeline, fitted[0], sweep.finer * steps) if sweep.finer else None,
+        flow=flow(pipeline, calibration[0], sweep.finer * steps) if sweep.finer else None,
         counted=sweep.counted,
         folder=folder,
         progress=progress,

@@ -76,7 +76,7 @@ RETENTION = 0.1
 def field(
     pipeline: Pipeline,
     schedule: Schedule,
-    fitted: Sequence[str],
+    calibration: Sequence[str],
     forms: Forms,
     *,
     rivals: Mapping[str, Schedule] | None = None,
@@ -87,7 +87,7 @@ def field(
     Args:
         pipeline: Asked for its noise levels, and for MagCache's ratios; left as it was found.
         schedule: What is judged.
-        fitted: Calibration prompts.
+        calibration: Calibration prompts.
         forms: How the pipeline calls its denoiser.
         rivals: Other schedules for the same steps, by the names of their rows.
         sweep: The settings.
@@ -107,8 +107,8 @@ def field(
     sampler = own.removeprefix("FlowMatch").removesuffix("Scheduler").removesuffix("Discrete")
     costs = _few(sorted(peer.budget or steps for peer in judged), steps, sweep)
     found += plans.fewer_steps(sampler, costs)
-    found += solvers.solvers(pipeline, fitted[0], costs)
-    others = [*found, *_caches(pipeline, steps, fitted, forms, sweep)]
+    found += solvers.solvers(pipeline, calibration[0], costs)
+    others = [*found, *_caches(pipeline, steps, calibration, forms, sweep)]
     methods = {peer.name for peer in others if peer.budget is None}
     for name in rivals or {}:
         check_name(name, methods)
@@ -125,10 +125,10 @@ def _few(budgets: Sequence[int], steps: int, sweep: Sweep) -> list[int]:
 
 
 def _caches(
-    pipeline: Pipeline, steps: int, fitted: Sequence[str], forms: Forms, sweep: Sweep
+    pipeline: Pipeline, steps: int, calibration: Sequence[str], forms: Forms, sweep: Sweep
 ) -> list[Peer]:
     """The caches of diffusers and of cache-dit."""
-    prompts = fitted[: sweep.mag_prompts]
+    prompts = calibration[: sweep.mag_prompts]
     ratios = blocks.magnitudes(pipeline, prompts, 0, steps)
     thresholds, warm_ups = sweep.dual_block
     return [

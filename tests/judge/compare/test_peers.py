@@ -273,7 +273,7 @@ def test_a_pipeline_that_starts_amid_its_levels_has_no_solvers(
     peer = solvers.solvers(pipeline, PROMPT, [3])[0]
     with pytest.raises(UnavailableError, match="amid"):
         make(pipeline, peer, PROMPT, SEED)
-    assert solvers.exact(pipeline, PROMPT, 10) is None
+    assert solvers.flow(pipeline, PROMPT, 10) is None
 
 
 def test_plans_of_all_budgets_compete(tiny_flux: FluxPipeline) -> None:

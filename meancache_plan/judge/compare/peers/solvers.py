@@ -79,12 +79,12 @@ def solvers(pipeline: Pipeline, prompt: str, costs: Sequence[int]) -> list[Peer]
     ]
 
 
-def exact(pipeline: Pipeline, prompt: str, steps: int) -> Peer | None:
+def flow(pipeline: Pipeline, prompt: str, steps: int) -> Peer | None:
     """UniPC with so many steps: where the flow itself leads; None if it cannot run."""
     grid = _grid(pipeline, prompt, steps)
     if isinstance(grid, Exception):
         return None
-    return Peer("exact flow", f"UniPC, {steps} steps", steps, _enter(unipc, grid))
+    return Peer("flow", f"UniPC, {steps} steps", steps, _enter(unipc, grid))
 
 
 def _grid(pipeline: Pipeline, prompt: str, n: int) -> Sequence[float] | Exception:
