@@ -50,8 +50,10 @@ def refine(
     check_kind("profile", profile, Profile, PROFILE)
     texts, numbers = check_samples(prompts, seeds)
     with output(path) as file, watched(progress) as watch:
-        given = at_hand(pipe, call), profile, schedule, texts, numbers
-        refined = refine_on(*given, file, batch=batch, watch=watch)
+        pipeline = at_hand(pipe, call)
+        refined = refine_on(
+            pipeline, profile, schedule, texts, numbers, file, batch=batch, watch=watch
+        )
         save_schedule(refined, file)
         drop(beside(file))
     return refined

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from meancache_plan.judge.compare.peers import attention, blocks, cache_dit, plans, solvers
 from meancache_plan.judge.cost import Forms
@@ -13,6 +14,27 @@ from meancache_plan.source.diffusers.pipeline import Pipeline
 from meancache_plan.source.recipe import digest
 
 
+class Skipping(NamedTuple):
+    """Thresholds of the change, and how many steps may be skipped in a row."""
+
+    thresholds: tuple[float, ...]
+    most: tuple[int, ...]
+
+
+class Extrapolating(NamedTuple):
+    """Steps from one full computation to the next, and orders of the Taylor series."""
+
+    intervals: tuple[int, ...]
+    orders: tuple[int, ...]
+
+
+class WarmingUp(NamedTuple):
+    """Thresholds of the change, and how many full computations come first."""
+
+    thresholds: tuple[float, ...]
+    full: tuple[int, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Sweep:
     """The settings of every peer.
@@ -22,13 +44,13 @@ class Sweep:
         every_budget: Few-step runs cost as much as each plan, some a little more or less; else
             as much as three of them.
         first_block: FirstBlockCache's thresholds.
-        mag: MagCache's thresholds, and how many steps it may skip in a row.
+        mag: MagCache's.
         mag_prompts: Calibration prompts that MagCache's ratios are measured on.
-        taylor: TaylorSeer's intervals and orders.
-        taylor_lite: The same, for its lite mode.
-        sea: SeaCache's thresholds, and how many steps it may skip in a row.
+        taylor: TaylorSeer's.
+        taylor_lite: Those of its lite mode.
+        sea: SeaCache's.
         attention: Of PAB and FasterCache: every so many steps.
-        dual_block: DBCache's thresholds and full computations at the start.
+        dual_block: DBCache's.
         finer: How many times more steps the run has that shows where the flow itself leads; 0
             for no such run.
         counted: Samples, at most, on which FLOPs are counted where they depend on the sample.
@@ -37,16 +59,13 @@ class Sweep:
     budgets: tuple[int, ...] | None = None
     every_budget: bool = True
     first_block: tuple[float, ...] = (0.02, 0.05, 0.08, 0.12, 0.2, 0.3, 0.5, 0.8)
-    mag: tuple[tuple[float, ...], tuple[int, ...]] = ((0.02, 0.04, 0.06, 0.12, 0.3), (3, 12))
+    mag: Skipping = Skipping((0.02, 0.04, 0.06, 0.12, 0.3), most=(3, 12))
     mag_prompts: int = 4
-    taylor: tuple[tuple[int, ...], tuple[int, ...]] = ((3, 6), (1,))
-    taylor_lite: tuple[tuple[int, ...], tuple[int, ...]] = ((2, 3, 4, 5, 6, 8, 11), (1, 2))
-    sea: tuple[tuple[float, ...], tuple[int, ...]] = ((0.1, 0.25, 0.5, 1.0), (2, 4, 12))
+    taylor: Extrapolating = Extrapolating((3, 6), orders=(1,))
+    taylor_lite: Extrapolating = Extrapolating((2, 3, 4, 5, 6, 8, 11), orders=(1, 2))
+    sea: Skipping = Skipping((0.1, 0.25, 0.5, 1.0), most=(2, 4, 12))
     attention: tuple[int, ...] = (2, 4, 8)
-    dual_block: tuple[tuple[float, ...], tuple[int, ...]] = (
-        (0.05, 0.08, 0.12, 0.2, 0.4, 0.8),
-        (4,),
-    )
+    dual_block: WarmingUp = WarmingUp((0.05, 0.08, 0.12, 0.2, 0.4, 0.8), full=(4,))
     finer: int = 4
     counted: int = 10_000
 
@@ -57,13 +76,13 @@ THOROUGH = Sweep()
 QUICK = Sweep(
     every_budget=False,
     first_block=(0.1, 0.3),
-    mag=((0.06,), (3,)),
+    mag=Skipping((0.06,), most=(3,)),
     mag_prompts=1,
-    taylor=((3,), (1,)),
-    taylor_lite=((4, 8), (1,)),
-    sea=((0.25,), (2,)),
+    taylor=Extrapolating((3,), orders=(1,)),
+    taylor_lite=Extrapolating((4, 8), orders=(1,)),
+    sea=Skipping((0.25,), most=(2,)),
     attention=(4,),
-    dual_block=((0.1, 0.4), (4,)),
+    dual_block=WarmingUp((0.1, 0.4), full=(4,)),
     finer=0,
     counted=1,
 )
@@ -130,15 +149,15 @@ def _caches(
     """The caches of diffusers and of cache-dit."""
     prompts = calibration[: sweep.mag_prompts]
     ratios = blocks.magnitudes(pipeline, prompts, 0, steps)
-    thresholds, warm_ups = sweep.dual_block
+    skipping, dual = sweep.mag, sweep.dual_block
     return [
         *blocks.first_block(steps, sweep.first_block),
-        *blocks.mag(steps, ratios, *sweep.mag, RETENTION, digest(prompts)),
-        *blocks.taylorseer(steps, *sweep.taylor, lite=False),
-        *blocks.taylorseer(steps, *sweep.taylor_lite, lite=True),
-        *blocks.sea(steps, *sweep.sea),
+        *blocks.mag(steps, ratios, skipping.thresholds, skipping.most, RETENTION, digest(prompts)),
+        *blocks.taylorseer(steps, sweep.taylor.intervals, sweep.taylor.orders, lite=False),
+        *blocks.taylorseer(steps, sweep.taylor_lite.intervals, sweep.taylor_lite.orders, lite=True),
+        *blocks.sea(steps, sweep.sea.thresholds, sweep.sea.most),
         *attention.pyramid(steps, forms, sweep.attention),
         *attention.faster(steps, forms, sweep.attention),
-        *cache_dit.dual_block(steps, forms, thresholds, warm_ups, None),
-        *cache_dit.dual_block(steps, forms, thresholds, warm_ups, 1),
+        *cache_dit.dual_block(steps, forms, dual.thresholds, dual.full, None),
+        *cache_dit.dual_block(steps, forms, dual.thresholds, dual.full, 1),
     ]
