@@ -149,10 +149,11 @@ def _check_arcs(objective: Objective) -> None:
         if PREDICTORS[name].errors is None:
             known = (other for other, rule in PREDICTORS.items() if rule.errors is not None)
             raise InputError(
-                f"planner path cannot use predictor {name!r}, which depends on more than the knot "
-                f"before: choose from {', '.join(known)}, or planner pssp"
+                f"predictor {name!r} depends on more than the knot before, by which this planner "
+                f"scores: choose from {', '.join(known)}, or another planner"
             )
     if objective.metric != "rms":
         raise InputError(
-            f"planner path cannot use metric {objective.metric!r}: choose rms, or planner pssp"
+            f"metric {objective.metric!r} is not known after the knot before, by which this "
+            "planner scores: choose rms, or another planner"
         )

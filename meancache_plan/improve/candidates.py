@@ -75,9 +75,11 @@ def _variants(profile: Profile, longest: int) -> list[_Variant]:
     variants: list[_Variant] = []
     if profile.has_l1:
         for rule in ("jvp", "released"):
-            paper = Objective(("hold", rule), "l1", "none", "mean", 4.0, 2, longest)
+            paper = Objective(
+                ("hold", rule), metric="l1", weighting="none", gamma=4.0, max_edge=longest
+            )
             variants.append(_Variant(f"pssp {rule}, l1, γ 4", "pssp", paper, baseline=True))
-    adams = Objective(("adams",), "rms", "displacement", "mean", 4.0, 2, longest)
+    adams = Objective(("adams",), weighting="displacement", gamma=4.0, max_edge=longest)
     for weighting in weightings:
         weighted = replace(adams, weighting=weighting)
         variants.append(_Variant(f"pssp adams, {weighting}, γ 4", "pssp", weighted))

@@ -1,6 +1,7 @@
 """What is to be planned on a profile: the objective, and the graph whose lightest path it is."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import TypedDict, Unpack
 
 import networkx as nx
@@ -127,13 +128,6 @@ def planning_graph(profile: Profile, **choices: Unpack[Choices]) -> "nx.MultiDiG
     objective = objective_of(profile, **choices)
     planner = choices.get("planner", PLANNER)
     graph = interval_graph(profile, objective, find_planner(planner).costs)
-    graph.graph.update(
-        planner=planner,
-        predictors=", ".join(objective.predictors),
-        metric=objective.metric,
-        weighting=objective.weighting,
-        statistic=objective.statistic,
-        gamma=objective.gamma,
-        max_edge=objective.max_edge,
-    )
+    listed = ", ".join(objective.predictors)  # GraphML has no lists
+    graph.graph.update(asdict(objective), planner=planner, predictors=listed)
     return graph

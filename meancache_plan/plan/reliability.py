@@ -5,6 +5,7 @@ seeded generator: equal profiles give equal figures. With a single prompt nothin
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -218,12 +219,5 @@ def _made(profile: Profile, schedule: Schedule) -> tuple[Provenance, Objective]:
     made = schedule.provenance
     if made is None or made.profile != profile.fingerprint:
         raise InputError("the schedule was not planned from this profile: solve it again")
-    return made, Objective(
-        predictors=check_predictors(made.predictors, find_planner(made.planner).predictors),
-        metric=made.metric,
-        weighting=made.weighting,
-        statistic=made.statistic,
-        gamma=made.gamma,
-        order=made.order,
-        max_edge=made.max_edge,
-    )
+    check_predictors(made.predictors, find_planner(made.planner).predictors)
+    return made, Objective(**{each.name: getattr(made, each.name) for each in fields(Objective)})

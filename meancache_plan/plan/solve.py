@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import pairwise
 from typing import Unpack
 
@@ -79,13 +79,7 @@ def assemble(
             transferred_from=profile.settings.transferred_from,
             samples=profile.samples,
             planner=planner,
-            predictors=objective.predictors,
-            metric=objective.metric,
-            weighting=objective.weighting,
-            statistic=objective.statistic,
-            gamma=objective.gamma,
-            order=objective.order,
-            max_edge=objective.max_edge,
+            **asdict(objective),
             plans=tuple(
                 PlanRecord(
                     budget=budget,

@@ -200,8 +200,14 @@ def test_a_plan_costs_what_replay_is_bound_to_do_on_its_own_knots(
 @pytest.mark.parametrize(
     ("objective", "reason"),
     [
-        (Objective(("hold", "jvp")), "path cannot use predictor 'jvp'.* or planner pssp"),
-        (Objective(("hold",), metric="l1"), "path cannot use metric 'l1': choose rms, or planner"),
+        (
+            Objective(("hold", "jvp")),
+            "predictor 'jvp' depends on more than the knot before.* or another planner",
+        ),
+        (
+            Objective(("hold",), metric="l1"),
+            "metric 'l1' is not known after the knot before.*: choose rms, or another",
+        ),
         (Objective(("hold",), gamma=1e4), "gamma 10000.0.*choose a smaller gamma"),
     ],
 )

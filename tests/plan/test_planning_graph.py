@@ -11,6 +11,7 @@ import pytest
 from meancache_plan import planning_graph, profile_flow, solve
 from meancache_plan.errors import InputError
 from meancache_plan.measure.profile import Profile
+from meancache_plan.plan.problem import Choices
 from meancache_plan.show.images.graph import write_graph
 from tests.fields import mixture, noise, shifted_grid
 from tests.show.drawn import opened
@@ -70,6 +71,7 @@ def test_its_nodes_are_the_noise_levels_and_its_weights_the_costs_to_the_power_g
         assert 0 <= edge["window"] <= t
     assert graph.graph["planner"] == planner
     assert graph.graph["gamma"] == 2.0
+    assert graph.graph.keys() == set(Choices.__annotations__)
 
 
 def test_it_is_read_back_from_graphml_as_it_was(profile: Profile, tmp_path: Path) -> None:

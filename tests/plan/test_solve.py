@@ -242,7 +242,10 @@ def test_on_the_mixture_the_path_replays_closer_to_the_full_run_than_the_paper()
         ({"budgets": [5, 21]}, "budget 21 is out of range: choose 1 to 20"),
         ({"planner": "magic"}, "unknown planner 'magic': choose from path, pssp"),
         ({"metric": "psnr"}, "unknown metric 'psnr': choose from l1, rms"),
-        ({"metric": "l1"}, "planner path cannot use metric 'l1': choose rms, or planner pssp"),
+        (
+            {"metric": "l1"},
+            "metric 'l1' is not known after the knot before.*: choose rms, or another planner",
+        ),
         ({"planner": "pssp", "metric": "l1", "predictors": ["adams"]}, "l1 .* predictor 'adams'"),
         ({"weighting": "x"}, "unknown weighting 'x': choose from none, displacement, propagated"),
         ({"weighting": ""}, "unknown weighting ''"),
