@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from meancache_plan.judge.compare.peers import attention, blocks, cache_dit, plans, solvers
 from meancache_plan.judge.cost import Forms
@@ -14,21 +13,24 @@ from meancache_plan.source.diffusers.pipeline import Pipeline
 from meancache_plan.source.recipe import digest
 
 
-class Skipping(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Skipping:
     """Thresholds of the change, and how many steps may be skipped in a row."""
 
     thresholds: tuple[float, ...]
     most: tuple[int, ...]
 
 
-class Extrapolating(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Extrapolating:
     """Steps from one full computation to the next, and orders of the Taylor series."""
 
     intervals: tuple[int, ...]
     orders: tuple[int, ...]
 
 
-class WarmingUp(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class WarmingUp:
     """Thresholds of the change, and how many full computations come first."""
 
     thresholds: tuple[float, ...]
