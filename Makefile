@@ -7,8 +7,8 @@ REFERENCE := schedules/reference/50-steps.json
 
 .PHONY: demo test lint schema pipelines hosts site docs schedules published reference clean
 
-# Some 300 CPU seconds, nearly all on one core: calibrated on a third of the prompts, refined on
-# twelve, judged on four.
+# 263 CPU seconds after the install, nearly all on one core, so four to five minutes on 2 quiet ones:
+# calibrated on a third of the prompts, refined on twelve, judged on four.
 demo: .venv/installed
 	mkdir -p $(DEMO)
 	awk '!/^#/ && NR % 3 == 0' calibration/prompts/reference-calibration.txt > $(DEMO)/prompts.txt

@@ -22,8 +22,8 @@ from typing import Any
 import torch
 
 from benchmarks.giants import GIANTS, Giant
+from meancache_plan.judge.circumstances import device_words
 from meancache_plan.judge.loop_watch import Watch
-from meancache_plan.judge.machine import device_words
 from meancache_runtime import attach
 from meancache_runtime.schedule import Adams, Grid, Hold, Plan, Schedule
 

@@ -95,7 +95,7 @@ def calibrate(
 ) -> None:
     """Measure full-step runs of a pipeline into a profile.
 
-    Interrupted at any moment, the same command goes on where it stopped.
+    If it is interrupted, run the same command again: it goes on where it stopped.
 
     Example: `meancache-plan calibrate black-forest-labs/FLUX.1-dev -o flux.profile.safetensors`
     """

@@ -38,9 +38,7 @@ def compare(
     recipe: RecipeName = None,
     prompts: Prompts = None,
     seeds: Seeds = None,
-    limit: Annotated[
-        int | None, typer.Option(min=1, help="Use only so many of the prompts, the first.")
-    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Use only the first N prompts.")] = None,
     quick: Annotated[
         bool,
         typer.Option(

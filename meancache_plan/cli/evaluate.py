@@ -35,9 +35,7 @@ def evaluate(
             help="Which of the schedule's budgets to judge, such as 8,16; all by default."
         ),
     ] = None,
-    limit: Annotated[
-        int | None, typer.Option(min=1, help="Use only so many of the prompts, the first.")
-    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Use only the first N prompts.")] = None,
     against: Annotated[
         list[Path] | None,
         typer.Option(help="Another schedule to judge beside it, as often as you like."),
@@ -81,7 +79,7 @@ def evaluate(
 ) -> None:
     """Replay a schedule on held-out prompts beside what one would use instead.
 
-    Interrupted at any moment, the same command goes on where it stopped.
+    If it is interrupted, run the same command again: it goes on where it stopped.
 
     Example: `meancache-plan evaluate --schedule schedule.json --json figures.json`
     """

@@ -54,8 +54,8 @@ def refine(
 ) -> None:
     """Replay many candidate plans on calibration prompts, and keep the best for every budget.
 
-    A budget at which running fewer steps is better is left out. Interrupted at any moment, the
-    same command goes on where it stopped.
+    A budget at which running fewer steps is better is left out. If it is interrupted, run the same
+    command again: it goes on where it stopped.
 
     Example: `meancache-plan refine schedule.json --model reference`
     """

@@ -24,7 +24,7 @@ def _choice(help: str) -> OptionInfo:
 
 def _grid(help: str) -> OptionInfo:
     """An option that carries the profile over to another grid."""
-    return typer.Option(help=help, rich_help_panel="Another grid than was calibrated")
+    return typer.Option(help=help, rich_help_panel="A grid other than the calibrated one")
 
 
 Budget = Annotated[
@@ -40,7 +40,7 @@ MaxSeconds = Annotated[
 ]
 MinPsnr = Annotated[
     float | None,
-    _wish("Mean PSNR of the latents to reach, in dB: the smallest budget that is predicted to."),
+    _wish("Mean PSNR of the latents, in dB: gives the smallest budget that should reach it."),
 ]
 Every = Annotated[
     bool,

@@ -99,6 +99,12 @@ Real = Annotated[float, Field(ge=-1e6, le=1e6)]
 Pixels = Annotated[int, Field(ge=1, le=1_000_000)]
 
 
+class Checked(BaseModel):
+    """Unknown keys and non-finite numbers are refused; whole numbers may stand for reals."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
 class Strict(BaseModel):
     """Unknown keys, implicit conversions and non-finite numbers are refused."""
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from meancache_plan.errors import InputError
 from meancache_plan.files.journal import Journal
-from meancache_plan.judge.machine import device_words, versions
+from meancache_plan.judge.circumstances import device_words, versions
 from meancache_plan.judge.metrics import Metric, measured
 from meancache_plan.judge.peer import Peer
 from meancache_plan.measure.calibrate import Progress

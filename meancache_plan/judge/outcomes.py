@@ -2,19 +2,16 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import Field, TypeAdapter
 
 from meancache_plan.files.journal import Journal
+from meancache_plan.files.validation import Checked
 from meancache_plan.judge.peer import Peer
 
 STAGE = "sample"
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class Run(_Strict):
+class Run(Checked):
     """One peer's run of one sample.
 
     Attributes:
@@ -27,7 +24,7 @@ class Run(_Strict):
     moments: tuple[float, float] | None = None
 
 
-class Failed(_Strict):
+class Failed(Checked):
     """Why a peer has no run of this sample."""
 
     kind: Literal["failed"] = "failed"

@@ -13,12 +13,12 @@ from typing import Annotated, Literal
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from meancache_plan.errors import InputError
 from meancache_plan.files.atomic import check_writable, write_atomically
 from meancache_plan.files.journal import within
-from meancache_plan.files.validation import first_reason
+from meancache_plan.files.validation import Checked, first_reason
 from meancache_plan.judge.result import Evaluation, Shot
 
 FIGURES, MANIFEST = "figures.json", "samples.json"
@@ -34,11 +34,7 @@ Frame = npt.NDArray[np.float32]
 Level = npt.NDArray[np.uint8]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class Cached(_Strict):
+class Cached(Checked):
     """What a plan made: the picture, the map of its error, PSNR of the sample in dB."""
 
     budget: Annotated[int, Field(ge=1)]
@@ -48,7 +44,7 @@ class Cached(_Strict):
     error: FileName
 
 
-class Pictured(_Strict):
+class Pictured(Checked):
     """One prompt: the full picture, and the plans' in the order of their budgets."""
 
     prompt: str
@@ -57,7 +53,7 @@ class Pictured(_Strict):
     cached: tuple[Cached, ...]
 
 
-class Samples(_Strict):
+class Samples(Checked):
     """The folder's contents; ``schedule_sha256`` as in the evaluation, ``folder`` where it is."""
 
     format: Literal["meancache-samples"] = "meancache-samples"

@@ -8,11 +8,11 @@ from typing import Annotated, Literal, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, InstanceOf, ValidationError, model_validator
+from pydantic import Field, InstanceOf, ValidationError, model_validator
 
 from meancache_plan.core.bootstrap import bootstrap_interval
 from meancache_plan.errors import InputError
-from meancache_plan.files.validation import first_reason
+from meancache_plan.files.validation import Checked, first_reason
 from meancache_plan.judge.frechet.distances import Distances
 from meancache_plan.schedule.artifact import Measured, ModelIdentity
 
@@ -41,11 +41,7 @@ class Shot:
     frames: npt.NDArray[np.float32]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class Spread(_Strict):
+class Spread(Checked):
     """A figure over the samples.
 
     Attributes:
@@ -85,7 +81,7 @@ class Spread(_Strict):
         return float(np.mean(ordered[: math.ceil(len(ordered) / 10)]))
 
 
-class Row(_Strict):
+class Row(Checked):
     """One method in one setting, against the full run of each sample; or why it has no figures.
 
     Attributes:
@@ -103,7 +99,7 @@ class Row(_Strict):
     setting: Text
     steps: int
     budget: int | None = None
-    figures: dict[str, Spread] = {}
+    figures: dict[str, Spread] = Field(default_factory=dict)
     speedup: float | None = None
     failure: Text | None = None
 
@@ -131,7 +127,7 @@ class Row(_Strict):
         return self
 
 
-class Findings(_Strict):
+class Findings(Checked):
     """Every row, the full run's first, and what they were measured on.
 
     ``schedule_sha256`` is the judged schedule file's, in canonical bytes; ``latent_range`` is

@@ -49,7 +49,7 @@ class Request:
         """Refuse wishes that may contradict each other."""
         if len(self.given) > 1:
             named = " and ".join(f"--{name}" for name in self.given)
-            raise InputError(f"{named} exclude each other: give exactly one")
+            raise InputError(f"{named} cannot be combined: give exactly one")
 
     @property
     def given(self) -> dict[str, str | float | bool]:

@@ -11,11 +11,11 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from meancache_plan.errors import InputError
 from meancache_plan.files.atomic import check_writable
-from meancache_plan.files.validation import Step, Text, first_reason
+from meancache_plan.files.validation import Step, Strict, Text, first_reason
 from meancache_plan.schedule.artifact import Grid, ModelIdentity, PlanEntry, Schedule, save_schedule
 from meancache_plan.schedule.mask_import import read_mask
 from meancache_runtime import strict_json
@@ -25,13 +25,7 @@ from meancache_runtime.schedule import MAX_STEPS, Hold, Released
 Span = Annotated[int, Field(ge=0, le=MAX_STEPS)]
 
 
-class _Strict(BaseModel):
-    """Unknown keys and implicit conversions are refused."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-
-class Entry(_Strict):
+class Entry(Strict):
     """One budget: the steps at which the denoiser runs, and K of the interval after each.
 
     K = 0 stands for an interval without cached steps, where any other K is ignored as well. The
@@ -81,7 +75,7 @@ class Entry(_Strict):
         return tuple((*edge, span) for edge, span in zip(edges, spans, strict=True))
 
 
-class Table(_Strict):
+class Table(Strict):
     """One model's entries by budget, for runs of ``steps`` steps.
 
     ``pipeline``, ``denoiser`` and ``scheduler`` name the classes that the model is used with, where
@@ -128,7 +122,7 @@ def _check_span(where: str, start: int, end: int, span: int) -> None:
         )
 
 
-class Collection(_Strict):
+class Collection(Strict):
     """Tables by model: hub id → table."""
 
     source: Text | None = None

@@ -80,7 +80,11 @@ def file_name(name: str, instead: str = ANY_FILE) -> str:
 
 
 def _is_odd(name: str) -> bool:
-    """Whether it hides or reorders what a reader copies: control and format characters."""
+    """Whether it hides or reorders what a reader copies: control and format characters.
+
+    Schedules come from strangers, and these lines go into a shell; quoting alone shows a reader
+    something else than is run.
+    """
     return any(unicodedata.category(c)[0] == "C" for c in name)
 
 

@@ -152,7 +152,7 @@ def load_recipe(file: Path) -> Recipe:
         content = tomllib.loads(file.read_text(encoding="utf-8"))
         return Recipe.model_validate(_beside(file, content))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InputError(f"{file}: not a readable TOML file ({error}): mend it") from error
+        raise InputError(f"{file}: not a readable TOML file ({error}): correct it") from error
     except ValidationError as error:
         raise InputError(f"{file}: {first_reason(error, 'recipe')}") from error
 

@@ -107,7 +107,7 @@ def test_how_sure_the_plans_are_is_left_unasked_if_one_says_so(profile: Path, cw
     ("arguments", "reason"),
     [
         ((), "--budget, --speedup, --max-seconds, --min-psnr, --all"),
-        (("--budget", "3", "--all"), "--budget and --all exclude each other"),
+        (("--budget", "3", "--all"), "--budget and --all cannot be combined"),
         (("--speedup", "2", "--min-psnr", "9"), "--speedup and --min-psnr exclude"),
         (("--budget", "x"), "give a number"),
         (("--budget", ""), "give a number"),

@@ -21,7 +21,8 @@ GAINS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000)
 SIDES = (512, 384, 256, 128, 64)
 """Greatest side of pictures in pixels, from the finest: the first that fits is taken.
 
-The finest are compressed without loss; the others have error maps of half the side.
+The finest are compressed without loss; the others have error maps of half the side. (A fixed side
+would make a page of 25 budgets too large to mail, or blur that of one.)
 """
 
 FINEST = SIDES[0]

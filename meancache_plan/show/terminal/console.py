@@ -28,7 +28,8 @@ def watching(
 ) -> Generator[Callable[[str], Listener]]:
     """Progress with the time left, one bar for each piece of work that is named.
 
-    Where standard error is no terminal, as in a log, it is a plain line now and then.
+    Where standard error is no terminal, as in a log, it is a plain line now and then: rich itself
+    would say nothing there until the end, which may be hours away.
 
     Args:
         clock: Seconds that never run backwards.

@@ -1,1 +1,1 @@
-"""Frameworks that samples come from; each file here is the only one that imports its own."""
+"""Samples from diffusers' pipelines; in the compiler, nothing else drives diffusers."""

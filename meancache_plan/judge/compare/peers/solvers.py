@@ -95,7 +95,7 @@ def _grid(pipeline: Pipeline, prompt: str, n: int) -> Sequence[float] | Exceptio
 
     try:
         if call.takes_strength(pipeline.pipe):
-            raise UnavailableError("this pipeline starts amid its noise levels")
+            raise UnavailableError("this pipeline starts partway down its noise levels")
         found = check_sigmas(steps.probe(pipeline.pipe, Answers(), plain).sigmas)
         if len(found) != n + 1:
             raise UnavailableError(f"the pipeline makes {len(found) - 1} steps of {n}")

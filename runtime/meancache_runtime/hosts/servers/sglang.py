@@ -57,8 +57,8 @@ class Plugin:
         serving = Serving(Offer(), LOG)
         if not _is_hooked(SCHEDULER):
             raise UnsupportedPipelineError(
-                f"this SGLang gives requests their schedulers elsewhere than in {SCHEDULER}: use a "
-                f"version that meancache-runtime's README names, or unset {SCHEDULE}"
+                f"this SGLang gives requests their schedulers elsewhere than in {SCHEDULER}: use "
+                f"the version that docs/SERVERS.md of meancache-plan names, or unset {SCHEDULE}"
             )
         role = getattr(getattr(server_args, "disagg_role", None), "name", "MONOLITHIC")
         if role != "MONOLITHIC":
