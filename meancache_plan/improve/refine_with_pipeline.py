@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from meancache_plan.errors import InputError, check_whole
 from meancache_plan.files.atomic import check_writable
@@ -81,15 +82,7 @@ def refine_on(
     check_writable(path)
     check_whole("batch", batch, 1)
     _check_model(pipeline, profile)
-    settings = {
-        "tool": __version__,
-        "profile": profile.fingerprint,
-        "model": pipeline.identity().model_dump(mode="json"),
-        "recipe": pipeline.recipe.model_dump(mode="json"),
-        "call": pipeline.call_arguments(),
-        "prompts": digest(prompts),
-        "seeds": list(seeds),
-    }
+    settings = _settings(pipeline, profile, prompts, seeds)
     journal = Journal(beside(path), settings, "refinement", "choose another file")
     ensemble = PipelineEnsemble(
         pipeline,
@@ -110,6 +103,21 @@ def refine_on(
     )
     told = schedule.provenance is not None and schedule.provenance.reliability is not None
     return with_reliability(profile, prune(refined)) if told else prune(refined)
+
+
+def _settings(
+    pipeline: Pipeline, profile: Profile, prompts: Sequence[str], seeds: Sequence[int]
+) -> dict[str, Any]:
+    """All that a finished part of refining depends on, as JSON values."""
+    return {
+        "tool": __version__,
+        "profile": profile.fingerprint,
+        "model": pipeline.identity().model_dump(mode="json"),
+        "recipe": pipeline.recipe.model_dump(mode="json"),
+        "call": pipeline.call_arguments(),
+        "prompts": digest(prompts),
+        "seeds": list(seeds),
+    }
 
 
 def _published(steps: int) -> dict[str, Schedule]:

@@ -64,7 +64,7 @@ def objective_of(
         InputError: A choice is out of range or unknown, or was not measured.
     """
     check_kind("profile", profile, Profile, "calibrate makes one, and load_profile reads one")
-    chosen = find_planner(planner)
+    suitable = find_planner(planner).predictors
     if metric == "l1" and not profile.has_l1:
         raise InputError(
             "metric l1 was not measured on this grid, to which the profile was carried over: "
@@ -77,12 +77,7 @@ def objective_of(
         weighting = "propagated" if profile.has_propagation else "displacement"
     if not 1 <= check_whole("order", order) <= MAX_ORDER:
         raise InputError(f"order {order} is out of range: choose 1 to {MAX_ORDER}")
-    if predictors is None:
-        suits = profile.settings.displaced and "fitted" in chosen.predictors
-        predictors = ("fitted",) if suits else ("adams",)
-    names = check_predictors(
-        check_list("predictors", predictors, "give a list of names"), chosen.predictors
-    )
+    names = _predictors(profile, predictors, suitable)
     if order != 2 and all(PREDICTORS[name].replay is not None for name in names):
         raise InputError(f"order {order} is for the predictor fitted: name it, or leave order")
     check_kind("gamma", gamma, (int, float), "give a number, such as 4")
@@ -95,6 +90,15 @@ def objective_of(
         order=order,
         max_edge=longest,
     )
+
+
+def _predictors(
+    profile: Profile, names: Sequence[str] | None, suitable: Sequence[str]
+) -> tuple[str, ...]:
+    """The names given, or what suits the profile; all of them ``suitable``."""
+    if names is None:
+        return ("fitted" if profile.settings.displaced and "fitted" in suitable else "adams",)
+    return check_predictors(check_list("predictors", names, "give a list of names"), suitable)
 
 
 def planning_graph(profile: Profile, **choices: Unpack[Choices]) -> "nx.MultiDiGraph[int]":
