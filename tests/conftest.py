@@ -8,8 +8,8 @@ import pytest
 from diffusers import FluxPipeline
 
 from tests.commands import STEPS, write_profile
-from tests.tiny import SIDE, TEXT_LENGTH
 from tests.tiny import tiny_flux as build_tiny_flux
+from tests.tiny_model import write_model
 
 
 @pytest.fixture
@@ -34,14 +34,7 @@ def profile(cwd: Path) -> Path:
 @pytest.fixture
 def model(cwd: Path, tiny_flux: FluxPipeline) -> Path:
     """A tiny pipeline's directory, with a recipe and prompt lists beside it."""
-    tiny_flux.save_pretrained(cwd / "model")
-    (cwd / "fit.txt").write_text("a cat\na dog\n")
-    (cwd / "held.txt").write_text("an owl\na cow\n")
-    (cwd / "tiny.toml").write_text(
-        f'steps = {STEPS}\nheight = {SIDE}\nwidth = {SIDE}\ndtype = "float32"\nguidance = 1.0\n'
-        f"call = {{ max_sequence_length = {TEXT_LENGTH} }}\nseeds = '0'\nheldout_seeds = '9'\n"
-        'prompts = "fit.txt"\nheldout_prompts = "held.txt"\n'
-    )
+    write_model(cwd, tiny_flux, STEPS)
     return cwd / "model"
 
 

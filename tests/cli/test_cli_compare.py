@@ -15,21 +15,15 @@ from meancache_plan.schedule.artifact import save_schedule
 from meancache_plan.source.diffusers.pipeline import Pipeline
 from tests.commands import refuse, run
 from tests.judge.given import SCHEDULE, STEPS, comparison
-from tests.tiny import SIDE, TEXT_LENGTH, tiny_flux
+from tests.tiny import tiny_flux
+from tests.tiny_model import write_model
 
 
 @pytest.fixture
 def cwd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A directory with a tiny pipeline, its recipe and prompts, a schedule and a rival."""
     monkeypatch.chdir(tmp_path)
-    tiny_flux().save_pretrained(tmp_path / "model")
-    (tmp_path / "fit.txt").write_text("a cat\na dog\n")
-    (tmp_path / "held.txt").write_text("an owl\na cow\n")
-    (tmp_path / "tiny.toml").write_text(
-        f'steps = {STEPS}\nheight = {SIDE}\nwidth = {SIDE}\ndtype = "float32"\nguidance = 1.0\n'
-        f"call = {{ max_sequence_length = {TEXT_LENGTH} }}\nseeds = '0'\nheldout_seeds = '9'\n"
-        'prompts = "fit.txt"\nheldout_prompts = "held.txt"\n'
-    )
+    write_model(tmp_path, tiny_flux(), STEPS)
     save_schedule(SCHEDULE, tmp_path / "schedule.json")
     save_schedule(SCHEDULE, tmp_path / "rival.json")
     return tmp_path

@@ -9,8 +9,8 @@ import pytest
 
 from meancache_plan import load_schedule
 from tests.commands import refuse, run
-from tests.files.test_atomic import contents
-from tests.ship.test_pack import FILES
+from tests.files.given import contents
+from tests.ship.given import FILES
 
 FILE = "meancache_schedule.json"
 

@@ -18,10 +18,11 @@ from meancache_plan.source.diffusers.ensemble import PipelineEnsemble
 from meancache_runtime import Schedule as Replayable
 from meancache_runtime import load_schedule as load_at_runtime
 from tests.commands import refuse, run, write_profile
-from tests.tiny import SIDE, TEXT_LENGTH, tiny_flux
+from tests.tiny import tiny_flux
+from tests.tiny_model import OPTIONS as MODEL
+from tests.tiny_model import write_model
 
 STEPS = 6
-MODEL = ("--model", "model", "--recipe", "tiny.toml")
 Refine = Callable[..., Path]
 
 
@@ -29,14 +30,9 @@ Refine = Callable[..., Path]
 def calibrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a tiny pipeline, a recipe, its profile, and another pipeline."""
     folder = tmp_path_factory.mktemp("fitted")
-    tiny_flux().save_pretrained(folder / "model")
+    write_model(folder, tiny_flux(), STEPS, ("a cat", "a dog", "red fox", "snow"))
     tiny_flux(seed=1).save_pretrained(folder / "other")
-    (folder / "fit.txt").write_text("a cat\na dog\nred fox\nsnow\n")
-    recipe = (
-        f'steps = {STEPS}\nheight = {SIDE}\nwidth = {SIDE}\ndtype = "float32"\nguidance = 1.0\n'
-        f"call = {{ max_sequence_length = {TEXT_LENGTH} }}\nseeds = '0'\nprompts = 'fit.txt'\n"
-    )
-    (folder / "tiny.toml").write_text(recipe)
+    recipe = (folder / "tiny.toml").read_text()
     (folder / "fewer.toml").write_text(recipe.replace("fit.txt", "two.txt"))
     (folder / "two.txt").write_text("a cat\na dog\n")
     with pytest.MonkeyPatch.context() as patch:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,25 +10,9 @@ import pytest
 
 from meancache_plan.errors import InputError
 from meancache_plan.files.atomic import check_writable, write_atomically, write_together
+from tests.files.given import contents, failing
 
 NAMES = ("a.html", "b.md", "c.json")
-
-
-def failing(call: int, error: BaseException, original: Callable[..., Any]) -> Callable[..., Any]:
-    """The function, but its call of this number raises."""
-    calls = [0]
-
-    def run(*args: Any) -> Any:
-        calls[0] += 1
-        if calls[0] == call:
-            raise error
-        return original(*args)
-
-    return run
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {file.name: file.read_bytes() for file in folder.iterdir()}
 
 
 @pytest.mark.parametrize("there", [(), NAMES[:1], NAMES])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from markdown_it import MarkdownIt
 from meancache_plan import load_schedule
 from meancache_plan.cli import main
 from meancache_plan.files.journal import within
-from meancache_plan.schedule.artifact import AdapterIdentity, Schedule
+from meancache_plan.schedule.artifact import AdapterIdentity
 from meancache_plan.schedule.digest import sha256_of
 from meancache_plan.ship.card import model_card
 from meancache_plan.ship.markdown import text
@@ -24,56 +23,17 @@ from meancache_plan.source.diffusers.ensemble import PipelineEnsemble
 from meancache_plan.source.diffusers.pipeline import Pipeline
 from meancache_runtime import attach
 from tests.commands import refuse, run
+from tests.ship.given import FILES, again, names, packed, table, timeless
 from tests.show.page import given
 from tests.tiny import call_options, tiny_flux
+from tests.tiny_model import OPTIONS as MODEL
 
 STEPS = 8
-FILES = {"MEANCACHE.md", "meancache_report.html", "meancache_schedule.json"}
-MODEL = ("--model", "model", "--recipe", "tiny.toml")
-
-
-@pytest.fixture
-def calibrated(model: Path, cwd: Path) -> Path:
-    """A folder with a tiny pipeline, its recipe and its profile."""
-    with (cwd / "tiny.toml").open("a") as recipe:
-        recipe.write("budgets = '3,5'\n")
-    run("calibrate", "model", "--recipe", "tiny.toml")
-    return cwd
-
-
-def names(folder: Path) -> set[str]:
-    return {file.name for file in folder.iterdir()}
-
-
-def packed(folder: Path) -> Schedule:
-    return load_schedule(folder / "meancache_schedule.json")
-
-
-def table(card: str) -> list[list[str]]:
-    """Cells of the table in a page, without its head."""
-    lines = [line.strip("| ").split(" | ") for line in card.splitlines() if line.startswith("|")]
-    return lines[2:]
-
-
-def again(card: str) -> list[list[str]]:
-    """The command lines that make it again, without the command's name."""
-    block = card.partition("## Make it again")[2].partition("```sh\n")[2].partition("\n```")[0]
-    return [shlex.split(line)[1:] for line in block.splitlines()]
 
 
 def page_data(folder: Path) -> dict[str, Any]:
     page = (folder / "meancache_report.html").read_text()
     return json.loads(page.partition('type="application/json">')[2].partition("</script>")[0])
-
-
-def timeless(schedule: Schedule) -> Schedule:
-    """All but the speed-ups."""
-    plans = tuple(
-        plan.model_copy(update={"measured": plan.measured.model_copy(update={"speedup": 1.0})})
-        for plan in schedule.plans
-        if plan.measured is not None
-    )
-    return schedule.model_copy(update={"plans": plans})
 
 
 def test_without_a_model_every_useful_budget_is_packed_and_nothing_is_measured(

@@ -13,17 +13,11 @@ from meancache_plan import load_schedule
 from meancache_plan.files.journal import within
 from meancache_plan.source.diffusers.pipeline import Pipeline
 from tests.commands import refuse, run
-from tests.files.test_atomic import contents, failing
-from tests.ship.test_pack import FILES, MODEL, packed
+from tests.files.given import contents, failing
+from tests.ship.given import FILES, packed
+from tests.tiny_model import OPTIONS as MODEL
 
 NO_SPACE = OSError(28, "No space left on device")
-
-
-@pytest.fixture
-def calibrated(model: Path, cwd: Path) -> Path:
-    """A folder with a tiny pipeline, its recipe and its profile."""
-    run("calibrate", "model", "--recipe", "tiny.toml")
-    return cwd
 
 
 def sha256(folder: Path) -> str:
