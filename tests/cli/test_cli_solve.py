@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -73,9 +72,9 @@ def test_solve_carries_the_profile_over_to_another_grid(profile: Path, cwd: Path
 
 
 @pytest.mark.parametrize(
-    ("option", "names"), [("predictors", PREDICTORS), ("planner", PLANNERS)], ids=str
+    ("option", "names"), [("predictors", tuple(PREDICTORS)), ("planner", tuple(PLANNERS))]
 )
-def test_the_help_names_every_entry_of_a_registry(option: str, names: Iterable[str]) -> None:
+def test_the_help_names_every_entry_of_a_registry(option: str, names: tuple[str, ...]) -> None:
     parameters = typer.main.get_command(app).commands["solve"].params  # type: ignore[attr-defined]
     (help,) = (parameter.help for parameter in parameters if parameter.name == option)
     assert set(names) <= set(re.findall(r"\w+", help))
@@ -108,7 +107,7 @@ def test_how_sure_the_plans_are_is_left_unasked_if_one_says_so(profile: Path, cw
     [
         ((), "--budget, --speedup, --max-seconds, --min-psnr, --all"),
         (("--budget", "3", "--all"), "--budget and --all cannot be combined"),
-        (("--speedup", "2", "--min-psnr", "9"), "--speedup and --min-psnr exclude"),
+        (("--speedup", "2", "--min-psnr", "9"), "--speedup and --min-psnr cannot be"),
         (("--budget", "x"), "give a number"),
         (("--budget", ""), "give a number"),
         (("--budget", "9-3"), "backwards"),

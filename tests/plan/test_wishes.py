@@ -142,12 +142,12 @@ def test_without_a_recipe_for_so_many_steps_one_has_to_ask(
         recipe_request(measured)
 
 
-def test_wishes_exclude_each_other_and_none_is_too_few(profile: Profile) -> None:
+def test_wishes_cannot_be_combined_and_none_is_too_few(profile: Profile) -> None:
     with pytest.raises(InputError, match="nothing was asked for: give exactly one of --b"):
         answer(Request(), profile)
     with pytest.raises(InputError, match="--max-seconds and --all cannot be combined"):
         Request(max_seconds=3, all=True)
-    with pytest.raises(InputError, match="--budget and --speedup and --min-psnr exclude"):
+    with pytest.raises(InputError, match="--budget and --speedup and --min-psnr cannot be"):
         Request(budget="", speedup=0, min_psnr=0)
 
 
