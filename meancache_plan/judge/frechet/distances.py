@@ -2,16 +2,14 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from meancache_plan.files.validation import Checked
 
 Text = Annotated[str, Field(min_length=1, max_length=300)]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class Distance(_Strict):
+class Distance(Checked):
     """Of one method in one setting.
 
     Attributes:
@@ -29,7 +27,7 @@ class Distance(_Strict):
     interval: tuple[float, float]
 
 
-class Distances(_Strict):
+class Distances(Checked):
     """Distances of many samples to pictures; the full samples' first.
 
     Distances depend on the number of samples, as all Fréchet distances do; changes hardly do.
