@@ -6,13 +6,14 @@ from pathlib import Path
 from meancache_plan.errors import InputError, check_kind
 from meancache_plan.judge.conclusions import conclude
 from meancache_plan.judge.contenders import contenders
-from meancache_plan.judge.contest import Contest, Progress, Rules
+from meancache_plan.judge.contest import Contest, Rules
 from meancache_plan.judge.frechet.measure import Measurement, Wish
 from meancache_plan.judge.metrics import measured
 from meancache_plan.judge.picture_witnesses import Shots, Witness
 from meancache_plan.judge.result import Evaluation
 from meancache_plan.judge.rivals import check_rivals
 from meancache_plan.judge.run_contest import run
+from meancache_plan.measure.calibrate import Progress
 from meancache_plan.schedule.artifact import PlanEntry, Schedule
 from meancache_plan.schedule.digest import sha256_of, unmeasured_sha256_of
 from meancache_plan.source.diffusers.pipeline import Pipeline

@@ -8,12 +8,13 @@ from meancache_plan.judge.compare.competitors import THOROUGH, Sweep, field
 from meancache_plan.judge.compare.peers.solvers import flow
 from meancache_plan.judge.conclusions import conclude
 from meancache_plan.judge.contenders import full_run
-from meancache_plan.judge.contest import Contest, Progress, Rules
+from meancache_plan.judge.contest import Contest, Rules
 from meancache_plan.judge.cost import forms
 from meancache_plan.judge.metrics import measured
 from meancache_plan.judge.result import Comparison
 from meancache_plan.judge.rivals import check_rivals
 from meancache_plan.judge.run_contest import run
+from meancache_plan.measure.calibrate import Progress
 from meancache_plan.schedule.artifact import Schedule
 from meancache_plan.schedule.digest import sha256_of
 from meancache_plan.source.diffusers.pipeline import Pipeline
