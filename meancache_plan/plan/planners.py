@@ -16,7 +16,7 @@ from meancache_runtime.schedule import Predictor as ReplayPredictor
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class Planned:
     """A plan, the weight of its path, and the fit of its gains if they were fitted."""
 
     plan: Plan
@@ -45,7 +45,7 @@ class Planner:
 
     def plan(
         self, measured: Measurements, objective: Objective, budgets: Sequence[int], count: int = 1
-    ) -> dict[int, list[Outcome]]:
+    ) -> dict[int, list[Planned]]:
         """For each budget B the ``count`` best plans of at most B knots, best first.
 
         A planner may know fewer.
@@ -56,15 +56,15 @@ class Planner:
         found = weighed(measured, objective, self.costs)
         search = self.search(found.intervals, len(measured.sigmas) - 1)
         return {
-            budget: [_outcome(measured, objective, budget, path) for path in paths]
+            budget: [_planned(measured, objective, budget, path) for path in paths]
             for budget, paths in search(found.weights, budgets, count).items()
         }
 
 
-def _outcome(measured: Measurements, objective: Objective, budget: int, path: Path) -> Outcome:
+def _planned(measured: Measurements, objective: Objective, budget: int, path: Path) -> Planned:
     """The plan of a path, with gains fitted where a predictor has none of its own."""
     intervals, fit = _fitted(measured, objective, path)
-    return Outcome(Plan(budget, path.knots, intervals), path.weight, fit)
+    return Planned(Plan(budget, path.knots, intervals), path.weight, fit)
 
 
 def _fitted(

@@ -13,7 +13,7 @@ from meancache_plan.core.innovation import bounds, innovations, spread
 from meancache_plan.core.objective import Objective
 from meancache_plan.errors import InputError, check_list, check_whole
 from meancache_plan.measure.profile import Profile
-from meancache_plan.plan.planners import Outcome, find_planner
+from meancache_plan.plan.planners import Planned, find_planner
 from meancache_plan.plan.predict import predict
 from meancache_plan.plan.problem import PLANNER, Choices, objective_of
 from meancache_plan.plan.simple_plans import hold_plan
@@ -46,7 +46,7 @@ def solve(profile: Profile, budgets: Iterable[int], **choices: Unpack[Choices]) 
     wanted = check_budgets(budgets, objective.max_edge, profile.steps, profile.switches)
     found = find_planner(planner).plan(profile, objective, wanted)
     plans = {budget: best for budget, (best, *_) in found.items()}
-    kept = {b: Outcome(every_step(b), 0.0) for b in wanted if profile.keeps_sampler(b)}
+    kept = {b: Planned(every_step(b), 0.0) for b in wanted if profile.keeps_sampler(b)}
     return assemble(profile, planner, objective, plans | kept)
 
 
@@ -56,7 +56,7 @@ def every_step(steps: int) -> Plan:
 
 
 def assemble(
-    profile: Profile, planner: str, objective: Objective, outcomes: dict[int, Outcome]
+    profile: Profile, planner: str, objective: Objective, outcomes: dict[int, Planned]
 ) -> Schedule:
     """The schedule of these plans, with its provenance."""
     seen = {budget: _bounded(profile, each.plan) for budget, each in outcomes.items()}

@@ -9,7 +9,7 @@ from meancache_plan.core.graph import weighed
 from meancache_plan.core.objective import WEIGHTINGS, Objective
 from meancache_plan.core.search import pssp
 from meancache_plan.errors import InputError
-from meancache_plan.plan.planners import PLANNERS, Outcome, find_planner
+from meancache_plan.plan.planners import PLANNERS, Planned, find_planner
 from meancache_runtime.binding import bind
 from meancache_runtime.schedule import Adams, Hold, Plan
 from tests.trajectories import (
@@ -31,7 +31,7 @@ def seen() -> Trajectories:
 
 def planned(
     seen: Trajectories, planner: str, objective: Objective, count: int = 1
-) -> dict[int, list[Outcome]]:
+) -> dict[int, list[Planned]]:
     return PLANNERS[planner].plan(seen, objective, range(1, T + 1), count)
 
 
