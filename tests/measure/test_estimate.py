@@ -165,7 +165,7 @@ def test_what_is_unknown_without_the_model_is_said_so(
         (("--dry-run", "--seconds-per-step", "0"), "--seconds-per-step 0: give seconds"),
         (("--dry-run", "--shard", "97/97"), "holds none of the 96 samples"),
         (("--dry-run", "--max-edge", "0"), "max_edge 0"),
-        (("--dry-run", "--finer-steps", "49"), "recipe's 50: give 51 to 1000"),
+        (("--dry-run", "--finer-steps", "49"), "run's 50: choose 51 to 1000"),
         (("--dry-run", "--recipe", "no-such"), "no-such: no such recipe"),
         (("--dry-run", "--prompts", "absent.txt"), "absent.txt"),
     ],
