@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from functools import partial
 from itertools import pairwise
 from numbers import Integral
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 from .annotations import Generation as Generation
 from .annotations import check_measured, check_provenance, read_generation
@@ -18,6 +18,13 @@ from .errors import BudgetError, ScheduleError
 from .grid import MAX_STEPS as MAX_STEPS
 from .grid import Grid as Grid
 from .grid import check_switches, read_grid
+from .predictors import MAX_ORDER as MAX_ORDER
+from .predictors import Adams as Adams
+from .predictors import Hold as Hold
+from .predictors import Jvp as Jvp
+from .predictors import Predictor as Predictor
+from .predictors import Released as Released
+from .predictors import read_predictor, written
 from .snapshot import locate
 from .strict_json import (
     MAX_ITEMS,
@@ -36,43 +43,7 @@ from .strict_json import (
 FORMAT = "meancache-schedule"
 VERSION = 1
 MAX_PLANS = 1000
-MAX_ORDER = 4
 MAX_COST = 1e300
-
-
-@dataclass(frozen=True, slots=True)
-class Hold:
-    """û = v_t: the knot's velocity, unchanged."""
-
-    name: ClassVar[str] = "hold"
-
-
-@dataclass(frozen=True, slots=True)
-class Jvp:
-    """The paper's predictor over the last ``window`` steps (K)."""
-
-    name: ClassVar[str] = "jvp"
-    window: int
-
-
-@dataclass(frozen=True, slots=True)
-class Released:
-    """The rule of MeanCache's released scripts, step by step over the last ``span`` steps (K)."""
-
-    name: ClassVar[str] = "released"
-    span: int
-
-
-@dataclass(frozen=True, slots=True)
-class Adams:
-    """Adams–Bashforth over the last ``len(gains)`` knots, each term scaled by its gain."""
-
-    name: ClassVar[str] = "adams"
-    gains: tuple[float, ...]
-
-
-Predictor = Hold | Jvp | Released | Adams
-"""Each is named, as files name it, by its ``name``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +172,7 @@ def to_document(schedule: Schedule, budget: int) -> dict[str, Any]:
     entry = {
         "budget": plan.budget,
         "knots": list(plan.knots),
-        "intervals": [_interval(predictor) for predictor in plan.intervals],
+        "intervals": [written(predictor) for predictor in plan.intervals],
         "cost": None,
         "innovation": plan.innovation,
         "measured": None,
@@ -216,12 +187,6 @@ def to_document(schedule: Schedule, budget: int) -> dict[str, Any]:
         "provenance": None,
     }
     return json.loads(json.dumps(document))
-
-
-def _interval(predictor: Predictor) -> dict[str, Any]:
-    """What stands in a file for a predictor: its name, and its fields."""
-    order = {"order": len(predictor.gains)} if isinstance(predictor, Adams) else {}
-    return {"predictor": predictor.name, **order, **asdict(predictor)}
 
 
 def check_header(value: Any) -> dict[str, Any]:
@@ -301,7 +266,8 @@ def _plan(value: Any, where: str, steps: int) -> Plan:
     if len(intervals) != len(knots):
         raise ScheduleError(f"{where}.intervals: {len(intervals)} intervals for {len(knots)} knots")
     predictors = tuple(
-        _predictor(p, f"{where}.intervals[{i}]", i + 1, knots[i]) for i, p in enumerate(intervals)
+        read_predictor(p, f"{where}.intervals[{i}]", i + 1, knots[i])
+        for i, p in enumerate(intervals)
     )
     bounds = optional(got["innovation"], f"{where}.innovation", partial(_bounds, knots=knots))
     return Plan(budget, knots, predictors, bounds)
@@ -314,43 +280,3 @@ def _bounds(value: Any, where: str, knots: tuple[int, ...]) -> tuple[float, ...]
             f"{where}: {len(entries)} bounds; {len(knots)} knots need {len(knots) - 1}"
         )
     return tuple(read_number(b, f"{where}[{i}]", 1e-9, 1e9) for i, b in enumerate(entries))
-
-
-def _predictor(value: Any, where: str, known: int, start: int) -> Predictor:
-    if not isinstance(value, dict):
-        raise ScheduleError(f"{where}: must be an object")
-    if "predictor" not in value:
-        raise ScheduleError(f'{where}: "predictor" is missing')
-    match value["predictor"]:
-        case Hold.name:
-            read_object(value, where, ("predictor",))
-            return Hold()
-        case Jvp.name:
-            return Jvp(_reach(value, where, "window", start))
-        case Released.name:
-            return Released(_reach(value, where, "span", start + 1))
-        case Adams.name:
-            return _adams(value, where, known)
-        case name:
-            raise ScheduleError(f"{where}: unknown predictor {quote(name)}")
-
-
-def _reach(value: Any, where: str, key: str, step: int) -> int:
-    """The one other key of an interval: how many steps it looks back from ``step``."""
-    got = read_object(value, where, ("predictor", key))
-    reach = read_integer(got[key], f"{where}.{key}", 1, MAX_STEPS)
-    if reach > step:
-        raise ScheduleError(f"{where}.{key}: reaches {reach} steps back from step {step}")
-    return reach
-
-
-def _adams(value: Any, where: str, known: int) -> Adams:
-    got = read_object(value, where, ("predictor", "order", "gains"))
-    order = read_integer(got["order"], f"{where}.order", 1, MAX_ORDER)
-    if order > known:
-        raise ScheduleError(f"{where}.order: order {order} needs {order} knots, {known} are known")
-    entries = read_list(got["gains"], f"{where}.gains", MAX_ORDER)
-    if len(entries) != order:
-        raise ScheduleError(f"{where}.gains: {len(entries)} weights; order {order} needs {order}")
-    gains = (read_number(g, f"{where}.gains[{i}]", -1e6, 1e6) for i, g in enumerate(entries))
-    return Adams(tuple(gains))
