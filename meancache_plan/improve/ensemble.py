@@ -14,6 +14,7 @@ from meancache_plan.core.trajectory import Velocity, record_flow
 from meancache_plan.errors import InputError
 from meancache_plan.source.protocols import Ensemble
 from meancache_runtime import Schedule, integrate
+from meancache_runtime.errors import NonFiniteError
 
 
 class FlowEnsemble:
@@ -62,15 +63,14 @@ class FlowEnsemble:
         return self._velocity(latents, self.sigmas[step])
 
     def replay(self, rows: Sequence[int], schedule: Schedule, budget: int) -> Tensor:
-        """Final latents of a plan."""
-        return integrate(
-            self._velocity,
-            self._noise[list(rows)],
-            schedule,
-            budget=budget,
-            sigmas=self.sigmas,
-            on_unstable="ignore",
-        )
+        """Final latents of a plan; NaN if a velocity on the way was not finite."""
+        noise, sigmas = self._noise[list(rows)], self.sigmas
+        try:
+            return integrate(
+                self._velocity, noise, schedule, budget=budget, sigmas=sigmas, on_unstable="ignore"
+            )
+        except NonFiniteError:
+            return torch.full_like(noise, torch.nan)
 
     def plain(self, rows: Sequence[int], steps: int) -> Tensor:
         """Final latents of a plain Euler run of so few steps."""

@@ -7,13 +7,13 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from meancache_plan.errors import InputError
 from meancache_plan.judge.left_as_found import left_as_found
 from meancache_plan.judge.loop_watch import Watch
 from meancache_plan.judge.measured_sample import Made
 from meancache_plan.judge.memory import Allocator, Tensors
 from meancache_plan.judge.peer import Peer
 from meancache_plan.source.diffusers.pipeline import Pipeline
+from meancache_runtime.errors import NonFiniteError
 
 WHOLE = 0.98
 """A call counts as computed whole from this share of a full run's largest call on."""
@@ -38,10 +38,6 @@ class Compute(NamedTuple):
         return sum(call >= least for call in self.calls) / sum(c >= least for c in full.calls)
 
 
-class NotFiniteError(InputError):
-    """A sample overflowed."""
-
-
 class Forms(NamedTuple):
     """How a pipeline calls its denoiser: calls a step, and samples a call."""
 
@@ -53,7 +49,7 @@ def make(pipeline: Pipeline, peer: Peer, prompt: str, seed: int) -> Made:
     """Make one sample with a peer in the pipeline, which is left as it was found.
 
     Raises:
-        NotFiniteError: The sample overflowed.
+        NonFiniteError: The sample overflowed.
         InputError: The pipeline took no step.
     """
     device = pipeline.device
@@ -61,7 +57,7 @@ def make(pipeline: Pipeline, peer: Peer, prompt: str, seed: int) -> Made:
     with watch.on(pipeline.pipe), left_as_found(pipeline.pipe), peer.enter(pipeline):
         sample = pipeline.generate(prompt, seed, steps=peer.steps, after_step=watch.step)
     if not (torch.isfinite(sample.latents).all() and np.isfinite(sample.frames).all()):
-        raise NotFiniteError("the sample is not finite")
+        raise NonFiniteError("the sample is not finite")
     taken = sample.seconds, watch.seconds(), watch.calls, watch.memory
     return Made(sample.latents, sample.frames, *taken)
 

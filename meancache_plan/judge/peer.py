@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from meancache_plan.errors import InputError
+from meancache_plan.errors import InputError, MeanCacheError
 from meancache_plan.source.diffusers.pipeline import Pipeline
 from meancache_runtime import Schedule, attach
 
@@ -89,6 +89,6 @@ def reason_of(error: Exception) -> str:
         error = error.__cause__  # the pipeline's call says so of whatever it raises
     text = str(error).strip().splitlines()
     line = text[0].strip() if text else ""
-    if isinstance(error, InputError) and line:
+    if isinstance(error, MeanCacheError) and line:
         return line[:LONGEST]
     return f"{type(error).__name__}: {line}"[:LONGEST].rstrip(": ")

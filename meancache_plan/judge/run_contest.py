@@ -12,7 +12,7 @@ from torch import Tensor
 from meancache_plan.core.psnr import moments
 from meancache_plan.errors import InputError, MeanCacheError
 from meancache_plan.judge.contest import Contest
-from meancache_plan.judge.cost import NotFiniteError, compute, make
+from meancache_plan.judge.cost import compute, make
 from meancache_plan.judge.measured_sample import Count, Made
 from meancache_plan.judge.metrics import Seen
 from meancache_plan.judge.outcomes import Failed, Kept, Run
@@ -20,6 +20,7 @@ from meancache_plan.judge.peer import Peer, UnavailableError, reason_of
 from meancache_plan.judge.picture_witnesses import Witness
 from meancache_plan.judge.result import PLAN, Shot
 from meancache_plan.source.diffusers.pipeline import Frames
+from meancache_runtime.errors import NonFiniteError
 from meancache_runtime.strict_json import shorten
 
 NO_FRAMES: Frames = np.zeros((0, 0, 0, 3), dtype=np.float32)
@@ -115,12 +116,12 @@ class _Sample:
         contest = self._contest
         if not contest.counted and not self._so_far.warm:  # else all run once to be counted
             for peer in (Peer("two steps", "", 2), *contest.peers[:1]):
-                with suppress(NotFiniteError):  # said when it is timed
+                with suppress(NonFiniteError):  # said when it is timed
                     self._make(peer)
             self._so_far.warm.add(contest.full.key)
         try:
             full = self._make(contest.full)
-        except NotFiniteError as error:
+        except NonFiniteError as error:
             raise self._overflow(contest.full) from error
         known = self._known.get(contest.full.key)
         if isinstance(known, Run):  # an interrupted sample goes on
@@ -156,7 +157,7 @@ class _Sample:
         return make(self._contest.pipeline, peer, *self._job)
 
     def _failure(self, peer: Peer, error: Exception) -> Failed:
-        overflow = isinstance(error, NotFiniteError)
+        overflow = isinstance(error, NonFiniteError)
         unfit = isinstance(error, MeanCacheError) and not overflow
         ours = peer is self._contest.full or (peer.name == PLAN and unfit)
         if ours or not self._contest.rules.open:

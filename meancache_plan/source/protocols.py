@@ -85,7 +85,7 @@ class Ensemble(Protocol):
         ...
 
     def replay(self, rows: Sequence[int], schedule: Schedule, budget: int) -> Tensor:
-        """Final latents of a plan."""
+        """Final latents of a plan; NaN if a velocity on the way was not finite."""
         ...
 
     def plain(self, rows: Sequence[int], steps: int) -> Tensor:

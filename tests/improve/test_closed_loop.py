@@ -14,7 +14,7 @@ from torch import Tensor
 
 from meancache_plan.errors import InputError
 from meancache_plan.improve.closed_loop import MAX_WEIGHT, ROUNDS, fit, prior_gains, with_gains
-from meancache_plan.improve.ensemble import FlowEnsemble, spread_rows
+from meancache_plan.improve.ensemble import FlowEnsemble, final_errors, spread_rows
 from meancache_plan.plan.simple_plans import adams_plan
 from meancache_runtime import integrate
 from meancache_runtime.schedule import Grid, Hold, Jvp, Plan, Schedule
@@ -150,6 +150,15 @@ def test_a_sample_that_overflows_has_no_say_and_an_infinite_error() -> None:
     assert np.delete(with_it.errors, 2) == pytest.approx(without.errors)
     for gains, wanted in zip(with_it.gains, without.gains, strict=True):
         assert gains == pytest.approx(wanted)
+
+
+def test_a_plan_that_overflows_has_an_infinite_error_and_stops_nobody() -> None:
+    ensemble = FlowEnsemble(mixture(), noise(3), GRID)
+    ensemble._velocity = lambda latents, _sigma: latents * torch.inf
+    plan = adams_plan(KNOTS)
+    schedule = Schedule(None, Grid(len(GRID) - 1, GRID, 0.0), (plan,))
+    found = ensemble.replay(range(3), schedule, plan.budget)
+    assert np.isinf(final_errors(ensemble, range(3), found)).all()
 
 
 def test_if_every_sample_overflows_the_prior_gains_stay() -> None:

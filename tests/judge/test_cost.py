@@ -11,11 +11,11 @@ import torch
 from diffusers import FluxPipeline
 from torch._dynamo.testing import CompileCounterWithBackend
 
-from meancache_plan.errors import InputError
 from meancache_plan.judge.compare.peers import plans, solvers
 from meancache_plan.judge.cost import compute, forms, make
 from meancache_plan.judge.left_as_found import left_as_found
 from meancache_plan.judge.peer import Peer
+from meancache_runtime.errors import NonFiniteError
 from tests.judge.given import FULL, PROMPT, SCHEDULE, SEED, STEPS, tiny_pipeline
 
 
@@ -90,7 +90,7 @@ def test_a_sample_that_is_not_finite_is_refused(tiny_flux: FluxPipeline) -> None
         hook.remove()
 
     peer = Peer("broken", "infinite", STEPS, overflow)
-    with pytest.raises(InputError, match="not finite"):
+    with pytest.raises(NonFiniteError, match="not finite"):
         make(tiny_pipeline(tiny_flux), peer, PROMPT, SEED)
 
 

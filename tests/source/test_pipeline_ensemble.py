@@ -115,6 +115,20 @@ def test_the_velocity_is_that_of_the_given_latents(ensemble: PipelineEnsemble) -
     )
 
 
+def test_a_plan_whose_velocities_are_not_finite_gives_nan(
+    pipeline: Pipeline, ensemble: PipelineEnsemble
+) -> None:
+    hook = pipeline.pipe.transformer.register_forward_hook(
+        lambda _m, _a, output: (output[0] * torch.nan,)
+    )
+    try:
+        found = ensemble.replay(ROWS, schedule_of(adams_plan((0, 2, 5))), 3)
+    finally:
+        hook.remove()
+    assert found.shape == ensemble.full(ROWS, STEPS).shape
+    assert found.isnan().all()
+
+
 def test_batches_give_the_same_samples_in_the_same_order(
     ensemble: PipelineEnsemble, batched: PipelineEnsemble
 ) -> None:

@@ -12,6 +12,7 @@ from meancache_plan.errors import InputError
 from meancache_plan.files.journal import Journal, Part
 from meancache_plan.source.diffusers.pipeline import Pipeline
 from meancache_runtime import Schedule, attach
+from meancache_runtime.errors import NonFiniteError
 
 TRAJECTORY, LATENTS = "trajectory", "latents"
 """A kept part and its tensor; its value is the grid."""
@@ -77,9 +78,12 @@ class PipelineEnsemble:
         return _wide(torch.cat(parts))
 
     def replay(self, rows: Sequence[int], schedule: Schedule, budget: int) -> Tensor:
-        """Final latents of a plan, by the runtime itself."""
-        with attach(self._pipeline.pipe, schedule, budget=budget, on_unstable="ignore"):
-            return self._run(rows, schedule.grid.steps)
+        """Final latents of a plan, by the runtime itself; NaN if a velocity was not finite."""
+        try:
+            with attach(self._pipeline.pipe, schedule, budget=budget, on_unstable="ignore"):
+                return self._run(rows, schedule.grid.steps)
+        except NonFiniteError:
+            return torch.full_like(self.full(rows, schedule.grid.steps), torch.nan)
 
     def plain(self, rows: Sequence[int], steps: int) -> Tensor:
         """Final latents of a plain run of so few steps."""
