@@ -2,8 +2,9 @@
 
 As FID has it, squared: ‖μ − μ′‖² + tr(Σ + Σ′ − 2·(Σ·Σ′)^½). With n features a cloud it is too large
 by a bias of about 1/n: clouds of one distribution are not at 0, and distances of different n cannot
-be compared. The *change* from one cloud to another of as many features, of the same prompts and
-noise, is nearly free of it.
+be compared. From the *change* from one cloud to another of as many features, of the same prompts
+and noise, most of it goes, as far as they are alike: a narrower cloud has less bias, and looks a
+little nearer than it is. (So blurred pictures may.) A change is read beside PSNR and FLIP.
 """
 
 from collections.abc import Sequence

@@ -30,7 +30,7 @@ class Distance(Checked):
 class Distances(Checked):
     """Distances of many samples to pictures; the full samples' first.
 
-    Distances depend on the number of samples, as all Fréchet distances do; changes hardly do.
+    Distances depend on the number of samples, as all Fréchet distances do; changes much less.
 
     Attributes:
         name: What such a distance is called: ``FID`` with Inception's features only.

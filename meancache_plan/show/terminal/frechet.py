@@ -23,6 +23,6 @@ def frechet_table(found: Distances) -> RenderableType:
     caption = (
         f"{found.name} ({found.dimensions} dimensions) of {found.samples:,} samples of each method "
         f"to {found.pictures:,} {found.to}; change: from the full samples of the same prompts and "
-        "seeds. Distances depend on the number of samples, changes hardly."
+        "seeds. Distances depend on the number of samples, changes much less."
     )
     return Group(table, Text(caption, style="dim"))
