@@ -57,7 +57,7 @@ class AdamsInterval(Strict):
     def _check(self) -> Self:
         if len(self.gains) != self.order:
             raise ValueError(
-                f"gains: {len(self.gains)} weights; order {self.order} needs {self.order}"
+                f"gains: {len(self.gains)} given; order {self.order} needs {self.order}"
             )
         return self
 

@@ -85,7 +85,7 @@ def _adams(value: Any, where: str, known: int) -> Adams:
         raise ScheduleError(f"{where}.order: order {order} needs {order} knots, {known} are known")
     entries = read_list(got["gains"], f"{where}.gains", MAX_ORDER)
     if len(entries) != order:
-        raise ScheduleError(f"{where}.gains: {len(entries)} weights; order {order} needs {order}")
+        raise ScheduleError(f"{where}.gains: {len(entries)} given; order {order} needs {order}")
     gains = (read_number(g, f"{where}.gains[{i}]", -1e6, 1e6) for i, g in enumerate(entries))
     return Adams(tuple(gains))
 
