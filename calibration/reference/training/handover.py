@@ -1,7 +1,7 @@
 """A small checkpoint in the repository: a training that was begun elsewhere goes on from it.
 
-It holds the autoencoder, the trained weights and their averages in half precision and the number
-of steps done, but no optimizer's state: whoever goes on warms up anew.
+It holds the autoencoder, the averages of the trained weights in half precision and the number of
+steps done, but no optimizer's state: whoever goes on starts from the averages, and warms up anew.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def leave(work: Path, folder: Path | None = None) -> None:
     """Write the small checkpoint from the work folder's own."""
     (folder or FOLDER).mkdir(parents=True, exist_ok=True)
     for file, source, parts in (
-        (FLOW, "flow.pt", ("networks", "average")),
+        (FLOW, "flow.pt", ("average",)),
         (AUTOENCODER, "vae.pt", ("vae",)),
     ):
         state = torch.load(work / source, weights_only=True)
@@ -48,8 +48,11 @@ def find(path: Path, parts: dict[str, nn.Module]) -> int:
 
 
 def find_flow(networks: nn.Module, average: nn.Module, folder: Path | None = None) -> int:
-    """Load the trained weights and their averages, if they are there; the steps done, else 0."""
-    return find((folder or FOLDER) / FLOW, {"networks": networks, "average": average})
+    """Load the averages, as the weights too, if they are there; the steps done, else 0."""
+    done = find((folder or FOLDER) / FLOW, {"average": average})
+    if done:
+        networks.load_state_dict(average.state_dict())
+    return done
 
 
 def find_autoencoder(vae: nn.Module, folder: Path | None = None) -> int:
