@@ -14,7 +14,8 @@ def stated(arguments: Mapping[str, Any], made: Generation) -> dict[str, float]:
     names = {"height": "height", "width": "width", "frames": FRAMES}
     names |= {name: name for name in made.guidance}
     found = {name: arguments.get(argument) for name, argument in names.items()}
-    return {name: value for name, value in found.items() if type(value) in (int, float)}
+    numbers = {name: value for name, value in found.items() if isinstance(value, int | float)}
+    return {name: value for name, value in numbers.items() if not isinstance(value, bool)}
 
 
 def others(asked: Mapping[str, float | None], made: Generation) -> list[str]:
