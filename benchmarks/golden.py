@@ -41,6 +41,7 @@ from benchmarks.standings import words
 from meancache_plan.judge.result import Spread
 from meancache_plan.show.terminal.console import watching
 from meancache_plan.source.recipe import parse_numbers
+from meancache_runtime.schedule import Plan
 
 OURS = "refined"
 NEAR = 1.0
@@ -110,9 +111,9 @@ def judged(contest: Bench, options: argparse.Namespace) -> list[Standing]:
                 for method, ways in shared.items()
                 if budget in ways
             }
-            known = {way for ways in shared.values() for way in ways.values()}
+            known = [_replay(ways[budget]) for ways in shared.values() if budget in ways]
             plans = pool(contest, budget, options.pool, options.fitted)
-            others = [plan for plan in plans if plan not in known]
+            others = [plan for plan in plans if _replay(plan) not in known]
             tell = watch(f"B = {budget}")
             pooled: list[NDArray[np.float64]] = []
             for done, plan in enumerate(others, start=1):
@@ -120,6 +121,11 @@ def judged(contest: Bench, options: argparse.Namespace) -> list[Standing]:
                 tell(done, len(others))
             found += standings(own, np.array(pooled), budget)
     return found
+
+
+def _replay(way: Way) -> object:
+    """What of a plan decides its samples."""
+    return (way.knots, way.intervals) if isinstance(way, Plan) else way
 
 
 def by_prompt(judge: Judge, way: Way, budget: int, contest: Bench) -> NDArray[np.float64]:
