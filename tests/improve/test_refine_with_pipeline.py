@@ -87,7 +87,7 @@ def test_work_on_other_prompts_is_refused_before_any_run(tiny: Calibrated, tmp_p
     given = tiny.pipeline, tiny.profile, tiny.schedule, tmp_path / "schedule.json"
     refine_with(*given, limit=2)
     before = set(tmp_path.rglob("*"))
-    with pytest.raises(InputError, match=r"another refinement, which differs in its prompts; choose another file"):
+    with pytest.raises(InputError, match=r"differs in its prompts; choose another file"):
         refine_with(*given, limit=3)
     assert set(tmp_path.rglob("*")) == before
 
