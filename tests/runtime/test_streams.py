@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import threading
+import warnings
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -58,6 +60,23 @@ def test_every_step_a_knot_changes_no_bit_in_either_stream():
     plain = pipe(STEPS)
     with attach(pipe, by_hand.schedule(STEPS, range(STEPS))):
         assert all(torch.equal(a, b) for a, b in zip(pipe(STEPS), plain, strict=True))
+
+
+@pytest.mark.parametrize("policy", ["warn", "refresh", "raise"])
+@pytest.mark.parametrize("order", [("main", "copy"), ("copy", "main")])
+def test_bounds_of_both_streams_together_are_not_looked_at_in_either(policy, order):
+    plain = Streams(order=order)
+    with attach(plain, SCHEDULE):
+        expected = plain(STEPS)
+    [plan], pipe = SCHEDULE.plans, Streams(order=order)
+    narrow = replace(SCHEDULE, plans=(replace(plan, innovation=(1e-9, 1e-9, 1e-9)),))
+    with warnings.catch_warnings(), attach(pipe, narrow, on_unstable=policy) as attached:
+        warnings.simplefilter("error")
+        streams = pipe(STEPS)
+    assert all(torch.equal(a, b) for a, b in zip(streams, expected, strict=True))
+    assert len(pipe.transformer.sigmas) == len(KNOTS)
+    assert attached.stats.innovation is attached.stats.innovation_knot is None
+    assert attached.stats.warnings == ()
 
 
 def test_a_copy_of_the_copy_follows_too():

@@ -57,7 +57,8 @@ def attach(
             (see :mod:`meancache_runtime.innovation`): ``"warn"`` notes it in ``.stats.warnings``,
             and warns once; ``"refresh"`` has the denoiser run at every step from there on, until a
             knot where all samples of the batch are back within the schedule's bounds; ``"raise"``
-            ends the run with UnstableError; ``"ignore"`` does not look.
+            ends the run with UnstableError; ``"ignore"`` does not look. Nothing is looked at in a
+            run that enters the schedule in mid-grid, and in one of two streams (LTX-2).
 
     Returns:
         A handle: a context manager, with ``.detach()`` and ``.stats``.

@@ -64,6 +64,12 @@ class Channel:
             return self._own_steps
         return self.machine.due
 
+    def ignore_bounds(self) -> None:
+        """From now on look at no bounds: those of several streams are of all of them together."""
+        self._policy = "ignore"
+        if self.machine is not None:
+            self.machine.innovations.measured = False
+
     def prepare(self) -> None:
         """Before a denoiser call: refuse a run that the schedule was not made for.
 

@@ -133,7 +133,10 @@ class Run:
         return Proxy(scheduler, {"step": step, "__copy__": copied_again})
 
     def _step_beside(self, channel: Channel, *args: Any, **kwargs: Any) -> Any:
-        """A step of a copy, before or after the scheduler's own step of the same iteration."""
+        """A step of a copy, before or after the scheduler's own step of the same iteration.
+
+        It comes before the second knot, the first that has a bound; from then on there are none.
+        """
         _refuse_per_token(kwargs)
         ahead = channel.iteration - self.main.iteration
         if ahead != -1 and not (ahead == 0 and self._calls):
@@ -142,6 +145,9 @@ class Run:
                 f"at step {self.main.iteration}: a schedule can only follow schedulers that step "
                 "together, once each after the denoiser; run this pipeline without a schedule"
             )
+        for each in (self.main, channel):
+            each.ignore_bounds()
+        self.stats.innovation = self.stats.innovation_knot = None
         with self._naming():
             result = channel.step(*args, **kwargs)
         if self.main.knots not in (None, channel.knots):
@@ -170,8 +176,8 @@ class Run:
             steps = start if machine is None else start + machine.plan.steps
             message = (
                 f"this run enters the schedule at step {start} of {steps} (as image-to-image "
-                "does): the plan's measured quality does not hold for such runs; calibrate for "
-                "this use to have a plan made for it"
+                "does): the plan's measured quality does not hold for such runs, and its bounds "
+                "are not looked at (on_unstable); calibrate for this use to have a plan made for it"
             )
             self.stats.warnings += (ReplayWarning("mid-grid", message),)
 
