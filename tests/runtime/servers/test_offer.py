@@ -129,6 +129,8 @@ def test_what_a_server_cannot_offer_is_refused_by_name(tmp_path: Path) -> None:
         Offer({BUDGET: "5"})
     with pytest.raises(ScheduleError, match=f"{SCHEDULE}: .*missing.json: cannot be read"):
         offer(None, tmp_path / "missing.json")
+    with pytest.raises(ScheduleError, match=f"{SCHEDULE}: .*n: cannot be read"):
+        offer(None, "n" * 300)
     with pytest.raises(ScheduleNotFoundError, match=f"{SCHEDULE}: .*holds no meancache_schedule"):
         offer(None, tmp_path)
     with pytest.raises(BudgetError, match="no plan for budget 6"):

@@ -129,7 +129,7 @@ def _name(source: str) -> str:
     path = Path(source)
     if path.suffix == ".json":
         return path.stem
-    return path.name if path.exists() else source
+    return path.name if os.path.exists(path) else source
 
 
 def _loaded(source: str) -> Schedule:
