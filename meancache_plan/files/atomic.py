@@ -1,13 +1,18 @@
 """Write whole files or nothing."""
 
+import errno
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
 from meancache_plan.errors import InputError
+
+SHOWN = 60
+"""Characters of a file's name in its temporary one, which is longer and must fit as well."""
 
 
 def check_writable(path: Path, inputs: Iterable[Path | None] = ()) -> None:
@@ -18,11 +23,12 @@ def check_writable(path: Path, inputs: Iterable[Path | None] = ()) -> None:
         inputs: Files that the work reads, and must not replace; None is none.
 
     Raises:
-        InputError: The directory is missing or cannot be written, ``path`` is a directory, or it is
-            one of the inputs.
+        InputError: The directory is missing or cannot be written; ``path`` is a directory, a device
+            or a pipe, or one of the inputs; or its name is too long for a file.
     """
+    _check_replaceable(path)
     for file in inputs:
-        if file is not None and file.exists() and path.exists() and path.samefile(file):
+        if file is not None and os.path.exists(file) and path.exists() and path.samefile(file):
             raise InputError(
                 f"{path}: is read, and would be replaced by what is written: choose another file"
             )
@@ -32,6 +38,18 @@ def check_writable(path: Path, inputs: Iterable[Path | None] = ()) -> None:
         raise InputError(f"{path}: the directory {path.parent} does not exist: make it first")
     if not os.access(path.parent, os.W_OK):
         raise InputError(f"{path}: the directory {path.parent} cannot be written")
+
+
+def _check_replaceable(path: Path) -> None:
+    """Refuse what a file must not be renamed onto, such as /dev/null, or no file can be called."""
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise InputError(f"{path}: {error.strerror}: give a shorter one") from error
+        return
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise InputError(f"{path}: is a device or a pipe, not a file: give the name of a file")
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -53,8 +71,10 @@ def write_together(contents: Mapping[Path, bytes]) -> None:
         contents: What to write by path, in the order of the renames.
 
     Raises:
-        InputError: A directory is missing or cannot be written.
+        InputError: A directory is missing or cannot be written, or a path is a device or a pipe.
     """
+    for path in contents:
+        _check_replaceable(path)
     with ExitStack() as temporary:
         fresh = {path: _staged(path, data, temporary) for path, data in contents.items()}
         spares = {path: _spare(path, temporary) for path in [*contents][:-1]}
@@ -72,7 +92,7 @@ def write_together(contents: Mapping[Path, bytes]) -> None:
 def _staged(path: Path, data: bytes, temporary: ExitStack) -> Path:
     """A file beside ``path`` with this content, safely on the disk; gone when the stack closes."""
     try:
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name[:SHOWN]}.", dir=path.parent)
         temporary.callback(Path(name).unlink, missing_ok=True)
         with os.fdopen(descriptor, "wb") as stream:
             stream.write(data)

@@ -80,3 +80,26 @@ def test_what_is_read_is_not_replaced_under_any_name(tmp_path: Path) -> None:
         with pytest.raises(InputError, match="is read, and would be replaced"):
             check_writable(tmp_path / output, (None, tmp_path / "absent", tmp_path / "in"))
     check_writable(tmp_path / "out", (tmp_path / "in",))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes by name here")
+def test_what_is_no_file_is_never_replaced_by_one(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for place in (pipe, Path(os.devnull)):
+        for write in (check_writable, lambda path: write_atomically(path, b"")):
+            with pytest.raises(InputError, match=f"{place}: is a device or a pipe"):
+                write(place)
+    assert pipe.is_fifo()
+    assert Path(os.devnull).is_char_device()
+
+
+def test_a_name_may_be_as_long_as_a_files_and_no_longer(tmp_path: Path) -> None:
+    most = os.pathconf(tmp_path, "PC_NAME_MAX")
+    check_writable(tmp_path / ("n" * most))
+    write_atomically(tmp_path / ("n" * most), b"n")
+    assert contents(tmp_path) == {"n" * most: b"n"}
+    for inputs in ((), (tmp_path / ("i" * 5000),)):
+        with pytest.raises(InputError, match="File name too long: give a shorter one"):
+            check_writable(tmp_path / ("n" * (most + 1)), inputs)
+    check_writable(tmp_path / "out", (tmp_path / ("i" * 5000),))
