@@ -44,6 +44,10 @@ def follow(pipe: Any, schedule: Any = PLAN, budget: int | None = None) -> MeanCa
     return made
 
 
+def following() -> MeanCacheScheduler:
+    return MeanCacheScheduler.from_schedule(FlowMatchEulerDiscreteScheduler(), PLAN, budget=BUDGET)
+
+
 @pytest.fixture
 def attached(tiny_flux: FluxPipeline) -> torch.Tensor:
     with attach(tiny_flux, PLAN):
@@ -202,8 +206,35 @@ def test_a_start_in_mid_grid_is_refused_and_strength_one_is_followed(
     assert len(calls) == BUDGET
 
 
+@pytest.mark.parametrize("first", [0, 1, 2, BUDGET])
+def test_noise_of_another_step_than_the_first_is_refused_before_a_run(first: int) -> None:
+    """Of a pipeline that cuts the timesteps short itself, and tells the scheduler nothing."""
+    made, z = following(), torch.ones(2, 3)
+    made.set_timesteps(STEPS)
+    timestep = made.timesteps[first : first + 1].repeat(2 if first < BUDGET else 1)
+    if first == 0:
+        for dtype in (torch.float32, torch.bfloat16):
+            torch.testing.assert_close(made.scale_noise(0 * z, timestep.to(dtype), z), z)
+        return
+    with pytest.raises(StepCountError, match="strength 1"):
+        made.scale_noise(0 * z, timestep, z)
+
+
+def test_noise_of_later_steps_is_added_in_a_run() -> None:
+    made, z = following(), torch.ones(2, 3)
+    made.set_timesteps(STEPS)
+    made.step(z, made.timesteps[0], z)
+    found = made.scale_noise(0 * z, made.timesteps[1:2], z)
+    torch.testing.assert_close(found, made.sigmas[1] * z)
+
+
+def test_its_input_is_not_scaled() -> None:
+    z = torch.ones(3)
+    assert following().scale_model_input(z, 1.0) is z
+
+
 def test_steps_out_of_order_are_refused() -> None:
-    made = MeanCacheScheduler.from_schedule(FlowMatchEulerDiscreteScheduler(), PLAN, budget=BUDGET)
+    made = following()
     z = torch.ones(3)
     made.set_timesteps(STEPS)
     with pytest.raises(StepCountError, match="in order"):
@@ -216,7 +247,7 @@ def test_steps_out_of_order_are_refused() -> None:
 
 
 def test_a_step_before_or_after_a_run_or_of_another_run_is_refused() -> None:
-    made = MeanCacheScheduler.from_schedule(FlowMatchEulerDiscreteScheduler(), PLAN, budget=BUDGET)
+    made = following()
     z = torch.ones(3)
     with pytest.raises(StepCountError, match="call set_timesteps"):
         made.step(z, made.timesteps[0], z)
@@ -263,7 +294,7 @@ def test_a_configuration_without_a_plan_and_what_is_no_schedule_are_refused_by_n
 
 
 def test_a_run_says_how_many_steps_it_takes() -> None:
-    made = MeanCacheScheduler.from_schedule(FlowMatchEulerDiscreteScheduler(), PLAN, budget=BUDGET)
+    made = following()
     with pytest.raises(StepCountError, match=f"pass num_inference_steps={STEPS}"):
         made.set_timesteps()
     made.set_timesteps(sigmas=[1 - i / STEPS for i in range(STEPS)])

@@ -23,11 +23,19 @@ else:
     Euler = object
 
 
+def _later_start(where: str) -> StepCountError:
+    return StepCountError(
+        f"this run begins at {where} (as image-to-image does), which a loop over the knots alone "
+        "does not have: use meancache_runtime.attach, or strength 1"
+    )
+
+
 class Following(Euler):
     """A base that goes before the class of an Euler scheduler, of diffusers or of a server.
 
     The scheduler is told all T steps and shows a loop the plan's knots alone. :meth:`follow` comes
-    before anything else.
+    before anything else. A pipeline that counts a ``strength`` in steps counts the knots: above
+    1 − 1/B it is 1 to Flux and Qwen-Image, which is not seen from here.
     """
 
     _machine: Replay | None = None
@@ -103,12 +111,31 @@ class Following(Euler):
                 that are not in this loop.
         """
         if begin_index:
-            raise StepCountError(
-                f"this run begins at step {begin_index} of its grid (as image-to-image does), "
-                "which a loop over the knots alone does not have: use meancache_runtime.attach, or "
-                "strength 1"
-            )
+            raise _later_start(f"step {begin_index} of its grid")
         super().set_begin_index(begin_index)
+
+    def scale_noise(self, sample: Any, timestep: Any, noise: Any = None) -> Any:
+        """As Euler's; before the first step, the noise is that of the first step only.
+
+        Raises:
+            StepCountError: The run begins later, as video-to-video does, or takes no step.
+        """
+        if self._machine is not None and self._machine.step == 0:
+            asked = torch.as_tensor(timestep, device=self.timesteps.device).flatten()
+            if not len(asked) or not all(self._is_at(0, each) for each in asked):
+                raise _later_start("another step than its first")
+        return super().scale_noise(sample, timestep, noise)
+
+    def scale_model_input(self, sample: Any, timestep: Any = None) -> Any:
+        """The sample: Euler's steps scale nothing, which Bria asks of any class but Euler's."""
+        return sample
+
+    def _is_at(self, index: int, timestep: Any) -> bool:
+        """Whether a timestep is the loop's own of this index, to the precision that it is in."""
+        asked = torch.as_tensor(timestep, device=self.timesteps.device)
+        every = self.timesteps.to(asked.dtype) if asked.is_floating_point() else self.timesteps
+        off = (every - asked).abs()
+        return bool(off[index] == off.min())
 
     def step(
         self, model_output: Tensor, timestep: Any, sample: Any, *args: Any, **kwargs: Any
