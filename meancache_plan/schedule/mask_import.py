@@ -201,6 +201,8 @@ def _decode_yaml(data: bytes) -> Any:
         raise
     except RecursionError as error:
         raise ScheduleError("nested too deeply") from error
+    except (ArithmeticError, AttributeError, LookupError) as error:
+        raise ScheduleError("not plain YAML: a value is not what its tag says") from error
     except (yaml.YAMLError, TypeError, ValueError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ScheduleError(f"not plain YAML: {reason}") from error

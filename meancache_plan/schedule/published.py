@@ -11,12 +11,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, TypeAdapter, ValidationError, field_validator, model_validator
 
 from meancache_plan.errors import InputError
-from meancache_plan.files.atomic import check_writable
+from meancache_plan.files.atomic import check_writable, write_together
 from meancache_plan.files.validation import Step, Strict, Text, first_reason
-from meancache_plan.schedule.artifact import Grid, ModelIdentity, PlanEntry, Schedule, save_schedule
+from meancache_plan.schedule.artifact import Grid, ModelIdentity, PlanEntry, Schedule, to_bytes
 from meancache_plan.schedule.mask_import import read_mask
 from meancache_runtime import strict_json
 from meancache_runtime.errors import ScheduleError
@@ -219,15 +219,30 @@ def load_published(file: Path, model: str | None = None) -> dict[str, Schedule]:
     """Read tables as :func:`load_tables` does, or one step mask, and make schedules of them.
 
     Raises:
-        InputError: As :func:`load_tables`; a mask needs ``model``, as its name.
+        InputError: As :func:`load_tables`; a mask needs ``model``, as its name; or ``model`` is
+            empty or too long to be one.
     """
+    if model is not None:
+        _check_name(model)
     mask = read_mask(file)
     if mask is None:
         tables = load_tables(file, model)
         return {name: to_schedule(name, table) for name, table in tables.items()}
     if model is None:
         raise InputError(f"{file}: holds the steps of one model without a name: give --model")
-    return {model: mask.schedule(model)}
+    try:
+        return {model: mask.schedule(model)}
+    except InputError as error:
+        raise InputError(f"{file}: {error}: correct the file") from error
+
+
+def _check_name(model: str) -> None:
+    """Refuse what no model can be called in a schedule. Raises InputError."""
+    try:
+        TypeAdapter(Text).validate_python(model)
+    except ValidationError as error:
+        reason = first_reason(error, f"--model {strict_json.quote(model)}")
+        raise InputError(f"{reason}: give the model's hub id") from error
 
 
 def save_published(schedules: Mapping[str, Schedule], folder: Path) -> tuple[Path, ...]:
@@ -235,7 +250,7 @@ def save_published(schedules: Mapping[str, Schedule], folder: Path) -> tuple[Pat
 
     Raises:
         InputError: Two models have one file name, a name makes none, or a place cannot be
-            written.
+            written; then no schedule is.
     """
     files: dict[Path, str] = {}
     for model, schedule in schedules.items():
@@ -246,13 +261,13 @@ def save_published(schedules: Mapping[str, Schedule], folder: Path) -> tuple[Pat
                 "and a file for each"
             )
         files[file] = model
-    for file, model in files.items():
+    for file in files:
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(f"{file.parent}: cannot be made ({error.strerror})") from error
         check_writable(file)
-        save_schedule(schedules[model], file)
+    write_together({file: to_bytes(schedules[model]) for file, model in files.items()})
     return tuple(files)
 
 

@@ -269,7 +269,9 @@ def test_what_is_no_plan_is_refused_by_name(
     path = tmp_path / "bad.json"
     path.write_text(json.dumps(changed(file, place, value)))
     assert command("import-table", path, "--model", "a/model", "-o", tmp_path / "out.json") == 2
-    assert reason in said(capsys)
+    message = said(capsys)
+    assert reason in message
+    assert "bad.json: " in message
     assert not (tmp_path / "out.json").exists()
 
 
@@ -283,6 +285,11 @@ def test_what_is_no_plan_is_refused_by_name(
         ("a: &x {b: 1}\ncache_config: {<<: *x}", "aliases are not read"),
         ("cache_config: !!python/object/apply:os.system [ls]", "not plain YAML"),
         ("cache_config: 2026-01-01", "not plain YAML"),
+        ('a: !!int ""', "not what its tag says"),
+        ("a: !!bool x", "not what its tag says"),
+        ("a: !!timestamp x", "not what its tag says"),
+        ("a: 1" + ":59" * 15_000 + ".5", "not what its tag says"),
+        ('a: "\\UFFFFFFFF"', "not what its tag says"),
         ("cache_config: {? [1] : 2}", "not plain YAML"),
         ("cache_config: .nan", "not a finite number"),
         ("cache_config: {", "not plain YAML"),
@@ -310,6 +317,9 @@ def test_a_mask_must_be_there_needs_a_models_name_and_is_not_replaced(
     file.write_text(json.dumps(CACHE_DIT))
     assert command("import-table", file, "-o", tmp_path / "folder") == 2
     assert "give --model" in said(capsys)
+    for model, reason in (("", "must not be empty"), ("m" * 1001, "at most 1000 characters")):
+        assert command("import-table", file, "--model", model, "-o", tmp_path / "out") == 2
+        assert f"{reason}: give the model's hub id" in said(capsys)
     assert command("import-table", file, "--model", "a/model", "-o", file) == 2
     assert "choose another file" in said(capsys)
     assert json.loads(file.read_text()) == CACHE_DIT

@@ -202,6 +202,15 @@ def test_a_place_that_cannot_be_written_is_refused(tmp_path, capsys):
     assert "give the name of a file" in re.sub(r"\s+", " ", capsys.readouterr().err)
 
 
+@pytest.mark.parametrize("last", ["taken", "n" * 300])
+def test_where_one_schedule_cannot_be_written_none_is(tmp_path, capsys, last):
+    tables = write(tmp_path / "tables.json", {"models": dict.fromkeys(["a/first", last], BARE)})
+    (tmp_path / "out" / "taken" / "8-steps.json").mkdir(parents=True)
+    assert command(tables, "-o", tmp_path / "out") == 2
+    assert "Traceback" not in capsys.readouterr().err
+    assert not [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
+
+
 @pytest.mark.parametrize(
     ("models", "reason"),
     [
