@@ -44,8 +44,10 @@ def follow(pipe: Any, schedule: Any = PLAN, budget: int | None = None) -> MeanCa
     return made
 
 
-def following() -> MeanCacheScheduler:
-    return MeanCacheScheduler.from_schedule(FlowMatchEulerDiscreteScheduler(), PLAN, budget=BUDGET)
+def following(scheduler: Any = None) -> MeanCacheScheduler:
+    return MeanCacheScheduler.from_schedule(
+        scheduler or FlowMatchEulerDiscreteScheduler(), PLAN, budget=BUDGET
+    )
 
 
 @pytest.fixture
@@ -316,6 +318,16 @@ def test_other_samplers_and_budgets_are_refused(tiny_flux: FluxPipeline) -> None
         MeanCacheScheduler.from_schedule(tiny_flux.scheduler, PLAN, budget=5)
     with pytest.raises(ScheduleError):
         MeanCacheScheduler(meancache_schedule={}, meancache_budget=4)
+
+
+def test_fresh_noise_in_each_step_is_refused_however_it_is_asked_for() -> None:
+    made = [
+        lambda: following(FlowMatchEulerDiscreteScheduler(stochastic_sampling=True)),
+        lambda: MeanCacheScheduler.from_config(following().config, stochastic_sampling=True),
+    ]
+    for make in made:
+        with pytest.raises(UnsupportedSchedulerError, match="stochastic_sampling=False"):
+            make()
 
 
 def test_attach_refuses_a_pipeline_that_follows_a_plan_by_its_scheduler(

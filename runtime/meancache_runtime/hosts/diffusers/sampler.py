@@ -45,8 +45,7 @@ def replaced(scheduler: Any) -> str | None:
         )
     euler = next((base for base in cls.__mro__ if base.__name__ == EULER), None)
     if euler is not None and cls.step is getattr(euler, "step", None):
-        if getattr(scheduler.config, "stochastic_sampling", False):
-            raise _noisy(cls.__name__, "give it stochastic_sampling=False")
+        check_deterministic(scheduler)
         return None
     if cls.__name__ not in (HEUN, *MULTISTEP):
         if any(part in cls.__name__ for part in NOISY):
@@ -67,6 +66,12 @@ def replaced(scheduler: Any) -> str | None:
     if "sde" in str(getattr(config, "algorithm_type", "")):
         raise _noisy(cls.__name__, "give it an algorithm_type without 'sde'")
     return cls.__name__
+
+
+def check_deterministic(scheduler: Any) -> None:
+    """Refuse an Euler scheduler that adds fresh noise. Raises UnsupportedSchedulerError."""
+    if getattr(scheduler.config, "stochastic_sampling", False):
+        raise _noisy(scheduler.__class__.__name__, "give it stochastic_sampling=False")
 
 
 def _use_euler() -> str:

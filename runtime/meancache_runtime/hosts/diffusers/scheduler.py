@@ -19,7 +19,7 @@ from ...errors import ScheduleError, UnsupportedSchedulerError
 from ...innovation import OnUnstable
 from ...schedule import Replayable, Schedule, as_schedule, parse_schedule, to_document
 from .following import Following
-from .sampler import EULER, replaced
+from .sampler import EULER, check_deterministic, replaced
 
 OWN = ("meancache_schedule", "meancache_budget", "meancache_on_unstable")
 """What its configuration holds beside that of Euler's scheduler."""
@@ -43,7 +43,8 @@ class MeanCacheScheduler(Following, FlowMatchEulerDiscreteScheduler):
     Raises:
         ScheduleError: The schedule is not valid, or there is none.
         BudgetError: The schedule has no plan for this budget.
-        UnsupportedSchedulerError: The schedule was made for another sampler than Euler's.
+        UnsupportedSchedulerError: The schedule was made for another sampler than Euler's, or the
+            configuration asks for fresh noise in each step.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class MeanCacheScheduler(Following, FlowMatchEulerDiscreteScheduler):
                 f"{type(self).__name__}.from_schedule(pipe.scheduler, load_schedule(…), budget=…)"
             )
         super().__init__(**euler)
+        check_deterministic(self)
         schedule = parse_schedule(json.dumps(meancache_schedule).encode())
         self.register_to_config(
             meancache_schedule=meancache_schedule,
