@@ -251,7 +251,7 @@ def load_profile(path: str | os.PathLike[str]) -> Profile:
         ProfileError: The file is missing or not a valid profile; says what is wrong with it.
     """
     file = Path(path)
-    if not file.is_file():
+    if not os.path.isfile(file):
         raise ProfileError(f"{file}: no such file; make one with `meancache-plan calibrate`")
     try:
         return _read(file)

@@ -22,6 +22,10 @@ from meancache_plan.core.interpolation import latent_weights, velocity_weights
 from meancache_plan.errors import GridError, InputError
 from meancache_plan.measure.profile import Profile
 from meancache_runtime.schedule import MAX_STEPS
+from meancache_runtime.strict_json import shorten
+
+MAX_BYTES = 1024 * 1024
+"""Of a file of noise levels, at most."""
 
 SAME = 1e-6
 """Noise levels that are so near are the same one."""
@@ -105,13 +109,17 @@ def read_sigmas(path: str | os.PathLike[str]) -> tuple[float, ...]:
         GridError: The numbers are not a grid.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8").strip()
+        with open(path, "rb") as stream:
+            data = stream.read(MAX_BYTES + 1)
+        if len(data) > MAX_BYTES:
+            raise ValueError(f"larger than {MAX_BYTES} bytes")
+        text = data.decode().strip()
         values = json.loads(text) if text.startswith("[") else text.replace(",", " ").split()
         numbers = [float(value) for value in values]
     except (OSError, ValueError, TypeError, OverflowError, RecursionError) as error:
         raise InputError(
-            f"{path}: not a readable list of noise levels ({error}): give T + 1 numbers between "
-            "white space or commas"
+            f"{path}: not a readable list of noise levels ({shorten(str(error))}): give T + 1 "
+            "numbers between white space or commas"
         ) from error
     try:
         return check_sigmas(numbers)

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from meancache_plan.cli import app, main
+from meancache_plan.errors import InputError
+from meancache_plan.measure.transfer import read_sigmas
 from meancache_plan.source.catalog import schedule_files
 from meancache_runtime import integrate, load_schedule
 
@@ -83,7 +85,7 @@ def test_neither_the_schedule_nor_the_noise_levels_are_replaced(
         assert Path(output).read_bytes() == before
 
 
-@pytest.mark.parametrize("text", ["[" * 200_000, "[1, " + "9" * 400 + ", 0]"])
+@pytest.mark.parametrize("text", ["[" * 200_000, "[1, " + "9" * 400 + ", 0]", "1 " * 600_000])
 def test_a_hostile_list_of_noise_levels_is_refused_by_name(
     text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -92,4 +94,12 @@ def test_a_hostile_list_of_noise_levels_is_refused_by_name(
     with pytest.raises(SystemExit) as ended:
         main(["export", str(QWEN), "--budget", "10", *options])
     assert ended.value.code == 2
-    assert "not a readable list of noise levels" in " ".join(capsys.readouterr().err.split())
+    message = " ".join(capsys.readouterr().err.split())
+    assert "not a readable list of noise levels" in message
+    assert len(message) < 1000
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="there is no endless file here")
+def test_noise_levels_without_an_end_are_refused() -> None:
+    with pytest.raises(InputError, match="larger than 1048576 bytes"):
+        read_sigmas("/dev/zero")

@@ -229,7 +229,7 @@ def test_a_schedule_in_a_profiles_place_is_told_from_a_broken_profile(tmp_path: 
 def test_an_absent_file_and_a_directory_are_refused_and_say_how_to_make_a_profile(
     tmp_path: Path,
 ) -> None:
-    for path in (tmp_path / "absent", tmp_path):
+    for path in (tmp_path / "absent", tmp_path, tmp_path / ("n" * 300)):
         with pytest.raises(ProfileError, match="no such file; make one with `meancache-plan cal"):
             load_profile(path)
 
