@@ -13,7 +13,7 @@ from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from math import prod
+from math import isfinite, prod
 from typing import Any
 
 from .errors import GridMismatchError, ScheduleError
@@ -206,6 +206,9 @@ def bind(plan: Plan, sigmas: Sequence[float], displaced: bool = False) -> BoundP
     ``grid.displaced``: see :func:`adams`. A window reaches back over the steps as
     replay took them: a knot's instantaneous velocity is the fresh one, a cached step's is the û
     that it was answered with.
+
+    Raises:
+        GridMismatchError: Noise levels are so close together that a weight is not finite.
     """
     applied: list[LinearForm] = []
     instantaneous: list[LinearForm] = []
@@ -216,6 +219,12 @@ def bind(plan: Plan, sigmas: Sequence[float], displaced: bool = False) -> BoundP
         )
         applied += forms
         instantaneous += [{plan.knots[n]: 1.0}, *forms[1:]]
+    for step, form in enumerate(applied):
+        if not all(map(isfinite, form.values())):
+            raise GridMismatchError(
+                f"step {step} has weights that are not finite: noise levels before it are too "
+                "close together: pass sigmas that are farther apart"
+            )
     return BoundPlan(tuple(sigmas), plan.knots, tuple(applied), plan.innovation or ())
 
 
@@ -232,8 +241,8 @@ def bind_schedule(
     Raises:
         BudgetError: The schedule has no plan for this budget.
         StepCountError: ``sigmas`` has another number of steps than the schedule.
-        GridMismatchError: ``sigmas`` is farther off than the schedule allows, or is missing
-            although the schedule does not state a grid.
+        GridMismatchError: ``sigmas`` is farther off than the schedule allows, or so close together
+            that weights are not finite; or is missing although the schedule states no grid.
     """
     schedule = as_schedule(schedule)
     plan, grid = schedule.plan(budget), schedule.grid

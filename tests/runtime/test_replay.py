@@ -216,6 +216,13 @@ def test_another_grid_is_refused(sigmas, error, hint):
         integrate(gaussian, NOISE, schedule, budget=2, sigmas=sigmas)
 
 
+def test_noise_levels_too_close_for_weights_are_refused():
+    levels = (0.0, 1e-300, 2e-300, 0.5, 1.0)
+    schedule = by_hand.schedule(4, (0, 1, 2), [Hold(), Hold(), Adams((1.0,) * 3)])
+    with pytest.raises(GridMismatchError, match=r"step 2 has weights that are not.*farther"):
+        integrate(gaussian, NOISE, schedule, budget=3, sigmas=levels)
+
+
 def test_a_schedule_without_a_grid_needs_sigmas_and_takes_any():
     schedule = by_hand.schedule(20, (0, 9))
     with pytest.raises(GridMismatchError, match="pass sigmas"):
