@@ -70,6 +70,11 @@ def test_requests_follow_the_servers_budget_or_their_own(both: Path) -> None:
     assert offered.choose({"meancache_budget": 0}) is None
 
 
+def test_what_a_request_says_null_of_is_as_if_it_said_nothing(both: Path) -> None:
+    nothing = dict.fromkeys(("meancache_schedule", "meancache_budget"))
+    assert str(offer(str(STEPS), both).choose(nothing)) == f"both, budget {STEPS}"
+
+
 def test_a_server_of_budget_zero_plans_for_those_who_ask(both: Path) -> None:
     offered = offer("0", both)
     assert offered.choose({}) is None
@@ -109,16 +114,17 @@ def test_two_schedules_of_one_name_are_refused(tmp_path: Path) -> None:
         ({"meancache_budget": True}, "give an integer"),
         ({"meancache_budget": False}, "give an integer"),
         ({"meancache_buget": 5}, "meancache_buget is not known: .*meancache_budget"),
+        ({"meancache_" + "x" * 5000: 5}, r"^meancache_x{47}\.\.\. is not known"),
+        (["meancache_budget"], "extra parameters are a list: give an object"),
+        ("meancache_budget", "extra parameters are a str: give an object"),
     ],
 )
-def test_wishes_that_cannot_be_met_are_refused(
-    tmp_path: Path, wishes: dict[str, Any], message: str
-) -> None:
+def test_wishes_that_cannot_be_met_are_refused(tmp_path: Path, wishes: Any, message: str) -> None:
     with pytest.raises((BudgetError, ScheduleError), match=message):
         offer(None, write(tmp_path)).choose(wishes)
 
 
-@pytest.mark.parametrize("budget", ["-1", "5.0", "five"])
+@pytest.mark.parametrize("budget", ["-1", "5.0", "five", "9" * 5000])
 def test_a_budget_that_is_no_number_is_refused(tmp_path: Path, budget: str) -> None:
     with pytest.raises(BudgetError, match=f"{BUDGET} is .*: set it to an integer"):
         offer(budget, write(tmp_path))
@@ -127,6 +133,8 @@ def test_a_budget_that_is_no_number_is_refused(tmp_path: Path, budget: str) -> N
 def test_what_a_server_cannot_offer_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(ScheduleError, match=f"{BUDGET} is set, but no schedule"):
         Offer({BUDGET: "5"})
+    with pytest.raises(ScheduleError, match=f"^{SCHEDULE} names no schedule: .*unset {SCHEDULE}$"):
+        Offer({SCHEDULE: os.pathsep})
     with pytest.raises(ScheduleError, match=f"{SCHEDULE}: .*missing.json: cannot be read"):
         offer(None, tmp_path / "missing.json")
     with pytest.raises(ScheduleError, match=f"{SCHEDULE}: .*n: cannot be read"):

@@ -20,7 +20,7 @@ from typing import Any
 
 from ...errors import BudgetError, ScheduleError, ScheduleNotFoundError
 from ...schedule import Schedule, load_schedule
-from ...strict_json import quote, shorten
+from ...strict_json import MAX_DIGITS, quote, shorten
 
 SCHEDULE = "MEANCACHE_SCHEDULE"
 BUDGET = "MEANCACHE_BUDGET"
@@ -64,10 +64,13 @@ class Offer:
             BudgetError: The budget is none of the first schedule's, or is missing.
         """
         sources = [s for s in environment.get(SCHEDULE, "").strip().split(os.pathsep) if s]
+        text = environment.get(BUDGET, "").strip()
         if not sources:
+            wrong = f"{BUDGET} is set, but no schedule to take it from: set {SCHEDULE} to"
+            if not text:
+                wrong = f"{SCHEDULE} names no schedule: set it to"
             raise ScheduleError(
-                f"{BUDGET} is set, but no schedule to take it from: set {SCHEDULE} to a "
-                f"schedule's path, or unset {BUDGET}"
+                f"{wrong} a schedule's path, or unset {BUDGET if text else SCHEDULE}"
             )
         self.schedules: dict[str, Schedule] = {}
         for source in sources:
@@ -79,8 +82,7 @@ class Offer:
                 )
             self.schedules[name] = _loaded(source)
         self._first = next(iter(self.schedules))
-        text = environment.get(BUDGET, "").strip()
-        if text and not text.isdecimal():
+        if text and not (text.isdecimal() and len(text) <= MAX_DIGITS):
             raise BudgetError(f"{BUDGET} is {quote(text)}: set it to an integer, 0 or more")
         self._budget = int(text) if text else None
         self.choose({})
@@ -90,17 +92,15 @@ class Offer:
 
         Args:
             wishes: The request's extra parameters; those of other names than ``meancache_…`` are
-                none of ours.
+                none of ours. None is as good as absent.
 
         Raises:
             ScheduleNotFoundError: It names a schedule that the server does not offer.
             BudgetError: It asks for a budget that there is no plan for, or for none where it must.
             ScheduleError: It says something that is not known.
         """
-        for wish in wishes:
-            if wish.startswith("meancache_") and wish not in WISHES:
-                raise ScheduleError(f"{wish} is not known: a request may say {', '.join(WISHES)}")
-        name = wishes.get("meancache_schedule", self._first)
+        said = _known(wishes)
+        name = said.get("meancache_schedule", self._first)
         if not isinstance(name, str) or name not in self.schedules:
             raise ScheduleNotFoundError(
                 f"this server offers no schedule {shorten(repr(name))}; it offers "
@@ -108,7 +108,7 @@ class Offer:
             )
         schedule = self.schedules[name]
         usual = self._budget if name == self._first else None
-        budget = wishes.get("meancache_budget", usual)
+        budget = said.get("meancache_budget", usual)
         if budget is None:
             if len(schedule.budgets) > 1:
                 raise BudgetError(
@@ -123,6 +123,20 @@ class Offer:
         except BudgetError as error:
             raise BudgetError(f"{name}: {error}; {PLAIN} takes every step") from None
         return Choice(name, schedule, budget)
+
+
+def _known(wishes: Any) -> dict[str, Any]:
+    """What a request says of :data:`WISHES`. Raises ScheduleError for another ``meancache_…``."""
+    if not isinstance(wishes, Mapping):
+        raise ScheduleError(
+            f"a request's extra parameters are a {type(wishes).__name__}: give an object"
+        )
+    for wish in map(str, wishes):
+        if wish.startswith("meancache_") and wish not in WISHES:
+            raise ScheduleError(
+                f"{shorten(wish)} is not known: a request may say {', '.join(WISHES)}"
+            )
+    return {wish: wishes[wish] for wish in WISHES if wishes.get(wish) is not None}
 
 
 def _name(source: str) -> str:
