@@ -38,7 +38,8 @@ that ran.
 
 AFTER = """
 No GPU was used and no published model's weights; of vLLM-Omni, SGLang-Diffusion, ComfyUI and mflux
-only fakes of their interfaces ran. More on each: [pipelines with `attach`](PIPELINES.md),
+only fakes of their interfaces ran for this page; what else did is said where each is described.
+More on each: [pipelines with `attach`](PIPELINES.md),
 [`attach` or `MeanCacheScheduler`](../runtime/README.md#attach-or-meancachescheduler),
 [servers](SERVERS.md), [ComfyUI](../integrations/comfyui/README.md),
 [JAX](../runtime/README.md#in-jax), [mflux](../runtime/README.md#in-mflux) and

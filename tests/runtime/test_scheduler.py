@@ -263,6 +263,32 @@ def test_a_step_before_or_after_a_run_or_of_another_run_is_refused() -> None:
         made.step(z, made.timesteps[0], z)
 
 
+@pytest.mark.parametrize("other", [123.4, 0, torch.tensor(123.4), torch.tensor([123.4])])
+def test_a_timestep_that_is_none_of_the_run_is_refused(other: Any) -> None:
+    made, z = following(), torch.ones(3)
+    made.set_timesteps(STEPS)
+    with pytest.raises(StepCountError, match=r"where 1000\.0 of step 0 .* is due: take the steps"):
+        made.step(z, other, z)
+
+
+def test_the_first_step_of_another_run_is_not_taken_for_the_second_of_this() -> None:
+    made, z = following(), torch.ones(3)
+    made.set_timesteps(STEPS)
+    made.step(z, made.timesteps[0], z)
+    with pytest.raises(StepCountError, match="one run at a time"):
+        made.step(2 * z, made.timesteps[0], 2 * z)
+
+
+@pytest.mark.parametrize("narrow", [torch.bfloat16, torch.float16, torch.float64])
+def test_a_timestep_may_have_been_rounded(narrow: torch.dtype) -> None:
+    made, z = following(FlowMatchEulerDiscreteScheduler(shift=50.0)), torch.ones(3)
+    made.set_timesteps(STEPS)
+    made.set_begin_index(0)
+    for t in made.timesteps:
+        z = made.step(z, t.to(narrow), z).prev_sample
+    assert z.isfinite().all()
+
+
 def test_inpainting_at_full_strength_keeps_what_its_mask_keeps(tiny_flux: FluxPipeline) -> None:
     follow(tiny_flux)
     pipe = FluxInpaintPipeline.from_pipe(tiny_flux)
@@ -293,6 +319,37 @@ def test_a_configuration_without_a_plan_and_what_is_no_schedule_are_refused_by_n
             MeanCacheScheduler.from_schedule(plain, wrong, budget=4)
     with pytest.raises(UnsupportedSchedulerError):
         MeanCacheScheduler.from_schedule(tiny_flux, PLAN, budget=4)
+
+
+@pytest.mark.parametrize("wrong", ["8", 8.0, 0, -5])
+def test_what_is_no_number_of_steps_is_refused(wrong: Any) -> None:
+    with pytest.raises(StepCountError, match=f"not a number of steps: pass {STEPS}"):
+        following().set_timesteps(wrong)
+
+
+def test_only_a_scheduler_of_eulers_own_class_can_be_followed() -> None:
+    class Other(FlowMatchEulerDiscreteScheduler):
+        pass
+
+    with pytest.raises(UnsupportedSchedulerError, match="samples with Other"):
+        following(Other())
+    for wrong in (FlowMatchEulerDiscreteScheduler, FlowMatchEulerDiscreteScheduler().config):
+        with pytest.raises(UnsupportedSchedulerError, match=r"give pipe\.scheduler"):
+            following(wrong)
+
+
+def test_a_schedule_that_is_no_json_is_refused() -> None:
+    with pytest.raises(ScheduleError, match="no JSON"):
+        MeanCacheScheduler({"a": object()}, BUDGET)
+
+
+def test_a_plan_is_bound_to_one_grid_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, bound = following(FlowMatchEulerDiscreteScheduler(shift=4.25)), []
+    module = "meancache_runtime.hosts.diffusers.following.bind"
+    monkeypatch.setattr(module, lambda *given: bound.append(given) or bind(*given))
+    for _ in range(3):
+        made.set_timesteps(STEPS)
+    assert len(bound) == 1
 
 
 def test_a_run_says_how_many_steps_it_takes() -> None:

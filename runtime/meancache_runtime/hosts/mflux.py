@@ -19,7 +19,7 @@ from .servers.offer import SCHEDULE
 
 
 class MeanCacheScheduler(LinearScheduler):
-    """mflux's noise levels of all T steps, at the knots of a plan alone.
+    """mflux's noise levels of all T steps, at the knots of a plan alone; its bounds are ignored.
 
     Raises (ScheduleError and GridMismatchError as well):
         ScheduleNotFoundError: The environment names no schedule, or it is not there.
@@ -46,7 +46,7 @@ class MeanCacheScheduler(LinearScheduler):
         )
         every = LinearScheduler(whole).sigmas
         self._table = Table.of(bind_schedule(schedule, budget, every.tolist()))
-        self._machine = self._table.machine()
+        self._machine = self._table.machine("ignore")
         self._sigmas = every[[*self._table.knots, schedule.grid.steps]]
 
     def step(self, noise: Array, timestep: int, latents: Array, **kwargs: Any) -> Array:

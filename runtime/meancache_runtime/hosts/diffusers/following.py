@@ -1,6 +1,8 @@
 """From knot to knot: what makes a scheduler of Euler steps follow a plan."""
 
 import warnings
+from functools import lru_cache
+from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -11,7 +13,7 @@ from ...errors import ReplayError, StepCountError, UnsupportedSchedulerError
 from ...grid import check_grid
 from ...innovation import OnUnstable, check_policy
 from ...machine import Replay
-from ...schedule import Schedule
+from ...schedule import Plan, Schedule
 from ...table import Table
 from .sampler import EULER
 
@@ -21,6 +23,15 @@ if TYPE_CHECKING:
     )
 else:
     Euler = object
+
+
+@lru_cache(maxsize=8)
+def _table(plan: Plan, sigmas: tuple[float, ...], displaced: bool) -> Table:
+    """The plan's table, which all requests on one grid have in common."""
+    return Table.of(bind(plan, sigmas, displaced))
+
+
+IN_ORDER = "take the steps of a run in order, one run at a time"
 
 
 def _later_start(where: str) -> StepCountError:
@@ -91,14 +102,20 @@ class Following(Euler):
                 f"this run does not say how many steps it takes: pass num_inference_steps="
                 f"{self._grid.steps}, the schedule's"
             )
+        if num_inference_steps is not None and not (
+            isinstance(num_inference_steps, Integral) and num_inference_steps > 0
+        ):
+            raise StepCountError(
+                f"num_inference_steps is {num_inference_steps!r}, not a number of steps: pass "
+                f"{self._grid.steps}, the schedule's"
+            )
         custom = {} if timesteps is None else {"timesteps": timesteps}
         super().set_timesteps(num_inference_steps, device, sigmas, mu, **custom)
         every: Tensor = self.timesteps
         levels = tuple(self.sigmas.tolist())
         check_grid(self._grid, levels)
         knots = torch.tensor(self._plan.knots)
-        table = Table.of(bind(self._plan, levels, self._grid.displaced))
-        self._machine = table.machine(self._policy)
+        self._machine = _table(self._plan, levels, self._grid.displaced).machine(self._policy)
         self.timesteps = every[knots.to(every.device)]
         self.sigmas = torch.cat([self.sigmas[knots.to(self.sigmas.device)], self.sigmas[-1:]])
         self.num_inference_steps = len(knots)
@@ -159,14 +176,18 @@ class Following(Euler):
                 "no step of the plan's loop is due: call set_timesteps before a run"
             )
         if self.step_index is None:
-            self._init_step_index(timestep)
+            self._step_index = 0
         if machine.step == 0:
             self._shape = shape
         if machine.step != self.step_index or shape != self._shape:
             raise StepCountError(
                 f"step {self.step_index} of the plan's loop, of shape {list(shape)}, is asked for "
-                f"where step {machine.step}, of shape {list(self._shape)}, is due: take the steps "
-                "of a run in order, one run at a time"
+                f"where step {machine.step}, of shape {list(self._shape)}, is due: {IN_ORDER}"
+            )
+        if not self._is_at(machine.step, timestep):
+            raise StepCountError(
+                f"timestep {timestep} is asked for where {float(self.timesteps[machine.step])} of "
+                f"step {machine.step} of the plan's loop is due: {IN_ORDER}"
             )
         velocity = machine.advance(model_output)
         if machine.done and machine.unstable is not None and self._warns:

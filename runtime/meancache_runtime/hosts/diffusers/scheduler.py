@@ -61,7 +61,7 @@ class MeanCacheScheduler(Following, FlowMatchEulerDiscreteScheduler):
             )
         super().__init__(**euler)
         check_deterministic(self)
-        schedule = parse_schedule(json.dumps(meancache_schedule).encode())
+        schedule = parse_schedule(_encoded(meancache_schedule))
         self.register_to_config(
             meancache_schedule=meancache_schedule,
             meancache_budget=meancache_budget,
@@ -101,7 +101,15 @@ class MeanCacheScheduler(Following, FlowMatchEulerDiscreteScheduler):
             ... )
             >>> image = pipe("a red apple", num_inference_steps=50).images[0]  # doctest: +SKIP
         """
-        if not isinstance(scheduler, cls) and replaced(scheduler) is not None:
+        if not isinstance(scheduler, SchedulerMixin):
+            raise UnsupportedSchedulerError(
+                f"{cls.__name__} is made from a scheduler, not from "
+                f"{getattr(scheduler, '__name__', type(scheduler).__name__)}: give pipe.scheduler, "
+                f"or {EULER}()"
+            )
+        if not isinstance(scheduler, cls) and (
+            replaced(scheduler) is not None or scheduler.__class__.__name__ != EULER
+        ):
             raise UnsupportedSchedulerError(
                 f"this pipeline samples with {scheduler.__class__.__name__}: give it "
                 f"{EULER}.from_config(pipe.scheduler.config) first, or use meancache_runtime.attach"
@@ -115,3 +123,13 @@ class MeanCacheScheduler(Following, FlowMatchEulerDiscreteScheduler):
         """The keys of a saved configuration: Euler's and our own."""
         euler = FlowMatchEulerDiscreteScheduler
         return {"self", *OWN, *euler._get_init_keys(euler)}
+
+
+def _encoded(content: dict[str, Any]) -> bytes:
+    try:
+        return json.dumps(content).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ScheduleError(
+            f"meancache_schedule holds what no JSON file can ({error}): give the content of a "
+            "schedule file"
+        ) from error
