@@ -15,7 +15,7 @@ from jax.sharding import PartitionSpec as P
 
 from meancache_plan.source.catalog import schedule_files
 from meancache_runtime import integrate, load_schedule
-from meancache_runtime.errors import BudgetError, GridMismatchError, StepCountError
+from meancache_runtime.errors import BudgetError, GridMismatchError, ReplayError, StepCountError
 from meancache_runtime.hosts.jax import scan_sampler
 from meancache_runtime.schedule import Adams, Hold, Plan
 from tests.runtime import by_hand
@@ -162,6 +162,9 @@ def test_what_a_plan_was_not_made_for_is_refused_when_the_function_is_made() -> 
         scan_sampler(field, by_hand.schedule(20, (0, 4)), 2)
     with pytest.raises(BudgetError, match="no plan for budget 5"):
         scan_sampler(field, schedule, 5)
+    for other in (jnp.int32, jnp.bool_, jnp.complex64):
+        with pytest.raises(ReplayError, match="give a floating dtype"):
+            made()(jnp.ones(6, other))
     with pytest.raises(ValueError, match="broadcast"):
         made(velocity=lambda z, _: jnp.concatenate([z, z]))(jnp.ones(6))
 

@@ -12,6 +12,7 @@ from jax import Array, lax
 from jax.experimental import checkify
 
 from ..binding import bind_schedule
+from ..errors import ReplayError
 from ..schedule import Replayable, Schedule
 from ..table import Table
 
@@ -46,7 +47,8 @@ def scan_sampler(
             default.
 
     Returns:
-        ``sample``: from noise at σ₀, of any shape and floating dtype, to the latents at σ_T.
+        ``sample``: from noise at σ₀, of any shape and floating dtype, to the latents at σ_T. Of
+        another dtype it raises ReplayError. It looks at no bounds (``on_unstable``).
 
     Raises:
         BudgetError: The schedule has no plan for this budget.
@@ -62,7 +64,13 @@ def scan_sampler(
     places = _places(table)
 
     def sample(noise: Array, *arguments: object) -> Array:
+        noise = jnp.asarray(noise)
         own = noise.dtype
+        if not jnp.issubdtype(own, jnp.floating):
+            raise ReplayError(
+                f"the noise is of {own}, in which latents would be rounded at every refresh: give "
+                "a floating dtype, noise.astype(jnp.float32)"
+            )
         kept = jnp.promote_types(own, jnp.float32)
 
         def refresh(
