@@ -25,13 +25,13 @@ else:
     Euler = object
 
 
+IN_ORDER = "take the steps of a run in order, one run at a time"
+
+
 @lru_cache(maxsize=8)
 def _table(plan: Plan, sigmas: tuple[float, ...], displaced: bool) -> Table:
     """The plan's table, which all requests on one grid have in common."""
     return Table.of(bind(plan, sigmas, displaced))
-
-
-IN_ORDER = "take the steps of a run in order, one run at a time"
 
 
 def _later_start(where: str) -> StepCountError:
@@ -175,22 +175,26 @@ class Following(Euler):
             raise StepCountError(
                 "no step of the plan's loop is due: call set_timesteps before a run"
             )
-        if self.step_index is None:
-            self._step_index = 0
-        if machine.step == 0:
-            self._shape = shape
-        if machine.step != self.step_index or shape != self._shape:
-            raise StepCountError(
-                f"step {self.step_index} of the plan's loop, of shape {list(shape)}, is asked for "
-                f"where step {machine.step}, of shape {list(self._shape)}, is due: {IN_ORDER}"
-            )
-        if not self._is_at(machine.step, timestep):
-            raise StepCountError(
-                f"timestep {timestep} is asked for where {float(self.timesteps[machine.step])} of "
-                f"step {machine.step} of the plan's loop is due: {IN_ORDER}"
-            )
+        self._check_in_order(machine.step, shape, timestep)
         velocity = machine.advance(model_output)
         if machine.done and machine.unstable is not None and self._warns:
             self._warns = False
             warnings.warn(machine.unstable, stacklevel=2)
         return super().step(velocity, timestep, sample, *args, **kwargs)
+
+    def _check_in_order(self, due: int, shape: tuple[int, ...], timestep: Any) -> None:
+        """Refuse a step that is not the run's own of index ``due``. Raises StepCountError."""
+        if self.step_index is None:
+            self._step_index = 0
+        if due == 0:
+            self._shape = shape
+        if due != self.step_index or shape != self._shape:
+            raise StepCountError(
+                f"step {self.step_index} of the plan's loop, of shape {list(shape)}, is asked for "
+                f"where step {due}, of shape {list(self._shape)}, is due: {IN_ORDER}"
+            )
+        if not self._is_at(due, timestep):
+            raise StepCountError(
+                f"timestep {timestep} is asked for where {float(self.timesteps[due])} of "
+                f"step {due} of the plan's loop is due: {IN_ORDER}"
+            )
