@@ -212,7 +212,7 @@ def test_a_schedule_that_does_not_fit_the_pipeline_is_no_row_but_an_error(
     with pytest.raises(ModelMismatchError, match="another denoiser"):
         run(contest(tiny_flux, *plans.plans("plan", other)))
     found = compared(contest(tiny_flux, *plans.plans("rival", other, [3])))
-    assert str(found.rows[1].failure).startswith("ModelMismatchError")
+    assert "another denoiser" in str(found.rows[1].failure)
 
 
 def test_a_plan_that_overflows_is_a_row_and_the_others_go_on(tiny_flux: FluxPipeline) -> None:
