@@ -88,5 +88,5 @@ def refine(
         done = noted(done, commands_of(solved), note("refine", given(context)))
         save_schedule(done, output)
         drop(beside(output))
-    display(show_schedule(done))
+    display(show_schedule(done, seconds=measured.seconds_per_step))
     say(f"wrote {output}")

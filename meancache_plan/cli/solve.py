@@ -166,7 +166,7 @@ def solve(
         schedule = with_reliability(measured, schedule)
     command = note("solve", given(context) | request.given)
     save_schedule(noted(schedule, [measured_by(measured)], command), output)
-    display((front_table if every else show_schedule)(schedule))
+    display((front_table if every else show_schedule)(schedule, seconds=measured.seconds_per_step))
     if measured.settings.transferred_from is not None:
         say(f"planned for {measured.steps} steps by interpolation; to be sure, calibrate there")
     if not asked.given:

@@ -119,7 +119,7 @@ def _effort(profile: Profile) -> Effort | None:
     """What calibration took; of a profile that was carried over to another grid, it is not told."""
     if profile.settings.transferred_from is not None:
         return None
-    return Effort(calibration=profile.refreshes, seconds=profile.seconds_per_step or None)
+    return Effort(calibration=profile.refreshes)
 
 
 def check_budgets(

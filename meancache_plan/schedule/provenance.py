@@ -152,13 +152,11 @@ class Command(Strict):
 class Effort(Strict):
     """What making the plans took: denoiser refreshes of calibration, and of all refinement.
 
-    ``seconds`` is the median of one refresh of one sample, on the device that calibrated; None if
-    it was not timed.
+    Seconds are not noted: they differ from run to run, and a schedule made again is the same.
     """
 
     calibration: Count
     refinement: Annotated[int, Field(ge=0, le=1_000_000_000)] = 0
-    seconds: Annotated[float, Field(gt=0, le=1e6)] | None
 
     @property
     def refreshes(self) -> int:

@@ -14,9 +14,14 @@ CLIFF = 3.0
 """Where a refresh less costs more than this, in dB of latent PSNR, a budget is too small."""
 
 
-def gain_notes(schedule: Schedule) -> list[str]:
-    """Whole sentences: few steps, a cliff, and when the plans have earned back what they took."""
-    found = few_steps_note(schedule), cliff_note(schedule), effort_note(schedule)
+def gain_notes(schedule: Schedule, seconds: float = 0.0) -> list[str]:
+    """Whole sentences: few steps, a cliff, and when the plans have earned back what they took.
+
+    Args:
+        schedule: The schedule.
+        seconds: Of one refresh where it was calibrated; 0 if that is not known.
+    """
+    found = few_steps_note(schedule), cliff_note(schedule), effort_note(schedule, seconds)
     return [note for note in found if note is not None]
 
 
@@ -60,7 +65,7 @@ def cliff_note(schedule: Schedule) -> str | None:
     )
 
 
-def effort_note(schedule: Schedule) -> str | None:
+def effort_note(schedule: Schedule, seconds: float = 0.0) -> str | None:
     """What calibration and refinement took, and after how many samples that is earned back."""
     effort = None if schedule.provenance is None else schedule.provenance.effort
     if effort is None:
@@ -69,8 +74,8 @@ def effort_note(schedule: Schedule) -> str | None:
     if effort.refinement:
         parts.append(f"refinement {effort.refinement:,}")
     told = ", ".join(parts)
-    if effort.seconds is not None:
-        told += f" ({_duration(effort.refreshes * effort.seconds)} where it was calibrated)"
+    if seconds > 0:
+        told += f" ({_duration(effort.refreshes * seconds)} where it was calibrated)"
     saving = {plan.budget: schedule.grid.steps - len(plan.knots) for plan in schedule.plans}
     ends = [budget for budget in dict.fromkeys((min(saving), max(saving))) if saving[budget]]
     earned = [f"{math.ceil(effort.refreshes / saving[b]):,} samples at budget {b}" for b in ends]

@@ -222,7 +222,7 @@ def test_the_command_refuses_a_folder_of_another_evaluation(
     assert stopped.value.code == 130
     refused = refuse(capsys, *command, "--seeds", "8")
     assert "differs in its seeds[0] (" in refused
-    assert "--json FILE" in refused
+    assert "choose another place to write to" in refused
     shutil.rmtree(within(cwd / "judged"))
     run(*command, "--seeds", "8")
     assert not (within(cwd / "judged")).exists()

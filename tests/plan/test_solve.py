@@ -82,7 +82,7 @@ def test_the_schedule_says_what_it_is_for_and_where_it_comes_from(profile: Profi
     assert schedule.provenance.tool.startswith("meancache-plan ")
     said = schedule.provenance.model_dump(exclude={"tool", "plans"})
     assert said == {
-        "effort": {"calibration": profile.refreshes, "refinement": 0, "seconds": 0.125},
+        "effort": {"calibration": profile.refreshes, "refinement": 0},
         "planner": "pssp",
         "predictors": ("jvp",),
         "metric": "rms",

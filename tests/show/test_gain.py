@@ -101,9 +101,9 @@ def test_what_making_took_is_earned_back_after_so_many_samples() -> None:
         "calibration took 1,600 runs of the denoiser; earned back after 200 samples at budget 4 "
         "or 267 samples at budget 6"
     )
-    spent = spent.model_copy(update={"refinement": 800, "seconds": 1.5})
+    spent = spent.model_copy(update={"refinement": 800})
     told = made.model_copy(update={"effort": spent})
-    assert effort_note(schedule.model_copy(update={"provenance": told})) == (
+    assert effort_note(schedule.model_copy(update={"provenance": told}), 1.5) == (
         "calibration took 1,600 runs of the denoiser, refinement 800 (1 h where it was "
         "calibrated); earned back after 300 samples at budget 4 or 400 samples at budget 6"
     )

@@ -47,7 +47,7 @@ def _guess(quality: Quality) -> str:
     return f"{quality.psnr_latent:.1f} dB (at worst {quality.low:.1f}, at best {quality.high:.1f})"
 
 
-def front_table(schedule: Schedule) -> RenderableType:
+def front_table(schedule: Schedule, *, seconds: float = 0.0) -> RenderableType:
     """One line per plan: what each budget is expected to give, and which budgets are useless."""
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), show_edge=False)
     for heading in ("budget", "speed-up", "latent PSNR", "interval"):
@@ -61,5 +61,5 @@ def front_table(schedule: Schedule) -> RenderableType:
             figures = [f"{found.psnr_latent:.1f} dB", f"{found.low:.1f} to {found.high:.1f}"]
         table.add_row(str(plan.budget), f"{steps / len(plan.knots):.2f}×", *figures)
     caption = f"Out of {steps} steps, in theory; no smaller budget does as well as any of these."
-    notes = [caption, *map(plain, (*pruned_notes(schedule), *gain_notes(schedule)))]
+    notes = [caption, *map(plain, (*pruned_notes(schedule), *gain_notes(schedule, seconds)))]
     return Group(table, *(Text(note, style="dim") for note in notes))

@@ -170,12 +170,15 @@ def _heat_map(profile: Profile) -> RenderableType:
     return Group(title, table)
 
 
-def show_schedule(schedule: Schedule, *, budget: int | None = None) -> RenderableType:
+def show_schedule(
+    schedule: Schedule, *, budget: int | None = None, seconds: float = 0.0
+) -> RenderableType:
     """What a schedule is for, where it comes from, and one line a plan; a single plan as a whole.
 
     Args:
         schedule: The schedule.
         budget: Show this budget's plan instead: its timeline, and all candidates for it.
+        seconds: Of one refresh where it was calibrated; 0 if that is not known.
     """
     made = schedule.provenance
     facts = {
@@ -197,7 +200,7 @@ def show_schedule(schedule: Schedule, *, budget: int | None = None) -> Renderabl
     if len(plans) == 1:
         record = made.record(plans[0].budget) if made is not None else None
         view = _plan_view(plans[0], schedule.grid.steps, record, every=budget is not None)
-    told = [*pruned_notes(schedule), *gain_notes(schedule)]
+    told = [*pruned_notes(schedule), *gain_notes(schedule, seconds)]
     notes = [Text(plain(note), style="dim") for note in told]
     return Group(fact_list(facts), view, *notes)
 
