@@ -101,7 +101,7 @@ class MeanCacheScheduler(Following, FlowMatchEulerDiscreteScheduler):
             ... )
             >>> image = pipe("a red apple", num_inference_steps=50).images[0]  # doctest: +SKIP
         """
-        if not isinstance(scheduler, SchedulerMixin):
+        if not issubclass(scheduler.__class__, SchedulerMixin):
             raise UnsupportedSchedulerError(
                 f"{cls.__name__} is made from a scheduler, not from "
                 f"{getattr(scheduler, '__name__', type(scheduler).__name__)}: give pipe.scheduler, "
