@@ -17,7 +17,7 @@ from math import isfinite, prod
 from typing import Any
 
 from .errors import GridMismatchError, ScheduleError
-from .grid import check_grid
+from .grid import as_levels, check_grid
 from .schedule import (
     Adams,
     Hold,
@@ -242,7 +242,8 @@ def bind_schedule(
         BudgetError: The schedule has no plan for this budget.
         StepCountError: ``sigmas`` has another number of steps than the schedule.
         GridMismatchError: ``sigmas`` is farther off than the schedule allows, or so close together
-            that weights are not finite; or is missing although the schedule states no grid.
+            that weights are not finite; or is missing although the schedule states no grid; or
+            is no list of numbers.
     """
     schedule = as_schedule(schedule)
     plan, grid = schedule.plan(budget), schedule.grid
@@ -250,9 +251,9 @@ def bind_schedule(
         if grid.sigmas is None:
             raise GridMismatchError("the schedule states no grid: pass sigmas=…, from σ₀ to σ_T")
         sigmas = grid.sigmas
-    sigmas = tuple(float(sigma) for sigma in sigmas)
-    check_grid(grid, sigmas)
-    return bind(plan, sigmas, grid.displaced)
+    levels = as_levels(sigmas)
+    check_grid(grid, levels)
+    return bind(plan, levels, grid.displaced)
 
 
 def _forms(

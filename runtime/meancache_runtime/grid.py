@@ -6,7 +6,15 @@ from itertools import pairwise
 from typing import Any
 
 from .errors import GridMismatchError, ScheduleError, StepCountError
-from .strict_json import optional, read_integer, read_list, read_number, read_object, read_text
+from .strict_json import (
+    optional,
+    read_integer,
+    read_list,
+    read_number,
+    read_object,
+    read_text,
+    shorten,
+)
 
 MAX_STEPS = 1000
 
@@ -79,6 +87,22 @@ def check_switches(where: str, knots: Sequence[int], switches: Sequence[int]) ->
         raise ScheduleError(
             f"{where}: no knot at step {missing[0]}, where the pipeline switches denoisers"
         )
+
+
+def as_levels(sigmas: Any) -> tuple[float, ...]:
+    """The entries of a list, tuple or array of one axis as floats.
+
+    Raises:
+        GridMismatchError: It is something else.
+    """
+    try:
+        if isinstance(sigmas, str | bytes | dict):
+            raise TypeError(f"a {type(sigmas).__name__}")
+        return tuple(float(sigma) for sigma in sigmas)
+    except (TypeError, ValueError, OverflowError, RuntimeError) as error:
+        raise GridMismatchError(
+            f"sigmas are not noise levels ({shorten(str(error))}): give a list of T + 1 numbers"
+        ) from error
 
 
 def check_grid(grid: Grid, sigmas: Sequence[float]) -> None:

@@ -9,6 +9,7 @@ import re
 from typing import Any
 
 from .errors import ScheduleError, ScheduleNotFoundError
+from .strict_json import shorten
 
 FILE_NAME = "meancache_schedule.json"
 """The name under which a schedule lies beside a model's weights."""
@@ -45,8 +46,14 @@ def locate(source: str | os.PathLike[str], revision: str | None = None) -> str:
     Raises:
         ScheduleNotFoundError: The folder or the repository holds no schedule, the hub cannot be
             reached, or ``huggingface_hub`` is not installed.
-        ScheduleError: A revision is given, but ``source`` is not a hub id.
+        ScheduleError: A revision is given, but ``source`` is not a hub id; or it is no path.
     """
+    given: Any = source
+    if not isinstance(given, str | os.PathLike) or "\0" in str(source):
+        shown = repr(given) if isinstance(given, str | bytes) else type(given).__name__
+        raise ScheduleError(
+            f"{shorten(shown)} is no path: give the path of a schedule, or a hub id"
+        )
     if isinstance(source, str) and _is_hub_id(source):
         return _download(source, revision)
     if revision is not None:

@@ -216,6 +216,15 @@ def test_another_grid_is_refused(sigmas, error, hint):
         integrate(gaussian, NOISE, schedule, budget=2, sigmas=sigmas)
 
 
+@pytest.mark.parametrize(
+    "sigmas",
+    [5, "abc", b"abc", [None] * 21, ["a"] * 21, [SIGMAS], torch.tensor([SIGMAS]), [10**400]],
+)
+def test_what_is_no_list_of_noise_levels_is_refused(sigmas):
+    with pytest.raises(GridMismatchError, match=r"sigmas are not noise levels \(.+\): give a list"):
+        integrate(gaussian, NOISE, by_hand.schedule(20, (0, 9)), budget=2, sigmas=sigmas)
+
+
 def test_noise_levels_too_close_for_weights_are_refused():
     levels = (0.0, 1e-300, 2e-300, 0.5, 1.0)
     schedule = by_hand.schedule(4, (0, 1, 2), [Hold(), Hold(), Adams((1.0,) * 3)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -245,3 +246,19 @@ def test_a_path_in_a_folder_of_yours_is_never_taken_for_a_hub_id(
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ScheduleError, match=r"release/mine: cannot be read \(No such file"):
         load("release/mine")
+
+
+@pytest.mark.parametrize(
+    ("source", "shown"),
+    [
+        (None, "NoneType"),
+        (3, "int"),
+        (["a"], "list"),
+        (b"folder", "b'folder'"),
+        ("a\0b", r"'a\x00b'"),
+        ("a/b\0" + "c" * 5000, r"'a/b\x00ccc"),
+    ],
+)
+def test_what_is_no_path_is_refused_by_its_kind(source: Any, shown: str) -> None:
+    with pytest.raises(ScheduleError, match=f"^{re.escape(shown)}.* is no path: give the path"):
+        load(source)
