@@ -122,7 +122,7 @@ def test_the_profile_is_found_beside_the_schedule_whatever_else_lies_here(
     (tmp_path / "here").mkdir()
     for name in ("meancache.profile.safetensors", "schedule.json"):
         shutil.copy(name, tmp_path / name)
-    for name in ("fit.txt", "tiny.toml"):
+    for name in ("fit.txt", "held.txt", "tiny.toml"):
         shutil.copy(name, tmp_path / "here" / name)
     monkeypatch.chdir(tmp_path / "here")
     write_profile(Path(), 8)

@@ -271,7 +271,7 @@ def test_a_pipeline_that_starts_amid_its_levels_has_no_solvers(
     monkeypatch.setattr(solvers.call, "takes_strength", lambda _: True)
     pipeline = tiny_pipeline(tiny_flux)
     peer = solvers.solvers(pipeline, PROMPT, [3])[0]
-    with pytest.raises(UnavailableError, match="amid"):
+    with pytest.raises(UnavailableError, match="partway"):
         make(pipeline, peer, PROMPT, SEED)
     assert solvers.flow(pipeline, PROMPT, 10) is None
 
