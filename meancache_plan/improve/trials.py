@@ -13,7 +13,7 @@ from meancache_plan.errors import InputError
 from meancache_plan.files.journal import Journal
 from meancache_plan.improve.closed_loop import Fitted, fit
 from meancache_plan.improve.ensemble import final_errors
-from meancache_plan.improve.innovations import replayed
+from meancache_plan.improve.replayed_innovations import replayed
 from meancache_plan.source.protocols import Ensemble
 from meancache_runtime.schedule import Grid, Plan, Schedule
 
@@ -128,7 +128,7 @@ class Trials:
         return Fitted([tuple(each) for each in gains], np.array(errors))
 
     def innovations(self, plan: Plan, rows: Sequence[int]) -> NDArray[np.float64]:
-        """Those of a replayed plan: see :func:`meancache_plan.improve.innovations.replayed`."""
+        """Those of a replayed plan: see :mod:`meancache_plan.improve.replayed_innovations`."""
 
         def run() -> list[list[float]]:
             displaced = self._grid.displaced
