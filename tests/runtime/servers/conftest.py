@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -48,3 +49,19 @@ def _servers() -> Iterator[None]:
     """As :func:`faked`, in a test."""
     with faked():
         yield
+
+
+Offer = Callable[[Sequence[Path], int | None], None]
+
+
+@pytest.fixture
+def offer(monkeypatch: pytest.MonkeyPatch) -> Offer:
+    """Tell the process of schedules and a budget, as whoever starts a server does."""
+
+    def tell(schedules: Sequence[Path], budget: int | None) -> None:
+        if schedules:
+            monkeypatch.setenv(SCHEDULE, os.pathsep.join(map(str, schedules)))
+        if budget is not None:
+            monkeypatch.setenv(BUDGET, str(budget))
+
+    return tell

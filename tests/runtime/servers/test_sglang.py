@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
@@ -23,23 +22,20 @@ from meancache_runtime.errors import (
     UnsupportedPipelineError,
     UnsupportedSchedulerError,
 )
-from meancache_runtime.hosts.servers.offer import BUDGET as BUDGET_SET
 from meancache_runtime.hosts.servers.offer import SCHEDULE as SCHEDULE_SET
 from tests.runtime.servers import world
+from tests.runtime.servers.conftest import Offer
 from tests.runtime.servers.world import BUDGET, CLOSE, EVERY, STEPS, Denoiser, write
 
 Worker = Callable[..., Any]
 
 
 @pytest.fixture
-def worker(monkeypatch: pytest.MonkeyPatch) -> Worker:
+def worker(offer: Offer) -> Worker:
     """Start a worker: it loads plug-ins, puts their hooks in, and builds its pipeline."""
 
     def start(*schedules: Path, budget: int | None = None, **modules: Any) -> Any:
-        if schedules:
-            monkeypatch.setenv(SCHEDULE_SET, os.pathsep.join(map(str, schedules)))
-        if budget is not None:
-            monkeypatch.setenv(BUDGET_SET, str(budget))
+        offer(schedules, budget)
         from sglang.multimodal_gen import plugins
         from sglang.multimodal_gen.runtime import pipelines_core
         from sglang.multimodal_gen.runtime.euler import FlowMatchEulerDiscreteScheduler

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,23 +21,20 @@ from meancache_runtime.errors import (
     UnsupportedPipelineError,
     UnsupportedSchedulerError,
 )
-from meancache_runtime.hosts.servers.offer import BUDGET as BUDGET_SET
 from meancache_runtime.hosts.servers.offer import SCHEDULE as SCHEDULE_SET
 from tests.runtime.servers import world
+from tests.runtime.servers.conftest import Offer
 from tests.runtime.servers.world import BUDGET, CLOSE, EVERY, STEPS, Denoiser, write
 
 Worker = Callable[..., Any]
 
 
 @pytest.fixture
-def worker(monkeypatch: pytest.MonkeyPatch) -> Worker:
+def worker(offer: Offer) -> Worker:
     """Start a worker: its process loads plug-ins, then its model."""
 
     def start(*schedules: Path, budget: int | None = None, **config: Any) -> Any:
-        if schedules:
-            monkeypatch.setenv(SCHEDULE_SET, os.pathsep.join(map(str, schedules)))
-        if budget is not None:
-            monkeypatch.setenv(BUDGET_SET, str(budget))
+        offer(schedules, budget)
         from vllm_omni.diffusion.pipeline import Pipeline
         from vllm_omni.diffusion.worker.diffusion_model_runner import DiffusionModelRunner
         from vllm_omni.plugins import load_omni_general_plugins
