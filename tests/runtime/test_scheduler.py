@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -204,8 +205,13 @@ def test_a_start_in_mid_grid_is_refused_and_strength_one_is_followed(
     with pytest.raises(StepCountError, match="strength 1"):
         run(pipe, image=picture, strength=0.6)
     calls = count_calls(pipe)
-    assert run(pipe, image=picture, strength=1.0).isfinite().all()
+    with pytest.warns(UserWarning, match=f"a strength above {1 - 1 / BUDGET:.2f} counts as 1"):
+        found = run(pipe, image=picture, strength=1.0)
+    assert found.isfinite().all()
     assert len(calls) == BUDGET
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # it is said once
+        assert torch.equal(run(pipe, image=picture, strength=1 - 0.5 / BUDGET), found)
 
 
 @pytest.mark.parametrize("first", [0, 1, 2, BUDGET])

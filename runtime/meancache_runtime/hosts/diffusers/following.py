@@ -51,6 +51,7 @@ class Following(Euler):
 
     _machine: Replay | None = None
     _shape: tuple[int, ...] = ()
+    _told_of_strength = False
 
     def follow(self, schedule: Schedule, budget: int, on_unstable: OnUnstable = "warn") -> None:
         """Choose the plan that every run follows from now on.
@@ -134,6 +135,9 @@ class Following(Euler):
     def scale_noise(self, sample: Any, timestep: Any, noise: Any = None) -> Any:
         """As Euler's; before the first step, the noise is that of the first step only.
 
+        A run that mixes it with a picture begins there whatever its strength, as long as its
+        pipeline takes that for 1: it is warned of once, as the strength cannot be seen from here.
+
         Raises:
             StepCountError: The run begins later, as video-to-video does, or takes no step.
         """
@@ -141,6 +145,14 @@ class Following(Euler):
             asked = torch.as_tensor(timestep, device=self.timesteps.device).flatten()
             if not len(asked) or not all(self._is_at(0, each) for each in asked):
                 raise _later_start("another step than its first")
+            if not self._told_of_strength:
+                self._told_of_strength = True
+                warnings.warn(
+                    "this run begins from a picture: in a loop over the knots alone a strength "
+                    f"above {1 - 1 / len(self.timesteps):.2f} counts as 1; to begin later use "
+                    "meancache_runtime.attach",
+                    stacklevel=2,
+                )
         return super().scale_noise(sample, timestep, noise)
 
     def scale_model_input(self, sample: Any, timestep: Any = None) -> Any:
