@@ -24,7 +24,7 @@ from ...stats import ReplayStats, ReplayWarning
 from .channel import Channel
 from .identity import check_model, companions, denoisers
 from .intercept import Interception, is_intercepted
-from .likeness import other_adapters
+from .other_adapters import other_adapters
 from .run import Run
 from .sampler import check_sampler
 from .sampler import overrides as scheduler_overrides

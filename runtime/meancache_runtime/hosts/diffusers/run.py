@@ -15,8 +15,8 @@ from ...errors import (
 )
 from ...stats import ReplayStats, ReplayWarning
 from .channel import Channel
-from .fitting import batch_size, fit
 from .intercept import Proxy
+from .output_fitting import batch_size, fit
 
 
 class Run:

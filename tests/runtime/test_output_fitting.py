@@ -8,7 +8,7 @@ import pytest
 import torch
 from diffusers.models.modeling_outputs import Transformer2DModelOutput
 
-from meancache_runtime.hosts.diffusers.fitting import batch_size, fit
+from meancache_runtime.hosts.diffusers.output_fitting import batch_size, fit
 
 TWO = torch.arange(6.0).reshape(2, 3)
 
