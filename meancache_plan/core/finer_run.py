@@ -16,7 +16,12 @@ APART = 1e-3
 """How far the ends of the two grids may be from each other."""
 
 
-def on_grid(fine: Trajectory, sigmas: Sequence[float], switches: Sequence[int] = ()) -> Trajectory:
+def on_grid(
+    fine: Trajectory,
+    sigmas: Sequence[float],
+    switches: Sequence[int] = (),
+    calls: tuple[int, ...] | None = None,
+) -> Trajectory:
     """Return a finer run's latents and velocities at other noise levels.
 
     They begin and end as the finer run does; between, they are interpolated in σ.
@@ -25,6 +30,7 @@ def on_grid(fine: Trajectory, sigmas: Sequence[float], switches: Sequence[int] =
         fine: The finer run.
         sigmas: The replayed grid, T + 1 noise levels, fewer than the finer run's.
         switches: Steps of that grid at which the denoiser changes.
+        calls: How often a sample goes through it in each of them.
 
     Returns:
         A displaced trajectory on that grid: latents in float32 or wider.
@@ -51,6 +57,7 @@ def on_grid(fine: Trajectory, sigmas: Sequence[float], switches: Sequence[int] =
         displaced=True,
         replaces=fine.replaces,
         switches=tuple(switches),
+        calls=calls,
     )
 
 

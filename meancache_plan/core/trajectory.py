@@ -26,6 +26,8 @@ class Trajectory:
         replaces: Class of the sampler that took them, which a plan's steps are to replace; None
             where that takes Euler steps itself.
         switches: Steps at which other denoisers ran than at the step before, ascending.
+        calls: How often each sample went through the denoisers in each step, [T]; None if that
+            cannot be told.
         edited: Whether the pipeline changed latents between steps, as inpainting does to what it
             keeps; ``latents`` are those that each step began with.
     """
@@ -36,6 +38,7 @@ class Trajectory:
     displaced: bool = False
     replaces: str | None = None
     switches: tuple[int, ...] = ()
+    calls: tuple[int, ...] | None = None
     edited: bool = False
 
     @property
@@ -101,6 +104,7 @@ class Tape:
         self.sigmas = check_sigmas(sigmas)
         self._replaces = replaces
         self._ran: list[frozenset[str]] = []
+        self._calls: list[int | None] = []
         steps = len(self.sigmas) - 1
         self._latents = noise.new_empty((steps + 1, *noise.shape))
         self._velocities = noise.new_empty((steps, *noise.shape))
@@ -124,12 +128,22 @@ class Tape:
             self.correct(latents)
             self._edited = True
 
-    def append(self, velocity: Tensor, latents: Tensor, ran: Iterable[str] = ()) -> None:
-        """Log a step: its velocity, the latents that it reached, the denoisers that ran."""
+    def append(
+        self,
+        velocity: Tensor,
+        latents: Tensor,
+        ran: Iterable[str] = (),
+        calls: int | None = None,
+    ) -> None:
+        """Log a step: its velocity, the latents that it reached, the denoisers that ran, how often.
+
+        ``calls`` is how often each sample went through them, None if that is not known.
+        """
         self._velocities[self._step] = velocity
         self._step += 1
         self._latents[self._step] = latents
         self._ran.append(frozenset(ran))
+        self._calls.append(calls)
 
     def correct(self, latents: Tensor) -> None:
         """Log other latents at the noise level that was reached."""
@@ -153,6 +167,7 @@ class Tape:
             displaced=self._replaces is not None,
             replaces=self._replaces,
             switches=switches(self._ran),
+            calls=known(self._calls),
             edited=self._edited,
         )
 
@@ -165,6 +180,12 @@ def switches(ran: Sequence[frozenset[str]]) -> tuple[int, ...]:
         (2,)
     """
     return tuple(i for i, (before, now) in enumerate(pairwise(ran), start=1) if now != before)
+
+
+def known(calls: Sequence[int | None]) -> tuple[int, ...] | None:
+    """These numbers if all are known, else None."""
+    found = tuple(each for each in calls if each is not None)
+    return found if len(found) == len(calls) else None
 
 
 def joined(parts: Sequence[Trajectory]) -> Trajectory:

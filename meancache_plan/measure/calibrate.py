@@ -225,15 +225,12 @@ def _finish(source: Source, job: Job) -> Finish:
 def _request(source: Source, prompts: Sequence[str], seeds: Sequence[int]) -> dict[str, Any]:
     """All settings that are known before the first run."""
     generation = source.generation()
+    asked = generation.model_dump(exclude={"elements", "calls"})  # which a run tells
     return {
+        **asked,
         "model": source.identity(),
         "scheduler_config": source.scheduler_config(),
-        "guidance": generation.guidance,
         "call": source.call_arguments(),
-        "height": generation.height,
-        "width": generation.width,
-        "frames": generation.frames,
-        "dtype": generation.dtype,
         "max_window": MAX_WINDOW,
         "prompts_sha256": digest(prompts),
         "seeds_sha256": digest(seeds),

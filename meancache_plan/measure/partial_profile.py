@@ -144,7 +144,7 @@ class Partial:
             raise InputError(belongs_to_another(place, WORK, difference, REMEDY))
 
 
-TOLD = ("sigmas", "latent_shape", "displaced", "replaces", "switches")
+TOLD = ("sigmas", "latent_shape", "displaced", "replaces", "switches", "calls")
 """Settings that only a run tells."""
 
 

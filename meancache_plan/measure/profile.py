@@ -35,8 +35,11 @@ METADATA = "meancache-profile"
 """The only metadata entry of a profile file."""
 
 
-_SPECIAL = {"batch": 1, "displaced": False, "replaces": None, "finer_steps": None, "switches": ()}
-"""Settings that are left out of a fingerprint where they say that nothing is special."""
+_SPECIAL = {
+    **{"batch": 1, "displaced": False, "replaces": None, "finer_steps": None, "switches": ()},
+    **dict.fromkeys(("negative_prompt", "attention", "quantisation", "calls")),
+}
+"""Settings that are left out of a fingerprint where they say that nothing is special, or known."""
 
 
 class _Header(BaseModel):

@@ -24,7 +24,8 @@ class ProfileSettings(BaseModel):
     ``propagation``: whether the propagation of errors was measured. ``displaced``: the steps
     were not Euler's, and their displacements were measured beside the velocities: those of the
     sampler that plans ``replaces``, or of a finer run of ``finer_steps``, more than the grid
-    has. ``switches``: steps at which another denoiser takes over.
+    has. ``switches``: steps at which another denoiser takes over. ``calls``: how often a sample
+    goes through them in each step, as the first one told; None: not known.
     ``transferred_from`` is the fingerprint of the profile that this one was carried over from
     to another grid, by :mod:`meancache_plan.measure.transfer`; such a profile has no L1
     deviations. ``command`` made the whole profile, or all of its shards, if a command did.
@@ -41,6 +42,9 @@ class ProfileSettings(BaseModel):
     width: Count | None = None
     frames: Count | None = None
     dtype: str
+    negative_prompt: bool | None = None
+    attention: str | None = None
+    quantisation: str | None = None
     latent_shape: Annotated[tuple[Count, ...], Field(min_length=1)]
     max_edge: Count
     max_window: Annotated[int, Field(ge=0)]
@@ -53,6 +57,7 @@ class ProfileSettings(BaseModel):
     replaces: str | None = None
     finer_steps: Annotated[int, Field(ge=2, le=MAX_STEPS)] | None = None
     switches: tuple[Count, ...] = ()
+    calls: tuple[Count, ...] | None = None
     transferred_from: str | None = None
     versions: dict[str, str]
     command: Command | None = None
@@ -88,8 +93,8 @@ class ProfileSettings(BaseModel):
         return self
 
     def compared(self) -> dict[str, Any]:
-        """What parts of one calibration have in common, as JSON values: all but the command."""
-        return self.model_dump(mode="json", exclude={"command"})
+        """What all samples of one calibration have in common, as JSON values."""
+        return self.model_dump(mode="json", exclude={"command", "calls"})
 
     @property
     def steps(self) -> int:
@@ -120,6 +125,11 @@ class ProfileSettings(BaseModel):
             frames=self.frames,
             guidance=self.guidance,
             dtype=self.dtype,
+            negative_prompt=self.negative_prompt,
+            attention=self.attention,
+            quantisation=self.quantisation,
+            elements=self.numel,
+            calls=self.calls,
         )
 
     @property

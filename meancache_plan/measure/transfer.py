@@ -63,6 +63,7 @@ def transfer(profile: Profile, sigmas: Sequence[float]) -> Profile:
         "sigmas": grid,
         "max_edge": max(1, round(profile.settings.max_edge * steps / profile.steps)),
         "switches": _switches(profile, grid),
+        "calls": _calls(profile.settings.calls, steps),
         "transferred_from": profile.fingerprint,
     }
     return replace(
@@ -99,6 +100,11 @@ def _switches(profile: Profile, grid: Sequence[float]) -> tuple[int, ...]:
     levels = [profile.sigmas[switch] for switch in profile.switches]
     places = np.searchsorted(falls * np.array(grid), falls * np.array(levels) - SAME)
     return tuple(sorted({place for place in places.tolist() if 0 < place < len(grid) - 1}))
+
+
+def _calls(known: tuple[int, ...] | None, steps: int) -> tuple[int, ...] | None:
+    """Those of every step, where all are alike; where guidance is for some, nobody can tell."""
+    return known[:1] * steps if known and len(set(known)) == 1 else None
 
 
 def read_sigmas(path: str | os.PathLike[str]) -> tuple[float, ...]:

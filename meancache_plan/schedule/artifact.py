@@ -15,7 +15,11 @@ from pydantic import Field, ValidationError, model_validator
 
 from meancache_plan.errors import check_kind
 from meancache_plan.files.atomic import write_atomically
-from meancache_plan.files.validation import Count, Pixels, Real, Step, Strict, Text, first_reason
+from meancache_plan.files.validation import Step, Strict, Text, first_reason
+from meancache_plan.schedule.generation import Also as Also
+from meancache_plan.schedule.generation import Generation as Generation
+from meancache_plan.schedule.generation import Measured as Measured
+from meancache_plan.schedule.generation import check_calls
 from meancache_plan.schedule.intervals import Interval, check_history
 from meancache_plan.schedule.provenance import Provenance
 from meancache_runtime import schedule as runtime
@@ -115,31 +119,6 @@ class Grid(Strict):
         return self
 
 
-class Generation(Strict):
-    """How the calibration samples were made."""
-
-    height: Pixels | None
-    width: Pixels | None
-    frames: Pixels | None
-    guidance: Annotated[dict[Text, Real], Field(max_length=strict_json.MAX_ITEMS)]
-    dtype: Text
-
-    def replayable(self) -> runtime.Generation:
-        """The same as the runtime reads it."""
-        return runtime.Generation(**dict(self))
-
-
-class Measured(Strict):
-    """Quality measured by replaying the plan on held-out prompts."""
-
-    psnr_latent: Real
-    psnr: Real
-    ssim: Real
-    speedup: Real
-    samples: Count
-    prompts: Text
-
-
 class PlanEntry(Strict):
     """A plan as a schedule lists it: with its cost and what was measured of it, if known."""
 
@@ -157,6 +136,7 @@ class PlanEntry(Strict):
         | None
     ) = None
     measured: Measured | None = None
+    also: Annotated[tuple[Also, ...], Field(fail_fast=True, max_length=strict_json.MAX_ITEMS)] = ()
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -214,6 +194,8 @@ class Schedule(Strict):
         budgets = [plan.budget for plan in self.plans]
         if any(a >= b for a, b in pairwise(budgets)):
             raise ValueError("plans: budgets must be strictly ascending")
+        if self.generation is not None:
+            check_calls(self.generation.calls, "generation", self.grid.steps)
         for i, plan in enumerate(self.plans):
             if plan.budget > self.grid.steps:
                 raise ValueError(
@@ -224,6 +206,8 @@ class Schedule(Strict):
                     f"plans[{i}].knots: {plan.knots[-1]} is out of range: "
                     f"0 to {self.grid.steps - 1}"
                 )
+            for j, each in enumerate(plan.also):
+                check_calls(each.calls, f"plans[{i}].also[{j}]", self.grid.steps)
             missing = sorted(set(self.grid.switches) - set(plan.knots))
             if missing:
                 raise ValueError(
@@ -242,7 +226,8 @@ class Schedule(Strict):
         model = None if self.model is None else self.model.replayable()
         made = None if self.generation is None else self.generation.replayable()
         plans = tuple(entry.plan for entry in self.plans)
-        return runtime.Schedule(model, self.grid.replayable(), plans, made)
+        also = {p.budget: tuple(each.replayable() for each in p.also) for p in self.plans}
+        return runtime.Schedule(model, self.grid.replayable(), plans, made, also)
 
 
 def to_bytes(schedule: Schedule) -> bytes:
@@ -271,6 +256,7 @@ def from_bytes(data: bytes) -> Schedule:
         raise ScheduleError(first_reason(error, "schedule")) from error
     parts: list[tuple[str, Strict]] = [("schedule", schedule), ("grid", schedule.grid)]
     parts += [(f"plans[{i}]", plan) for i, plan in enumerate(schedule.plans)]
+    parts += [] if schedule.generation is None else [("generation", schedule.generation)]
     for where, part in parts:  # defaults are for those who build a schedule, not for files
         for key in type(part).model_fields.keys() - part.model_fields_set:
             raise ScheduleError(f'{where}: "{key}" is missing')

@@ -12,5 +12,5 @@ def sha256_of(schedule: Schedule) -> str:
 
 def unmeasured_sha256_of(schedule: Schedule) -> str:
     """The same, of the schedule without the figures noted in its plans."""
-    bare = tuple(plan.model_copy(update={"measured": None}) for plan in schedule.plans)
+    bare = tuple(plan.model_copy(update={"measured": None, "also": ()}) for plan in schedule.plans)
     return sha256_of(schedule.model_copy(update={"plans": bare}))

@@ -191,7 +191,8 @@ def follow(recipe: Recipe, schedule: Schedule) -> Recipe:
     """The recipe with the steps, size, guidance and dtype that a schedule was made for."""
     options: dict[str, Any] = {"steps": schedule.grid.steps}
     if schedule.generation is not None:
-        options |= schedule.generation.model_dump(exclude={"guidance"})
+        sizes = {"height", "width", "frames", "dtype"}
+        options |= schedule.generation.model_dump(include=sizes)
         for argument, value in schedule.generation.guidance.items():
             options |= {"guidance_argument": argument, "guidance": value}
     return override(recipe, **options)

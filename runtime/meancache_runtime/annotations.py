@@ -1,6 +1,6 @@
 """What a schedule says that replay does not use, and that must be well-formed all the same."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,23 +9,37 @@ from .strict_json import (
     MAX_ITEMS,
     optional,
     quote,
+    read_boolean,
     read_integer,
+    read_list,
     read_number,
     read_object,
     read_text,
 )
 
+MAX_ELEMENTS = 1_000_000_000_000
+MAX_CALLS = 1000
+
+Value = str | float | bool
+"""Of one thing that a request may say."""
+
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """How the samples were made that a schedule was calibrated on.
+    """How the samples were made that a schedule was calibrated on; None: not known.
 
     Attributes:
-        height: Of a picture, in pixels; None if it is not known.
+        height: Of a picture, in pixels.
         width: As ``height``.
-        frames: Of a video; None for pictures.
+        frames: Of a video; None for pictures too.
         guidance: The scales that the pipeline was called with, by the names of its arguments.
         dtype: Of the model.
+        negative_prompt: Whether there was one that is not empty.
+        attention: The backend that computed the denoisers' attention.
+        quantisation: How their weights are quantised; ``"none"`` if they are not.
+        elements: Numbers in one sample's latents.
+        calls: How often a sample goes through the denoisers, for each of the T steps: 2 with
+            guidance, by two calls or by one of a double batch.
     """
 
     height: int | None
@@ -33,6 +47,28 @@ class Generation:
     frames: int | None
     guidance: Mapping[str, float]
     dtype: str
+    negative_prompt: bool | None = None
+    attention: str | None = None
+    quantisation: str | None = None
+    elements: int | None = None
+    calls: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Also:
+    """Another request than the calibration samples', at which a plan was measured too.
+
+    Attributes:
+        request: What is other in it, by the names of :class:`Generation` and of its guidance.
+        elements: As in :class:`Generation`, of this request.
+        calls: Likewise.
+        measured: The plan's quality there, as the file has it.
+    """
+
+    request: Mapping[str, Value]
+    elements: int | None
+    calls: tuple[int, ...] | None
+    measured: Mapping[str, Any]
 
 
 def check_provenance(value: Any) -> None:
@@ -40,25 +76,78 @@ def check_provenance(value: Any) -> None:
     optional(value, "provenance", _opaque)
 
 
-def read_generation(value: Any, where: str) -> Generation:
+def read_generation(value: Any, where: str, steps: int) -> Generation:
     """Read how samples were made. Raises ScheduleError."""
-    got = read_object(value, where, ("height", "width", "frames", "guidance", "dtype"))
-    sizes = {
-        key: optional(got[key], f"{where}.{key}", lambda v, w: read_integer(v, w, 1, 1_000_000))
-        for key in ("height", "width", "frames")
+    sizes = ("height", "width", "frames")
+    keys = (*sizes, "guidance", "dtype", "negative_prompt", "attention", "quantisation")
+    got = read_object(value, where, (*keys, "elements", "calls"))
+    return Generation(
+        **{
+            key: optional(got[key], f"{where}.{key}", lambda v, w: read_integer(v, w, 1, 1_000_000))
+            for key in sizes
+        },
+        guidance=_entries(got["guidance"], f"{where}.guidance", _scale),
+        dtype=read_text(got["dtype"], f"{where}.dtype"),
+        negative_prompt=optional(got["negative_prompt"], f"{where}.negative_prompt", read_boolean),
+        attention=optional(got["attention"], f"{where}.attention", read_text),
+        quantisation=optional(got["quantisation"], f"{where}.quantisation", read_text),
+        **_course(got, where, steps),
+    )
+
+
+def read_also(value: Any, where: str, steps: int) -> tuple[Also, ...]:
+    """Read the other requests at which a plan was measured. Raises ScheduleError."""
+    entries = read_list(value, where, MAX_ITEMS)
+    return tuple(_also(entry, f"{where}[{i}]", steps) for i, entry in enumerate(entries))
+
+
+def _also(value: Any, where: str, steps: int) -> Also:
+    got = read_object(value, where, ("request", "elements", "calls", "measured"))
+    check_measured(got["measured"], f"{where}.measured")
+    request = _entries(got["request"], f"{where}.request", _value)
+    if not request:
+        raise ScheduleError(f"{where}.request: must not be empty")
+    return Also(request, **_course(got, where, steps), measured=got["measured"])
+
+
+def _course(got: Mapping[str, Any], where: str, steps: int) -> dict[str, Any]:
+    """What a run shows as it goes on: its latents' size, and the calls of each step."""
+
+    def read_elements(value: Any, place: str) -> int:
+        return read_integer(value, place, 1, MAX_ELEMENTS)
+
+    def read_calls(value: Any, place: str) -> tuple[int, ...]:
+        entries = read_list(value, place, steps)
+        if len(entries) != steps:
+            raise ScheduleError(f"{place}: {len(entries)} values for {steps} steps")
+        return tuple(read_integer(v, f"{place}[{i}]", 1, MAX_CALLS) for i, v in enumerate(entries))
+
+    return {
+        "elements": optional(got["elements"], f"{where}.elements", read_elements),
+        "calls": optional(got["calls"], f"{where}.calls", read_calls),
     }
-    guidance = got["guidance"]
-    if not isinstance(guidance, dict):
-        raise ScheduleError(f"{where}.guidance: must be an object")
-    if len(guidance) > MAX_ITEMS:
-        raise ScheduleError(f"{where}.guidance: must have at most {MAX_ITEMS} entries")
-    scales = {
-        read_text(key, f"{where}.guidance key"): read_number(
-            number, f"{where}.guidance.{quote(key)}", -1e6, 1e6
-        )
-        for key, number in guidance.items()
+
+
+def _entries(value: Any, where: str, read: Callable[[Any, str], Any]) -> dict[str, Any]:
+    """An object of a few names, and what ``read`` makes of each value."""
+    if not isinstance(value, dict):
+        raise ScheduleError(f"{where}: must be an object")
+    if len(value) > MAX_ITEMS:
+        raise ScheduleError(f"{where}: must have at most {MAX_ITEMS} entries")
+    return {
+        read_text(key, f"{where} key"): read(entry, f"{where}.{quote(key)}")
+        for key, entry in value.items()
     }
-    return Generation(**sizes, guidance=scales, dtype=read_text(got["dtype"], f"{where}.dtype"))
+
+
+def _scale(value: Any, where: str) -> float:
+    return read_number(value, where, -1e6, 1e6)
+
+
+def _value(value: Any, where: str) -> Value:
+    if isinstance(value, bool):
+        return value
+    return read_text(value, where) if isinstance(value, str) else _scale(value, where)
 
 
 def _opaque(value: Any, where: str) -> None:

@@ -5,7 +5,8 @@ MLX, and on plain numbers. What is narrower than float32 is widened before it is
 """
 
 import sys
-from math import inf
+from collections.abc import Iterable
+from math import inf, prod
 from typing import Any
 
 Array = Any
@@ -41,6 +42,21 @@ def like(array: Array, model: Array) -> Array:
     return array.to(model.dtype) if hasattr(array, "clone") else array.astype(model.dtype)
 
 
+def elements(array: Array) -> int:
+    """How many numbers one sample has: an entry of the first axis, or an array of one axis.
+
+    Example:
+        >>> elements([0.5, 0.25])
+        2
+    """
+    shape = getattr(array, "shape", None)
+    return prod(shape[1:] if len(shape) > 1 else shape) if shape else _length(array)
+
+
+def _length(array: Array) -> int:
+    return len(array) if hasattr(array, "__len__") else 1
+
+
 def copied(array: Array) -> Array:
     """A copy that its maker cannot change in place."""
     return array.clone() if hasattr(array, "clone") else array * 1
@@ -72,25 +88,29 @@ def broken_samples(array: Array) -> list[int]:
     return [i for i, sample in enumerate(array) if not is_finite(sample)]
 
 
-def largest_share(part: Array, whole: Array) -> float:
-    """The largest ‖part‖ / ‖whole‖ of all samples, which are the entries of an array's first axis.
+def largest_share(pairs: Iterable[tuple[Array, Array]]) -> float:
+    """The largest ‖part‖ / ‖whole‖ of all samples, of pairs of their :func:`squares`.
 
-    An array of one axis is one sample. 0 of nothing but zeros, and of values that do not exist
-    yet: see :func:`is_finite`.
+    Several pairs are parts of the same samples, summed. 0 of nothing but zeros, and of values that
+    do not exist yet: see :func:`is_finite`.
 
     Example:
-        >>> largest_share(-0.5, 2.0), largest_share(0.0, 0.0)
+        >>> largest_share([(0.25, 4.0)]), largest_share([(0.0, 0.0)])
         (0.25, 0.0)
     """
-    ratio = _squares(part) / (_squares(whole) + TINY)
+    parts, wholes = zip(*pairs, strict=True)
+    ratio: Array = sum(parts) / (sum(wholes) + TINY)
     try:
         return float(ratio.max() if hasattr(ratio, "max") else ratio) ** 0.5
     except (RuntimeError, TypeError, ValueError):  # as each of these libraries refuses to say
         return 0.0
 
 
-def _squares(array: Array) -> Array:
-    """Sums of squares, one a sample."""
+def squares(array: Array) -> Array:
+    """Sums of squares, one a sample, which are the entries of an array's first axis.
+
+    An array of one axis is one sample.
+    """
     square = array * array
     if not hasattr(square, "sum"):
         return square

@@ -10,9 +10,10 @@ sample beyond the bound does not follow its plan as those did.
 """
 
 from collections.abc import Sequence
+from math import isfinite
 from typing import Literal, get_args
 
-from .arrays import Array, largest_share
+from .arrays import Array, largest_share, squares
 from .binding import BoundPlan, LinearForm
 from .errors import ReplayError
 
@@ -60,27 +61,38 @@ class Innovations:
         measured: Whether to measure, if the plan has bounds.
 
     Attributes:
+        bounds: Of each knot that has one.
         measured: Whether anything is measured.
+        alone: Whether these samples are all that the bounds are of; where other streams have a
+            part in them, :meth:`judge` is for all together.
+        squares: Of the latest knot with a bound: those of its gap and of its velocity.
         worst: The largest share so far; 0 before anything was measured.
         knot: The step of the plan at which that was.
     """
 
     def __init__(self, plan: BoundPlan, measured: bool = True) -> None:
-        self.measured = measured and bool(plan.bounds)
-        self._bounds = dict(zip(plan.knots[1:], plan.bounds, strict=bool(plan.bounds)))
+        self.measured = measured and any(map(isfinite, plan.bounds))
+        self.alone = True
+        self.squares: tuple[Array, Array] = (0.0, 0.0)
+        self.bounds = dict(zip(plan.knots[1:], plan.bounds, strict=bool(plan.bounds)))
         self._promised = dict(zip(plan.knots[1:], promised(plan.sigmas, plan.knots), strict=True))
         self._fresh: dict[int, Array] = {}
         self.worst, self.knot = 0.0, 0
 
     def see(self, knot: int, fresh: Array) -> bool:
         """Look at a knot's fresh velocity, kept as it is; whether a sample left its bounds here."""
-        share = 0.0
-        if knot in self._bounds:
+        bound = knot in self.bounds
+        if bound:
             form = self._promised[knot]
             gap = fresh - sum(weight * self._fresh[step] for step, weight in form.items())
-            share = largest_share(gap, fresh) / self._bounds[knot]
-        if share > self.worst:
-            self.worst, self.knot = share, knot
+            self.squares = squares(gap), squares(fresh)
         self._fresh = {step: self._fresh[step] for step in sorted(self._fresh)[-1:]}
         self._fresh[knot] = fresh
+        return bound and self.alone and self.judge(knot, [self.squares])
+
+    def judge(self, knot: int, streams: Sequence[tuple[Array, Array]]) -> bool:
+        """Whether a sample left the bound of a knot, of the ``squares`` of all streams."""
+        share = largest_share(streams) / self.bounds[knot]
+        if share > self.worst:
+            self.worst, self.knot = share, knot
         return share > 1.0

@@ -139,6 +139,10 @@ class Replay:
         if used:
             self._fresh[self.step] = fresh
         left = seen and self.innovations.see(self.step, fresh)
+        self.act_on(left)
+
+    def act_on(self, left: bool) -> None:
+        """Do as ``on_unstable`` says, if a sample left the bounds. Raises UnstableError."""
         if left and self._policy == "raise":
             raise UnstableError(self.unstable)
         self._strayed = left and self._policy == "refresh"

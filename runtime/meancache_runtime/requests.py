@@ -1,39 +1,183 @@
-"""What a run is asked for, beside what the calibration samples were asked for."""
+"""What a run is asked for, beside what the calibration samples were asked for.
 
+Every host hands what it sees of a request to :func:`compare`, which is where it is graded:
+
+- ``"same"``: as far as it is seen, the calibrated one;
+- ``"measured"``: another one, at which the schedule says the plan's measured quality;
+- ``"unknown"``: another one: a warning, or where the host is strict a RequestMismatchError.
+
+What cannot work at all is refused by an error of its own: another step count, grid, model, sampler
+or denoiser switch, and another cache at work in the denoiser (:mod:`.errors`).
+"""
+
+import warnings
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
-from .annotations import Generation
+from .annotations import Also, Generation, Value
+from .errors import RequestMismatchError
+from .schedule import Schedule
 
+Grade = Literal["same", "measured", "unknown"]
+
+SIZES = ("height", "width", "frames")
 FRAMES = "num_frames"
 """What pipelines call the frames of a video."""
 
+FIX = "its measured quality does not hold: ask for that, or calibrate for this"
 
-def stated(arguments: Mapping[str, Any], made: Generation) -> dict[str, float]:
-    """Of a diffusers pipeline's arguments, the numbers that a schedule speaks of, by its names."""
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """How a request is graded.
+
+    Attributes:
+        grade: None where the schedule does not say how its calibration samples were made.
+        messages: In what it is unknown, a sentence each.
+        calls: How often a sample should go through the denoisers, for each of the T steps; None
+            if that is not known.
+        elements: Numbers that one sample's latents should have; None likewise, and where another
+            size is told already.
+    """
+
+    grade: Grade | None
+    messages: tuple[str, ...] = ()
+    calls: tuple[int, ...] | None = None
+    elements: int | None = None
+
+    def off_course(self, step: int, calls: int | None) -> str | None:
+        """What to say if a sample went through the denoisers so often at a step of the schedule."""
+        if self.calls is None or calls is None or calls == self.calls[step]:
+            return None
+        return (
+            f"at step {step} a sample goes through the denoiser {_times(calls)}, and in "
+            f"calibration it did {_times(self.calls[step])} (guidance was added, dropped or ended "
+            f"there); {FIX}"
+        )
+
+    def off_size(self, elements: int | None) -> str | None:
+        """What to say if one sample's latents have so many numbers."""
+        if None in (elements, self.elements) or elements == self.elements:
+            return None
+        return _other("elements", elements, self.elements)
+
+
+def compare(asked: Mapping[str, Value | None], schedule: Schedule, budget: int) -> Verdict:
+    """Grade a request.
+
+    Args:
+        asked: What is seen of it, by the names of :class:`.annotations.Generation` and of its
+            guidance; what is None or not there is not seen, and nothing is said of it.
+        schedule: What it is to follow.
+        budget: Of the plan.
+
+    Example:
+        >>> from .schedule import Grid
+        >>> made = Generation(64, 64, None, {}, "float32")
+        >>> schedule = Schedule(None, Grid(4, None, 0.0), (), made)
+        >>> compare({"height": 64}, schedule, 2).grade
+        'same'
+        >>> compare({"height": 96}, schedule, 2).messages[0].partition(";")[0]
+        'this request has height 96, and the schedule was calibrated with 64'
+    """
+    made = schedule.generation
+    if made is None:
+        return Verdict(None)
+    different = _different(asked, made)
+    if not different:
+        return Verdict("same", (), made.calls, made.elements)
+    for row in schedule.also.get(budget, ()):
+        if _is_of(row, different, asked):
+            return Verdict("measured", (), row.calls, row.elements)
+    messages = tuple(_other(name, *pair) for name, pair in different.items())
+    told = different.keys() & {*SIZES, "elements"}
+    return Verdict("unknown", messages, made.calls, None if told else made.elements)
+
+
+def warn_of(asked: Mapping[str, Value | None], schedule: Schedule, budget: int) -> None:
+    """Say aloud in what a request is unknown, in a host that has no place of its own for it."""
+    for message in compare(asked, schedule, budget).messages:
+        warnings.warn(message, stacklevel=3)
+
+
+def refuse(message: str, strict: bool) -> str:
+    """The message, or where a host is strict RequestMismatchError."""
+    if strict:
+        raise RequestMismatchError(message)
+    return message
+
+
+def stated(arguments: Mapping[str, Any], made: Generation | None) -> Mapping[str, Value]:
+    """Of a diffusers pipeline's arguments what a schedule speaks of, by its names."""
+    if made is None:
+        return {}
     names = {"height": "height", "width": "width", "frames": FRAMES}
     names |= {name: name for name in made.guidance}
     found = {name: arguments.get(argument) for name, argument in names.items()}
-    numbers = {name: value for name, value in found.items() if isinstance(value, int | float)}
-    return {name: value for name, value in numbers.items() if not isinstance(value, bool)}
+    numbers: dict[str, Value] = {
+        name: value
+        for name, value in found.items()
+        if isinstance(value, int | float) and not isinstance(value, bool)
+    }
+    return numbers | _negative(arguments)
 
 
-def others(asked: Mapping[str, float | None], made: Generation) -> list[str]:
-    """In what a run differs from the samples that a schedule was calibrated on, in words.
-
-    Args:
-        asked: Its ``height``, ``width``, ``frames`` and guidance scales, by diffusers' names; what
-            is None or not there is left to the model, and nothing is said of it.
-        made: How the calibration samples were made; None in it says nothing either.
+def says_something(prompt: Any) -> bool:
+    """Whether a prompt, or one of several, is more than white space.
 
     Example:
-        >>> others({"height": 96}, Generation(64, 64, None, {}, "float32"))
-        ['this request has height 96, and the schedule was calibrated with 64']
+        >>> says_something(None), says_something(" "), says_something(["", "blurry"])
+        (False, False, True)
     """
-    sizes = {"height": made.height, "width": made.width, "frames": made.frames}
-    pairs = ((name, asked.get(name), there) for name, there in {**sizes, **made.guidance}.items())
-    return [
-        f"this request has {name} {here:g}, and the schedule was calibrated with {there:g}"
-        for name, here, there in pairs
-        if here is not None and there is not None and here != there
-    ]
+    texts = prompt if isinstance(prompt, list | tuple) else [prompt]
+    return any(isinstance(text, str) and text.strip() for text in texts)
+
+
+def _negative(arguments: Mapping[str, Any]) -> dict[str, Value]:
+    """Whether the negative prompt says anything; not told where it comes as numbers."""
+    if arguments.get("negative_prompt_embeds") is not None or "negative_prompt" not in arguments:
+        return {}
+    return {"negative_prompt": says_something(arguments["negative_prompt"])}
+
+
+def _different(
+    asked: Mapping[str, Value | None], made: Generation
+) -> dict[str, tuple[Value, Value]]:
+    """What is other than in calibration: here and there. A size is told once."""
+    names = (*SIZES, "dtype", "negative_prompt", "attention", "quantisation", "elements")
+    there: dict[str, Value | None] = {name: getattr(made, name) for name in names}
+    there |= made.guidance
+    found = {
+        name: (here, calibrated)
+        for name, calibrated in there.items()
+        if (here := asked.get(name)) is not None and calibrated is not None and here != calibrated
+    }
+    if found.keys() & set(SIZES):
+        found.pop("elements", None)
+    return found
+
+
+def _is_of(row: Also, different: Mapping[str, tuple[Value, Value]], asked: Any) -> bool:
+    """Whether a row is of a request that differs in just this."""
+    here = {name: pair[0] for name, pair in different.items()}
+    if here.keys() <= {"elements"}:  # a host that sees no more of a size
+        return row.request.keys() <= set(SIZES) and row.elements == here.get("elements")
+    return here == dict(row.request)
+
+
+def _other(name: str, here: Any, there: Any) -> str:
+    if name == "negative_prompt":
+        words = ("a negative prompt", "without") if here else ("no negative prompt", "with one")
+        return f"this request has {words[0]}, and the schedule was calibrated {words[1]}; {FIX}"
+    if name == "elements":
+        return (
+            f"this request's latents have {here} numbers a sample, and those of calibration had "
+            f"{there} (another size or length); {FIX}"
+        )
+    here, there = (f"{v:g}" if isinstance(v, int | float) else v for v in (here, there))
+    return f"this request has {name} {here}, and the schedule was calibrated with {there}; {FIX}"
+
+
+def _times(calls: int) -> str:
+    return "once" if calls == 1 else "twice" if calls == 2 else f"{calls} times"

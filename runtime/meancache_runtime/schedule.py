@@ -6,14 +6,18 @@ downloads anything; whatever the specification does not allow is refused with it
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from itertools import pairwise
 from numbers import Integral
 from typing import Any, Protocol
 
+from .annotations import MAX_CALLS as MAX_CALLS
+from .annotations import MAX_ELEMENTS as MAX_ELEMENTS
+from .annotations import Also as Also
 from .annotations import Generation as Generation
-from .annotations import check_measured, check_provenance, read_generation
+from .annotations import check_measured, check_provenance, read_also, read_generation
 from .errors import BudgetError, ScheduleError
 from .grid import MAX_STEPS as MAX_STEPS
 from .grid import Grid as Grid
@@ -84,13 +88,15 @@ class Model:
 class Schedule:
     """A model, a grid, and one plan per budget. ``model`` None fits any model.
 
-    ``generation`` takes no part in replay; hosts that see what is asked for can compare it.
+    ``generation`` takes no part in replay, and neither does ``also``, for each budget the other
+    requests at which its plan was measured: hosts compare them with what is asked for.
     """
 
     model: Model | None
     grid: Grid
     plans: tuple[Plan, ...]
     generation: Generation | None = field(default=None, hash=False)
+    also: Mapping[int, tuple[Also, ...]] = field(default_factory=dict, hash=False)
 
     @property
     def budgets(self) -> tuple[int, ...]:
@@ -176,13 +182,15 @@ def to_document(schedule: Schedule, budget: int) -> dict[str, Any]:
         "cost": None,
         "innovation": plan.innovation,
         "measured": None,
+        "also": [asdict(each) for each in schedule.also.get(plan.budget, ())],
     }
+    made = schedule.generation
     document = {
         "format": FORMAT,
         "version": VERSION,
         "model": None if schedule.model is None else asdict(schedule.model),
         "grid": grid,
-        "generation": None,
+        "generation": None if made is None else asdict(made),
         "plans": [entry],
         "provenance": None,
     }
@@ -214,7 +222,9 @@ def _schedule(value: Any) -> Schedule:
     keys = ("format", "version", "model", "grid", "generation", "plans", "provenance")
     top = read_object(value, "schedule", keys)
     grid = read_grid(top["grid"])
-    generation = optional(top["generation"], "generation", read_generation)
+    generation = optional(
+        top["generation"], "generation", lambda v, w: read_generation(v, w, grid.steps)
+    )
     check_provenance(top["provenance"])
     entries = read_list(top["plans"], "plans", MAX_PLANS, least=1)
     plans = tuple(_plan(p, f"plans[{i}]", grid.steps) for i, p in enumerate(entries))
@@ -223,7 +233,11 @@ def _schedule(value: Any) -> Schedule:
         raise ScheduleError("plans: budgets must be strictly ascending")
     for i, plan in enumerate(plans):
         check_switches(f"plans[{i}].knots", plan.knots, grid.switches)
-    return Schedule(optional(top["model"], "model", _model), grid, plans, generation)
+    also = {
+        plan.budget: read_also(entry["also"], f"plans[{i}].also", grid.steps)
+        for i, (plan, entry) in enumerate(zip(plans, entries, strict=True))
+    }
+    return Schedule(optional(top["model"], "model", _model), grid, plans, generation, also)
 
 
 def _model(value: Any, where: str) -> Model:
@@ -247,7 +261,7 @@ def _adapter(value: Any, where: str) -> Adapter:
 
 
 def _plan(value: Any, where: str, steps: int) -> Plan:
-    keys = ("budget", "knots", "intervals", "cost", "innovation", "measured")
+    keys = ("budget", "knots", "intervals", "cost", "innovation", "measured", "also")
     got = read_object(value, where, keys)
     budget = read_integer(got["budget"], f"{where}.budget", 1, steps)
     optional(got["cost"], f"{where}.cost", lambda v, w: read_number(v, w, 0.0, MAX_COST))

@@ -2,15 +2,17 @@
 
 from dataclasses import dataclass
 
+from .requests import Grade
+
 
 @dataclass(frozen=True, slots=True)
 class ReplayWarning:
     """What the schedule's measured quality does not cover in a run.
 
     ``kind`` is ``"adapters"`` (others than the schedule was compiled with), ``"mid-grid"`` (a run
-    that enters the schedule after its first step), ``"request"`` (another size or guidance than was
-    calibrated) or ``"unstable"`` (a sample that moves otherwise than the calibration samples did);
-    ``message`` says more, with the fix.
+    that enters the schedule after its first step), ``"request"`` (another than was calibrated, as
+    :mod:`meancache_runtime.requests` grades it) or ``"unstable"`` (a sample that moves
+    otherwise than the calibration samples did); ``message`` says more, with the fix.
     """
 
     kind: str
@@ -23,6 +25,8 @@ class ReplayStats:
 
     ``refreshes`` counts steps at which the denoiser ran, ``cached_steps`` those at which it did
     not, ``denoiser_calls`` its forward calls (twice the refreshes with a two-call CFG).
+    ``request`` is how what was asked for is graded, see :mod:`meancache_runtime.requests`: None
+    where the schedule does not say what was calibrated.
     ``innovation`` is the largest innovation of a sample at a knot, as a share of the schedule's
     bound, and ``innovation_knot`` the step where it was: 1 or less in a run that is like those of
     calibration, None where the schedule has no bounds or nobody looked.
@@ -31,6 +35,7 @@ class ReplayStats:
     refreshes: int = 0
     cached_steps: int = 0
     denoiser_calls: int = 0
+    request: Grade | None = None
     innovation: float | None = None
     innovation_knot: int | None = None
     warnings: tuple[ReplayWarning, ...] = ()

@@ -138,6 +138,13 @@ def read_number(value: Any, where: str, least: float, most: float) -> float:
     return float(value)
 
 
+def read_boolean(value: Any, where: str) -> bool:
+    """The value as ``true`` or ``false``."""
+    if not isinstance(value, bool):
+        raise ScheduleError(f"{where}: must be true or false")
+    return value
+
+
 def read_text(value: Any, where: str) -> str:
     """The value as a string of 1 to :data:`MAX_TEXT` code points."""
     if not isinstance(value, str):

@@ -73,7 +73,7 @@ def test_bad_input_is_one_message(
     content = json.loads((cwd / "schedule.json").read_text())
     (cwd / "plan.json").write_text(json.dumps(content))
     short = {"budget": 2, "knots": [0, 2], "intervals": [{"predictor": "hold"}] * 2}
-    short |= {"cost": None, "innovation": None, "measured": None}
+    short |= {"cost": None, "innovation": None, "measured": None, "also": []}
     grid = content["grid"] | {"steps": 5}
     (cwd / "short.json").write_text(json.dumps(content | {"grid": grid, "plans": [short]}))
     assert reason in refuse(capsys, *COMMAND, *options)

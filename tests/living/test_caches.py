@@ -1,4 +1,4 @@
-"""diffusers' own caches inside the denoiser: their hooks work on, and see the refreshes alone."""
+"""Another cache in the denoiser: refused whenever it comes, but for one that changes nothing."""
 
 from __future__ import annotations
 
@@ -13,65 +13,94 @@ from diffusers import (
     PyramidAttentionBroadcastConfig,
     TaylorSeerCacheConfig,
 )
+from diffusers.hooks import TextKVCacheConfig, apply_first_block_cache
 
 from meancache_runtime import attach
-from tests.families.by_sampler import followed_by_hand
+from meancache_runtime.errors import StackedCacheError
 from tests.families.case import Case, run
-from tests.living.pipelines import BUDGET, CASES, KNOTS, PLAN, SCHEDULE, STEPS, every_pipeline
+from tests.living.pipelines import BUDGET, CASES, SCHEDULE, STEPS, every_pipeline
+
+
+def _hidden(pipe: Any) -> None:
+    """Without the model's own method, which would note it."""
+    apply_first_block_cache(pipe.transformer, FirstBlockCacheConfig(threshold=0.5))
+
+
+def _flagged(pipe: Any) -> None:
+    """As cache-dit and ParaAttention mark a model."""
+    pipe.transformer._is_cached = True
+
 
 CACHES: dict[str, Callable[[Any], Any]] = {
-    "FirstBlockCache": lambda _pipe: FirstBlockCacheConfig(threshold=0.5),
-    "TaylorSeer": lambda _pipe: TaylorSeerCacheConfig(
-        cache_interval=2, disable_cache_before_step=1, max_order=1
+    "FirstBlockCache": lambda pipe: pipe.transformer.enable_cache(
+        FirstBlockCacheConfig(threshold=0.5)
     ),
-    "MagCache": lambda _pipe: MagCacheConfig(
-        num_inference_steps=STEPS, mag_ratios=[1.0] * STEPS, threshold=0.2
+    "TaylorSeerCache": lambda pipe: pipe.transformer.enable_cache(
+        TaylorSeerCacheConfig(cache_interval=2, disable_cache_before_step=1, max_order=1)
     ),
-    "PyramidAttentionBroadcast": lambda pipe: PyramidAttentionBroadcastConfig(
-        spatial_attention_block_skip_range=2,
-        spatial_attention_timestep_skip_range=(0, 1000),
-        spatial_attention_block_identifiers=("transformer_blocks",),
-        current_timestep_callback=lambda: pipe.current_timestep,
+    "MagCache": lambda pipe: pipe.transformer.enable_cache(
+        MagCacheConfig(num_inference_steps=STEPS, mag_ratios=[1.0] * STEPS, threshold=0.2)
     ),
+    "PyramidAttentionBroadcast": lambda pipe: pipe.transformer.enable_cache(
+        PyramidAttentionBroadcastConfig(
+            spatial_attention_block_skip_range=2,
+            spatial_attention_timestep_skip_range=(0, 1000),
+            spatial_attention_block_identifiers=("transformer_blocks",),
+            current_timestep_callback=lambda: pipe.current_timestep,
+        )
+    ),
+    "fbc_": _hidden,
+    "is_cached": _flagged,
 }
 every_cache = pytest.mark.parametrize("cache", CACHES)
 
 
 @every_cache
-@every_pipeline
-def test_a_cache_inside_the_denoiser_starts_every_attached_run_anew(case: Case, cache: str) -> None:
-    pipe = case.build()
-    with attach(pipe, SCHEDULE):
-        (uncached,) = run(pipe, case.call(STEPS))
-    pipe.transformer.enable_cache(CACHES[cache](pipe))
-    (plain,) = run(pipe, case.call(STEPS))
-    with attach(pipe, SCHEDULE) as attached:
-        first, second = (run(pipe, case.call(STEPS))[0] for _ in range(2))
-    assert attached.stats.denoiser_calls == BUDGET * case.branches
-    assert not torch.equal(first, uncached)
-    assert torch.equal(second, first)
-    assert torch.equal(run(pipe, case.call(STEPS))[0], plain)
+def test_a_denoiser_with_another_cache_is_refused_by_its_name(cache: str) -> None:
+    pipe = CASES[0].build()
+    CACHES[cache](pipe)
+    with pytest.raises(StackedCacheError, match=rf"{cache}\S* answers some of the work"):
+        attach(pipe, SCHEDULE)
 
 
 @every_cache
-def test_replay_takes_what_a_denoiser_with_a_cache_gives_at_the_knots(
-    cache: str, monkeypatch: pytest.MonkeyPatch
+def test_one_that_is_enabled_after_attaching_is_refused_before_the_denoiser_runs(
+    cache: str,
 ) -> None:
-    """By hand, the denoiser of one call a step is run at the knots alone too."""
-    case = CASES[0]
-    pipe, by_hand = case.build(), case.build()
-    for one in (pipe, by_hand):
-        one.transformer.enable_cache(CACHES[cache](one))
+    pipe = CASES[0].build()
+    with attach(pipe, SCHEDULE) as attached:
+        run(pipe, CASES[0].call(STEPS))
+        CACHES[cache](pipe)
+        calls = attached.stats.denoiser_calls
+        with pytest.raises(StackedCacheError, match=cache):
+            run(pipe, CASES[0].call(STEPS))
+        assert attached.stats.denoiser_calls == calls
+
+
+@every_pipeline
+def test_after_it_is_turned_off_all_is_as_before(case: Case) -> None:
+    """A warm run first, then a cache on and off, then ours on and off, then the other again."""
+    pipe = case.build()
+    (plain,) = run(pipe, case.call(STEPS))
+    CACHES["FirstBlockCache"](pipe)
+    (cached,) = run(pipe, case.call(STEPS))
+    pipe.transformer.disable_cache()
+    for _ in range(2):
+        with attach(pipe, SCHEDULE) as attached:
+            run(pipe, case.call(STEPS))
+        assert attached.stats.denoiser_calls == BUDGET * case.branches
+        assert torch.equal(run(pipe, case.call(STEPS))[0], plain)
+    CACHES["FirstBlockCache"](pipe)
+    assert torch.equal(run(pipe, case.call(STEPS))[0], cached)
+
+
+def test_keys_of_the_text_may_be_kept_which_changes_nothing() -> None:
+    case = CASES[1]  # Qwen-Image, whose transformer can
+    pipe = case.build()
     with attach(pipe, SCHEDULE):
-        (replayed,) = run(pipe, case.call(STEPS))
-    forward, calls = by_hand.transformer.forward, iter(range(STEPS))
-
-    def at_knots(hidden_states: torch.Tensor, **rest: Any) -> Any:
-        if next(calls) in KNOTS:
-            return forward(hidden_states, **rest)
-        return (torch.full_like(hidden_states, torch.nan),)
-
-    monkeypatch.setattr(by_hand.transformer, "forward", at_knots)
-    with followed_by_hand(type(by_hand.scheduler), PLAN):
-        (expected,) = run(by_hand, case.call(STEPS))
-    torch.testing.assert_close(replayed, expected, rtol=1e-4, atol=1e-5)
+        (expected,) = run(pipe, case.call(STEPS))
+    pipe.transformer.enable_cache(TextKVCacheConfig())
+    with attach(pipe, SCHEDULE) as attached:
+        (found,) = run(pipe, case.call(STEPS))
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
+    assert attached.stats.denoiser_calls == BUDGET * case.branches

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import inf
 from typing import Any
 
 import pytest
@@ -48,6 +49,31 @@ ENTERED = {
 def test_a_plan_entered_late_uses_nothing_from_before(start):
     knots, predictors = ENTERED[start]
     assert enter(PLAN, start) == Plan(len(knots), knots, tuple(predictors))
+
+
+@pytest.mark.parametrize(
+    ("start", "bounds"),
+    [
+        (0, (0.1, 0.2, 0.3, 0.4)),
+        (1, (inf, inf, 0.3, 0.4)),  # both promises of the plan look back to knot 0
+        (2, (inf, 0.3, 0.4)),  # knot 9 is promised from 2 and 6, as in the plan
+        (3, (inf, inf, 0.4)),
+        (8, (inf, inf)),
+        (15, ()),
+    ],
+)
+def test_a_bound_holds_where_the_promise_is_made_of_the_plans_own_knots(start, bounds):
+    assert enter(replace(PLAN, innovation=(0.1, 0.2, 0.3, 0.4)), start).innovation == bounds
+
+
+def test_a_sample_that_strays_is_seen_in_mid_grid_too(tiny_flux):
+    pipe = img2img(tiny_flux)
+    narrow = replace(PLAN, innovation=(1e-6, 1e6, 1e6, 1e-6))
+    schedule = replace(stated(), plans=(narrow,))
+    with attach(pipe, schedule) as attached, pytest.warns(UserWarning, match="at knot 13"):
+        run(pipe, 1 - 3 / STEPS)
+    assert attached.stats.innovation_knot == 13
+    assert [each.kind for each in attached.stats.warnings] == ["mid-grid", "unstable"]
 
 
 def test_a_window_of_one_step_holds_wherever_it_starts():

@@ -22,6 +22,7 @@ from meancache_runtime.binding import bind
 from meancache_runtime.errors import (
     BudgetError,
     GridMismatchError,
+    ReplayError,
     ScheduleError,
     StepCountError,
     UnsupportedSchedulerError,
@@ -410,3 +411,20 @@ def test_every_predictor_survives_the_configuration() -> None:
     again = MeanCacheScheduler.from_config(made.config)
     assert again._plan == schedule.plans[0]
     assert again._grid == schedule.grid
+
+
+def test_what_a_step_or_a_configuration_cannot_have_is_refused_by_name() -> None:
+    scheduler = following()
+    scheduler.set_timesteps(STEPS)
+    noise = torch.zeros(1, 4)
+    empty: Any = None
+    with pytest.raises(ReplayError, match="model_output is a NoneType: give step a tensor"):
+        scheduler.step(empty, scheduler.timesteps[0], noise)
+    with pytest.raises(ReplayError, match="sample is a list"):
+        scheduler.step(noise, scheduler.timesteps[0], [0.0])
+    with pytest.raises(UnsupportedSchedulerError, match=r"step: got an unexpected .*'eta'"):
+        scheduler.step(noise, scheduler.timesteps[0], noise, eta=1.0)
+    scheduler.step(noise, scheduler.timesteps[0], noise)  # nothing was counted
+    config = {k: v for k, v in scheduler.config.items() if k.startswith("meancache")}
+    with pytest.raises(UnsupportedSchedulerError, match="has no setting beta_start: leave it out"):
+        MeanCacheScheduler(**config, beta_start=0.1)

@@ -13,8 +13,14 @@ import torch
 from torch import Tensor
 
 from meancache_runtime import attach
-from meancache_runtime.errors import GridMismatchError, MeanCacheError, StepCountError
-from meancache_runtime.schedule import Adams, Hold, Jvp, Plan, Released
+from meancache_runtime.errors import (
+    GridMismatchError,
+    MeanCacheError,
+    ReplayError,
+    StepCountError,
+    UnstableError,
+)
+from meancache_runtime.schedule import Adams, Hold, Jvp, Plan, Released, Schedule
 from tests.runtime import by_hand
 from tests.runtime.loops import NOISE, Streams, coupled
 
@@ -26,9 +32,15 @@ SCHEDULE = by_hand.schedule(STEPS, KNOTS, PREDICTORS)
 
 def followed(plan: Plan, sigmas: list[float]) -> tuple[Tensor, Tensor]:
     """Both streams by hand: one denoiser call a knot gives both velocities."""
-    latents, fresh = [NOISE.clone(), NOISE.flip(0)], ([], [])
+    return followed_states(plan, sigmas)[-1]
+
+
+def followed_states(plan: Plan, sigmas: list[float]) -> list[tuple[Tensor, Tensor]]:
+    """Both streams at each knot, and at the end."""
+    latents, fresh, states = [NOISE.clone(), NOISE.flip(0)], ([], []), []
     for step in range(len(sigmas) - 1):
         if step in plan.knots:
+            states.append(tuple(latents))
             for log, velocity in zip(fresh, coupled(*latents, sigmas[step]), strict=True):
                 log.append(velocity)
         count = len(fresh[0])
@@ -37,7 +49,7 @@ def followed(plan: Plan, sigmas: list[float]) -> tuple[Tensor, Tensor]:
         h = sigmas[step + 1] - sigmas[step]
         for i, log in enumerate(fresh):
             latents[i] = latents[i] + h * by_hand.answers(past, sigmas[: end + 1], log)[step]
-    return latents[0], latents[1]
+    return [*states, tuple(latents)]
 
 
 @pytest.mark.parametrize("make", [copy.copy, copy.deepcopy])
@@ -62,21 +74,59 @@ def test_every_step_a_knot_changes_no_bit_in_either_stream():
         assert all(torch.equal(a, b) for a, b in zip(pipe(STEPS), plain, strict=True))
 
 
-@pytest.mark.parametrize("policy", ["warn", "refresh", "raise"])
+def largest(plan: Plan, sigmas: list[float]) -> list[float]:
+    """The innovation at each knot after the first, by its definition, of both streams joined."""
+    fresh, found = list[Tensor](), list[float]()
+    for knot, latents in zip(plan.knots, followed_states(plan, sigmas)[:-1], strict=True):
+        fresh.append(torch.cat([v.flatten() for v in coupled(*latents, sigmas[knot])]))
+        if len(fresh) == 1:
+            continue
+        known = plan.knots[: len(fresh) - 1]
+        promised = fresh[-2]
+        if len(fresh) > 2:
+            slope = (fresh[-2] - fresh[-3]) / (sigmas[known[-1]] - sigmas[known[-2]])
+            promised = fresh[-2] + (sigmas[knot] - sigmas[known[-1]]) * slope
+        found.append(float((fresh[-1] - promised).norm() / fresh[-1].norm()))
+    return found
+
+
+def bounded(limits: tuple[float, ...]) -> Schedule:
+    [plan] = SCHEDULE.plans
+    return replace(SCHEDULE, plans=(replace(plan, innovation=limits),))
+
+
 @pytest.mark.parametrize("order", [("main", "copy"), ("copy", "main")])
-def test_bounds_of_both_streams_together_are_not_looked_at_in_either(policy, order):
-    plain = Streams(order=order)
-    with attach(plain, SCHEDULE):
-        expected = plain(STEPS)
-    [plan], pipe = SCHEDULE.plans, Streams(order=order)
-    narrow = replace(SCHEDULE, plans=(replace(plan, innovation=(1e-9, 1e-9, 1e-9)),))
-    with warnings.catch_warnings(), attach(pipe, narrow, on_unstable=policy) as attached:
-        warnings.simplefilter("error")
-        streams = pipe(STEPS)
-    assert all(torch.equal(a, b) for a, b in zip(streams, expected, strict=True))
-    assert len(pipe.transformer.sigmas) == len(KNOTS)
-    assert attached.stats.innovation is attached.stats.innovation_knot is None
+def test_bounds_are_of_both_streams_together(order):
+    pipe = Streams(order=order)
+    with attach(pipe, SCHEDULE):
+        expected = pipe(STEPS)
+    limits = largest(SCHEDULE.plans[0], pipe.scheduler.sigmas.tolist())
+    for factor, kinds in ((1.001, []), (0.999, ["unstable"])):
+        pipe = Streams(order=order)
+        with warnings.catch_warnings(), attach(pipe, bounded((1e6, factor * limits[1], 1e6))) as on:
+            warnings.simplefilter("ignore")
+            streams = pipe(STEPS)
+        assert all(torch.equal(a, b) for a, b in zip(streams, expected, strict=True))
+        assert [warning.kind for warning in on.stats.warnings] == kinds
+        assert on.stats.innovation == pytest.approx(1 / factor, rel=1e-4)
+        assert on.stats.innovation_knot == KNOTS[2]
+
+
+@pytest.mark.parametrize("order", [("main", "copy"), ("copy", "main")])
+def test_two_streams_may_be_raised_for_or_ignored_but_not_refreshed(order):
+    narrow = bounded((1e-6, 1e-6, 1e-6))
+    pipe = Streams(order=order)
+    with attach(pipe, narrow, on_unstable="raise"), pytest.raises(UnstableError, match="knot 1"):
+        pipe(STEPS)
+    with attach(pipe, narrow, on_unstable="ignore") as attached:
+        pipe(STEPS)
+    assert attached.stats.innovation is None
     assert attached.stats.warnings == ()
+    with (
+        attach(pipe, narrow, on_unstable="refresh"),
+        pytest.raises(ReplayError, match="two things at once"),
+    ):
+        pipe(STEPS)
 
 
 def test_a_copy_of_the_copy_follows_too():

@@ -153,7 +153,7 @@ def test_canonical_bytes_are_golden():
     )
     assert to_bytes(schedule) == (
         b'{"format":"meancache-schedule","generation":null,"grid":{"finer_steps":null,"replaces":null,"sigmas":null,"steps":8,"switches":[],'
-        b'"tolerance":0.01},"model":null,"plans":[{"budget":4,"cost":0.3333333333333333,'
+        b'"tolerance":0.01},"model":null,"plans":[{"also":[],"budget":4,"cost":0.3333333333333333,'
         b'"innovation":null,"intervals":[{"predictor":"hold"},{"predictor":"released","span":2},'
         b'{"predictor":"jvp","window":3},{"gains":[1.0,1e-07],"order":2,"predictor":"adams"}],'
         b'"knots":[0,1,3,6],'

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from meancache_runtime.hosts.diffusers import identity, sampler
 from meancache_runtime.hosts.diffusers.intercept import Interception, Proxy
+from meancache_runtime.hosts.diffusers.output_fitting import batch_size
 
 Step = Callable[..., Any]
 """Called in place of ``scheduler.step``, with its arguments."""
@@ -50,7 +51,7 @@ def intercepted(
     answers: Answers,
     follow: Follow,
     skip: Callable[[], bool],
-    note: Callable[[str], None] = lambda name: None,
+    note: Callable[[str, int | None], None] = lambda name, size: None,
 ) -> Generator[None]:
     """Stand between the pipeline and its denoisers and scheduler, and leave it as it was found.
 
@@ -60,14 +61,14 @@ def intercepted(
         follow: Called with the scheduler, and with each copy of it that the pipeline makes (as
             those do that sample two things at once).
         skip: Whether a call is to be answered without the denoiser.
-        note: Told the name of each denoiser that is called.
+        note: Told the name of each denoiser that is called, and the size of its batch.
     """
 
     def copied(scheduler: Any) -> Proxy:
         return Proxy(scheduler, {"step": follow(scheduler), "__copy__": copied})
 
     def denoise(name: str, module: Any, *args: Any, **kwargs: Any) -> Any:
-        note(name)
+        note(name, batch_size(args, kwargs))
         return answers.call(name, module, skip(), *args, **kwargs)
 
     overrides: dict[str, dict[str, Callable[..., Any]]] = {

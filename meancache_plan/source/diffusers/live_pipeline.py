@@ -13,6 +13,7 @@ from meancache_plan.source.diffusers.pipeline import Pipeline
 from meancache_plan.source.recipe import OURS, DType, Recipe, override
 from meancache_runtime.hosts.diffusers import identity
 from meancache_runtime.hosts.diffusers.intercept import is_intercepted
+from meancache_runtime.hosts.diffusers.precision import dtype
 
 STEPS = "num_inference_steps"
 
@@ -21,6 +22,9 @@ GUIDANCE = ("true_cfg_scale", "guidance_scale")
 
 FIELDS = {"height": "height", "width": "width", "num_frames": "frames"}
 """Arguments that a schedule notes, and the recipe's names for them."""
+
+COMPARED = ("height", "width", "frames", "guidance", "dtype")
+"""What of a schedule's ``generation`` has to be that of the samples that it is judged on."""
 
 NOT_OURS = {
     "sigmas": "the noise levels are the scheduler's own, at any number of steps",
@@ -84,6 +88,9 @@ def _steps(pipe: Any) -> int:
 
 def _dtype(pipe: Any) -> str:
     """The precision of the weights that are not quantised, the denoisers' first."""
+    said = dtype(pipe)
+    if said is not None and said in get_args(DType):
+        return said
     others = [each for each in vars(pipe).values() if isinstance(each, nn.Module)]
     for module in (*identity.denoisers(pipe).values(), *others):
         for parameter in module.parameters():
@@ -99,10 +106,10 @@ def check_call(source: Pipeline, schedule: Schedule) -> None:
     Raises:
         InputError: The steps, a size, the guidance or the precision differs.
     """
-    made = schedule.generation
+    made, here_made = schedule.generation, source.generation()
     pairs = {STEPS: (source.recipe.steps, schedule.grid.steps)}
-    for name, there in ({} if made is None else dict(made)).items():
-        pairs[name] = (getattr(source.generation(), name), there)
+    for name in () if made is None else COMPARED:
+        pairs[name] = (getattr(here_made, name), getattr(made, name))
     for name, (here, there) in pairs.items():
         if here and there and here != there:
             raise InputError(

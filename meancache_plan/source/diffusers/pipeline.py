@@ -81,15 +81,7 @@ class Pipeline:
 
     def generation(self) -> Generation:
         """How samples are made, for the artifact."""
-        recipe = self.recipe
-        guidance = {} if recipe.guidance is None else {recipe.guidance_argument: recipe.guidance}
-        return Generation(
-            height=recipe.height,
-            width=recipe.width,
-            frames=recipe.frames,
-            guidance=guidance,
-            dtype=recipe.dtype,
-        )
+        return revision.generation(self.pipe, self.recipe, self._arguments)
 
     def call_arguments(self) -> dict[str, Any]:
         """Every argument that the recipe passes to the pipeline's call; pictures by SHA-256."""
@@ -162,7 +154,16 @@ class Pipeline:
         seconds = (times[-1] - times[0]) / max(found.iterations - 1, 1)
         if finer_steps is None or self._course is None:
             return found.trajectory, seconds
-        return on_grid(found.trajectory, self._course.sigmas, self._course.switches), seconds
+        course = self._course
+        return on_grid(found.trajectory, course.sigmas, course.switches, course.calls), seconds
+
+    def course(self, prompt: str, seed: int) -> steps.Course:
+        """What a run would be: the denoiser runs once for each form of its calls, at most."""
+        return steps.probe(self.pipe, self._answers, self._plain(prompt, seed))
+
+    def asked(self, recipe: Recipe) -> "Pipeline":
+        """The same pipeline, asked for samples by another recipe, of the same dtype."""
+        return Pipeline(self.pipe, recipe, self._id, self._commit, self._values)
 
     def resume(
         self,

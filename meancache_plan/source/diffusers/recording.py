@@ -8,11 +8,12 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from meancache_plan.core.trajectory import Tape, Trajectory, joined, switches
+from meancache_plan.core.trajectory import Tape, Trajectory, joined, known, switches
 from meancache_plan.errors import InputError
 from meancache_plan.source.diffusers.interception import Answers, Step, intercepted
 from meancache_runtime.hosts.diffusers import sampler
 from meancache_runtime.hosts.diffusers.intercept import overheard
+from meancache_runtime.hosts.diffusers.output_fitting import passes
 
 NOISE_APART = 0.01
 """How far a sample's first latents may be from those it has alone, relative to their norm."""
@@ -64,11 +65,39 @@ class Recorded(NamedTuple):
 
 
 class Course(NamedTuple):
-    """What a run would be: its noise levels, the steps at which the denoiser changes, its start."""
+    """What a run would be.
+
+    Attributes:
+        sigmas: Its noise levels.
+        switches: The steps at which the denoiser changes.
+        calls: How often a sample goes through the denoiser in each step; None if not known.
+        noise: What it starts with.
+    """
 
     sigmas: tuple[float, ...]
     switches: tuple[int, ...]
+    calls: tuple[int, ...] | None
     noise: Tensor
+
+
+class Calls:
+    """The denoisers' calls of one step."""
+
+    def __init__(self) -> None:
+        self._found: list[tuple[str, int | None]] = []
+
+    def note(self, name: str, size: int | None) -> None:
+        """A denoiser was called with a batch of this size."""
+        self._found.append((name, size))
+
+    def of(self, samples: int) -> tuple[frozenset[str], int | None]:
+        """Who was called, and how often each of so many samples went through them."""
+        ran = frozenset(name for name, _ in self._found)
+        return ran, passes((size for _, size in self._found), samples)
+
+    def clear(self) -> None:
+        """Begin another step."""
+        self._found.clear()
 
 
 def record(
@@ -92,7 +121,7 @@ def record(
             copy of the scheduler steps through other noise levels.
     """
     recording = _Recording(pipe.scheduler, tick)
-    with intercepted(pipe, answers, recording.follow, lambda: False, recording.ran.add):
+    with intercepted(pipe, answers, recording.follow, lambda: False, recording.calls.note):
         run()
     if not recording.tapes:
         raise InputError(f"{type(pipe).__name__} made no scheduler step: nothing to record")
@@ -105,7 +134,7 @@ class _Recording:
 
     def __init__(self, scheduler: Any, tick: Callable[[], None]) -> None:
         self.tapes: list[Tape] = []
-        self.ran: set[str] = set()
+        self.calls = Calls()
         self.iterations = 0
         self._main, self._tick = scheduler, tick
         self._replaces = sampler.replaced(scheduler)
@@ -125,7 +154,7 @@ class _Recording:
             if sampler.is_inner(scheduler, index):
                 tape.correct(result[0])
             else:
-                tape.append(model_output, result[0], self.ran)
+                tape.append(model_output, result[0], *self.calls.of(len(sample)))
             if scheduler is self._main:
                 self._count(tape)
             return result
@@ -133,7 +162,7 @@ class _Recording:
         return tap
 
     def _count(self, tape: Tape) -> None:
-        self.ran.clear()
+        self.calls.clear()
         self.iterations += 1
         if self.iterations == 1 or tape.full:
             self._tick()
@@ -161,7 +190,7 @@ def probe(pipe: Any, answers: Answers, run: Callable[[], Any]) -> Course:
     """
     sampler.replaced(pipe.scheduler)
     begun: list[tuple[tuple[float, ...], Tensor]] = []
-    ran, seen = set[str](), list[frozenset[str]]()
+    now, seen = Calls(), list[tuple[frozenset[str], int | None]]()
 
     def follow(scheduler: Any) -> Step:
         def tap(model_output: Tensor, timestep: Any, sample: Tensor, *a: Any, **k: Any) -> Any:
@@ -169,18 +198,19 @@ def probe(pipe: Any, answers: Answers, run: Callable[[], Any]) -> Course:
             if not begun:
                 begun.append((sampler.run_sigmas(scheduler, index), sample))
             if not sampler.is_inner(scheduler, index):
-                seen.append(frozenset(ran))
-            ran.clear()
+                seen.append(now.of(len(sample)))
+            now.clear()
             return scheduler.step(model_output, timestep, sample, *a, **k)
 
         return tap if scheduler is pipe.scheduler else scheduler.step
 
-    with intercepted(pipe, answers, follow, lambda: True, ran.add):
+    with intercepted(pipe, answers, follow, lambda: True, now.note):
         run()
     if not begun:
         raise InputError(f"{type(pipe).__name__} made no scheduler step: nothing to record")
     sigmas, noise = begun[0]
-    return Course(sigmas, switches(seen), noise)
+    ran, calls = zip(*seen, strict=True)
+    return Course(sigmas, switches(ran), known(calls), noise)
 
 
 def check_batch(

@@ -1,14 +1,18 @@
-"""Tell pipelines apart by more than their configuration: weights, hub commit, LoRA adapters."""
+"""What is noted of a pipeline: weights, hub commit, LoRA adapters, how its samples are made."""
 
 import hashlib
 import math
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from meancache_plan.schedule.artifact import AdapterIdentity, ModelIdentity
+from meancache_plan.schedule.artifact import AdapterIdentity, Generation, ModelIdentity
+from meancache_plan.source.recipe import Recipe
 from meancache_runtime.hosts.diffusers import identity
 from meancache_runtime.hosts.diffusers.adapters import adapters_in_effect
+from meancache_runtime.hosts.diffusers.precision import attention, quantisation
+from meancache_runtime.requests import says_something
 
 
 def origin(pipe: Any, loaded_from: str) -> tuple[str, str | None]:
@@ -31,6 +35,20 @@ def model_identity(pipe: Any, name: str, commit: str | None) -> ModelIdentity:
             AdapterIdentity(name=adapter.name, digest=adapter.digest)
             for adapter in adapters_in_effect(pipe)
         ),
+    )
+
+
+def generation(pipe: Any, recipe: Recipe, arguments: Mapping[str, Any]) -> Generation:
+    """How samples are made, as far as it is known before a run."""
+    return Generation(
+        height=recipe.height,
+        width=recipe.width,
+        frames=recipe.frames,
+        guidance={} if recipe.guidance is None else {recipe.guidance_argument: recipe.guidance},
+        dtype=recipe.dtype,
+        negative_prompt=says_something(arguments.get("negative_prompt")),
+        attention=attention(pipe),
+        quantisation=quantisation(pipe),
     )
 
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from ..arrays import Array, like, widened
+from ..arrays import Array, elements, like, widened
 from ..binding import bind
 from ..errors import (
     GridMismatchError,
@@ -20,6 +20,7 @@ from ..errors import (
     UnsupportedSchedulerError,
 )
 from ..grid import check_grid
+from ..requests import warn_of
 from ..schedule import Replayable, Schedule, as_schedule
 from ..table import Table
 
@@ -68,6 +69,8 @@ def sampler_function(schedule: Schedule | Replayable, *, budget: int) -> Callabl
         options = extra_args or {}
         _check_flow(model.inner_model.inner_model.model_sampling)
         _check_alone(options.get("model_options", {}))
+        guidance = getattr(model.inner_model, "cfg", None)
+        warn_of({"elements": elements(x), "true_cfg_scale": guidance}, schedule, budget)
         table = Table.of(bind(plan, check_sigmas(schedule, sigmas), schedule.grid.displaced))
         denoise = partial(model, **options)
         return _follow(table, denoise, x, sigmas, callback or (lambda _: None), disable)

@@ -11,9 +11,11 @@ import jax.numpy as jnp
 from jax import Array, lax
 from jax.experimental import checkify
 
+from ..arrays import elements
 from ..binding import bind_schedule
 from ..errors import ReplayError
-from ..schedule import Replayable, Schedule
+from ..requests import warn_of
+from ..schedule import Replayable, Schedule, as_schedule
 from ..table import Table
 
 NOT_FINITE = (
@@ -60,7 +62,8 @@ def scan_sampler(
         >>> sample = scan_sampler(velocity, load_schedule("schedule.json"), 10)  # doctest: +SKIP
         >>> latents = jax.jit(sample)(noise, params, prompt)  # doctest: +SKIP
     """
-    table = Table.of(bind_schedule(schedule, budget, sigmas))
+    readable = as_schedule(schedule)
+    table = Table.of(bind_schedule(readable, budget, sigmas))
     places = _places(table)
 
     def sample(noise: Array, *arguments: object) -> Array:
@@ -71,6 +74,7 @@ def scan_sampler(
                 f"the noise is of {own}, in which latents would be rounded at every refresh: give "
                 "a floating dtype, noise.astype(jnp.float32)"
             )
+        warn_of({"elements": elements(noise)}, readable, budget)
         kept = jnp.promote_types(own, jnp.float32)
 
         def refresh(

@@ -4,11 +4,12 @@ import warnings
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
-from ..arrays import Array
+from ..arrays import Array, elements
 from ..binding import bind_schedule
 from ..innovation import OnUnstable
 from ..machine import Replay
-from ..schedule import Replayable, Schedule
+from ..requests import warn_of
+from ..schedule import Replayable, Schedule, as_schedule
 
 
 def integrate(
@@ -43,6 +44,7 @@ def integrate(
         UnstableError: A sample left the plan's bounds, and that is to end the run.
         ReplayError: ``on_unstable`` is unknown.
     """
+    warn_of({"elements": elements(noise)}, as_schedule(schedule), budget)
     machine = Replay(bind_schedule(schedule, budget, sigmas), on_unstable=on_unstable)
     latents, fresh = noise, noise
     for sigma, following in pairwise(machine.plan.sigmas):

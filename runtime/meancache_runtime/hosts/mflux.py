@@ -10,9 +10,10 @@ from typing import Any
 
 from mflux.models.common.schedulers.linear_scheduler import LinearScheduler
 
-from ..arrays import Array, like, widened
+from ..arrays import Array, elements, like, widened
 from ..binding import bind_schedule
 from ..errors import ScheduleNotFoundError, StepCountError
+from ..requests import warn_of
 from ..schedule import load_schedule
 from ..table import Table
 from .servers.offer import SCHEDULE
@@ -38,6 +39,7 @@ class MeanCacheScheduler(LinearScheduler):
                 f"the model runs in them: ask for {', '.join(map(str, schedule.budgets))} steps, "
                 "and for no image strength"
             )
+        self._request = schedule, budget
         whole = SimpleNamespace(
             model_config=config.model_config,
             num_inference_steps=schedule.grid.steps,
@@ -52,6 +54,7 @@ class MeanCacheScheduler(LinearScheduler):
     def step(self, noise: Array, timestep: int, latents: Array, **kwargs: Any) -> Array:
         """To the next knot; NonFiniteError, or StepCountError if it is not the one that is due."""
         if timestep == 0:
+            warn_of({"elements": elements(latents)}, *self._request)
             self._machine.reset()
         if timestep != self._machine.step:
             raise StepCountError(f"step {timestep} is asked for, where {self._machine.step} is due")

@@ -90,4 +90,9 @@ GENERATION = {
     "frames": None,
     "guidance": {"true_cfg_scale": 2.5},
     "dtype": "float32",
+    "negative_prompt": None,
+    "attention": None,
+    "quantisation": None,
+    "elements": None,
+    "calls": None,
 }

@@ -14,10 +14,9 @@ from ...errors import (
     BudgetError,
     ModelMismatchError,
     ReplayError,
-    RequestMismatchError,
 )
 from ...innovation import OnUnstable, check_policy
-from ...requests import others, stated
+from ...requests import Verdict, compare, refuse, stated
 from ...schedule import Plan, Replayable, Schedule, as_schedule, load_schedule
 from ...snapshot import beside
 from ...stats import ReplayStats, ReplayWarning
@@ -25,9 +24,11 @@ from .channel import Channel
 from .identity import check_model, companions, denoisers
 from .intercept import Interception, is_intercepted
 from .other_adapters import other_adapters
+from .precision import precision
 from .run import Run
 from .sampler import check_sampler
 from .sampler import overrides as scheduler_overrides
+from .stacked import check_alone
 
 
 def attach(
@@ -50,15 +51,16 @@ def attach(
         budget: One of ``schedule.budgets``; may be left out if there is only one.
         strict: Refuse what is otherwise a warning in ``.stats.warnings`` of every run: other
             adapters (LoRA) than the schedule was compiled with, by a sample of their weights and by
-            scale, and a call with another size or guidance than the calibration samples had.
-            Adapters whose weights here or there could not be read are refused too, which are else
-            compared by name.
+            scale, and a request that is neither the calibrated one nor one of those that the
+            schedule was measured at (see :mod:`meancache_runtime.requests`). Adapters whose weights
+            here or there could not be read are refused too, which are else compared by name.
         on_unstable: What happens where a sample moves otherwise than the calibration samples did
             (see :mod:`meancache_runtime.innovation`): ``"warn"`` notes it in ``.stats.warnings``,
             and warns once; ``"refresh"`` has the denoiser run at every step from there on, until a
             knot where all samples of the batch are back within the schedule's bounds; ``"raise"``
-            ends the run with UnstableError; ``"ignore"`` does not look. Nothing is looked at in a
-            run that enters the schedule in mid-grid, and in one of two streams (LTX-2).
+            ends the run with UnstableError; ``"ignore"`` does not look. A run that enters the
+            schedule in mid-grid is looked at from the knots on whose velocities are promised from
+            the plan's own knots; two streams (LTX-2) are looked at together, and not refreshed.
 
     Returns:
         A handle: a context manager, with ``.detach()`` and ``.stats``.
@@ -71,12 +73,14 @@ def attach(
         UnsupportedSchedulerError: The schedule was made for another sampler, or the scheduler
             is one that no schedule can follow.
         ModelMismatchError: The schedule was compiled for another model.
+        StackedCacheError: Another cache is at work in a denoiser.
         ReplayError: ``on_unstable`` is unknown, or not for schedules of this sampler.
 
     While attached, ``pipe(...)`` raises StepCountError or GridMismatchError for a run that the
     schedule was not made for, SwitchError for one that switches denoisers where it has no knot,
-    RequestMismatchError if it is strict, NonFiniteError for a velocity with NaN or infinite values
-    at a knot, UnstableError if it is to, and ReplacedComponentError if a component was swapped.
+    StackedCacheError if another cache was put into one, RequestMismatchError if it is strict,
+    NonFiniteError for a velocity with NaN or infinite values at a knot, UnstableError if it is to,
+    and ReplacedComponentError if a component was swapped.
 
     Example:
         >>> with attach(pipe, load_schedule("schedule.json"), budget=16):  # doctest: +SKIP
@@ -117,9 +121,11 @@ class Attachment:
             )
         modules = denoisers(pipe)
         check_sampler(pipe.scheduler, schedule.grid.replaces)
+        check_alone(pipe)
         if schedule.model is not None:
             check_model(pipe, schedule.model)
         self._pipe, self._schedule, self._strict = pipe, schedule, strict
+        self._budget = plan.budget
         self._scheduler = pipe.scheduler
         bind_here = lru_cache(maxsize=4)(partial(bind, displaced=schedule.grid.displaced))
         self._open_channel = partial(
@@ -201,25 +207,25 @@ class Attachment:
             if self._interception is not None:
                 self._interception.check_intact()
                 check_sampler(self._scheduler, self._schedule.grid.replaces)
+                check_alone(self._pipe)
             self.stats = self._new_stats()
-            self._compare(asked)
-            self._run = Run(self._open_channel, self._scheduler, self.stats)
+            verdict = self._compare(asked)
+            self._run = Run(self._open_channel, self._scheduler, self.stats, verdict, self._strict)
             yield
             self._warn()
         finally:
             self._end()
             self._running.release()
 
-    def _compare(self, asked: Mapping[str, Any]) -> None:
-        """Note a size or guidance that was not calibrated, or refuse it. RequestMismatchError."""
-        made = self._schedule.generation
-        for other in [] if made is None else others(stated(asked, made), made):
-            message = (
-                f"{other}; its measured quality does not hold: ask for that, or calibrate for this"
-            )
-            if self._strict:
-                raise RequestMismatchError(message)
-            self.stats.warnings += (ReplayWarning("request", message),)
+    def _compare(self, asked: Mapping[str, Any]) -> Verdict:
+        """Grade a call, and note in what it is unknown, or refuse it. RequestMismatchError."""
+        seen = {**stated(asked, self._schedule.generation), **precision(self._pipe)}
+        verdict = compare(seen, self._schedule, self._budget)
+        self.stats.request = verdict.grade
+        for message in verdict.messages:
+            warning = ReplayWarning("request", refuse(message, self._strict))
+            self.stats.warnings += (warning,)
+        return verdict
 
     def _warn(self) -> None:
         """Once for this attachment, say aloud what a run's figures do not cover."""

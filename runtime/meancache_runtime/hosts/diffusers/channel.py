@@ -25,6 +25,7 @@ class Channel:
         machine: The step machine; None until the run's start is known.
         start: The schedule's step that the run begins with.
         iteration: Loop iterations taken.
+        policy: ``on_unstable``.
     """
 
     def __init__(
@@ -40,7 +41,8 @@ class Channel:
         self.start = 0
         self.iteration = 0
         self._schedule, self._plan, self._bind = schedule, plan, bind
-        self._policy: OnUnstable = on_unstable
+        self.policy: OnUnstable = on_unstable
+        self._alone = True
         self._first = 0
         self._inner: frozenset[int] = frozenset()
         self._own_steps = True
@@ -64,11 +66,11 @@ class Channel:
             return self._own_steps
         return self.machine.due
 
-    def ignore_bounds(self) -> None:
-        """From now on look at no bounds: those of several streams are of all of them together."""
-        self._policy = "ignore"
+    def join_others(self) -> None:
+        """From now on leave the bounds to the run: they are of all streams together."""
+        self._alone = False
         if self.machine is not None:
-            self.machine.innovations.measured = False
+            self.machine.innovations.alone = False
 
     def prepare(self) -> None:
         """Before a denoiser call: refuse a run that the schedule was not made for.
@@ -89,7 +91,8 @@ class Channel:
         entry = find_entry(self._schedule, self._plan, self.scheduler, first)
         bound = self._bind(entry.plan, entry.sigmas)
         numbers = range(entry.start, entry.start + bound.steps)
-        self.machine = Replay(bound, numbers, self._policy)
+        self.machine = Replay(bound, numbers, self.policy)
+        self.machine.innovations.alone = self._alone
         self.start, self._first = entry.start, first
         count = len(self.scheduler.sigmas) - 1 - first
         self._inner = frozenset(i for i in range(count) if is_inner(self.scheduler, first + i))

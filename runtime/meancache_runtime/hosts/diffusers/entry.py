@@ -3,6 +3,7 @@
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 from ...errors import GridMismatchError, MismatchError, StepCountError
@@ -92,7 +93,8 @@ def enter(plan: Plan, start: int) -> Plan:
 
     The first step becomes a knot; later knots stay. A predictor keeps what it can have since the
     start: the gains for the knots known by then, and a window that does not reach before it;
-    else the interval is held.
+    else the interval is held. A knot's bound stays where what is promised there is made of the same
+    knots as in the whole plan, and is infinite elsewhere.
 
     Args:
         plan: For the whole grid.
@@ -111,7 +113,19 @@ def enter(plan: Plan, start: int) -> Plan:
             zip(knots, plan.intervals[first:], strict=True), start=1
         )
     )
-    return Plan(len(knots), knots, intervals)
+    bounds = None if plan.innovation is None else _bounds_since(plan, start, first)
+    return Plan(len(knots), knots, intervals, bounds)
+
+
+def _bounds_since(plan: Plan, start: int, first: int) -> tuple[float, ...]:
+    assert plan.innovation is not None
+    entered = (*plan.knots[:first], start, *plan.knots[first + 1 :])
+    return tuple(
+        plan.innovation[n - 1]
+        if entered[max(first, n - 2) : n] == plan.knots[max(0, n - 2) : n]
+        else inf
+        for n in range(first + 1, len(plan.knots))
+    )
 
 
 def _since_start(predictor: Predictor, knot: int, known: int) -> Predictor:

@@ -1,6 +1,8 @@
 """From knot to knot: what makes a scheduler of Euler steps follow a plan."""
 
+import inspect
 import warnings
+from collections.abc import Callable
 from functools import lru_cache
 from numbers import Integral
 from typing import TYPE_CHECKING, Any
@@ -8,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from ...arrays import NARROW, elements
 from ...binding import bind
 from ...errors import ReplayError, StepCountError, UnsupportedSchedulerError
 from ...grid import check_grid
 from ...innovation import OnUnstable, check_policy
 from ...machine import Replay
+from ...requests import warn_of
 from ...schedule import Plan, Schedule
 from ...table import Table
 from .sampler import EULER
@@ -39,6 +43,24 @@ def _later_start(where: str) -> StepCountError:
         f"this run begins at {where} (as image-to-image does), which a loop over the knots alone "
         "does not have: use meancache_runtime.attach, or strength 1"
     )
+
+
+def _check_arguments(step: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
+    """Refuse what a step of Euler's scheduler could not take, before anything is counted."""
+    try:
+        given = inspect.signature(step).bind(*args, **kwargs).arguments
+    except TypeError as error:
+        raise UnsupportedSchedulerError(f"{EULER}.step: {error}") from error
+    for name in ("model_output", "sample"):
+        if name in given and not isinstance(given[name], Tensor):
+            kind = type(given[name]).__name__
+            raise ReplayError(f"{name} is a {kind}: give step a tensor")
+
+
+def _half(velocity: Tensor) -> str | None:
+    """The model's dtype, where its velocity tells: pipelines may widen it, and never narrow it."""
+    name = str(velocity.dtype).removeprefix("torch.")
+    return name if name in NARROW else None
 
 
 class Following(Euler):
@@ -76,7 +98,8 @@ class Following(Euler):
         self._policy: OnUnstable = on_unstable
         self._warns = on_unstable == "warn"
         self._plan = schedule.plan(budget)
-        self._grid = schedule.grid
+        self._schedule, self._grid = schedule, schedule.grid
+        self._told_of_request = False
         if self._grid.replaces is not None:
             raise UnsupportedSchedulerError(
                 f"the schedule takes the steps of {self._grid.replaces}, whose noise levels this "
@@ -173,7 +196,9 @@ class Following(Euler):
 
         Raises:
             StepCountError: ``set_timesteps`` was not called, or steps are not taken in order.
-            UnsupportedSchedulerError: Steps with a noise level for each token are asked for.
+            UnsupportedSchedulerError: Steps with a noise level for each token are asked for, or
+                something that Euler's step does not know.
+            ReplayError: The velocity or the sample is no tensor.
             NonFiniteError: The velocity has NaN or infinite values.
             UnstableError: A sample left the plan's bounds, and that is to end the run.
         """
@@ -182,12 +207,17 @@ class Following(Euler):
                 "per-token timesteps cannot follow one schedule: run this pipeline without "
                 "a schedule"
             )
+        _check_arguments(super().step, model_output, timestep, sample, *args, **kwargs)
         machine, shape = self._machine, tuple(model_output.shape)
         if machine is None or machine.done:
             raise StepCountError(
                 "no step of the plan's loop is due: call set_timesteps before a run"
             )
         self._check_in_order(machine.step, shape, timestep)
+        if machine.step == 0 and not self._told_of_request:
+            self._told_of_request = True
+            seen = {"elements": elements(sample), "dtype": _half(model_output)}
+            warn_of(seen, self._schedule, self._plan.budget)
         velocity = machine.advance(model_output)
         if machine.done and machine.unstable is not None and self._warns:
             self._warns = False

@@ -1,11 +1,11 @@
-"""A denoiser's kept output, made to fit a call of another batch size.
+"""The batch size of a denoiser's call, and a kept output made to fit another.
 
 Pipelines that guide at some steps only (in one batched call, with and without the prompt) call
 their denoiser with two sizes. What answers a cached step is ignored there, but it must have the
 right shape on its way.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any
 
@@ -19,6 +19,22 @@ def batch_size(args: tuple[Any, ...], kwargs: dict[str, Any]) -> int | None:
         if isinstance(value, list) or (isinstance(value, Tensor) and value.ndim > 0):
             return len(value)
     return None
+
+
+def passes(sizes: Iterable[int | None], samples: int) -> int | None:
+    """How often each of so many samples goes through the denoiser in calls of these sizes.
+
+    None where that cannot be told from them.
+
+    Example:
+        >>> passes([2, 2], 2), passes([4], 2), passes([3], 2)
+        (2, 2, None)
+    """
+    known = list(sizes)
+    total = sum(size or 0 for size in known)
+    if None in known or total == 0 or samples == 0 or total % samples:
+        return None
+    return total // samples
 
 
 def fit(output: Any, had: int | None, wanted: int | None) -> Any:

@@ -5,18 +5,21 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any
 
+from ...arrays import elements
 from ...errors import (
     GridMismatchError,
     NonFiniteError,
     ReplacedComponentError,
+    ReplayError,
     StepCountError,
     SwitchError,
     UnsupportedSchedulerError,
 )
+from ...requests import Verdict, refuse
 from ...stats import ReplayStats, ReplayWarning
 from .channel import Channel
 from .intercept import Proxy
-from .output_fitting import batch_size, fit
+from .output_fitting import batch_size, fit, passes
 
 
 class Run:
@@ -26,12 +29,24 @@ class Run:
         open_channel: Makes a :class:`Channel` for a scheduler object.
         scheduler: The pipeline's scheduler.
         stats: Counted up as the run goes on.
+        verdict: What is asked for, beside what was calibrated.
+        strict: Whether to refuse what shows itself to be other in the run.
     """
 
     def __init__(
-        self, open_channel: Callable[[Any], Channel], scheduler: Any, stats: ReplayStats
+        self,
+        open_channel: Callable[[Any], Channel],
+        scheduler: Any,
+        stats: ReplayStats,
+        verdict: Verdict,
+        strict: bool,
     ) -> None:
         self.stats = stats
+        self._verdict, self._strict = verdict, strict
+        self._sizes: list[int | None] = []
+        self._elements = 0
+        self._told: set[str] = set()
+        self._beside: list[Channel] = []
         self.main = open_channel(scheduler)
         self._open_channel = open_channel
         self._thread: int | None = threading.get_ident()
@@ -50,6 +65,7 @@ class Run:
         self._thread = None
         self.main = self._open_channel(self.main.scheduler)
         self._calls, self._outputs, self._companions = {}, {}, {}
+        self._sizes = []
 
     def denoise(self, name: str, module: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """In place of a denoiser: run it at knots, else give its output of the last knot."""
@@ -59,6 +75,7 @@ class Run:
         self._calls[name] = call + 1
         self._called = tuple(self._calls)
         size = batch_size(args, kwargs)
+        self._sizes.append(size)
         if not self.main.due:
             return self._kept(name, call, size)
         output = module(*args, **kwargs)
@@ -101,14 +118,35 @@ class Run:
         with self._naming():
             result = self.main.step(*args, **kwargs)
         self._warn_of_entry()
+        self._judge_streams()
         self._note_innovation()
         if not inner:
             self.stats.refreshes += due
             self.stats.cached_steps += not due
-        self._calls = {}
+            self._look_at(_sample(*args, **kwargs))
+        self._calls, self._sizes = {}, []
         if self.main.due:
             self._outputs = {}
         return result
+
+    def _look_at(self, sample: Any) -> None:
+        """Compare what only a run shows with calibration: its size, and its calls in each step."""
+        assert self.main.machine is not None
+        taken = self.main.machine.step
+        self._elements += elements(sample) if taken == 1 else 0
+        if taken == 2:
+            self._note_request("size", self._verdict.off_size(self._elements))
+        calls = passes(self._sizes, len(sample))
+        self._note_request("calls", self._verdict.off_course(self.main.start + taken - 1, calls))
+
+    def _note_request(self, kind: str, message: str | None) -> None:
+        """Note it, once a kind; RequestMismatchError where the attachment is strict."""
+        if message is None or kind in self._told:
+            return
+        self._told.add(kind)
+        self.stats.request = "unknown"
+        warning = ReplayWarning("request", refuse(message, self._strict))
+        self.stats.warnings += (warning,)
 
     @contextmanager
     def _naming(self) -> Generator[None]:
@@ -135,7 +173,11 @@ class Run:
     def _step_beside(self, channel: Channel, *args: Any, **kwargs: Any) -> Any:
         """A step of a copy, before or after the scheduler's own step of the same iteration.
 
-        It comes before the second knot, the first that has a bound; from then on there are none.
+        It comes before the second knot, the first that has a bound.
+
+        Raises:
+            ReplayError: Samples that stray are to be refreshed, which comes too late for the stream
+                that stepped first.
         """
         _refuse_per_token(kwargs)
         ahead = channel.iteration - self.main.iteration
@@ -145,17 +187,43 @@ class Run:
                 f"at step {self.main.iteration}: a schedule can only follow schedulers that step "
                 "together, once each after the denoiser; run this pipeline without a schedule"
             )
-        for each in (self.main, channel):
-            each.ignore_bounds()
-        self.stats.innovation = self.stats.innovation_knot = None
+        self._join(channel)
+        if channel.iteration == 0:
+            self._elements += elements(_sample(*args, **kwargs))
         with self._naming():
             result = channel.step(*args, **kwargs)
+        self._judge_streams()
         if self.main.knots not in (None, channel.knots):
             raise GridMismatchError(
                 "a copy of the scheduler starts at another noise level than the scheduler itself, "
                 "so their knots differ: run this pipeline without the schedule"
             )
         return result
+
+    def _join(self, channel: Channel) -> None:
+        """Let a copy's channel share the bounds with the scheduler's own."""
+        if channel in self._beside:
+            return
+        if channel.policy == "refresh":
+            raise ReplayError(
+                "on_unstable 'refresh' is not for pipelines that sample two things at once, one of "
+                "which has stepped before both are known: choose 'warn', 'raise' or 'ignore'"
+            )
+        self._beside.append(channel)
+        for each in (self.main, channel):
+            each.join_others()
+
+    def _judge_streams(self) -> None:
+        """Look at the bounds when all streams have taken the step of a knot. UnstableError."""
+        streams = [self.main, *self._beside]
+        machines = [each.machine for each in streams if each.machine is not None]
+        steps = {machine.step for machine in machines}
+        if len(streams) == 1 or len(machines) < len(streams) or len(steps) > 1:
+            return
+        knot, found = steps.pop() - 1, machines[0].innovations
+        if found.measured and knot in found.bounds:
+            left = found.judge(knot, [machine.innovations.squares for machine in machines])
+            machines[0].act_on(left)
 
     def _note_innovation(self) -> None:
         machine = self.main.machine
@@ -176,10 +244,15 @@ class Run:
             steps = start if machine is None else start + machine.plan.steps
             message = (
                 f"this run enters the schedule at step {start} of {steps} (as image-to-image "
-                "does): the plan's measured quality does not hold for such runs, and its bounds "
-                "are not looked at (on_unstable); calibrate for this use to have a plan made for it"
+                "does): the plan's measured quality does not hold for such runs; calibrate for "
+                "this use to have a plan made for it"
             )
             self.stats.warnings += (ReplayWarning("mid-grid", message),)
+
+
+def _sample(model_output: Any, timestep: Any, sample: Any, *_: Any, **__: Any) -> Any:
+    """The latents that a scheduler's step is called with."""
+    return sample
 
 
 def _refuse_per_token(options: dict[str, Any]) -> None:

@@ -18,6 +18,7 @@ from diffusers.schedulers.scheduling_utils import SchedulerMixin as SchedulerMix
 from ...errors import ScheduleError, UnsupportedSchedulerError
 from ...innovation import OnUnstable
 from ...schedule import Replayable, Schedule, as_schedule, parse_schedule, to_document
+from ...strict_json import shorten
 from .following import Following
 from .sampler import EULER, check_deterministic, replaced
 
@@ -44,7 +45,7 @@ class MeanCacheScheduler(Following, FlowMatchEulerDiscreteScheduler):
         ScheduleError: The schedule is not valid, or there is none.
         BudgetError: The schedule has no plan for this budget.
         UnsupportedSchedulerError: The schedule was made for another sampler than Euler's, or the
-            configuration asks for fresh noise in each step.
+            configuration asks for fresh noise in each step, or has settings that Euler's has not.
     """
 
     def __init__(
@@ -58,6 +59,11 @@ class MeanCacheScheduler(Following, FlowMatchEulerDiscreteScheduler):
             raise ScheduleError(
                 f"this configuration of a {type(self).__name__} holds no plan: make one with "
                 f"{type(self).__name__}.from_schedule(pipe.scheduler, load_schedule(…), budget=…)"
+            )
+        for name in euler.keys() - self._get_init_keys(type(self)):
+            raise UnsupportedSchedulerError(
+                f"{type(self).__name__} has no setting {shorten(name)}: leave it out, or give one "
+                f"of {EULER}"
             )
         super().__init__(**euler)
         check_deterministic(self)

@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from functools import lru_cache, wraps
 from typing import Any
 
+from ...annotations import Value
 from ...errors import (
     MismatchError,
     StackedCacheError,
     UnsupportedPipelineError,
     UnsupportedSchedulerError,
 )
-from ...requests import others
+from ...requests import compare
 from ..diffusers.following import Following
 from ..diffusers.sampler import EULER, replaced
 from .offer import BUDGET, PLAIN, SCHEDULE, Choice, Offer
@@ -28,14 +29,15 @@ class Request:
         wishes: Its extra parameters; see :mod:`.offer`.
         warm_up: Whether the server made it itself, to warm up.
         caches: Names of what else answers some of the model's calls in it.
-        stated: Its ``height`` and ``width``, ``frames`` of a video, and its guidance scales by the
-            names of diffusers' arguments; None for what it leaves to its model.
+        stated: What :func:`meancache_runtime.requests.compare` is told: its ``height`` and
+            ``width``, ``frames`` of a video, its guidance scales by the names of diffusers'
+            arguments; None for what it leaves to its model.
     """
 
     wishes: Mapping[str, Any]
     warm_up: bool = False
     caches: tuple[str, ...] = ()
-    stated: Mapping[str, float | None] = field(default_factory=dict)
+    stated: Mapping[str, Value | None] = field(default_factory=dict)
 
 
 class Serving:
@@ -100,9 +102,9 @@ class Serving:
         """Log what a request's user should know, and its noise levels do not show."""
         if request.warm_up:
             self._log.info("a warm-up request: it takes all of its steps, without a plan")
-        elif choice is not None and choice.schedule.generation is not None:
-            for other in others(request.stated, choice.schedule.generation):
-                self._log.warning("%s: %s; its measured quality does not hold", choice, other)
+        elif choice is not None:
+            for message in compare(request.stated, choice.schedule, choice.budget).messages:
+                self._log.warning("%s: %s", choice, message)
 
 
 def following(scheduler: Any, choice: Choice) -> Any:
