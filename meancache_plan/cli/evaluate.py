@@ -40,6 +40,13 @@ def evaluate(
         list[Path] | None,
         typer.Option(help="Another schedule to judge beside it, as often as you like."),
     ] = None,
+    also: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Judge the plans at another request too, such as height=96,width=96 or "
+            "true_cfg_scale=4, as often as you like."
+        ),
+    ] = None,
     device: Device = None,
     offload: Offload = "none",
     json_file: Annotated[
@@ -87,6 +94,7 @@ def evaluate(
     from meancache_plan.files.lock import alone
     from meancache_plan.judge import evaluate as judge
     from meancache_plan.judge.frechet.measure import wish
+    from meancache_plan.judge.other_requests import asked_for
     from meancache_plan.judge.pictures import SampleFolder
     from meancache_plan.schedule.artifact import load_schedule, save_schedule
     from meancache_plan.schedule.digest import unmeasured_sha256_of
@@ -104,14 +112,19 @@ def evaluate(
     budgets = None if budget is None else parse_numbers(budget, "--budget")
     heldout = {"heldout_prompts": prompts, "heldout_seeds": seeds}
     with resumable(), alone(work):
-        source = Loading(model, recipe, heldout, device, offload).load(plan)
+        loading = Loading(model, recipe, heldout, device, offload)
+        source = loading.load(plan)
+        requests = [asked_for(text, source.recipe, plan.generation) for text in also or ()]
         check_against(source, plan, budgets or plan.budgets, against, rivals)
+        samples_of = (
+            read_prompts(source.recipe.heldout_prompts)[:limit],
+            parse_numbers(source.recipe.heldout_seeds, "--seeds"),
+        )
         with watching() as watch:
             result = judge.evaluate(
                 source,
                 plan,
-                read_prompts(source.recipe.heldout_prompts)[:limit],
-                parse_numbers(source.recipe.heldout_seeds, "--seeds"),
+                *samples_of,
                 budgets=budgets,
                 rivals=rivals,
                 lpips=lpips,
@@ -121,12 +134,24 @@ def evaluate(
                 work=work,
                 progress=watch("evaluating"),
             )
-        display(evaluation_table(result))
+            others = [
+                judge.evaluate(
+                    loading.asked(source, request),
+                    plan,
+                    *samples_of,
+                    budgets=budgets,
+                    baselines=False,
+                    work=work / f"also-{number}",
+                    progress=watch(f"also {number}"),
+                )
+                for number, request in enumerate(requests, start=1)
+            ]
+        display(evaluation_table(result), *map(evaluation_table, others))
         write_evaluation(result, json_file=json_file, plot=plot, sheet=sheet)
         if folder is not None:
             folder.finish(result)
         if record:
-            save_schedule(judge.with_measured(plan, result), schedule)
+            save_schedule(judge.with_measured(plan, result, *others), schedule)
         drop(work)
 
 

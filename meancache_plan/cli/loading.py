@@ -42,6 +42,12 @@ class Loading:
         recipe = find_recipe(self.model or REFERENCE, self.recipe)
         return self.model or recipe.model or REFERENCE, override(recipe, **self.overrides)
 
+    def asked(self, source: "Pipeline", recipe: "Recipe") -> "Pipeline":
+        """The same model, asked for samples by another recipe; loaded again for another dtype."""
+        if recipe.dtype == source.recipe.dtype:
+            return source.asked(recipe)
+        return self._load(recipe)
+
     def load(self, schedule: "Schedule | None" = None) -> "Pipeline":
         """The pipeline; its samples are made as ``schedule`` was made for, if one is given.
 
@@ -50,9 +56,11 @@ class Loading:
         """
         from meancache_plan.source.recipe import follow
 
-        model, recipe = self.chosen()
-        if schedule is not None:
-            recipe = follow(recipe, schedule)
+        _, recipe = self.chosen()
+        return self._load(recipe if schedule is None else follow(recipe, schedule))
+
+    def _load(self, recipe: "Recipe") -> "Pipeline":
+        model, _ = self.chosen()
         with Console(stderr=True).status(f"loading {model}"):
             from meancache_plan.source.diffusers.loading import load, quieten
 

@@ -20,6 +20,8 @@ def contenders(
     schedule: Schedule,
     budgets: Sequence[int] | None = None,
     rivals: Mapping[str, Schedule] | None = None,
+    *,
+    baselines: bool = True,
 ) -> list[Peer]:
     """The run that plans aim at, then, budget by budget, the plan, its rivals and its baselines.
 
@@ -27,6 +29,7 @@ def contenders(
         schedule: What to judge.
         budgets: Which of its plans; all by default.
         rivals: Other schedules for the same steps, by the name of their rows.
+        baselines: Whether these compete too.
 
     Raises:
         BudgetError: A schedule has no plan for one of the budgets.
@@ -46,7 +49,7 @@ def contenders(
             found.append(following(PLAN, readable, plan.budget))
             for name, rival in (rivals or {}).items():
                 found.append(following(name, rival.replayable(), plan.budget))
-            found += _baselines(readable, plan)
+            found += _baselines(readable, plan) if baselines else []
     return found
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from meancache_plan.errors import InputError, check_kind
 from meancache_plan.judge.conclusions import conclude
@@ -9,12 +10,13 @@ from meancache_plan.judge.contenders import contenders
 from meancache_plan.judge.contest import Contest, Rules
 from meancache_plan.judge.frechet.measure import Measurement, Wish
 from meancache_plan.judge.metrics import measured
+from meancache_plan.judge.other_requests import other_request
 from meancache_plan.judge.picture_witnesses import Shots, Witness
 from meancache_plan.judge.result import Evaluation
 from meancache_plan.judge.rivals import check_rivals
 from meancache_plan.judge.run_contest import run
 from meancache_plan.measure.calibrate import Progress
-from meancache_plan.schedule.artifact import PlanEntry, Schedule
+from meancache_plan.schedule.artifact import Also, PlanEntry, Schedule
 from meancache_plan.schedule.digest import sha256_of, unmeasured_sha256_of
 from meancache_plan.source.diffusers.pipeline import Pipeline
 
@@ -31,6 +33,7 @@ def evaluate(
     rivals: Mapping[str, Schedule] | None = None,
     lpips: bool = False,
     frechet: Wish | None = None,
+    baselines: bool = True,
     shots: int = 0,
     witness: Witness | None = None,
     work: Path | None = None,
@@ -45,7 +48,8 @@ def evaluate(
     timings suffer the same conditions.
 
     Args:
-        pipeline: The pipeline, not attached, with its settings.
+        pipeline: The pipeline, not attached, with its settings. Where these are other than what was
+            calibrated, the result says in what.
         schedule: What to judge.
         prompts: Held-out prompts, none of which the schedule was fitted on.
         seeds: Seeds of the initial noise, each used with every prompt.
@@ -53,6 +57,7 @@ def evaluate(
         rivals: Other schedules to judge beside it, by the name of their rows.
         lpips: Measure LPIPS too; see :func:`meancache_plan.judge.likeness.load_lpips`.
         frechet: Measure Fréchet distances too, of so many samples of everyone.
+        baselines: Judge those beside the plans, too.
         shots: Keep the pictures of the first ``shots`` prompts (first seed) in the result.
         witness: Shown the pictures of every sample as it is made; see
             :class:`meancache_plan.judge.pictures.SampleFolder`.
@@ -72,7 +77,7 @@ def evaluate(
         raise InputError("nothing to evaluate on: give at least one prompt and one seed")
     check_rivals(pipeline.pipe, schedule, budgets or schedule.budgets, rivals or {})
     measurement = None if frechet is None else Measurement(pipeline, frechet)
-    full, *peers = contenders(schedule, budgets, rivals)
+    full, *peers = contenders(schedule, budgets, rivals, baselines=baselines)
     contest = Contest(
         pipeline=pipeline,
         full=full,
@@ -92,25 +97,48 @@ def evaluate(
         steps=schedule.grid.steps,
         finer_steps=schedule.grid.finer_steps,
         **conclude(contest, found),
+        **_request(pipeline, schedule, prompts[0], seeds[0]),
         frechet=None if measurement is None else measurement.run(contest),
         shots=album.kept,
     )
 
 
-def with_measured(schedule: Schedule, evaluation: Evaluation) -> Schedule:
+def _request(pipeline: Pipeline, schedule: Schedule, prompt: str, seed: int) -> dict[str, Any]:
+    """What is other than in calibration, and what a run shows of it."""
+    request = other_request(schedule.generation, pipeline.generation())
+    if not request:
+        return {}
+    course = pipeline.course(prompt, seed)
+    return {"request": request, "elements": course.noise[0].numel(), "calls": course.calls}
+
+
+def with_measured(schedule: Schedule, *evaluations: Evaluation) -> Schedule:
     """The schedule with the measured quality noted in every plan that was evaluated.
 
     Raises:
-        InputError: The evaluation is of another schedule.
+        InputError: An evaluation is of another schedule.
     """
     check_kind("schedule", schedule, Schedule, "solve makes one")
-    check_kind("evaluation", evaluation, Evaluation, "evaluate makes one")
-    if evaluation.schedule_sha256 != sha256_of(schedule):
-        raise InputError("the evaluation is of another schedule: evaluate this one")
-    found = evaluation.plans()
+    plans = schedule.plans
+    for evaluation in evaluations:
+        check_kind("evaluation", evaluation, Evaluation, "evaluate makes one")
+        if evaluation.schedule_sha256 != sha256_of(schedule):
+            raise InputError("the evaluation is of another schedule: evaluate this one")
+        plans = tuple(_noted(plan, evaluation) for plan in plans)
+    return schedule.model_copy(update={"plans": plans})
 
-    def note(plan: PlanEntry) -> PlanEntry:
-        update = {"measured": found[plan.budget]} if plan.budget in found else {}
-        return plan.model_copy(update=update)
 
-    return schedule.model_copy(update={"plans": tuple(note(plan) for plan in schedule.plans)})
+def _noted(plan: PlanEntry, evaluation: Evaluation) -> PlanEntry:
+    measured = evaluation.plans().get(plan.budget)
+    if measured is None:
+        return plan
+    if not evaluation.request:
+        return plan.model_copy(update={"measured": measured})
+    others = (each for each in plan.also if each.request != evaluation.request)
+    found = Also(
+        request=evaluation.request,
+        elements=evaluation.elements,
+        calls=evaluation.calls,
+        measured=measured,
+    )
+    return plan.model_copy(update={"also": (*others, found)})

@@ -182,12 +182,17 @@ class Evaluation(Findings):
 
     ``steps`` are the schedule's; ``finer_steps`` those of the full run, where plans aim at a finer
     one: its seconds, and thus all speed-ups, are of so many steps. ``frechet`` holds distances of
-    samples of their own, if they were asked for. ``shots`` are pictures of the first prompts,
+    samples of their own, if they were asked for. ``request`` is in what samples were made otherwise
+    than those of calibration; of such ones ``elements`` and ``calls`` are as in the schedule's
+    ``generation``, if they are known. ``shots`` are pictures of the first prompts,
     F = 1; they stay out of the JSON.
     """
 
     format: Literal["meancache-evaluation"] = "meancache-evaluation"  # pyright: ignore[reportIncompatibleVariableOverride]
     finer_steps: int | None = None
+    request: dict[str, bool | float | str] = Field(default_factory=dict)
+    elements: int | None = None
+    calls: tuple[int, ...] | None = None
     frechet: Distances | None = None
     shots: Annotated[tuple[InstanceOf[Shot], ...], Field(exclude=True, repr=False)] = ()
 

@@ -27,6 +27,7 @@ def evaluate(
     frechet: int | None = None,
     frechet_to: str | PathLike[str] | None = None,
     batch: int = 1,
+    also: bool = False,
     path: str | PathLike[str] | None = None,
     progress: Progress = False,
 ) -> Evaluation:
@@ -37,7 +38,7 @@ def evaluate(
         schedule: What to judge.
         prompts: Held-out ones, none of which the schedule was fitted on.
         seeds: Seeds of the initial noise, each used with every prompt.
-        call: The same that it was calibrated with.
+        call: The same that it was calibrated with; with ``also``, another.
         budgets: Which of the schedule's plans; all by default.
         rivals: Other schedules to judge beside it, by the name of their rows.
         lpips: Measure LPIPS too, which downloads a network.
@@ -47,6 +48,8 @@ def evaluate(
         frechet_to: A folder of pictures that the distances are to; by default as many further full
             samples, of other seeds.
         batch: Samples a pipeline call, of those: more use more memory, and may be faster.
+        also: Judge the plans alone at another request than they were made for; ``with_measured``
+            notes what is found beside their own quality, and the runtime then knows this request.
         path: Write all figures there, as JSON, and keep finished samples beside it: the same call
             goes on where it was interrupted. Without it nothing is kept.
         progress: True for a bar on standard error, or a function of (samples done, in all).
@@ -68,7 +71,8 @@ def evaluate(
         to = None if frechet_to is None else Path(frechet_to)
         wanted = wish(frechet, to, batch, watch)
         source = at_hand(pipe, call)
-        check_call(source, schedule)
+        if not also:
+            check_call(source, schedule)
         result = judging.evaluate(
             source,
             schedule,
@@ -78,6 +82,7 @@ def evaluate(
             rivals=rivals,
             lpips=lpips,
             frechet=wanted,
+            baselines=not also,
             work=beside(file),
             progress=watch("evaluating"),
         )

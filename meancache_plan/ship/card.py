@@ -4,6 +4,7 @@ import shlex
 from collections.abc import Iterator, Sequence
 
 from meancache_plan.core.psnr import CEILING
+from meancache_plan.judge.other_requests import words as request_words
 from meancache_plan.judge.result import PLAN, Evaluation, Row
 from meancache_plan.measure.profile import Profile
 from meancache_plan.schedule.artifact import PlanEntry, Schedule
@@ -201,11 +202,23 @@ def _limits(schedule: Schedule) -> Iterator[str]:
         size += [f"{made.frames} frames"] if made.frames is not None else []
         guidance = [f"{code(name)} {value:g}" for name, value in made.guidance.items()]
         words = ", ".join([*size, code(made.dtype), *guidance])
-        yield f"It was made for {words}. Another size or guidance is accepted, but not measured."
+        yield f"It was made for {words}. Another request is followed with a warning."
+        yield from _also(schedule)
     if model is not None:
         adapters = "the adapters " + ", ".join(code(adapter.name) for adapter in model.adapters)
         made_for = "is for the model" if schedule.provenance is None else "was made"
         yield f"It {made_for} with {adapters if model.adapters else 'no adapters'} (LoRA)."
+
+
+def _also(schedule: Schedule) -> Iterator[str]:
+    """The other requests at which plans were measured, each once."""
+    found: dict[str, list[str]] = {}
+    for plan in schedule.plans:
+        for row in plan.also:
+            figure = f"{row.measured.psnr_latent:.1f} dB with {plan.budget} refreshes"
+            found.setdefault(request_words(row.request), []).append(figure)
+    for request, figures in found.items():
+        yield f"It was measured with {text(request)} too, in PSNR of latents: {', '.join(figures)}."
 
 
 def _provenance(

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from meancache_plan.core.psnr import CEILING
 from meancache_plan.judge.metrics import Metric, qualities
+from meancache_plan.judge.other_requests import words
 from meancache_plan.judge.result import FULL, PLAN, Evaluation, Row
 from meancache_plan.show.style import plain
 from meancache_plan.show.terminal.frechet import frechet_table
@@ -42,7 +43,8 @@ def evaluation_table(evaluation: Evaluation) -> RenderableType:
         f"against {_full_run(evaluation)}. B: budget. PSNR in dB, beneath it the 95 % "
         f"interval of its mean. s: seconds per sample, on {evaluation.device}."
     )
-    notes = [caption, *_twins(evaluation.rows)]
+    asked = f"Other than in calibration: {words(evaluation.request)}."
+    notes = [*([asked] if evaluation.request else []), caption, *_twins(evaluation.rows)]
     found = [] if evaluation.frechet is None else [Text(), frechet_table(evaluation.frechet)]
     return Group(table, *(Text(plain(note), style="dim") for note in notes), *found)
 

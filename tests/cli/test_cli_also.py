@@ -1,0 +1,76 @@
+"""``evaluate --also``: plans are judged at other requests too, which the runtime then knows."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import pytest
+import torch
+
+from meancache_plan import load_schedule
+from meancache_plan.judge.other_requests import words
+from meancache_runtime import attach
+from meancache_runtime import load_schedule as load_for_replay
+from meancache_runtime.errors import RequestMismatchError
+from tests.commands import STEPS, refuse, run
+from tests.tiny import SIDE, TEXT_LENGTH, tiny_flux
+
+BIG = 2 * SIDE
+MODEL = ("model", "--recipe", "tiny.toml")
+
+
+def calibrate() -> None:
+    run("calibrate", *MODEL, "-o", "p.safetensors", "--no-propagation")
+    run("solve", "p.safetensors", "--budget", "4", "-o", "schedule.json")
+
+
+def test_another_size_and_precision_are_measured_noted_and_then_known(
+    model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    calibrate()
+    wishes = ("--also", f"height={BIG},width={BIG}", "--also", "dtype=bfloat16")
+    run("evaluate", *MODEL, "--limit", "1", *wishes, "--record")
+    told = capsys.readouterr().out
+    assert f"Other than in calibration: height {BIG}, width {BIG}." in told
+    assert "Other than in calibration: dtype bfloat16." in told
+    [plan] = load_schedule("schedule.json").plans
+    assert plan.measured is not None
+    size, half = plan.also
+    assert size.request == {"height": BIG, "width": BIG}
+    assert (size.elements, size.calls) == (4 * 16 * 16, (1,) * STEPS)
+    assert half.request == {"dtype": "bfloat16"}
+    assert size.measured.psnr_latent != plan.measured.psnr_latent != half.measured.psnr_latent
+    schedule, pipe = load_for_replay("schedule.json"), tiny_flux()
+    call = {"num_inference_steps": STEPS, "max_sequence_length": TEXT_LENGTH, "guidance_scale": 1.0}
+    with warnings.catch_warnings(), attach(pipe, schedule, strict=True) as attached:
+        warnings.simplefilter("error")
+        with torch.no_grad():
+            pipe("a cow", height=BIG, width=BIG, output_type="latent", **call)
+        assert attached.stats.request == "measured"
+        with pytest.raises(RequestMismatchError, match="height"), torch.no_grad():
+            pipe("a cow", height=BIG, width=SIDE, output_type="latent", **call)
+
+
+WISHES = {
+    "height": "give name=value, with a name of height, width",
+    "seed=3": "give name=value, with a name of height, width",
+    "height=tall": "height is a number, not 'tall'",
+    f"height={SIDE}": f"height is {SIDE} in calibration",
+    "frames=5": "frames is None in calibration",
+    "dtype=int8": "dtype",
+}
+
+
+def test_a_wish_that_says_nothing_new_is_refused(
+    model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    calibrate()
+    for wish, says in WISHES.items():
+        assert says in refuse(capsys, "evaluate", *MODEL, "--limit", "1", "--also", wish), wish
+
+
+def test_requests_are_told_in_words() -> None:
+    request = {"height": 96.0, "true_cfg_scale": 2.5, "negative_prompt": False, "dtype": "float16"}
+    said = "height 96, true_cfg_scale 2.5, no negative prompt, dtype float16"
+    assert words(request) == said
