@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from tests.families import catalogue
+from tests.families import catalogue, reports
 from tests.families.case import Case, Refusal
 
 PAGE = Path(__file__).parents[2] / "docs" / "PIPELINES.md"
@@ -49,6 +49,15 @@ A row that is refused raises the error that it names.
 """
 
 
+REPORTED = """
+## What users of other caches reported
+
+Situations from public issue trackers, in our words, tried on tiny pipelines: what happens here, and
+the test that shows it.
+
+"""
+
+
 def page() -> str:
     """The whole page: one row per family, then every case and refusal."""
     groups = _groups()
@@ -56,7 +65,20 @@ def page() -> str:
     head = ("Models", "Pipeline", "Sampler", "Calls per refresh", "Tested budgets", "Notes")
     rows = [row for group in groups for row in _rows(*group)]
     overview = _table(("Models", "Works", "Refused"), families)
-    return INTRODUCTION + overview + TESTED + _table(head, rows)
+    return INTRODUCTION + overview + TESTED + _table(head, rows) + REPORTED + _reports()
+
+
+def _reports() -> str:
+    rows = [
+        (each.where, each.situation, each.here, ", ".join(dict.fromkeys(map(_short, each.tests))))
+        for each in reports.REPORTS
+    ]
+    return _table(("Where", "Situation", "Here", "Test"), rows)
+
+
+def _short(test: str) -> str:
+    """A test's file; the function's name is the sentence that it shows."""
+    return f"`{test.partition('::')[0]}`"
 
 
 def _groups() -> list[tuple[str, list[Case], list[Refusal]]]:

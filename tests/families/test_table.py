@@ -8,7 +8,7 @@ from collections import Counter
 
 import pytest
 
-from tests.families import catalogue, table
+from tests.families import catalogue, reports, table
 from tests.families.case import Case
 
 every_case = pytest.mark.parametrize("case", catalogue.CASES, ids=lambda case: case.name)
@@ -34,3 +34,11 @@ def test_the_sampler_that_the_table_names_is_the_pipelines(case: Case):
 def test_no_two_rows_have_one_name():
     names = Counter(row.name for row in (*catalogue.CASES, *catalogue.REFUSALS))
     assert not [name for name, count in names.items() if count > 1]
+
+
+def test_every_reported_situation_is_tried_by_a_test_that_is_there():
+    for report in reports.REPORTS:
+        assert report.tests, report.situation
+        for test in report.tests:
+            file, _, name = test.partition("::")
+            assert f"\ndef {name}(" in (reports.ROOT / file).read_text(encoding="utf-8"), test

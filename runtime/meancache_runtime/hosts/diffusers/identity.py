@@ -68,13 +68,21 @@ def class_names(models: Configured) -> str:
 
 
 def _configured(pipe: Any) -> Configured:
-    found = {name: _uncompiled(module) for name, module in denoisers(pipe).items()}
-    return {name: (m.__class__, dict(getattr(m, "config", {}))) for name, m in found.items()}
+    found = {name: _unwrapped(module) for name, module in denoisers(pipe).items()}
+    return {name: (_own_class(m), dict(getattr(m, "config", {}))) for name, m in found.items()}
 
 
-def _uncompiled(module: Any) -> Any:
-    """The module that ``torch.compile(module)`` wraps."""
-    return getattr(module, "_orig_mod", module)
+def _unwrapped(module: Any) -> Any:
+    """The module that ``torch.compile(module)`` wraps, or FSDP1."""
+    for name in ("_orig_mod", "_fsdp_wrapped_module"):
+        module = getattr(module, name, module)
+    return module
+
+
+def _own_class(module: Any) -> type:
+    """A module's class; FSDP2 puts one of its own before it."""
+    classes = module.__class__.__mro__
+    return next(c for c in classes if all(base.__name__ != "FSDPModule" for base in c.__mro__))
 
 
 def _settings(cls: type, config: Mapping[str, Any]) -> dict[str, Any]:
