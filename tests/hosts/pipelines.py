@@ -48,6 +48,13 @@ def _attach(schedule: Schedule, budget: int, model: Model, dtype: str) -> Run:
     return lambda noise, sigmas: _call(pipe, noise, sigmas)
 
 
+def _cached(schedule: Schedule, budget: int, model: Model, dtype: str) -> Run:
+    pipe = _pipeline(model)
+    pipe.transformer._is_cached = True  # as cache-dit marks a model
+    attach(pipe, schedule, budget=budget)
+    return lambda noise, sigmas: _call(pipe, noise, sigmas)
+
+
 def _scheduler(schedule: Schedule, budget: int, model: Model, dtype: str) -> Run:
     pipe = _pipeline(model)
     pipe.scheduler = MeanCacheScheduler.from_schedule(pipe.scheduler, schedule, budget=budget)
@@ -55,7 +62,13 @@ def _scheduler(schedule: Schedule, budget: int, model: Model, dtype: str) -> Run
 
 
 HOSTS = (
-    Host("diffusers, `attach`", "`FluxPipeline` with `attach`", _attach, ("diffusers", "torch")),
+    Host(
+        "diffusers, `attach`",
+        "`FluxPipeline` with `attach`",
+        _attach,
+        ("diffusers", "torch"),
+        cached=_cached,
+    ),
     Host(
         "diffusers, `MeanCacheScheduler`",
         "`FluxPipeline` whose scheduler is the plan",

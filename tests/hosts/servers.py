@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import SimpleNamespace
@@ -52,7 +53,7 @@ def _started(start: Callable[[_Transformer], Serve]) -> Callable[..., Run]:
     return build
 
 
-def _vllm_omni(transformer: _Transformer) -> Serve:
+def _vllm_omni(transformer: _Transformer, cache: str = "none") -> Serve:
     from vllm_omni.diffusion.pipeline import Pipeline
     from vllm_omni.diffusion.request import OmniDiffusionRequest, OmniDiffusionSamplingParams
     from vllm_omni.diffusion.worker.diffusion_model_runner import DiffusionModelRunner
@@ -61,7 +62,7 @@ def _vllm_omni(transformer: _Transformer) -> Serve:
     load_omni_general_plugins()
     pipeline = Pipeline(transformer, FlowMatchEulerDiscreteScheduler())
     runner = DiffusionModelRunner(
-        SimpleNamespace(model="tiny", cache_backend="none", build=lambda: pipeline)
+        SimpleNamespace(model="tiny", cache_backend=cache, build=lambda: pipeline)
     )
     runner.load_model()
 
@@ -70,7 +71,12 @@ def _vllm_omni(transformer: _Transformer) -> Serve:
             OmniDiffusionRequest(
                 "a cat",
                 OmniDiffusionSamplingParams(
-                    latents=each, sigmas=sigmas, num_inference_steps=len(sigmas)
+                    height=64,
+                    width=64,
+                    true_cfg_scale=1.0,
+                    latents=each,
+                    sigmas=sigmas,
+                    num_inference_steps=len(sigmas),
                 ),
                 f"request {i}",
             )
@@ -81,7 +87,7 @@ def _vllm_omni(transformer: _Transformer) -> Serve:
     return serve
 
 
-def _sglang(transformer: _Transformer) -> Serve:
+def _sglang(transformer: _Transformer, cache: bool = False) -> Serve:
     from sglang.multimodal_gen.plugins import apply_plugin_hooks, load_plugins
     from sglang.multimodal_gen.runtime import pipelines_core
     from sglang.multimodal_gen.runtime.euler import FlowMatchEulerDiscreteScheduler as Euler
@@ -93,7 +99,9 @@ def _sglang(transformer: _Transformer) -> Serve:
     pipeline = pipelines_core.build_pipeline(SimpleNamespace(model_path="tiny", modules=modules))
 
     def serve(latents: torch.Tensor, sigmas: list[float]) -> torch.Tensor:
-        return pipeline.forward(Req(latents, len(sigmas), sigmas=sigmas)).latents
+        request = Req(latents, len(sigmas), height=64, width=64, sigmas=sigmas)
+        request.enable_teacache = cache
+        return pipeline.forward(request).latents
 
     return serve
 
@@ -104,11 +112,13 @@ HOSTS = (
         "the plug-in, in a fake of its plug-in loader, model runner and pipeline; never the server",
         _started(_vllm_omni),
         ("diffusers", "torch"),
+        cached=_started(partial(_vllm_omni, cache="cache_dit")),
     ),
     Host(
         "SGLang-Diffusion",
         "the plug-in, in a fake of its hooks, stages and Euler scheduler; never the server",
         _started(_sglang),
         ("diffusers", "torch"),
+        cached=_started(partial(_sglang, cache=True)),
     ),
 )
