@@ -68,7 +68,7 @@ def propagation(
     pipeline: Pipeline, prompts: Sequence[str], seeds: Sequence[int], steps: Sequence[int]
 ) -> dict[int, list[float]]:
     """How many times larger an error is at the end, for each step, of every sample."""
-    runs = pipeline.record_batch(prompts, seeds)
+    runs, _ = pipeline.record_batch(prompts, seeds)
     joined = replace(
         runs[0],
         latents=torch.cat([run.latents for run in runs], dim=1),
