@@ -77,7 +77,8 @@ def write_schedule(folder: Path) -> Path:
     made = load_schedule(GOOD)
     plan = PlanEntry(budget=len(KNOTS), knots=KNOTS, intervals=(Hold(),) * len(KNOTS))
     grid = made.grid.model_copy(update={"steps": STEPS, "sigmas": None})
-    changes = {"model": None, "grid": grid, "plans": (plan,), "provenance": None}
+    changes = {"model": None, "generation": None, "grid": grid, "plans": (plan,)}
+    changes |= {"provenance": None}
     save_schedule(Schedule.model_validate(made.model_copy(update=changes)), folder / FILE_NAME)
     return folder / FILE_NAME
 
