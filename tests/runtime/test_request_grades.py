@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -109,7 +109,7 @@ def _in_half(pipe: Any) -> Generator[None]:
 
 
 def _as_it_is(pipe: Any) -> Any:
-    return warnings.catch_warnings()
+    return nullcontext()
 
 
 OTHERS: dict[str, tuple[dict[str, Any], Callable[[Any], Any], str]] = {
@@ -127,16 +127,24 @@ OTHERS: dict[str, tuple[dict[str, Any], Callable[[Any], Any], str]] = {
     "quantised": ({}, _in_eight_bits, "quantisation float8_e4m3fn"),
     "half precision": ({}, _in_half, "dtype bfloat16"),
 }
-others = pytest.mark.parametrize("name", OTHERS)
 
 
-@others
-def test_another_request_is_named_in_every_run_and_said_aloud_once(
-    pipe: FluxPipeline, schedule: Schedule, name: str
-) -> None:
-    options, change, says = OTHERS[name]
+@pytest.fixture(params=OTHERS)
+def other(
+    request: pytest.FixtureRequest, pipe: FluxPipeline
+) -> Generator[tuple[dict[str, Any], str]]:
+    """Options of another request, by a pipeline changed for it, and what is to be said of it."""
+    options, change, says = OTHERS[request.param]
     pipe.default_sample_size = SIDE // pipe.vae_scale_factor * 2
-    with change(pipe), attach(pipe, schedule) as attachment:
+    with change(pipe):
+        yield options, says
+
+
+def test_another_request_is_named_in_every_run_and_said_aloud_once(
+    pipe: FluxPipeline, schedule: Schedule, other: tuple[dict[str, Any], str]
+) -> None:
+    options, says = other
+    with attach(pipe, schedule) as attachment:
         with pytest.warns(UserWarning, match=says):
             run(pipe, **options)
         with silence():
@@ -145,17 +153,12 @@ def test_another_request_is_named_in_every_run_and_said_aloud_once(
     assert "request" in {warning.kind for warning in attachment.stats.warnings}
 
 
-@others
 def test_a_strict_attachment_refuses_all_of_them(
-    pipe: FluxPipeline, schedule: Schedule, name: str
+    pipe: FluxPipeline, schedule: Schedule, other: tuple[dict[str, Any], str]
 ) -> None:
-    options, change, says = OTHERS[name]
-    pipe.default_sample_size = SIDE // pipe.vae_scale_factor * 2
-    with (
-        change(pipe),
-        attach(pipe, schedule, strict=True),
-        pytest.raises(RequestMismatchError, match=says),
-    ):
+    options, says = other
+    strict = attach(pipe, schedule, strict=True)
+    with strict, pytest.raises(RequestMismatchError, match=says):
         run(pipe, **options)
 
 
