@@ -5,13 +5,13 @@ DEMO := demo
 EXTRAS ?= $(if $(filter-out demo,$(or $(MAKECMDGOALS),demo)),test)
 REFERENCE := schedules/reference/50-steps.json
 
-.PHONY: demo test lint schema pipelines hosts site docs schedules published reference clean
+.PHONY: demo test lint schema pipelines hosts site docs schedules evidence published reference clean
 
-# 263 CPU seconds after the install, nearly all on one core, so four to five minutes on 2 quiet ones:
-# calibrated on a third of the prompts, refined on twelve, judged on four.
+# Four to five minutes after the install on 2 quiet cores, nearly all on one of them (340 CPU seconds on
+# busy ones): calibrated on a quarter of the prompts, refined on twelve, judged on four.
 demo: .venv/installed
 	mkdir -p $(DEMO)
-	awk '!/^#/ && NR % 3 == 0' calibration/prompts/reference-calibration.txt > $(DEMO)/prompts.txt
+	awk '!/^#/ && NR % 4 == 0' calibration/prompts/reference-calibration.txt > $(DEMO)/prompts.txt
 	$(BIN)/meancache-plan calibrate --prompts $(DEMO)/prompts.txt --batch 16 \
 	    -o $(DEMO)/meancache.profile.safetensors
 	$(BIN)/meancache-plan solve $(DEMO)/meancache.profile.safetensors --budget 10,16 \
@@ -22,7 +22,7 @@ demo: .venv/installed
 	$(BIN)/meancache-plan show $(DEMO)/schedule.json --budget 10 \
 	    --profile $(DEMO)/meancache.profile.safetensors --plot $(DEMO)/deviation.png
 	$(BIN)/meancache-plan generate --schedule $(DEMO)/schedule.json --budget 10 \
-	    --prompt "a red apple" --compare -o $(DEMO)/apple.png
+	    --prompt "a cat left of a penguin on a blue ground" --compare -o $(DEMO)/scene.png
 	$(BIN)/meancache-plan solve $(DEMO)/meancache.profile.safetensors --budget 10,16 \
 	    --planner pssp --predictors hold,released --metric l1 --weighting none \
 	    -o $(DEMO)/released.json
@@ -31,7 +31,7 @@ demo: .venv/installed
 	    --plot $(DEMO)/quality.png --sheet $(DEMO)/samples.png --samples $(DEMO)/judged
 	$(BIN)/meancache-plan report $(DEMO)/schedule.json --samples $(DEMO)/judged \
 	    --profile $(DEMO)/meancache.profile.safetensors -o $(DEMO)/report.html
-	@echo "To look at: $(DEMO)/report.html $(DEMO)/samples.png $(DEMO)/apple.png" \
+	@echo "To look at: $(DEMO)/report.html $(DEMO)/samples.png $(DEMO)/scene.png" \
 	    "$(DEMO)/quality.png $(DEMO)/deviation.png"
 
 # Side by side on all cores, whole files at a time; one thread each, or they slow each other.
@@ -60,29 +60,34 @@ site:
 	$(MAKE) .venv/installed EXTRAS=$(EXTRAS),docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
-# Draws the pictures of the shipped schedule for the pages: half an hour, as every plan is judged on all
+# Draws the pictures of the shipped schedule for the pages: minutes, as every plan is judged on sixteen
 # held-out prompts; stopped, it goes on. Needs Chromium, and `make docs EXTRAS=test,browser`.
 docs: build/judged/samples.json
-	$(BIN)/meancache-plan generate --schedule $(REFERENCE) --budget 10 --prompt "a red apple" \
-	    --compare -o docs/apple.png
+	$(BIN)/meancache-plan generate --schedule $(REFERENCE) --budget 10 \
+	    --prompt "a cat left of a penguin on a blue ground" --compare -o docs/scene.png
 	$(BIN)/meancache-plan report $(REFERENCE) --samples build/judged -o build/report.html
 	$(BIN)/python -m tests.show.page.screenshot build/report.html docs/report.png
 
 build/judged/samples.json: $(REFERENCE) | .venv/installed
 	mkdir -p build
-	$(BIN)/meancache-plan evaluate --schedule $(REFERENCE) --samples build/judged
+	$(BIN)/meancache-plan evaluate --schedule $(REFERENCE) --limit 16 --samples build/judged
 
 # Compiles and judges the schedule that is shipped for the reference pipeline: half an hour.
 SHIPPED := 8,10,11,13,16,20,25
 schedules: .venv/installed
 	mkdir -p build schedules/reference
-	$(BIN)/meancache-plan calibrate -o build/reference.profile.safetensors
+	$(BIN)/meancache-plan calibrate --batch 16 -o build/reference.profile.safetensors
 	$(BIN)/meancache-plan solve build/reference.profile.safetensors --budget $(SHIPPED) \
 	    -o $(REFERENCE)
 	$(BIN)/meancache-plan refine $(REFERENCE) --model reference --limit 64 --batch 16 \
 	    --profile build/reference.profile.safetensors
-	$(BIN)/meancache-plan evaluate --schedule $(REFERENCE) \
-	    --record --json build/reference.evaluation.json
+	$(BIN)/meancache-plan evaluate --schedule $(REFERENCE) --limit 16 --record \
+	    --json build/reference.evaluation.json --samples build/judged
+
+# Measures what the pages of benchmarks/measured lack for this reference pipeline: hours of a core.
+# A page alone: python -m benchmarks.measured NAME.
+evidence: .venv/installed
+	$(BIN)/python -m benchmarks.measured
 
 # Makes the schedules of the tables that MeanCache's authors publish: seconds.
 published: .venv/installed

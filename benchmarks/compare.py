@@ -1,6 +1,6 @@
 """Plans beside fewer steps, other solvers and other caches, on the embedded pipeline.
 
-    python -m benchmarks.compare [--only cfg|no-cfg] [--prompts 24] [--docs docs]
+    python -m benchmarks.compare [--only cfg|no-cfg] [--prompts 12] [--docs docs]
 
 Runs the whole field of ``meancache-plan compare`` on held-out prompts with true CFG and without
 it, and prints the comparisons at equal cost as tables for benchmarks/README.md. With CFG the plans
@@ -63,6 +63,7 @@ def schedules(guided: bool, refined: bool) -> tuple[Schedule, dict[str, Schedule
         heldout=64,
         batch=16,
         schedule=None,
+        choose=False,
     )
     budgets = parse_numbers(BUDGETS, "budgets")
     contest = reference_contest(options, budgets)
@@ -82,7 +83,9 @@ def towards_the_flow(pipeline: Pipeline, file: Path) -> Schedule:
     seeds = parse_numbers(pipeline.recipe.seeds, "seeds")
     with watching() as watch:
         told = watch("calibrating towards the flow")
-        profile = calibrate(pipeline, prompts, seeds, file, finer_steps=FINER, progress=told)
+        profile = calibrate(
+            pipeline, prompts, seeds, file, finer_steps=FINER, batch=16, progress=told
+        )
     return solve(profile, parse_numbers(BUDGETS, "budgets"))
 
 
@@ -160,7 +163,7 @@ def report(comparison: Comparison, name: str, docs: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Plans beside everything else, at equal cost.")
     parser.add_argument("--only", choices=("cfg", "no-cfg"), help="one of the two")
-    parser.add_argument("--prompts", type=int, default=24, help="held-out prompts")
+    parser.add_argument("--prompts", type=int, default=12, help="held-out prompts")
     parser.add_argument("--plain", action="store_true", help="without CFG: do not refine")
     parser.add_argument("--docs", type=Path, default=Path("docs"), help="where charts go")
     options = parser.parse_args()

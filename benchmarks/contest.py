@@ -27,7 +27,7 @@ from meancache_runtime.schedule import Grid, Plan, Schedule
 Way = Plan | Literal["euler", "textbook"]
 """How a sample is made: by a plan, or by plain steps on a grid of their own."""
 
-Role = Literal["baseline", "ours", "ablation"]
+Role = Literal["baseline", "ours", "ablation", "choice"]
 
 RELEASED, REFINED = "released", "refined"
 
@@ -139,8 +139,15 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "solve, but cvar": {"statistic": "cvar:0.9"},
     "solve, but fitted, order 2": {"predictors": ("fitted",)},
     "solve, but fitted, order 3": {"predictors": ("fitted",), "order": 3},
+    "fitted, order 3, γ 1": {"predictors": ("fitted",), "order": 3, "gamma": 1.0},
+    "fitted, order 3, displacement": {
+        "predictors": ("fitted",),
+        "order": 3,
+        "weighting": "displacement",
+    },
+    "fitted, order 3, cvar": {"predictors": ("fitted",), "order": 3, "statistic": "cvar:0.9"},
 }
-"""``solve``'s defaults, and one of them changed: its options."""
+"""``solve``'s defaults, and one or a few of them changed: its options."""
 
 BARES: dict[str, dict[str, Any]] = {
     "bare: pssp, adams, not weighted, γ 1": BARE,
@@ -167,7 +174,12 @@ ABLATIONS: dict[str, Method] = {
     **{name: partial(solved, **options) for name, options in BARES.items()},
 }
 
+CHOICES: dict[str, Method] = {
+    name: partial(solved, **options) for name, options in VARIANTS.items()
+}
+
 METHODS: dict[Role, dict[str, Method]] = {
+    "choice": CHOICES,
     "baseline": BASELINES,
     "ours": OURS,
     "ablation": ABLATIONS,

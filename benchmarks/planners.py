@@ -2,6 +2,10 @@
 
     python -m benchmarks.planners --model digits [--ablations]
     python -m benchmarks.planners --model reference [--no-cfg] [--plot docs/planners.png]
+    python -m benchmarks.planners --choose [--model digits]
+
+Defaults are chosen by the last: it tries `solve`'s choices alone, calibrates on half of the
+calibration prompts and judges on the other half, and leaves held-out prompts alone.
 
 All methods plan from one calibration and are judged on held-out samples by the PSNR of the final
 latents against the run of all steps. ``digits`` is the closed-form flow of
@@ -31,17 +35,22 @@ from meancache_plan.source.diffusers.loading import load, quieten
 from meancache_plan.source.recipe import find_recipe, override, parse_numbers, read_prompts
 
 BUDGETS = "8,10,11,13,16,20,25"
-HELDOUT = 100_000
-"""Number of the first held-out drawing of digits."""
+HELDOUT, CHOOSING = 100_000, 50_000
+"""Number of the first held-out drawing of digits, and of the first that defaults are chosen on."""
 
 
 def digits_contest(
-    source: DigitSource, fitted: int, heldout: int, budgets: tuple[int, ...], folder: Path
+    source: DigitSource,
+    fitted: int,
+    heldout: int,
+    budgets: tuple[int, ...],
+    folder: Path,
+    first: int = HELDOUT,
 ) -> Bench:
-    """The closed-form flow, with so many samples."""
+    """The closed-form flow, with so many samples; `first` is the number of the first to judge."""
     folder.mkdir(parents=True, exist_ok=True)
     prompts = [str(number) for number in range(fitted)]
-    others = [str(HELDOUT + number) for number in range(heldout)]
+    others = [str(first + number) for number in range(heldout)]
     return Bench(
         profile=calibrate(source, prompts, [0], folder / "profile.safetensors"),
         fitted=DigitSamples(source, prompts, 0),
@@ -61,8 +70,10 @@ def reference_contest(options: argparse.Namespace, budgets: tuple[int, ...]) -> 
     pipeline = load("reference", recipe)
     folder = options.folder
     folder.mkdir(parents=True, exist_ok=True)
-    fitted = evenly(read_prompts(recipe.prompts), options.calibration)
-    others = evenly(read_prompts(recipe.heldout_prompts), options.heldout)
+    known = read_prompts(recipe.prompts)
+    unseen = known[1::2] if options.choose else read_prompts(recipe.heldout_prompts)
+    fitted = evenly(known[::2] if options.choose else known, options.calibration)
+    others = evenly(unseen, options.heldout)
     branches = 1 if options.no_cfg else 2
 
     def samples(name: str, prompts: Sequence[str], seeds: str) -> PipelineSamples:
@@ -81,6 +92,7 @@ def reference_contest(options: argparse.Namespace, budgets: tuple[int, ...]) -> 
             fitted,
             parse_numbers(recipe.seeds, "seeds"),
             folder / "profile.safetensors",
+            batch=options.batch,
         ),
         fitted=samples("calibration", fitted, recipe.seeds),
         heldout=samples("heldout", others, recipe.heldout_seeds),
@@ -100,6 +112,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Planners and predictors beside their baselines.")
     parser.add_argument("--model", choices=("reference", "digits"), default="reference")
     parser.add_argument("--no-cfg", action="store_true", help="reference without true CFG")
+    parser.add_argument("--choose", action="store_true", help="judge on calibration prompts")
     parser.add_argument("--budgets", default=BUDGETS, help="such as 8,10,16")
     parser.add_argument("--ablations", action="store_true", help="change one choice at a time")
     parser.add_argument("--calibration", type=int, default=64, help="calibration samples")
@@ -113,6 +126,7 @@ def parse() -> argparse.Namespace:
     options = parser.parse_args()
     if options.folder is None:
         name = options.model + ("-no-cfg" if options.no_cfg else "")
+        name += "-choose" if options.choose else ""
         sizes = f"{options.calibration}-{options.heldout}"
         options.folder = Path("build/planners") / f"{name}-{sizes}"
     return options
@@ -146,10 +160,11 @@ def main() -> None:
     if options.model == "digits":
         source = DigitSource(DigitFlow.of_digits())
         sizes = options.calibration, options.heldout
-        contest = digits_contest(source, *sizes, budgets, options.folder)
+        first = CHOOSING if options.choose else HELDOUT
+        contest = digits_contest(source, *sizes, budgets, options.folder, first)
     else:
         contest = reference_contest(options, budgets)
-    roles: list[Role] = ["baseline", "ours"]
+    roles: list[Role] = ["baseline", "choice" if options.choose else "ours"]
     if options.ablations:
         roles.append("ablation")
     report(list(compete(contest, roles)), options)

@@ -31,6 +31,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
+from benchmarks.bars import MISSED
 from meancache_plan import Profile, calibrate, refine, solve
 from meancache_plan.core.psnr import psnr
 from meancache_plan.files.atomic import write_atomically
@@ -265,7 +266,7 @@ def main() -> None:
     show(rows, options.budget)
     if options.json is not None:
         write_atomically(options.json, json.dumps([vars_of(row) for row in rows]).encode())
-    sys.exit(not judged(rows))
+    sys.exit(0 if judged(rows) else MISSED)
 
 
 def vars_of(row: Found) -> dict[str, Any]:

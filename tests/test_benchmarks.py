@@ -156,7 +156,7 @@ def row(method: str, budget: int, mean: float, decile: float = 30.0) -> Row:
     return Row(method=method, setting="x", steps=50, budget=budget, figures=figures)
 
 
-@pytest.mark.parametrize(("budget", "gain"), [(8, 4.0), (10, 6.0), (16, 6.0)])
+@pytest.mark.parametrize(("budget", "gain"), [(8, 3.0), (10, 4.0), (16, 4.0)])
 def test_refined_must_gain_so_much_on_the_released_replay(budget: int, gain: float) -> None:
     for reached, met in ((40 + gain, True), (39.9 + gain, False)):
         found = targets([row(RELEASED, budget, 40.0), row(REFINED, budget, reached)], False)
@@ -167,9 +167,9 @@ def test_refined_must_gain_so_much_on_the_released_replay(budget: int, gain: flo
 
 def test_refined_must_gain_on_whichever_baseline_is_best_and_lose_no_worst_tenth() -> None:
     rivals = [row(RELEASED, 10, 40.0), row("paper", 10, 43.0, decile=35.0)]
-    failed = [t.text for t in targets([*rivals, row(REFINED, 10, 46.0)], False) if not t.met]
+    failed = [t.text for t in targets([*rivals, row(REFINED, 10, 45.9)], False) if not t.met]
     assert failed == [
-        "B = 10: refined 46.00 dB, best baseline, paper 43.00 dB + 4",
+        "B = 10: refined 45.90 dB, best baseline, paper 43.00 dB + 3",
         "B = 10: refined 30.00 dB, worst tenth of paper 35.00 dB",
     ]
 

@@ -16,18 +16,14 @@ TRAINING = Path(__file__).parent.parent / "calibration" / "reference" / "trainin
 
 
 @pytest.fixture(scope="module")
-def flow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModuleType]:
-    """The training folder's flow, with batches of two and no checkpoint to go on from.
-
-    What it imports has plain names.
-    """
+def flow() -> Iterator[ModuleType]:
+    """The training folder's flow, with batches of two; what it imports has plain names."""
     before = set(sys.modules)
     sys.path.insert(0, str(TRAINING))
     try:
         module = __import__("flow")
         module.BATCH = 2  # type: ignore[attr-defined]
         sys.modules["latents"].FITTED = 64  # type: ignore[attr-defined]
-        sys.modules["handover"].FOLDER = tmp_path_factory.mktemp("none")  # type: ignore[attr-defined]
         yield module
     finally:
         sys.path.remove(str(TRAINING))
@@ -75,23 +71,3 @@ def test_a_run_that_was_stopped_ends_as_if_it_had_not_been(
     assert stopped.keys() == whole.keys()
     for name, tensor in whole.items():  # two whole runs differ as much: sums depend on alignment
         torch.testing.assert_close(stopped[name], tensor, rtol=1e-4, atol=1e-5)
-
-
-def test_the_small_checkpoint_holds_both_weights_the_autoencoder_and_the_steps(
-    flow: ModuleType, bank: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    handover, decoder = sys.modules["handover"], sys.modules["decoder"]
-    monkeypatch.setattr(flow, "save", lambda *_: None)
-    flow.train(bank, tmp_path / "out", tmp_path / "work", 3, 2, compiled=False)
-    vae, _ = decoder.find(bank, tmp_path / "work")
-    sys.modules["checkpoint"].keep(tmp_path / "work" / "vae.pt", {"vae": vae}, 7)
-    handover.leave(tmp_path / "work", tmp_path / "small")
-    assert sum(f.stat().st_size for f in (tmp_path / "small").iterdir()) <= 30e6
-    tokenizers = sys.modules["text"].make_tokenizers()
-    networks, average = (sys.modules["networks"].Networks(tokenizers) for _ in range(2))
-    assert handover.find_flow(networks, average, tmp_path / "small") == 2
-    kept = torch.load(tmp_path / "work" / "flow.pt", weights_only=True)["average"]
-    for found in (networks, average):
-        for name, tensor in found.state_dict().items():
-            torch.testing.assert_close(tensor, kept[name], rtol=1e-3, atol=1e-4)
-    assert handover.find_autoencoder(vae, tmp_path / "small") == 7

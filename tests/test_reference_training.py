@@ -11,6 +11,8 @@ from types import ModuleType
 import numpy as np
 import pytest
 
+from meancache_plan.source.recipe import find_recipe, read_prompts
+
 TRAINING = Path(__file__).parent.parent / "calibration" / "reference" / "training"
 NAMES = ("held_out", "prompts", "redrawn", "scenes", "sprites", "subjects", "wordings")
 
@@ -40,6 +42,12 @@ def lists(
         kind: (folder / f"reference-{kind}.txt").read_text(encoding="utf-8").splitlines()
         for kind in ("calibration", "heldout")
     }
+
+
+def test_the_recipes_prompts_are_those_that_training_writes(lists: dict[str, list[str]]) -> None:
+    recipe = find_recipe("reference", None)
+    assert lists["calibration"] == list(read_prompts(recipe.prompts))
+    assert lists["heldout"] == list(read_prompts(recipe.heldout_prompts))
 
 
 def test_at_least_forty_subjects_on_at_least_eight_grounds(

@@ -22,6 +22,10 @@ LOGGED = {
     "torch.utils._pytree": _Except(r".* is an Enum subclass and is now natively supported"),
     # That it is newer than diffusers expects: weights that need it fail with an error of their own.
     "diffusers.quantizers.torchao.torchao_quantizer": _Except("Unable to import `torchao` Tensor"),
+    # The embedded pipeline's autoencoder, which the pipeline takes as well as its own.
+    "diffusers.pipelines.pipeline_utils": _Except(
+        "Expected types for vae: .* got .*AutoencoderTiny"
+    ),
     # Pictures are read as well without torchvision.
     "transformers.utils.import_utils": _Except(r"`\w+ImageProcessor` requires torchvision"),
 }

@@ -16,6 +16,9 @@ UNWANTED = {
     "torchao": "Failed to load /a/torchao/_C_mxfp8.so: Could not load this library",
     "torch.utils._pytree": "<enum 'X'> is an Enum subclass and is now natively supported by torch",
     "diffusers.quantizers.torchao.torchao_quantizer": "Unable to import `torchao` Tensor objects.",
+    "diffusers.pipelines.pipeline_utils": (
+        "Expected types for vae: (<class 'AutoencoderKL'>,), got <class 'AutoencoderTiny'>."
+    ),
     "transformers.utils.import_utils": "`CLIPImageProcessor` requires torchvision (not installed)",
 }
 

@@ -21,7 +21,7 @@ from meancache_plan.source.diffusers.pipeline import Pipeline
 from meancache_plan.source.recipe import find_recipe, override, read_prompts
 from meancache_runtime import attach
 
-STEPS, FINER, BUDGET = 16, 64, 7
+STEPS, FINER, BUDGET = 16, 64, 12
 SEED = 1000
 
 
@@ -44,14 +44,16 @@ def pipeline() -> Pipeline:
 def test_on_held_out_prompts_a_plan_for_the_finer_run_ends_nearer_to_it(
     pipeline: Pipeline, tmp_path: Path
 ) -> None:
-    """Than a plan of the same predictor for the pipeline's own steps does, and than these."""
-    prompts = read_prompts(pipeline.recipe.prompts)[:8]
-    held = read_prompts(pipeline.recipe.heldout_prompts)[:12]
+    """Than a plan for the pipeline's own steps does, and than these."""
+    prompts = read_prompts(pipeline.recipe.prompts)[:16]
+    held = read_prompts(pipeline.recipe.heldout_prompts)[:24]
     expected, found = final(pipeline, held, FINER), dict[int | None, NDArray[np.float64]]()
     for steps in (None, FINER):
         path = tmp_path / f"{steps}"
-        profile = calibrate(pipeline, prompts, [0], path, propagation=False, finer_steps=steps)
-        schedule = solve(profile, [BUDGET], predictors=["fitted"])
+        profile = calibrate(
+            pipeline, prompts, [0], path, propagation=False, finer_steps=steps, batch=8
+        )
+        schedule = solve(profile, [BUDGET])
         with attach(pipeline.pipe, schedule, budget=BUDGET):
             found[steps] = errors(final(pipeline, held), expected)
     finer, own = found[FINER], errors(final(pipeline, held), expected)

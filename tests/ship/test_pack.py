@@ -84,7 +84,8 @@ def test_with_a_model_the_recipes_budgets_are_refined_and_measured(calibrated: P
 
 
 @pytest.mark.parametrize(
-    ("target", "method"), [(Pipeline, "generate"), (PipelineEnsemble, "replay")]
+    ("target", "method", "call"),
+    [(Pipeline, "generate", 3), (PipelineEnsemble, "replay", 9)],
 )
 def test_interrupted_anywhere_the_same_command_gives_the_same_kit(
     calibrated: Path,
@@ -92,23 +93,25 @@ def test_interrupted_anywhere_the_same_command_gives_the_same_kit(
     monkeypatch: pytest.MonkeyPatch,
     target: Any,
     method: str,
+    call: int,
 ) -> None:
-    run("pack", *MODEL, "-o", "whole")
+    pack = ("pack", *MODEL, "--budget", "3", "-o")
+    run(*pack, "whole")
     original, calls = getattr(target, method), [0]
 
     def halting(*args: Any, **kwargs: Any) -> Any:
         calls[0] += 1
-        if calls[0] == 9:
+        if calls[0] == call:
             raise KeyboardInterrupt
         return original(*args, **kwargs)
 
     monkeypatch.setattr(target, method, halting)
     with pytest.raises(SystemExit) as stopped:
-        main(["pack", *MODEL, "-o", "halted"])
+        main([*pack, "halted"])
     assert stopped.value.code == 130
     assert "the same command goes on" in capsys.readouterr().err
     assert names(calibrated / "halted") == {within(calibrated / "halted").name}
-    run("pack", *MODEL, "-o", "halted")
+    run(*pack, "halted")
     assert timeless(packed(calibrated / "halted")) == timeless(packed(calibrated / "whole"))
     cards = [(calibrated / each / "MEANCACHE.md").read_text() for each in ("halted", "whole")]
     assert [row[:-1] for row in table(cards[0])] == [row[:-1] for row in table(cards[1])]

@@ -11,7 +11,6 @@ import math
 import time
 from pathlib import Path
 
-import handover
 import latents
 import models
 import numpy as np
@@ -85,11 +84,10 @@ def psnr(vae: AutoencoderTiny, latent: torch.Tensor, pictures: torch.Tensor) -> 
 def find(bank: Bank, work: Path) -> tuple[AutoencoderTiny, int]:
     """The autoencoder as far as it is, and the steps that its decoder was trained.
 
-    It is the work folder's, else the small checkpoint's, else one that knows nothing yet but what
-    its encoder will always be.
+    It is the work folder's, else one that knows nothing yet but what its encoder will always be.
     """
     vae = models.make_vae().requires_grad_(False)
-    done = restore(work / CHECKPOINT, {"vae": vae}) or handover.find_autoencoder(vae)
+    done = restore(work / CHECKPOINT, {"vae": vae})
     if not done:
         torch.manual_seed(SEED)
         latents.write(latents.fit(bank), vae.encoder)

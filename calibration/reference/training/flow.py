@@ -19,7 +19,6 @@ import scenes
 import torch
 import wordings
 from checkpoint import keep, restore
-from handover import find_flow
 from latents import Code, read
 from networks import RATE, Networks, optimizers_of, tokenize
 from pipeline import save
@@ -60,9 +59,9 @@ def batch_of(source: Source, step: int) -> tuple[torch.Tensor, ...]:
     return clean, ids[0], ids[1], t, torch.randn(clean.shape, generator=generator)
 
 
-def rate_at(step: int, first: int, steps: int) -> float:
-    """Warm-up from the first step, then constant, then a straight line down to a hundredth."""
-    begun = min(1.0, (step - first + 1) / WARM_UP)
+def rate_at(step: int, steps: int) -> float:
+    """Warm-up, then constant, then a straight line down to a hundredth."""
+    begun = min(1.0, (step + 1) / WARM_UP)
     return RATE * begun * max(0.01, min(1.0, (steps - step) / DECAY_STEPS))
 
 
@@ -71,15 +70,6 @@ def update(average: Networks, networks: Networks, step: int) -> None:
     decay = min(EMA_DECAY, (1 + step) / (10 + step))
     with torch.no_grad():
         torch._foreach_lerp_(list(average.parameters()), list(networks.parameters()), 1 - decay)
-
-
-def begin(work: Path, parts: dict) -> tuple[int, int]:
-    """Load what is there; the number of steps done and the step from which to warm up."""
-    first = restore(work / "flow.pt", parts)
-    if first:
-        return first, 0
-    first = find_flow(parts["networks"], parts["average"])
-    return first, first
 
 
 def train(bank: Bank, out: Path, work: Path, steps: int, every: int, compiled: bool) -> None:
@@ -96,11 +86,11 @@ def train(bank: Bank, out: Path, work: Path, steps: int, every: int, compiled: b
     optimizers = optimizers_of(networks)
     parts = {"networks": networks, "average": average}
     parts |= {f"optimizer {i}": optimizer for i, optimizer in enumerate(optimizers)}
-    first, warm = begin(work, parts)
+    first = restore(work / "flow.pt", parts)
     run = torch.compile(networks) if compiled else networks
     start, losses = time.monotonic(), []
     for step in range(first, steps):
-        rate = rate_at(step, warm, steps)
+        rate = rate_at(step, steps)
         losses.append(advance(run, networks, optimizers, batch_of(source, step), rate))
         update(average, networks, step)
         if (step + 1) % 100 == 0:

@@ -1,7 +1,7 @@
 """Train the reference pipeline from nothing: pictures, autoencoder, flow, prompts, sheet.
 
 Needs npm (or the tarball in the cache folder) and nothing else from the network. A run that was
-stopped goes on from its work folder, else from what `handover.py` left.
+stopped goes on from its work folder.
 Steps and seeds are fixed; floating-point sums are not the same on every machine, so another
 machine gives an equally good model and not equal bytes.
 """

@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from meancache_plan.judge.compare import competitors
+from meancache_plan.judge.compare.competitors import QUICK, Extrapolating, WarmingUp
 from meancache_plan.judge.result import load_comparison
 from meancache_plan.schedule.artifact import save_schedule
 from meancache_plan.source.recipe import find_recipe
 from tests.commands import run
-from tests.judge.given import SCHEDULE, STEPS
+from tests.judge.given import SCHEDULE
 
-RECIPE = find_recipe("reference", None).model_copy(update={"steps": STEPS})
+STEPS, SIDE = 6, 32
+GRID = SCHEDULE.grid.model_copy(update={"steps": STEPS})
+ONE_PLAN = SCHEDULE.model_copy(update={"grid": GRID, "plans": SCHEDULE.plans[:1]})
+ONE_SETTING = replace(
+    QUICK,
+    first_block=(0.3,),
+    taylor_lite=Extrapolating((4,), orders=(1,)),
+    dual_block=WarmingUp((0.4,), full=(4,)),
+)
+"""Each cache makes the picture once."""
+
+RECIPE = find_recipe("reference", None)
 WITH_ONE_STATE = {"PAB", "FasterCache"}
 """Peers that cannot serve two calls a step."""
 
@@ -22,13 +36,15 @@ def test_everyone_makes_pictures_of_the_reference_pipeline(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, guidance: float
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    save_schedule(SCHEDULE, Path("schedule.json"))
+    monkeypatch.setattr(competitors, "QUICK", ONE_SETTING)
+    save_schedule(ONE_PLAN, Path("schedule.json"))
     Path("fit.txt").write_text("a green apple\n")
     Path("held.txt").write_text("a red apple\n")
     Path("recipe.toml").write_text(
-        f'steps = {STEPS}\nheight = 64\nwidth = 64\ndtype = "float32"\nguidance = {guidance}\n'
+        f"steps = {STEPS}\nheight = {SIDE}\nwidth = {SIDE}\nguidance = {guidance}\n"
         f'guidance_argument = "{RECIPE.guidance_argument}"\nnegative_prompt = ""\n'
-        f"call = {{ max_sequence_length = 16 }}\nseeds = '0'\nheldout_seeds = '9'\n"
+        'dtype = "float32"\ncall = { max_sequence_length = 12 }\n'
+        "seeds = '0'\nheldout_seeds = '9'\n"
         'prompts = "fit.txt"\nheldout_prompts = "held.txt"\n'
     )
     run("compare", "reference", "--recipe", "recipe.toml", "--quick", "--json", "c.json")
