@@ -160,9 +160,10 @@ def test_what_no_mask_can_say_is_not_written(
     assert "made for two denoisers" in said(capsys)
     every = tmp_path / "every.json"
     document["grid"] |= {"steps": 2, "sigmas": None, "switches": []}
+    document["generation"]["calls"] = [2, 2]
     hold = {"predictor": "hold"}
     document["plans"] = [document["plans"][0] | {"budget": 2, "knots": [0, 1]}]
-    document["plans"][0]["intervals"] = [hold, hold]
+    document["plans"][0] |= {"intervals": [hold, hold], "innovation": [1.0]}
     every.write_text(json.dumps(document))
     assert command("export", every, "--budget", 2, *mask) == 2
     assert "nothing to cache: choose a smaller budget" in said(capsys)
