@@ -3,7 +3,7 @@
     python -m benchmarks.compare [--only cfg|no-cfg] [--prompts 12] [--docs docs]
 
 Runs the whole field of ``meancache-plan compare`` on held-out prompts with true CFG and without
-it, and prints the comparisons at equal cost as tables for benchmarks/README.md. With CFG the plans
+it, and prints the comparisons at equal cost as tables. With CFG the plans
 are those of the shipped schedule; without it they are calibrated, solved and refined here
 (``--plain``: not refined, which saves a quarter of an hour). Rivals are the paper's planner and
 predictor, and the released scripts' replay, both planned from the same calibration, and plans that
