@@ -1,16 +1,15 @@
 """One sample made by one peer, and what that costs: seconds, denoiser calls, memory, FLOPs."""
 
-from collections.abc import Callable, Generator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from meancache_plan.judge.left_as_found import left_as_found
 from meancache_plan.judge.loop_watch import Watch
 from meancache_plan.judge.measured_sample import Made
-from meancache_plan.judge.memory import Allocator, Tensors
+from meancache_plan.judge.memory import Allocator
+from meancache_plan.judge.operations import Operations
 from meancache_plan.judge.peer import Peer
 from meancache_plan.source.diffusers.pipeline import Pipeline
 from meancache_runtime.errors import NonFiniteError
@@ -68,10 +67,9 @@ def compute(pipeline: Pipeline, peer: Peer, prompt: str, seed: int) -> Compute:
     Raises:
         InputError: The pipeline took no step.
     """
-    counter = FlopCounterMode(display=False, custom_mapping=dict(_also()))
-    account = Tensors()
-    watch = Watch(torch.device("cpu"), counter, account)
-    with account, counter:
+    operations = Operations()
+    watch = Watch(torch.device("cpu"), operations, operations)
+    with operations:
         _run(pipeline, peer, prompt, seed, watch)
     calls = watch.flops()
     return Compute(float(sum(calls)), tuple(map(float, calls)), watch.memory or 0)
@@ -92,16 +90,3 @@ def _run(pipeline: Pipeline, peer: Peer, prompt: str, seed: int, watch: Watch) -
     """A run that decodes nothing, where the pipeline can."""
     with watch.on(pipeline.pipe), left_as_found(pipeline.pipe), peer.enter(pipeline):
         pipeline.final_latents([prompt], [seed], steps=peer.steps, after_step=watch.step)
-
-
-def _also() -> Generator[tuple[Any, Callable[..., int]]]:
-    """Attention on a CPU, which torch's own counter leaves out."""
-    kernel = getattr(torch.ops.aten, "_scaled_dot_product_flash_attention_for_cpu", None)
-    if kernel is not None:
-        yield kernel, _attention
-
-
-def _attention(query: tuple[int, ...], key: tuple[int, ...], *_: Any, **__: Any) -> int:
-    """FLOPs of Q·Kᵀ and of its product with V: 2 · 2·b·h·q·k·d."""
-    batch, heads, queries, width = query
-    return 4 * batch * heads * queries * key[2] * width

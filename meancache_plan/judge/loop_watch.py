@@ -10,10 +10,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
 
 from meancache_plan.errors import InputError
 from meancache_plan.judge.memory import Account
+from meancache_plan.judge.operations import Operations
 from meancache_runtime.hosts.diffusers.identity import denoisers
 
 
@@ -29,7 +29,7 @@ class Watch:
     def __init__(
         self,
         device: torch.device,
-        counter: FlopCounterMode | None = None,
+        counter: Operations | None = None,
         account: Account | None = None,
     ) -> None:
         self._device = device if device.type == "cuda" else None
@@ -94,7 +94,7 @@ class Watch:
 
     def _count(self) -> None:
         if self._counter is not None:
-            self._flops.append(self._counter.get_total_flops())
+            self._flops.append(self._counter.flops)
 
 
 @contextmanager

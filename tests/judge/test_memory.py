@@ -15,7 +15,8 @@ from torch import Tensor
 
 from meancache_plan.judge.compare.peers import plans
 from meancache_plan.judge.cost import compute, make
-from meancache_plan.judge.memory import Allocator, Tensors
+from meancache_plan.judge.memory import Allocator
+from meancache_plan.judge.operations import Operations
 from meancache_plan.judge.peer import Peer
 from meancache_plan.show.terminal.comparison import memory_words
 from tests.judge.given import (
@@ -31,7 +32,7 @@ from tests.judge.given import (
 
 
 def test_a_tensor_counts_while_it_lives_and_its_views_with_it() -> None:
-    with Tensors() as account:
+    with Operations() as account:
         known = torch.zeros(100)
         account.begin()
         assert account.peak() == 0
@@ -55,7 +56,7 @@ def test_a_tensor_counts_while_it_lives_and_its_views_with_it() -> None:
 
 
 def test_tensors_of_numbers_of_other_sizes_and_of_no_storage() -> None:
-    with Tensors() as account:
+    with Operations() as account:
         account.begin()
         numbers = torch.tensor([0.0] * 100)
         assert account.peak() == 400
@@ -69,7 +70,7 @@ def test_tensors_of_numbers_of_other_sizes_and_of_no_storage() -> None:
 
 def test_what_was_there_before_the_account_is_not_counted_when_it_is_used() -> None:
     weight = torch.zeros(8, 8)
-    with Tensors() as account:
+    with Operations() as account:
         account.begin()
         rows = [weight.t(), weight[0], *weight.split(2), weight.detach()]
         weight.mul_(2)
@@ -83,7 +84,7 @@ def test_the_peak_is_that_of_a_ledger(actions: list[tuple[int, int]]) -> None:
     held: dict[int, Tensor] = {}
     sizes: dict[int, int] = {}
     most = 0
-    with Tensors() as account:
+    with Operations() as account:
         account.begin()
         for size, place in actions:
             held.pop(place, None)
