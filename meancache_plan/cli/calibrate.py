@@ -43,7 +43,7 @@ def calibrate(
     prompts: Prompts = None,
     seeds: Seeds = None,
     steps: Annotated[
-        int | None, typer.Option(help="Steps that the sampler takes, without a schedule.")
+        int | None, typer.Option(help="How many steps the sampler takes without a schedule.")
     ] = None,
     height: Height = None,
     width: Width = None,
@@ -60,7 +60,7 @@ def calibrate(
     ] = "1/1",
     batch: Batch = 1,
     max_edge: Annotated[
-        int | None, typer.Option(help="Measure intervals of at most so many steps; all by default.")
+        int | None, typer.Option(help="Longest interval to measure, in steps; by default all.")
     ] = None,
     propagation: Annotated[
         bool,
@@ -72,17 +72,19 @@ def calibrate(
     finer_steps: Annotated[
         int | None,
         typer.Option(
-            help="Aim at a finer run of so many steps; by default at the run of --steps. Where the "
+            help="Steps of a finer run to aim at; by default, the run of --steps itself. Where the "
             "denoiser runs in every step, samplers other than Euler's run unchanged."
         ),
     ] = None,
     dry_run: Annotated[
         bool,
-        typer.Option("--dry-run", help="Only say what would run, and how long; nothing is loaded."),
+        typer.Option("--dry-run", help="Only say what would run, and for how long; load nothing."),
     ] = False,
     seconds_per_step: Annotated[
         float | None,
-        typer.Option(help="Seconds that a sampler step takes, for the hours that --dry-run tells."),
+        typer.Option(
+            help="Seconds that a sampler step takes, from which --dry-run works out the hours."
+        ),
     ] = None,
     output: Annotated[
         Path | None,
@@ -95,7 +97,7 @@ def calibrate(
 ) -> None:
     """Measure full-step runs of a pipeline into a profile.
 
-    If it is interrupted, run the same command again: it goes on where it stopped.
+    If it is interrupted, run the same command again: it resumes where it stopped.
 
     Example: `meancache-plan calibrate black-forest-labs/FLUX.1-dev -o flux.profile.safetensors`
     """

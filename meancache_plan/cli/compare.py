@@ -29,7 +29,7 @@ def compare(
     schedule: ScheduleFile = Path("schedule.json"),
     against: Annotated[
         list[Path] | None,
-        typer.Option(help="Another schedule to compare with, as often as you like."),
+        typer.Option(help="Another schedule to compare with; may be given more than once."),
     ] = None,
     profile: Annotated[
         Path | None,
@@ -69,7 +69,7 @@ def compare(
     On the same held-out prompts and seeds, in one run: the pipeline's own sampler, Heun,
     DPM-Solver++ and UniPC with fewer steps; FirstBlockCache, MagCache, TaylorSeer, SeaCache, PAB
     and FasterCache of diffusers; DBCache, if cache-dit is installed; with `--profile` MeanCache's
-    own plans. With `--json` the same command goes on where it was interrupted.
+    own plans. With `--json` the same command resumes where it was interrupted.
 
     Example: `meancache-plan compare --schedule schedule.json --quick --json compare.json`
     """

@@ -38,13 +38,13 @@ def evaluate(
     limit: Annotated[int | None, typer.Option(min=1, help="Use only the first N prompts.")] = None,
     against: Annotated[
         list[Path] | None,
-        typer.Option(help="Another schedule to judge beside it, as often as you like."),
+        typer.Option(help="Another schedule to judge beside it; may be given more than once."),
     ] = None,
     also: Annotated[
         list[str] | None,
         typer.Option(
             help="Judge the plans at another request too, such as height=96,width=96 or "
-            "true_cfg_scale=4, as often as you like."
+            "true_cfg_scale=4; may be given more than once."
         ),
     ] = None,
     device: Device = None,
@@ -70,13 +70,13 @@ def evaluate(
     frechet: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Measure Fréchet distances too, of so many samples of every method."
+            min=1, help="Measure Fréchet distances too, on this many samples of each method."
         ),
     ] = None,
     frechet_to: Annotated[
         Path | None,
         typer.Option(
-            help="A folder of pictures that these are to; by default further full samples."
+            help="A folder of pictures to measure distances to; by default, more full samples."
         ),
     ] = None,
     batch: Batch = 1,
@@ -84,9 +84,9 @@ def evaluate(
         bool, typer.Option("--record", help="Note the measured quality in the schedule itself.")
     ] = False,
 ) -> None:
-    """Replay a schedule on held-out prompts beside what one would use instead.
+    """Replay a schedule on held-out prompts, beside what you would use instead.
 
-    If it is interrupted, run the same command again: it goes on where it stopped.
+    If it is interrupted, run the same command again: it resumes where it stopped.
 
     Example: `meancache-plan evaluate --schedule schedule.json --json figures.json`
     """

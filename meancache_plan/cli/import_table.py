@@ -34,7 +34,7 @@ def import_table(
     """Make schedules from tables such as MeanCache's authors publish.
 
     A plan of steps alone gets the predictor that is nearest to what its own host does between them:
-    judge it (`evaluate`) before it is used.
+    judge it (`evaluate`) before you use it.
 
     Without `--model`, every model's schedule is written, as FOLDER/name/50-steps.json.
 

@@ -132,7 +132,7 @@ def pack(
     recipe: RecipeName = None,
     limit: Annotated[
         int | None,
-        typer.Option(min=1, help="Use only so many prompts of each list; all by default."),
+        typer.Option(min=1, help="Use only this many prompts of each list; all by default."),
     ] = None,
     batch: Batch = 1,
     device: Device = None,
@@ -153,8 +153,8 @@ def pack(
 ) -> None:
     """Write a schedule, a page of Markdown and a report into a folder, beside a model's weights.
 
-    With `--model` the plans are refined and measured on held-out prompts; interrupted at any
-    moment, the same command goes on where it stopped. At the end all files are written, or none.
+    With `--model` the plans are refined and measured on held-out prompts; if it is interrupted,
+    the same command resumes where it stopped. At the end all files are written, or none.
 
     Example: `meancache-plan pack --schedule schedules/reference/50-steps.json -o release`
     """

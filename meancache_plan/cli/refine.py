@@ -35,7 +35,7 @@ def refine(
     prompts: Prompts = None,
     limit: Annotated[
         int | None,
-        typer.Option(min=2, help="Use only so many of the calibration prompts; all by default."),
+        typer.Option(min=2, help="Use only this many of the calibration prompts; all by default."),
     ] = None,
     batch: Batch = 1,
     min_psnr: Annotated[
@@ -55,7 +55,7 @@ def refine(
     """Replay many candidate plans on calibration prompts, and keep the best for every budget.
 
     A budget at which running fewer steps is better is left out. If it is interrupted, run the same
-    command again: it goes on where it stopped.
+    command again: it resumes where it stopped.
 
     Example: `meancache-plan refine schedule.json --model reference`
     """
