@@ -35,7 +35,7 @@ def check_kind(what: str, value: Any, kind: type | tuple[type, ...], fix: str) -
     """Refuse an argument of another kind. Raises InputError: ``what is …: fix``."""
     if not isinstance(value, kind):
         plain = isinstance(value, str | int | float | None)
-        shown = repr(value)[:80] if plain else f"of the kind {type(value).__name__}"
+        shown = repr(value)[:80] if plain else f"of type {type(value).__name__}"
         raise InputError(f"{what} is {shown}: {fix}")
 
 

@@ -149,11 +149,11 @@ def _check_arcs(objective: Objective) -> None:
         if PREDICTORS[name].errors is None:
             known = (other for other, rule in PREDICTORS.items() if rule.errors is not None)
             raise InputError(
-                f"predictor {name!r} depends on more than the knot before, by which this planner "
-                f"scores: choose from {', '.join(known)}, or another planner"
+                f"predictor {name!r} depends on more than the previous knot, by which this "
+                f"planner scores: choose from {', '.join(known)}, or another planner"
             )
     if objective.metric != "rms":
         raise InputError(
-            f"metric {objective.metric!r} is not known after the knot before, by which this "
+            f"metric {objective.metric!r} is not known for a given previous knot, by which this "
             "planner scores: choose rms, or another planner"
         )

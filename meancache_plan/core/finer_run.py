@@ -42,8 +42,8 @@ def on_grid(
     grid = check_sigmas(sigmas)
     if fine.edited:
         raise InputError(
-            "the pipeline changes latents between steps, as inpainting does, so a finer run does "
-            "not tell what each replayed step would begin with: calibrate without a finer run"
+            "the pipeline changes latents between steps, as inpainting does, so a finer run "
+            "cannot tell where each replayed step would start: calibrate without a finer run"
         )
     check_finer(fine.sigmas, grid)
     inside = (fine.sigmas[0], *grid[1:-1], fine.sigmas[-1])

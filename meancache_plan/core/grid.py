@@ -157,6 +157,8 @@ def shifted_sigmas(steps: int, shift: float) -> tuple[float, ...]:
         (1.0, 0.75, 0.0)
     """
     if not (1 <= steps <= MAX_STEPS and math.isfinite(shift) and shift > 0):
-        raise InputError(f"{steps} steps, shift {shift}: give 1 to {MAX_STEPS}, and a positive one")
+        raise InputError(
+            f"{steps} steps, shift {shift}: give 1 to {MAX_STEPS}, and a shift above 0"
+        )
     times = [1 - i / steps for i in range(steps + 1)]
     return check_sigmas([shift * t / (1 + (shift - 1) * t) for t in times])

@@ -115,7 +115,7 @@ class Statistic:
     @classmethod
     def parse(cls, text: str) -> "Statistic":
         """Read ``"mean"``, ``"quantile:0.9"`` or ``"cvar:0.9"``. Raises InputError."""
-        check_kind("statistic", text, str, "give a text, such as mean")
+        check_kind("statistic", text, str, "give a string, such as mean")
         kind, colon, number = text.partition(":")
         if text == "mean":
             return cls("mean")

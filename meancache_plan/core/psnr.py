@@ -41,7 +41,7 @@ def mean_square(full: Tensor, other: Tensor) -> float:
     if full.shape != other.shape:
         raise InputError(
             f"latents of shape {list(other.shape)} cannot be compared with {list(full.shape)}: "
-            "make both at one size"
+            "make both the same size"
         )
     return float((full.double() - other.double()).square().mean())
 

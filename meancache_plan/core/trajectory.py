@@ -86,8 +86,8 @@ class Trajectory:
             off = (here + (self.sigmas[i + 1] - self.sigmas[i]) * velocity.to(wide) - there).abs()
             if not bool((off <= tolerance * (1 + there.abs() + here.abs())).all()):
                 raise InputError(
-                    f"step {i} did not move by (σ_next − σ)·velocity: the scheduler takes no plain "
-                    "Euler steps, or a callback edits the latents; calibrate without these"
+                    f"step {i} did not move by (σ_next − σ)·velocity: the scheduler does not take "
+                    "plain Euler steps, or a callback edits the latents; calibrate without these"
                 )
 
 
@@ -238,11 +238,11 @@ def record_flow(velocity: Velocity, noise: Tensor, sigmas: Sequence[float]) -> T
 
 def _checked(velocity: object, latents: Tensor) -> Tensor:
     """What a velocity function gave, if it is a velocity of these latents."""
-    check_kind("what velocity gave", velocity, Tensor, "give a tensor")
+    check_kind("what velocity returned", velocity, Tensor, "return a tensor")
     assert isinstance(velocity, Tensor)
     if velocity.shape != latents.shape or not velocity.is_floating_point():
         raise InputError(
-            f"velocity gave {velocity.dtype} {list(velocity.shape)}: give a floating dtype, and "
+            f"velocity returned {velocity.dtype} {list(velocity.shape)}: use a floating dtype, and "
             f"the latents' shape {list(latents.shape)}"
         )
     return velocity

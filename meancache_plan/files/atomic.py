@@ -30,7 +30,7 @@ def check_writable(path: Path, inputs: Iterable[Path | None] = ()) -> None:
     for file in inputs:
         if file is not None and os.path.exists(file) and path.exists() and path.samefile(file):
             raise InputError(
-                f"{path}: is read, and would be replaced by what is written: choose another file"
+                f"{path}: is one of the inputs, and would be overwritten: choose another file"
             )
     if path.is_dir() or not path.name:
         raise InputError(f"{path}: is a directory: give the name of a file")

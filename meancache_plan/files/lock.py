@@ -32,7 +32,7 @@ def alone(folder: Path) -> Generator[None]:
         lock.acquire(timeout=0)
     except Timeout as error:
         raise InputError(
-            f"{folder}: another run is at work there: wait for its end, or choose another output"
+            f"{folder}: another run is at work there: wait for it to end, or choose another output"
         ) from error
     except OSError as error:
         raise InputError(

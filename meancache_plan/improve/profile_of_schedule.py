@@ -27,7 +27,7 @@ def profile_of(schedule: Schedule, files: Sequence[Path]) -> Profile:
         )
     if made.transferred_from is not None:
         raise InputError(
-            "this schedule was solved for another grid than was calibrated, by interpolation: "
+            "this schedule was solved by interpolation, for a grid other than the calibrated one: "
             "calibrate on its grid, solve from that, and refine then"
         )
     known = {file: load_profile(file) for file in files if len(files) == 1 or file.is_file()}
@@ -36,7 +36,7 @@ def profile_of(schedule: Schedule, files: Sequence[Path]) -> Profile:
             return profile
     if not known:
         places = " or ".join(map(str, files))
-        raise InputError(f"no profile is at {places}: give the one it was solved from: --profile")
+        raise InputError(f"no profile at {places}: with --profile, give the one it was solved from")
     found = ", ".join(f"{file} is {each.fingerprint[:19]}…" for file, each in known.items())
     raise InputError(
         f"the schedule was solved from another profile: from {made.profile[:19]}…, but {found}: "

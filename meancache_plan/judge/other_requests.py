@@ -59,7 +59,7 @@ def asked_for(text: str, recipe: Recipe, made: Generation | None) -> Recipe:
         if getattr(recipe, field) == options[field] or _noted(made, name) is None:
             raise InputError(
                 f"--also {text!r}: {name} is {getattr(recipe, field)} in calibration, from which "
-                "this cannot be told: leave it out"
+                "this cannot be told apart: leave it out"
             )
     return override(recipe, **options)
 

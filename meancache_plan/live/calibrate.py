@@ -56,7 +56,7 @@ def calibrate(
     from meancache_plan.source.diffusers.live_pipeline import at_hand
 
     texts, numbers = check_samples(prompts, seeds)
-    check_kind("shard", shard, (str, type(None)), "give a text, such as '2/8'")
+    check_kind("shard", shard, (str, type(None)), "give a string, such as '2/8'")
     part = None if shard is None else Shard.parse(shard)
     source = pipe if isinstance(pipe, Source) and call is None else at_hand(pipe, call)
     with output(path) as file, watched(progress) as watch:

@@ -18,9 +18,9 @@ PROFILE = "calibrate makes one, and load_profile reads one from its file"
 
 def check_samples(prompts: Iterable[str], seeds: Iterable[int]) -> tuple[list[str], list[int]]:
     """Return both as lists. Raises InputError: an entry, or no entry, makes no sample."""
-    texts = check_list("prompts", prompts, "give a list of texts")
+    texts = check_list("prompts", prompts, "give a list of strings")
     for text in texts:
-        check_kind("a prompt", text, str, "give texts")
+        check_kind("a prompt", text, str, "give strings")
     numbers = [
         check_whole("a seed", seed, 0) for seed in check_list("seeds", seeds, "give a list: [0, 1]")
     ]

@@ -125,7 +125,7 @@ def read_sigmas(path: str | os.PathLike[str]) -> tuple[float, ...]:
     except (OSError, ValueError, TypeError, OverflowError, RecursionError) as error:
         raise InputError(
             f"{path}: not a readable list of noise levels ({shorten(str(error))}): give T + 1 "
-            "numbers between white space or commas"
+            "numbers, separated by white space or commas"
         ) from error
     try:
         return check_sigmas(numbers)

@@ -112,7 +112,7 @@ def _plain(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
     try:
         return handler(value)
     except ValidationError as error:
-        raise ValueError("must be true, false, a number within ±1e9, or a text") from error
+        raise ValueError("must be true, false, a number within ±1e9, or a string") from error
 
 
 Value = Annotated[

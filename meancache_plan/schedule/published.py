@@ -275,5 +275,5 @@ def _slug(model: str) -> str:
     """The last part of a hub id as a file name: ``Qwen/Qwen-Image`` → ``qwen-image``."""
     name = re.sub(r"[^a-z0-9._-]+", "-", model.rsplit("/", 1)[-1].lower()).strip(".-")
     if not name:
-        raise InputError(f"{model}: makes no folder's name: give --model and a file")
+        raise InputError(f"{model}: cannot be made into a folder's name: give --model and a file")
     return name

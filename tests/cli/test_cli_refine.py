@@ -188,7 +188,7 @@ def test_interrupted_it_says_that_work_is_kept_and_goes_on_to_the_same_bytes(
         (("absent.json", *MODEL), "absent.json"),
         ((*MODEL, "--profile", "absent"), "absent: no such file"),
         ((*MODEL, "--profile", "another"), "was solved from another profile: from sha256:"),
-        (("five.json", *MODEL), "for another grid than was calibrated"),
+        (("five.json", *MODEL), "for a grid other than the calibrated one"),
         (("table.json", *MODEL), "does not say which profile"),
     ],
 )
@@ -218,5 +218,5 @@ def test_without_a_profile_it_says_where_it_looked(
 ) -> None:
     shutil.copy(calibrated / "schedule.json", cwd / "schedule.json")
     message = refuse(capsys, "refine", "--model", str(calibrated / "model"))
-    assert "no profile is at meancache.profile.safetensors" in message
+    assert "no profile at meancache.profile.safetensors" in message
     assert "--profile" in message

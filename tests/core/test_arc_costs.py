@@ -202,11 +202,11 @@ def test_a_plan_costs_what_replay_is_bound_to_do_on_its_own_knots(
     [
         (
             Objective(("hold", "jvp")),
-            "predictor 'jvp' depends on more than the knot before.* or another planner",
+            "predictor 'jvp' depends on more than the previous knot.* or another planner",
         ),
         (
             Objective(("hold",), metric="l1"),
-            "metric 'l1' is not known after the knot before.*: choose rms, or another",
+            "metric 'l1' is not known for a given previous knot.*: choose rms, or another",
         ),
         (Objective(("hold",), gamma=1e4), "gamma 10000.0.*choose a smaller gamma"),
     ],

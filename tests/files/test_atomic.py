@@ -77,7 +77,7 @@ def test_what_is_read_is_not_replaced_under_any_name(tmp_path: Path) -> None:
     (tmp_path / "in").write_text("hours of work")
     (tmp_path / "alias").symlink_to(tmp_path / "in")
     for output in ("in", "alias"):
-        with pytest.raises(InputError, match="is read, and would be replaced"):
+        with pytest.raises(InputError, match="is one of the inputs, and would be overwritten"):
             check_writable(tmp_path / output, (None, tmp_path / "absent", tmp_path / "in"))
     check_writable(tmp_path / "out", (tmp_path / "in",))
 

@@ -199,7 +199,7 @@ def test_a_folder_that_cannot_be_compared_with_is_refused_by_name(
     refused(tmp_path, r"3\.png: is 8 × 8 pixels, 0\.png 32 × 32: give pictures of the samples'")
     (tmp_path / "4.png").write_text("no picture")
     (tmp_path / "3.png").unlink()
-    refused(tmp_path, r"4\.png: cannot be read as a picture .*: take it away")
+    refused(tmp_path, r"4\.png: cannot be read as a picture .*: remove it")
 
 
 def test_pictures_of_another_size_than_the_samples_are_refused(

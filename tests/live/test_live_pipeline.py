@@ -163,7 +163,7 @@ def test_a_call_that_cannot_be_is_refused_by_its_argument(
 def test_what_is_no_pipeline_or_no_list_is_refused(tiny_flux: FluxPipeline) -> None:
     with pytest.raises(UnsupportedPipelineError, match="give a diffusers pipeline"):
         calibrate(object(), PROMPTS)
-    with pytest.raises(InputError, match="prompts is 'a cat': give a list of texts"):
+    with pytest.raises(InputError, match="prompts is 'a cat': give a list of strings"):
         calibrate(tiny_flux, "a cat", call=CALL)
     with pytest.raises(InputError, match="at least one prompt"):
         calibrate(tiny_flux, [], call=CALL)

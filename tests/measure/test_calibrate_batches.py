@@ -140,7 +140,7 @@ class OneByOne(FluxPipeline):
 @pytest.mark.parametrize(
     ("kind", "reason"),
     [
-        (OwnNoise, r"OwnNoise draws other noise for a sample in a batch .* \(batch 1\)"),
+        (OwnNoise, r"OwnNoise draws different noise for a sample in a batch: .* \(batch 1\)"),
         (OneByOne, r"OneByOne refuses a batch of 2 samples \(one prompt only\): .* \(batch 1\)"),
     ],
 )

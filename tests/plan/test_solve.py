@@ -245,7 +245,7 @@ def test_on_the_mixture_the_path_replays_closer_to_the_full_run_than_the_paper()
         ({"metric": "psnr"}, "unknown metric 'psnr': choose from l1, rms"),
         (
             {"metric": "l1"},
-            "metric 'l1' is not known after the knot before.*: choose rms, or another planner",
+            "metric 'l1' is not known for a given previous knot.*: choose rms, or another planner",
         ),
         ({"planner": "pssp", "metric": "l1", "predictors": ["adams"]}, "l1 .* predictor 'adams'"),
         ({"weighting": "x"}, "unknown weighting 'x': choose from none, displacement, propagated"),

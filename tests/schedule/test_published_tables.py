@@ -215,8 +215,8 @@ def test_where_one_schedule_cannot_be_written_none_is(tmp_path, capsys, last):
     ("models", "reason"),
     [
         (["a/Model", "b/model"], "both a/Model and b/model"),
-        (["a/.."], "makes no folder's name"),
-        (["a/"], "makes no folder's name"),
+        (["a/.."], "cannot be made into a folder's name"),
+        (["a/"], "cannot be made into a folder's name"),
     ],
 )
 def test_names_that_make_no_file_of_their_own_are_refused(tmp_path, capsys, models, reason):

@@ -60,7 +60,7 @@ def _size(file: Path) -> tuple[int, int]:
         with Image.open(file) as picture:
             return picture.size
     except (OSError, UnidentifiedImageError) as error:
-        raise InputError(f"{file}: cannot be read as a picture ({error}): take it away") from error
+        raise InputError(f"{file}: cannot be read as a picture ({error}): remove it") from error
 
 
 def _words(size: tuple[int, int]) -> str:

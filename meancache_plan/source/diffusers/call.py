@@ -69,8 +69,8 @@ def description(name: str, value: Any) -> Any:
             return f"picture {size} {_sha256(value.tobytes())}"
         case _:
             raise InputError(
-                f"{name} is a {type(value).__name__}, of which a profile cannot say what it was: "
-                "give numbers, texts, pictures or tensors, or set it on the pipeline itself"
+                f"{name} is a {type(value).__name__}, which a profile has no way to identify: "
+                "give numbers, strings, pictures or tensors, or set it on the pipeline itself"
             )
 
 

@@ -55,7 +55,7 @@ def at_hand(pipe: Any, call: Mapping[str, Any] | None = None) -> Pipeline:
             raise InputError("call is for a diffusers pipeline: this source has a recipe")
         return pipe
     if is_intercepted(pipe):
-        raise InputError(f"{type(pipe).__name__} follows a schedule already: detach it first")
+        raise InputError(f"{type(pipe).__name__} already follows a schedule: detach it first")
     given = dict(call or {})
     for name in sorted(given.keys() & (OURS | NOT_OURS.keys()) - {STEPS}):
         raise InputError(
@@ -82,7 +82,9 @@ def _steps(pipe: Any) -> int:
     """The steps that a pipeline takes if it is not told otherwise."""
     known = calls.parameters(pipe).get(STEPS)
     if known is None or not isinstance(known.default, int):
-        raise InputError(f"{type(pipe).__name__} has no number of steps of its own: call: {STEPS}")
+        raise InputError(
+            f"{type(pipe).__name__} has no default number of steps: put {STEPS} in call"
+        )
     return known.default
 
 

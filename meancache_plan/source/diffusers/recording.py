@@ -235,5 +235,5 @@ def check_batch(
     noise = alone().noise.flatten().float()
     here = samples[-1].latents[0].flatten()[: noise.numel()].to(noise)
     if (here - noise).norm() > NOISE_APART * noise.norm():
-        raise InputError(f"{name} draws other noise for a sample in a batch than alone: {remedy}")
+        raise InputError(f"{name} draws different noise for a sample in a batch: {remedy}")
     return True
