@@ -1,4 +1,4 @@
-"""Finished samples of a judge that may be interrupted: none is made twice."""
+"""Finished samples of a judge that may be interrupted: none is made twice, nor counted twice."""
 
 from typing import Annotated, Literal
 
@@ -6,9 +6,10 @@ from pydantic import Field, TypeAdapter
 
 from meancache_plan.files.journal import Journal
 from meancache_plan.files.validation import Checked
+from meancache_plan.judge.cost import Compute
 from meancache_plan.judge.peer import Peer
 
-STAGE = "sample"
+SAMPLE, COMPUTE = "sample", "compute"
 
 
 class Run(Checked):
@@ -34,10 +35,11 @@ class Failed(Checked):
 Outcome = Annotated[Run | Failed, Field(discriminator="kind")]
 
 _OUTCOME: TypeAdapter[Run | Failed] = TypeAdapter(Outcome)
+_COMPUTE: TypeAdapter[Compute] = TypeAdapter(Compute)
 
 
 class Kept:
-    """Outcomes by prompt, seed and peer.
+    """Outcomes by prompt, seed and peer, and what was counted for them.
 
     Args:
         journal: Its settings hold everything else that a sample depends on.
@@ -48,10 +50,19 @@ class Kept:
 
     def find(self, prompt: str, seed: int, peer: Peer) -> Run | Failed | None:
         """What is known of this sample, if anything."""
-        known = self._journal.find(STAGE, [prompt, seed, *peer.identity])
+        known = self._journal.find(SAMPLE, [prompt, seed, *peer.identity])
         return None if known is None else _OUTCOME.validate_python(known.value)
 
     def keep(self, prompt: str, seed: int, peer: Peer, outcome: Run | Failed) -> None:
         """Note the outcome of a finished sample."""
         inputs = [prompt, seed, *peer.identity]
-        self._journal.keep(STAGE, inputs, outcome.model_dump(mode="json"))
+        self._journal.keep(SAMPLE, inputs, outcome.model_dump(mode="json"))
+
+    def find_compute(self, prompt: str, seed: int, peer: Peer) -> Compute | None:
+        """What this sample takes, if that was counted."""
+        known = self._journal.find(COMPUTE, [prompt, seed, *peer.identity])
+        return None if known is None else _COMPUTE.validate_python(known.value)
+
+    def keep_compute(self, prompt: str, seed: int, peer: Peer, counted: Compute) -> None:
+        """Note what a sample takes."""
+        self._journal.keep(COMPUTE, [prompt, seed, *peer.identity], counted)

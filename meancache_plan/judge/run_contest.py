@@ -12,7 +12,7 @@ from torch import Tensor
 from meancache_plan.core.psnr import moments
 from meancache_plan.errors import InputError, MeanCacheError
 from meancache_plan.judge.contest import Contest
-from meancache_plan.judge.cost import compute, make
+from meancache_plan.judge.cost import Compute, compute, make
 from meancache_plan.judge.measured_sample import Count, Made
 from meancache_plan.judge.metrics import Seen
 from meancache_plan.judge.outcomes import Failed, Kept, Run
@@ -118,11 +118,11 @@ class _Sample:
             for peer in (Peer("two steps", "", 2), *contest.peers[:1]):
                 with suppress(NonFiniteError):  # said when it is timed
                     self._make(peer)
-            self._so_far.warm.add(contest.full.key)
         try:
             full = self._make(contest.full)
         except NonFiniteError as error:
             raise self._overflow(contest.full) from error
+        self._so_far.warm.add(contest.full.key)
         known = self._known.get(contest.full.key)
         if isinstance(known, Run):  # an interrupted sample goes on
             self._show(contest.full, known, full.frames)
@@ -130,28 +130,42 @@ class _Sample:
 
     @cached_property
     def _counts(self) -> dict[str, Count | Failed]:
-        """FLOPs and tensors of everyone the first time, and later of those whose compute varies."""
+        """FLOPs and tensors of whom they are counted; others run once, who have not so far."""
         contest, so_far = self._contest, self._so_far
-        varies = self._number < contest.counted
-        counting = [
-            peer
-            for peer in contest.peers
-            if contest.counted
-            and peer.key not in self._known.keys() | so_far.failed.keys()
-            and (peer.key not in so_far.warm or (peer.adaptive and varies))
-        ]
-        if not counting:
-            return {}
-        full = compute(contest.pipeline, contest.full, *self._job)
-        found: dict[str, Count | Failed] = {contest.full.key: Count(1.0, 1.0, full.memory)}
-        for peer in counting:
+        found: dict[str, Count | Failed] = {}
+        if not contest.counted:
+            return found
+        for peer in contest.everyone:
+            if peer.key in self._known.keys() | so_far.failed.keys():
+                continue
             try:
-                own = compute(contest.pipeline, peer, *self._job)
-                found[peer.key] = Count(own.total / full.total, own.whole(full), own.memory)
+                if self._is_counted(peer):
+                    found[peer.key] = self._count(peer)
+                elif peer.key not in so_far.warm:
+                    self._make(peer)
             except Exception as error:  # as above
                 found[peer.key] = self._failure(peer, error)
             so_far.warm.add(peer.key)
         return found
+
+    def _is_counted(self, peer: Peer) -> bool:
+        """Everyone at first, later those whose compute varies, and the full run beside them."""
+        varies = peer.adaptive or peer is self._contest.full
+        return self._number == 0 or (varies and self._number < self._contest.counted)
+
+    def _count(self, peer: Peer) -> Count:
+        own, full = self._compute(peer), self._compute(self._contest.full)
+        return Count(own.total / full.total, own.whole(full), own.memory)
+
+    def _compute(self, peer: Peer) -> Compute:
+        """What a run takes, which is counted once; who has not run in this process does so."""
+        known = self._so_far.kept.find_compute(*self._job, peer)
+        if known is None:
+            known = compute(self._contest.pipeline, peer, *self._job)
+            self._so_far.kept.keep_compute(*self._job, peer, known)
+        elif peer.key not in self._so_far.warm:
+            self._make(peer)
+        return known
 
     def _make(self, peer: Peer) -> Made:
         return make(self._contest.pipeline, peer, *self._job)

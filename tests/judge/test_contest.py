@@ -154,6 +154,37 @@ def test_an_interrupted_contest_goes_on_where_it_was(
     assert len(made) == 1 + 4 + 2
 
 
+def test_what_was_counted_before_an_interruption_is_not_counted_again(
+    tiny_flux: FluxPipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entered: list[str] = []
+    counted: list[str] = []
+
+    def counting(pipeline: Any, peer: Peer, prompt: str, seed: int) -> Any:
+        counted.append(peer.name)
+        return compute(pipeline, peer, prompt, seed)
+
+    def peer(name: str, interrupted: bool = False) -> Peer:
+        @contextmanager
+        def enter(_pipeline: Any) -> Generator[None]:
+            entered.append(name)
+            if interrupted and entered.count(name) == 1:
+                raise KeyboardInterrupt
+            yield
+
+        return Peer(name, "x", 2, enter)
+
+    monkeypatch.setattr(run_contest, "compute", counting)
+    peers = peer("first"), peer("second", interrupted=True)
+    given = contest(tiny_flux, *peers, prompts=PROMPTS[:1], seeds=SEEDS[:1], folder=tmp_path / "k")
+    with pytest.raises(KeyboardInterrupt):
+        run(given)
+    found = compared(given)
+    assert counted == ["full", "first", "second", "second"]
+    assert [row.mean("refreshes") for row in found.rows] == [STEPS, 2, 2]
+    assert entered.count("first") == 1 + 2  # it runs once more before it is timed
+
+
 def test_a_row_has_the_memory_that_was_counted_and_keeps_it(
     tiny_flux: FluxPipeline, tmp_path: Path
 ) -> None:
