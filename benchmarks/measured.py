@@ -44,6 +44,7 @@ PAGES = {
     "headline": "-m benchmarks.headline",
     "golden": "-m benchmarks.golden",
     "stability": "-m benchmarks.stability",
+    "stability-cost": "-m benchmarks.stability_cost",
     "finer": "-m benchmarks.finer",
     "finer-no-cfg": "-m benchmarks.finer --no-cfg",
     "samplers": "-m benchmarks.samplers",

@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
+from dataclasses import replace
 from itertools import pairwise
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ from matplotlib.colors import to_rgb
 from PIL import Image
 from torch import Tensor
 
-from benchmarks import full_size, realised
+from benchmarks import full_size, realised, stability_cost
 from benchmarks.contest import BASELINES, METHODS, REFINED, RELEASED, Bench, Judge, compete
 from benchmarks.digits import DigitFlow, DigitSource
 from benchmarks.giants import GIANTS
@@ -31,6 +33,7 @@ from meancache_plan.show.comparison_files import to_csv
 from meancache_plan.source.diffusers.pipeline import Pipeline
 from meancache_plan.source.recipe import Recipe
 from tests.fields import gaussian_mixture
+from tests.judge.given import PROMPT, SCHEDULE, tiny_pipeline
 from tests.runtime.test_attach import PLAN
 from tests.tiny import SIDE, TEXT_LENGTH, call_options
 
@@ -70,6 +73,16 @@ def test_the_steps_of_a_loop_are_timed_one_by_one_whoever_follows_the_plan(
     assert timed["plain"] == (steps, steps)
     assert timed["attach"] == (steps, budget)
     assert timed["MeanCacheScheduler"] == (budget, budget)
+
+
+def test_a_look_at_the_bounds_keeps_one_latent_more_than_a_plan_that_looks_back_once(
+    tiny_flux: FluxPipeline,
+) -> None:
+    pipeline = tiny_pipeline(tiny_flux)
+    plan = replace(SCHEDULE.replayable().plan(5), innovation=(1e6,) * 4)
+    bounded = replace(SCHEDULE.replayable(), plans=(plan,))
+    assert stability_cost.kept(pipeline, bounded, 5, PROMPT) == 1.0
+    assert isfinite(stability_cost.share(pipeline, bounded, 5, 1))
 
 
 @pytest.mark.parametrize("sigma", [0.9, 0.5, 0.1, 0.0])

@@ -5,7 +5,7 @@ MLX, and on plain numbers. What is narrower than float32 is widened before it is
 """
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from math import inf, prod
 from typing import Any
 
@@ -88,33 +88,38 @@ def broken_samples(array: Array) -> list[int]:
     return [i for i, sample in enumerate(array) if not is_finite(sample)]
 
 
-def largest_share(pairs: Iterable[tuple[Array, Array]]) -> float:
+def largest_share(pairs: Iterable[tuple[Sequence[float], Sequence[float]]]) -> float:
     """The largest ‖part‖ / ‖whole‖ of all samples, of pairs of their :func:`squares`.
 
-    Several pairs are parts of the same samples, summed. 0 of nothing but zeros, and of values that
-    do not exist yet: see :func:`is_finite`.
+    Several pairs are parts of the same samples, summed. 0 of nothing but zeros, or of nothing.
 
     Example:
-        >>> largest_share([(0.25, 4.0)]), largest_share([(0.0, 0.0)])
-        (0.25, 0.0)
+        >>> largest_share([([0.25, 1.0], [4.0, 4.0])]), largest_share([([0.0], [0.0])])
+        (0.5, 0.0)
     """
-    parts, wholes = zip(*pairs, strict=True)
-    ratio: Array = sum(parts) / (sum(wholes) + TINY)
-    try:
-        return float(ratio.max() if hasattr(ratio, "max") else ratio) ** 0.5
-    except (RuntimeError, TypeError, ValueError):  # as each of these libraries refuses to say
-        return 0.0
+    parts, wholes = ([*map(sum, zip(*each, strict=True))] for each in zip(*pairs, strict=True))
+    shares = (part / (whole + TINY) for part, whole in zip(parts, wholes, strict=True))
+    return max(shares, default=0.0) ** 0.5
 
 
-def squares(array: Array) -> Array:
-    """Sums of squares, one a sample, which are the entries of an array's first axis.
+def squares(array: Array) -> list[float]:
+    """Sums of squares, one a sample, for which an accelerator is waited for.
 
-    An array of one axis is one sample.
+    Samples are the entries of the first axis; an array of one axis is one sample. None are known,
+    and nothing returned, of values that do not exist yet: see :func:`is_finite`.
+
+    Example:
+        >>> squares(-0.5)
+        [0.25]
     """
     square = array * array
-    if not hasattr(square, "sum"):
-        return square
-    return square.sum(axis=tuple(range(1, square.ndim))) if square.ndim > 1 else square.sum()
+    if hasattr(square, "sum"):
+        square = square.sum(axis=tuple(range(1, square.ndim))) if square.ndim > 1 else square.sum()
+    try:
+        found = square.tolist() if hasattr(square, "tolist") else square
+    except (RuntimeError, TypeError, ValueError):  # as each of these libraries refuses to say
+        return []
+    return found if isinstance(found, list) else [found]
 
 
 def _float32(array: Array) -> Any:

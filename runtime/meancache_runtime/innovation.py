@@ -65,7 +65,9 @@ class Innovations:
         measured: Whether anything is measured.
         alone: Whether these samples are all that the bounds are of; where other streams have a
             part in them, :meth:`judge` is for all together.
-        squares: Of the latest knot with a bound: those of its gap and of its velocity.
+        squares: Of the latest knot with a bound: those of its gap and of its velocity, a sample
+            each.
+        finite: Whether these tell that the latest knot's velocity is finite.
         worst: The largest share so far; 0 before anything was measured.
         knot: The step of the plan at which that was.
     """
@@ -73,7 +75,8 @@ class Innovations:
     def __init__(self, plan: BoundPlan, measured: bool = True) -> None:
         self.measured = measured and any(map(isfinite, plan.bounds))
         self.alone = True
-        self.squares: tuple[Array, Array] = (0.0, 0.0)
+        self.squares: tuple[list[float], list[float]] = [], []
+        self.finite = False
         self.bounds = dict(zip(plan.knots[1:], plan.bounds, strict=bool(plan.bounds)))
         self._promised = dict(zip(plan.knots[1:], promised(plan.sigmas, plan.knots), strict=True))
         self._fresh: dict[int, Array] = {}
@@ -84,13 +87,16 @@ class Innovations:
         bound = knot in self.bounds
         if bound:
             form = self._promised[knot]
-            gap = fresh - sum(weight * self._fresh[step] for step, weight in form.items())
+            gap = fresh
+            for step, weight in form.items():
+                gap = gap - weight * self._fresh[step]
             self.squares = squares(gap), squares(fresh)
+        self.finite = bound and all(map(isfinite, self.squares[1]))
         self._fresh = {step: self._fresh[step] for step in sorted(self._fresh)[-1:]}
         self._fresh[knot] = fresh
         return bound and self.alone and self.judge(knot, [self.squares])
 
-    def judge(self, knot: int, streams: Sequence[tuple[Array, Array]]) -> bool:
+    def judge(self, knot: int, streams: Sequence[tuple[list[float], list[float]]]) -> bool:
         """Whether a sample left the bound of a knot, of the ``squares`` of all streams."""
         share = largest_share(streams) / self.bounds[knot]
         if share > self.worst:

@@ -99,7 +99,6 @@ class Replay:
         if self.done:
             raise ReplayError(f"all {self.plan.steps} steps are taken; reset() before a new run")
         if self.due:
-            self._check(velocity)
             self._look(velocity)
             self._answer = velocity
         answer = self._answer
@@ -131,14 +130,17 @@ class Replay:
         )
 
     def _look(self, velocity: Array) -> None:
-        """Keep a knot's velocity where û is formed from it; see whether it is as promised."""
+        """See whether a fresh velocity is finite, at a knot as promised too; keep what is used."""
         if self.step not in self._knots:
+            self._check(velocity)
             return
-        used, seen = self.step in self._last_use, self.innovations.measured
-        fresh = widened(velocity) if used or seen else velocity
+        used, found = self.step in self._last_use, self.innovations
+        fresh = widened(velocity) if used or found.measured else velocity
         if used:
             self._fresh[self.step] = fresh
-        left = seen and self.innovations.see(self.step, fresh)
+        left = found.measured and found.see(self.step, fresh)
+        if not found.finite:
+            self._check(velocity)
         self.act_on(left)
 
     def act_on(self, left: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 
 from meancache_runtime import MeanCacheScheduler, Replay, Table, attach, integrate
 from meancache_runtime.binding import bind
-from meancache_runtime.errors import NonFiniteError
+from meancache_runtime.errors import NonFiniteError, UnstableError
 from tests.families.case import run
 from tests.runtime import by_hand
 from tests.runtime.loops import Loop, Streams, coupled, field
@@ -21,6 +22,7 @@ STEPS = 8
 KNOTS = (0, 2, 5)
 PLAN = by_hand.schedule(STEPS, KNOTS)
 BOUND = bind(PLAN.plans[0], by_hand.shifted(STEPS))
+BOUNDED = replace(BOUND, bounds=(1e-3, 1e-3))
 ARRAYS: dict[str, Any] = {
     "a number": lambda bad: bad,
     "torch": lambda bad: torch.tensor([1.0, bad]),
@@ -56,6 +58,24 @@ def test_the_machine_of_a_table_counts_steps_as_the_grid_does() -> None:
         machine.advance(math.nan)
 
 
+@pytest.mark.parametrize("policy", ["warn", "raise", "refresh"])
+def test_it_is_not_finite_before_it_is_out_of_bounds(policy: Any) -> None:
+    machine = Replay(BOUNDED, on_unstable=policy)
+    machine.advance(torch.ones(2, 3))
+    machine.advance(torch.ones(2, 3))
+    with pytest.raises(NonFiniteError, match=r"at knot 2 .* in sample 1 \(of 2"):
+        machine.advance(torch.tensor([[1e4, 1.0, 1.0], [1.0, math.nan, 1.0]]))
+
+
+def test_a_velocity_whose_squares_are_too_large_for_its_type_is_finite() -> None:
+    machine = Replay(BOUNDED, on_unstable="ignore")
+    for _ in range(STEPS):
+        machine.advance(torch.full((2, 3), 1e30))
+    machine = Replay(replace(BOUND, bounds=(1e9, 1e9)))
+    for _ in range(STEPS):
+        machine.advance(torch.full((2, 3), 1e30))
+
+
 def test_what_a_cached_step_is_handed_does_not_matter() -> None:
     machine = Replay(BOUND)
     assert [machine.advance(v) for v in (3.0, math.nan, 4.0, math.nan)] == [3.0, 3.0, 4.0, 4.0]
@@ -67,6 +87,21 @@ def test_batched_functions_have_no_values_to_look_at() -> None:
 
     noise = torch.linspace(-1, 1, 6).reshape(3, 2)
     torch.testing.assert_close(torch.func.vmap(follow)(noise), follow(noise))
+
+
+def test_batched_functions_have_no_bounds_to_leave() -> None:
+    schedule = replace(PLAN, plans=(replace(PLAN.plans[0], innovation=BOUNDED.bounds),))
+    options: dict[str, Any] = {"budget": 3, "sigmas": by_hand.shifted(STEPS)}
+
+    def follow(z: torch.Tensor) -> torch.Tensor:
+        return integrate(field, z, schedule, **options, on_unstable="raise")
+
+    noise = torch.linspace(-1, 1, 6).reshape(3, 2)
+    with pytest.raises(UnstableError):
+        follow(noise)
+    torch.testing.assert_close(
+        torch.func.vmap(follow)(noise), integrate(field, noise, PLAN, **options)
+    )
 
 
 def breaking(z: Any, sigma: float) -> Any:
