@@ -1,7 +1,7 @@
 """``evaluate``: judge a schedule on held-out prompts."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,6 +18,9 @@ from meancache_plan.cli.options import (
 )
 from meancache_plan.cli.other_schedules import check_against, load_rivals
 from meancache_plan.show.terminal.console import display, resumable, watching
+
+if TYPE_CHECKING:
+    from meancache_plan.judge.result import Evaluation
 
 SHEET_ROWS = 6
 """Prompts that a sheet of sample pictures shows."""
@@ -43,8 +46,9 @@ def evaluate(
     also: Annotated[
         list[str] | None,
         typer.Option(
-            help="Judge the plans at another request too, such as height=96,width=96 or "
-            "true_cfg_scale=4; may be given more than once."
+            help="Judge the plans at another request too, such as height=96,width=96, "
+            "true_cfg_scale=4, dtype=bfloat16, seeds=7-9 or lora=FILE,scale=0.8; may be given more "
+            "than once."
         ),
     ] = None,
     device: Device = None,
@@ -93,13 +97,14 @@ def evaluate(
     from meancache_plan.files.journal import beside, drop
     from meancache_plan.files.lock import alone
     from meancache_plan.judge import evaluate as judge
-    from meancache_plan.judge.frechet.measure import wish
+    from meancache_plan.judge.frechet.measure import wish as frechet_wish
     from meancache_plan.judge.other_requests import asked_for
     from meancache_plan.judge.pictures import SampleFolder
     from meancache_plan.schedule.artifact import load_schedule, save_schedule
     from meancache_plan.schedule.digest import unmeasured_sha256_of
     from meancache_plan.show.evaluation_files import write_evaluation
     from meancache_plan.show.terminal.evaluation import evaluation_table
+    from meancache_plan.source.diffusers.lora import with_lora
     from meancache_plan.source.recipe import parse_numbers, read_prompts
     from meancache_runtime.snapshot import locate
 
@@ -114,38 +119,43 @@ def evaluate(
     with resumable(), alone(work):
         loading = Loading(model, recipe, heldout, device, offload)
         source = loading.load(plan)
-        requests = [asked_for(text, source.recipe, plan.generation) for text in also or ()]
+        wishes = [asked_for(text, source.recipe, plan.generation) for text in also or ()]
+        for wish in wishes:
+            with with_lora(source.pipe, wish.lora, wish.scale):
+                pass  # what cannot be loaded is refused before the work
         check_against(source, plan, budgets or plan.budgets, against, rivals)
-        samples_of = (
-            read_prompts(source.recipe.heldout_prompts)[:limit],
-            parse_numbers(source.recipe.heldout_seeds, "--seeds"),
-        )
+        texts = read_prompts(source.recipe.heldout_prompts)[:limit]
         with watching() as watch:
             result = judge.evaluate(
                 source,
                 plan,
-                *samples_of,
+                texts,
+                parse_numbers(source.recipe.heldout_seeds, "--seeds"),
                 budgets=budgets,
                 rivals=rivals,
                 lpips=lpips,
-                frechet=wish(frechet, frechet_to, batch, watch),
+                frechet=frechet_wish(frechet, frechet_to, batch, watch),
                 shots=SHEET_ROWS if sheet else 0,
                 witness=folder,
                 work=work,
                 progress=watch("evaluating"),
             )
-            others = [
-                judge.evaluate(
-                    loading.asked(source, request),
-                    plan,
-                    *samples_of,
-                    budgets=budgets,
-                    baselines=False,
-                    work=work / f"also-{number}",
-                    progress=watch(f"also {number}"),
-                )
-                for number, request in enumerate(requests, start=1)
-            ]
+            others: list[Evaluation] = []
+            for number, wish in enumerate(wishes, start=1):
+                with loading.asked(source, wish) as asked:
+                    others.append(
+                        judge.evaluate(
+                            asked,
+                            plan,
+                            texts,
+                            parse_numbers(wish.recipe.heldout_seeds, "--also seeds"),
+                            budgets=budgets,
+                            baselines=False,
+                            other=wish.unseen,
+                            work=work / f"also-{number}",
+                            progress=watch(f"also {number}"),
+                        )
+                    )
         display(evaluation_table(result), *map(evaluation_table, others))
         write_evaluation(result, json_file=json_file, plot=plot, sheet=sheet)
         if folder is not None:

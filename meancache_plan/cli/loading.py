@@ -1,12 +1,14 @@
 """Load the pipeline that a command line names."""
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 if TYPE_CHECKING:
+    from meancache_plan.judge.other_requests import Wish
     from meancache_plan.schedule.artifact import Schedule
     from meancache_plan.source.diffusers.pipeline import Pipeline
     from meancache_plan.source.recipe import Recipe
@@ -42,11 +44,20 @@ class Loading:
         recipe = find_recipe(self.model or REFERENCE, self.recipe)
         return self.model or recipe.model or REFERENCE, override(recipe, **self.overrides)
 
-    def asked(self, source: "Pipeline", recipe: "Recipe") -> "Pipeline":
-        """The same model, asked for samples by another recipe; loaded again for another dtype."""
-        if recipe.dtype == source.recipe.dtype:
-            return source.asked(recipe)
-        return self._load(recipe)
+    @contextmanager
+    def asked(self, source: "Pipeline", wish: "Wish") -> "Generator[Pipeline]":
+        """The same model, asked for other samples; loaded again for another dtype.
+
+        Raises:
+            InputError: A LoRA cannot be loaded.
+        """
+        from meancache_plan.source.diffusers.lora import with_lora
+
+        recipe = wish.recipe
+        same = recipe.dtype == source.recipe.dtype
+        pipeline = source.asked(recipe) if same else self._load(recipe)
+        with with_lora(pipeline.pipe, wish.lora, wish.scale):
+            yield pipeline
 
     def load(self, schedule: "Schedule | None" = None) -> "Pipeline":
         """The pipeline; its samples are made as ``schedule`` was made for, if one is given.

@@ -19,6 +19,8 @@ from meancache_plan.measure.calibrate import Progress
 from meancache_plan.schedule.artifact import Also, PlanEntry, Schedule
 from meancache_plan.schedule.digest import sha256_of, unmeasured_sha256_of
 from meancache_plan.source.diffusers.pipeline import Pipeline
+from meancache_runtime.annotations import Value
+from meancache_runtime.hosts.diffusers.adapters import adapters_in_effect
 
 RULES = Rules("evaluation", "choose another place to write to")
 
@@ -34,6 +36,7 @@ def evaluate(
     lpips: bool = False,
     frechet: Wish | None = None,
     baselines: bool = True,
+    other: Mapping[str, Value] | None = None,
     shots: int = 0,
     witness: Witness | None = None,
     work: Path | None = None,
@@ -58,6 +61,7 @@ def evaluate(
         lpips: Measure LPIPS too; see :func:`meancache_plan.judge.likeness.load_lpips`.
         frechet: Measure Fréchet distances too, of so many samples of everyone.
         baselines: Judge those beside the plans, too.
+        other: What is other than in calibration and does not show in the pipeline, by names.
         shots: Keep the pictures of the first ``shots`` prompts (first seed) in the result.
         witness: Shown the pictures of every sample as it is made; see
             :class:`meancache_plan.judge.pictures.SampleFolder`.
@@ -75,6 +79,8 @@ def evaluate(
     """
     if not prompts or not seeds:
         raise InputError("nothing to evaluate on: give at least one prompt and one seed")
+    adapters = adapters_in_effect(pipeline.pipe)
+    request = other_request(schedule, pipeline.generation(), adapters) | dict(other or {})
     check_rivals(pipeline.pipe, schedule, budgets or schedule.budgets, rivals or {})
     measurement = None if frechet is None else Measurement(pipeline, frechet)
     full, *peers = contenders(schedule, budgets, rivals, baselines=baselines)
@@ -97,15 +103,16 @@ def evaluate(
         steps=schedule.grid.steps,
         finer_steps=schedule.grid.finer_steps,
         **conclude(contest, found),
-        **_request(pipeline, schedule, prompts[0], seeds[0]),
+        **_request(pipeline, request, prompts[0], seeds[0]),
         frechet=None if measurement is None else measurement.run(contest),
         shots=album.kept,
     )
 
 
-def _request(pipeline: Pipeline, schedule: Schedule, prompt: str, seed: int) -> dict[str, Any]:
+def _request(
+    pipeline: Pipeline, request: dict[str, Value], prompt: str, seed: int
+) -> dict[str, Any]:
     """What is other than in calibration, and what a run shows of it."""
-    request = other_request(schedule.generation, pipeline.generation())
     if not request:
         return {}
     course = pipeline.course(prompt, seed)

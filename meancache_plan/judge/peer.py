@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
 from meancache_plan.errors import InputError, MeanCacheError
 from meancache_plan.source.diffusers.pipeline import Pipeline
 from meancache_runtime import Schedule, attach
+from meancache_runtime.hosts.diffusers.adapters import adapters_in_effect
 
 LONGEST = 220
 """Characters of a reason."""
@@ -62,11 +63,13 @@ class Peer:
 
 
 def following(name: str, schedule: Schedule, budget: int) -> Peer:
-    """The peer that follows a schedule's plan for ``budget``."""
-    alone = Schedule(schedule.model, schedule.grid, (schedule.plan(budget),))
+    """The peer that follows a schedule's plan for ``budget``, with the adapters in effect."""
+    model, plan = schedule.model, schedule.plan(budget)
+    alone = Schedule(model, schedule.grid, (plan,))
 
     def enter(pipeline: Pipeline) -> AbstractContextManager[Any]:
-        return attach(pipeline.pipe, alone, budget=budget, on_unstable="ignore")
+        known = model and replace(model, adapters=adapters_in_effect(pipeline.pipe))
+        return attach(pipeline.pipe, replace(alone, model=known), on_unstable="ignore")
 
     setting = f"B = {budget}"
     return Peer(name, setting, schedule.grid.steps, enter, budget=budget, schedule=alone)

@@ -1,25 +1,24 @@
 """Compare the adapters (LoRA) in effect in a pipeline with those of a schedule."""
 
 from collections.abc import Sequence
-from typing import Any
 
-from ...schedule import Adapter, Model
-from ...strict_json import shorten
-from .adapters import adapters_in_effect
+from .schedule import Adapter
+from .strict_json import shorten
 
 
-def other_adapters(pipe: Any, model: Model, *, strict: bool = False) -> str | None:
+def other_adapters(
+    here: Sequence[Adapter], there: Sequence[Adapter], *, strict: bool = False
+) -> str | None:
     """What to say if the adapters in effect are not those that a schedule was compiled with.
 
     Equal digests are one adapter, whatever its name; where one of two digests is not known, equal
     names are.
 
     Args:
-        pipe: A diffusers pipeline.
-        model: The schedule's.
+        here: Those in effect in a pipeline.
+        there: The schedule's.
         strict: Also say so if an adapter could be compared by its name alone.
     """
-    here, there = adapters_in_effect(pipe), model.adapters
     others, missing, unread = _unmatched(here, there)
     if others or missing:
         changed = {adapter.name for adapter in others} & {adapter.name for adapter in missing}

@@ -11,19 +11,24 @@ or denoiser switch, and another cache at work in the denoiser (:mod:`.errors`).
 """
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from .annotations import Also, Generation, Value
 from .errors import RequestMismatchError
-from .schedule import Schedule
+from .schedule import Adapter, Model, Schedule
 
 Grade = Literal["same", "measured", "unknown"]
 
 SIZES = ("height", "width", "frames")
 FRAMES = "num_frames"
 """What pipelines call the frames of a video."""
+
+SEEDS = "seeds"
+"""In a request of a file: the noise of its samples, by which nothing is told from calibration."""
+
+NO_ADAPTERS = "none"
 
 FIX = "its measured quality does not hold: ask for that, or calibrate for this"
 
@@ -39,12 +44,14 @@ class Verdict:
             if that is not known.
         elements: Numbers that one sample's latents should have; None likewise, and where another
             size is told already.
+        measured: What the schedule says of the request, if it is measured.
     """
 
     grade: Grade | None
     messages: tuple[str, ...] = ()
     calls: tuple[int, ...] | None = None
     elements: int | None = None
+    measured: tuple[Also, ...] = ()
 
     def off_course(self, step: int, calls: int | None) -> str | None:
         """What to say if a sample went through the denoisers so often at a step of the schedule."""
@@ -68,7 +75,8 @@ def compare(asked: Mapping[str, Value | None], schedule: Schedule, budget: int) 
 
     Args:
         asked: What is seen of it, by the names of :class:`.annotations.Generation` and of its
-            guidance; what is None or not there is not seen, and nothing is said of it.
+            guidance, and as ``adapters`` what :func:`recognised` makes of those in effect; what is
+            None or not there is not seen, and nothing is said of it.
         schedule: What it is to follow.
         budget: Of the plan.
 
@@ -84,13 +92,13 @@ def compare(asked: Mapping[str, Value | None], schedule: Schedule, budget: int) 
     made = schedule.generation
     if made is None:
         return Verdict(None)
-    different = _different(asked, made)
+    different = _different(asked, made, schedule.model)
     if not different:
         return Verdict("same", (), made.calls, made.elements)
     for row in schedule.also.get(budget, ()):
-        if _is_of(row, different, asked):
-            return Verdict("measured", (), row.calls, row.elements)
-    messages = tuple(_other(name, *pair) for name, pair in different.items())
+        if _is_of(row, different):
+            return Verdict("measured", (), row.calls, row.elements, (row,))
+    messages = tuple(_other(name, *pair) for name, pair in different.items() if name != "adapters")
     told = different.keys() & {*SIZES, "elements"}
     return Verdict("unknown", messages, made.calls, None if told else made.elements)
 
@@ -142,12 +150,13 @@ def _negative(arguments: Mapping[str, Any]) -> dict[str, Value]:
 
 
 def _different(
-    asked: Mapping[str, Value | None], made: Generation
+    asked: Mapping[str, Value | None], made: Generation, model: Model | None
 ) -> dict[str, tuple[Value, Value]]:
     """What is other than in calibration: here and there. A size is told once."""
     names = (*SIZES, "dtype", "negative_prompt", "attention", "quantisation", "elements")
     there: dict[str, Value | None] = {name: getattr(made, name) for name in names}
     there |= made.guidance
+    there["adapters"] = None if model is None else recognised(model.adapters)
     found = {
         name: (here, calibrated)
         for name, calibrated in there.items()
@@ -158,12 +167,24 @@ def _different(
     return found
 
 
-def _is_of(row: Also, different: Mapping[str, tuple[Value, Value]], asked: Any) -> bool:
+def _is_of(row: Also, different: Mapping[str, tuple[Value, Value]]) -> bool:
     """Whether a row is of a request that differs in just this."""
     here = {name: pair[0] for name, pair in different.items()}
+    there = {name: value for name, value in row.request.items() if name != SEEDS}
     if here.keys() <= {"elements"}:  # a host that sees no more of a size
-        return row.request.keys() <= set(SIZES) and row.elements == here.get("elements")
-    return here == dict(row.request)
+        return there.keys() <= set(SIZES) and row.elements == here.get("elements")
+    return here == there
+
+
+def recognised(adapters: Sequence[Adapter]) -> str | None:
+    """Adapters as a request has them: their digests; None if one is not known.
+
+    Example:
+        >>> recognised([]), recognised([Adapter("b", "sha256:2"), Adapter("a", "sha256:1")])
+        ('none', 'sha256:1 sha256:2')
+    """
+    digests = [adapter.digest for adapter in adapters]
+    return None if None in digests else " ".join(sorted(map(str, digests))) or NO_ADAPTERS
 
 
 def _other(name: str, here: Any, there: Any) -> str:

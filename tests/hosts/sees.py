@@ -48,8 +48,7 @@ is no warning of it; `attach(…, strict=True)` refuses whatever else it would w
 
 AFTER = """
 Servers see a size and guidance that a request states. `MeanCacheScheduler` sees by its velocities a
-model of half precision where another was calibrated. `attach` compares adapters too, and notes
-others in `.stats.warnings`. Where a host does not see what is other, its
+model of half precision where another was calibrated. Where a host does not see what is other, its
 schedule's bounds do, if it costs much.
 """
 

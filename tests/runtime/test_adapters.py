@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -41,8 +42,14 @@ def assert_refused(pipe: Any, schedule: Schedule, words: str) -> None:
     """Attaching gives a warning with these words, and if strict is refused with them."""
     with attach(pipe, schedule) as attached:
         (at_once,) = attached.stats.warnings
-        run(pipe)
+        with pytest.warns(UserWarning, match="its measured quality does not hold") as aloud:
+            run(pipe)
         (warning,) = attached.stats.warnings
+        assert [str(each.message) for each in aloud] == [warning.message]
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            run(pipe)
+        assert attached.stats.request == "unknown"
     assert warning == at_once
     assert warning.kind == "adapters"
     assert words in warning.message

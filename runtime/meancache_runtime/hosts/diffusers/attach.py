@@ -2,12 +2,13 @@
 
 import threading
 import warnings
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache, partial
 from types import TracebackType
 from typing import Any, Self
 
+from ...annotations import Also
 from ...binding import bind
 from ...errors import (
     AlreadyAttachedError,
@@ -16,14 +17,15 @@ from ...errors import (
     ReplayError,
 )
 from ...innovation import OnUnstable, check_policy
-from ...requests import Verdict, compare, refuse, stated
-from ...schedule import Plan, Replayable, Schedule, as_schedule, load_schedule
+from ...other_adapters import other_adapters
+from ...requests import Verdict, compare, recognised, refuse, stated
+from ...schedule import Adapter, Plan, Replayable, Schedule, as_schedule, load_schedule
 from ...snapshot import beside
 from ...stats import ReplayStats, ReplayWarning
+from .adapters import adapters_in_effect
 from .channel import Channel
 from .identity import check_model, companions, denoisers
 from .intercept import Interception, is_intercepted
-from .other_adapters import other_adapters
 from .precision import precision
 from .run import Run
 from .sampler import check_sampler
@@ -134,7 +136,8 @@ class Attachment:
         self._policy, self._warned = on_unstable, False
         self._running = threading.Lock()
         self._run: Run | None = None
-        self.stats = self._new_stats()
+        self.stats = ReplayStats()
+        self._note_adapters(self._adapters(), measured=schedule.also.get(plan.budget, ()))
         self._interception: Interception | None = Interception(
             pipe, self._overrides(modules, companions(pipe)), self._around
         )
@@ -208,7 +211,7 @@ class Attachment:
                 self._interception.check_intact()
                 check_sampler(self._scheduler, self._schedule.grid.replaces)
                 check_alone(self._pipe)
-            self.stats = self._new_stats()
+            self.stats = ReplayStats()
             verdict = self._compare(asked)
             self._run = Run(self._open_channel, self._scheduler, self.stats, verdict, self._strict)
             yield
@@ -218,18 +221,45 @@ class Attachment:
             self._running.release()
 
     def _compare(self, asked: Mapping[str, Any]) -> Verdict:
-        """Grade a call, and note in what it is unknown, or refuse it. RequestMismatchError."""
+        """Grade a call, and note in what it is unknown, or refuse it.
+
+        Raises:
+            RequestMismatchError, ModelMismatchError: The attachment is strict, and it is unknown.
+        """
+        here = self._adapters()
         seen = {**stated(asked, self._schedule.generation), **precision(self._pipe)}
-        verdict = compare(seen, self._schedule, self._budget)
+        verdict = compare(seen | {"adapters": recognised(here)}, self._schedule, self._budget)
         self.stats.request = verdict.grade
+        self._note_adapters(here, measured=verdict.measured)
         for message in verdict.messages:
             warning = ReplayWarning("request", refuse(message, self._strict))
             self.stats.warnings += (warning,)
         return verdict
 
+    def _adapters(self) -> tuple[Adapter, ...]:
+        """Those in effect now; none where the schedule is for any model, and does not ask."""
+        return () if self._schedule.model is None else adapters_in_effect(self._pipe)
+
+    def _note_adapters(self, here: Sequence[Adapter], measured: Sequence[Also]) -> None:
+        """Note adapters that are neither the schedule's nor those of what was measured.
+
+        Raises:
+            ModelMismatchError: The attachment is strict, and they are such, or cannot be compared.
+        """
+        model, known = self._schedule.model, recognised(here)
+        if model is None or (known and known in (row.request.get("adapters") for row in measured)):
+            return
+        message = other_adapters(here, model.adapters, strict=self._strict)
+        if message is None:
+            return
+        if self._strict:
+            raise ModelMismatchError(message)
+        self.stats.warnings += (ReplayWarning("adapters", message),)
+        self.stats.request = "unknown"
+
     def _warn(self) -> None:
         """Once for this attachment, say aloud what a run's figures do not cover."""
-        kinds = {"request", *(["unstable"] if self._policy == "warn" else [])}
+        kinds = {"request", "adapters", *(["unstable"] if self._policy == "warn" else [])}
         told = [each.message for each in self.stats.warnings if each.kind in kinds]
         if told and not self._warned:
             self._warned = True
@@ -239,20 +269,3 @@ class Attachment:
         if self._run is not None:
             self._run.end()
             self._run = None
-
-    def _new_stats(self) -> ReplayStats:
-        """Stats of a run with the adapters that are active now.
-
-        Raises:
-            ModelMismatchError: The attachment is strict, and they are not the schedule's or
-                cannot be compared.
-        """
-        model = self._schedule.model
-        message = None
-        if model is not None:
-            message = other_adapters(self._pipe, model, strict=self._strict)
-        if message is None:
-            return ReplayStats()
-        if self._strict:
-            raise ModelMismatchError(message)
-        return ReplayStats(warnings=(ReplayWarning("adapters", message),))
