@@ -143,7 +143,10 @@ REPORTS = (
         "ComfyUI 14389; diffusers 12198",
         "guidance turned off in mid-run; a guidance interval",
         "a warning at the step, or refused if strict; an interval that was calibrated is known",
-        (f"{GRADES}::test_guidance_that_a_callback_ends_is_seen_at_the_step_after",),
+        (
+            f"{GRADES}::test_guidance_that_a_callback_ends_is_seen_at_the_step_after",
+            f"{GRADES}::test_a_guidance_interval_is_seen_where_it_ends_unless_it_was_calibrated",
+        ),
     ),
     Report(
         "MagCache 13",
@@ -161,7 +164,10 @@ REPORTS = (
         "ComfyUI-TeaCache 24",
         "a LoRA set after enabling",
         "a warning, or refused if strict",
-        (f"{LIVING}/test_lora.py::test_an_adapter_loaded_while_attached_counts_and_stays",),
+        (
+            f"{LIVING}/test_lora.py::test_an_adapter_loaded_while_attached_counts_and_stays",
+            f"{RUNTIME}/test_adapters.py::test_a_swap_while_attached_is_seen_by_the_next_run",
+        ),
     ),
     Report(
         "MagCache 26; SmoothCache 6",

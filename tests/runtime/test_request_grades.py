@@ -21,6 +21,7 @@ from meancache_runtime.requests import compare
 from meancache_runtime.schedule import Schedule
 from tests.families.case import Case
 from tests.families.case import run as run_case
+from tests.families.lumina2 import CASES as LUMINA
 from tests.families.stable_diffusion_3 import CASES as SD3
 from tests.runtime import by_hand
 from tests.tiny import SIDE, call_options, tiny_flux
@@ -188,6 +189,22 @@ def test_guidance_that_a_callback_ends_is_seen_at_the_step_after(strict: bool) -
         expected = pytest.raises(RequestMismatchError, match=says) if strict else None
         with expected or pytest.warns(UserWarning, match=says):
             run_case(pipe, case.call(case.steps) | ending)
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_a_guidance_interval_is_seen_where_it_ends_unless_it_was_calibrated(strict: bool) -> None:
+    case: Case = LUMINA[0]
+    pipe, half = case.build(), case.steps // 2
+    options = case.call(case.steps) | {"cfg_trunc_ratio": 0.5}
+    plain = by_hand.schedule(case.steps, (0, 2, 6))
+    for calls in ((2,) * case.steps, (2,) * half + (1,) * half):
+        made = Generation(None, None, None, {}, "float32", calls=calls)
+        says = f"at step {half} a sample goes through the denoiser once"
+        refused = pytest.raises(RequestMismatchError, match=says)
+        expected = refused if strict else pytest.warns(UserWarning, match=says)
+        told = expected if calls[half] == 2 else silence()
+        with attach(pipe, replace(plain, generation=made), strict=strict), told:
+            run_case(pipe, options)
 
 
 def test_calls_are_counted_by_sample_be_they_apart_or_in_one_batch() -> None:
