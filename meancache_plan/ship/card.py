@@ -207,7 +207,8 @@ def _limits(schedule: Schedule) -> Iterator[str]:
     if model is not None:
         adapters = "the adapters " + ", ".join(code(adapter.name) for adapter in model.adapters)
         made_for = "is for the model" if schedule.provenance is None else "was made"
-        yield f"It {made_for} with {adapters if model.adapters else 'no adapters'} (LoRA)."
+        found = adapters if model.adapters else "no adapters"
+        yield f"It {made_for} with {found} (LoRA and the like)."
 
 
 def _also(schedule: Schedule) -> Iterator[str]:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from meancache_runtime.annotations import Generation
 from meancache_runtime.errors import MeanCacheError
-from meancache_runtime.schedule import Model, Schedule
+from meancache_runtime.schedule import Adapter, Model, Schedule
 from tests.hosts import conformance
 from tests.hosts.catalogue import HOSTS
 from tests.hosts.conformance import KNOTS, NOISE, PLANS, RUNS, SIGMAS, STEPS
@@ -49,7 +49,13 @@ is no warning of it; `attach(…, strict=True)` refuses whatever else it would w
 AFTER = """
 Servers see a size and guidance that a request states. `MeanCacheScheduler` sees by its velocities a
 model of half precision where another was calibrated. Where a host does not see what is other, its
-schedule's bounds do, if it costs much.
+schedule's bounds do, if it costs much. They alone see, whatever the host,
+
+- a fine-tune of the same shape in a folder of its own; of another hub id it is another model;
+- what a text encoder was taught (textual inversion, a LoRA of its own): to a plan that is what
+  another prompt is;
+- how strongly a call asks for a LoRA (`joint_attention_kwargs={"scale": …}`), for a ControlNet
+  (`controlnet_conditioning_scale`) or for a picture.
 """
 
 SAME = Generation(
@@ -63,6 +69,7 @@ SAME = Generation(
     calls=(1,) * STEPS,
 )
 WITH_GUIDANCE = replace(SAME, guidance={}, calls=(2,) * STEPS)
+ADAPTED = Model("tiny", None, None, None, None, (Adapter("style", "sha256:" + "0" * 64),))
 MODEL = Model("owner/another", None, "sha256:" + "0" * 64, None, None, ())
 
 
@@ -87,6 +94,7 @@ OTHERS: dict[str, Callable[[Schedule], Schedule]] = {
     "another sampler": lambda schedule: replace(
         schedule, grid=replace(schedule.grid, replaces="UniPCMultistepScheduler")
     ),
+    "another LoRA, IP-Adapter or ControlNet": lambda schedule: replace(schedule, model=ADAPTED),
     "another size": _made(elements=4 * SIZE),
     "another guidance scale": _made(guidance={"true_cfg_scale": 4.0}),
     "a guidance branch more or less": _made(calls=(2,) * STEPS),

@@ -1,7 +1,8 @@
-"""Which adapters (LoRA) are in effect in a pipeline, each with a digest of what it adds.
+"""Which adapters are in effect in a pipeline, each with a digest of what it adds.
 
-Nothing is imported from peft: its layers are known by their attributes, those of its
-``BaseTunerLayer``. The digest is specified in ``schedules/README.md``.
+LoRA and its kin, IP-Adapters and ControlNets. Nothing is imported from peft or diffusers: peft's
+layers are known by their attributes, those of its ``BaseTunerLayer``, an IP-Adapter's attention
+processors by their class's name. The digest is specified in ``schedules/README.md``.
 """
 
 import hashlib
@@ -12,8 +13,13 @@ from typing import Any
 from torch import Tensor
 
 from ...schedule import Adapter
-from .identity import denoisers
+from .identity import companions, denoisers
 from .weights import Sample, group_offloaded, readable, samples
+
+IP_ADAPTER, IP_PROCESSOR = "IP-Adapter", "IPAdapter"
+"""What one is called, and a part of the names of its attention processors' classes."""
+
+CONTROLNET = "ControlNet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +48,48 @@ def adapters_in_effect(pipe: Any) -> tuple[Adapter, ...]:
     for component, denoiser in denoisers(pipe).items():
         modules = _modules(denoiser)
         layers = {p: m for p, m in modules.items() if hasattr(type(m), "adapter_layer_names")}
-        kept = group_offloaded(modules.values()) if layers else {}
+        pictures = {p: m for p, m in modules.items() if IP_PROCESSOR in type(m).__name__}
+        kept = group_offloaded(modules.values()) if layers or pictures else {}
         for path, layer in layers.items():
             parts += _parts(f"{component}.{path}", layer, kept)
+        for path, processor in pictures.items():
+            parts += _picture_parts(f"{component}.{path}", processor, kept)
+    for component, companion in companions(pipe).items():
+        parts += _companion_parts(component, _modules(companion))
     found = [Adapter(name, digest) for name, digest in _digests(parts).items()]
     found += [Adapter(name, None) for name in _fused_and_gone(pipe)]
     return tuple(sorted(found, key=lambda adapter: adapter.name))
+
+
+def _picture_parts(
+    place: str, processor: Any, kept: Mapping[int, Tensor | None]
+) -> Iterator[_Part]:
+    """What each IP-Adapter adds to an attention, of which one processor may hold several."""
+    scale: Any = processor.scale
+    several = isinstance(scale, list)
+    scales: Sequence[float] = scale if several else [scale]
+    weights = {
+        ".".join(filter(None, (path, key))): readable(owner, key, weight, kept)
+        for path, owner in processor.named_modules()
+        for key, weight in owner.named_parameters(recurse=False)
+    }
+    for number, scaling in enumerate(scales):
+        own = {n: w for n, w in weights.items() if not several or f".{number}." in n}
+        if scaling != 0 and own:
+            name = f"{IP_ADAPTER} {number + 1}" if number else IP_ADAPTER
+            yield _Part(name, place, float(scaling), own)
+
+
+def _companion_parts(component: str, modules: Mapping[str, Any]) -> Iterator[_Part]:
+    """What a ControlNet adds: all of its layers."""
+    kept = group_offloaded(modules.values())
+    for path, module in modules.items():
+        weights = {
+            key: readable(module, key, weight, kept)
+            for key, weight in module.named_parameters(recurse=False)
+        }
+        if weights:
+            yield _Part(CONTROLNET, f"{component}.{path}", 1.0, weights)
 
 
 def _fused_and_gone(pipe: Any) -> set[str]:
