@@ -1,4 +1,7 @@
-"""Two processes share a transformer: its weights (FSDP2), and its tokens (context parallel)."""
+"""Two processes share a transformer: its weights (FSDP2), and its tokens (context parallel).
+
+It is recognised all the same.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +25,7 @@ torch.accelerator.device_count = lambda: 1  # diffusers counts accelerators, of 
 
 from diffusers import ContextParallelConfig
 from meancache_runtime import MeanCacheScheduler
+from meancache_runtime.hosts.diffusers.identity import fingerprint, kind
 from tests.runtime.test_attach import PLAN, run
 from tests.tiny import tiny_flux
 
@@ -36,9 +40,11 @@ pipe, _ = follow()
 alone = run(pipe)
 
 pipe, calls = follow()
+known = fingerprint(pipe), kind(pipe)
 for block in (*pipe.transformer.transformer_blocks, *pipe.transformer.single_transformer_blocks):
     fully_shard(block)
 fully_shard(pipe.transformer)
+assert (fingerprint(pipe), kind(pipe)) == known
 assert all(isinstance(weight, DTensor) for weight in pipe.transformer.parameters())
 torch.testing.assert_close(run(pipe), alone, rtol=0, atol=1e-5)
 assert len(calls) == 4, calls

@@ -18,6 +18,7 @@ from diffusers import (
     FlowMatchHeunDiscreteScheduler,
     FluxImg2ImgPipeline,
 )
+from peft import LoraConfig, get_peft_model
 from PIL import Image
 
 from meancache_runtime import attach
@@ -217,11 +218,15 @@ def test_another_hub_ids_schedule(tiny_flux):
         pass
 
 
-def test_the_fingerprint_survives_saving_compiling_and_precision(tiny_flux, tmp_path):
+def test_the_fingerprint_survives_saving_wrapping_compiling_and_precision(tiny_flux, tmp_path):
     before = fingerprint(tiny_flux)
     tiny_flux.transformer.save_pretrained(tmp_path)
     tiny_flux.transformer = type(tiny_flux.transformer).from_pretrained(tmp_path)
     tiny_flux.to(torch.bfloat16)
+    assert fingerprint(tiny_flux) == before
+    tiny_flux.transformer = get_peft_model(
+        tiny_flux.transformer, LoraConfig(target_modules=["to_q"])
+    )
     assert fingerprint(tiny_flux) == before
     tiny_flux.transformer = torch.compile(tiny_flux.transformer, backend="eager")
     assert fingerprint(tiny_flux) == before

@@ -73,10 +73,10 @@ def _configured(pipe: Any) -> Configured:
 
 
 def _unwrapped(module: Any) -> Any:
-    """The module that ``torch.compile(module)`` wraps, or FSDP1."""
+    """The module that ``torch.compile(module)`` wraps, FSDP1, or PEFT's ``get_peft_model``."""
     for name in ("_orig_mod", "_fsdp_wrapped_module"):
         module = getattr(module, name, module)
-    return module
+    return module.get_base_model() if hasattr(module, "get_base_model") else module
 
 
 def _own_class(module: Any) -> type:
