@@ -40,7 +40,8 @@ Device = Annotated[
 Offload = Annotated[
     str,
     typer.Option(
-        help="Keep parts of the model in main memory, to save the GPU's: none, model or sequential."
+        help="Keep parts of the model in main memory, to save the GPU's: none, model, group or "
+        "sequential."
     ),
 ]
 ScheduleFile = Annotated[Path, typer.Option("--schedule", "-s", help="The schedule to replay.")]

@@ -33,7 +33,7 @@ class Source(Protocol):
         ...
 
     def versions(self) -> dict[str, str]:
-        """Versions of the libraries that decide a sample's bits; on a CPU the threads do too."""
+        """What decides a sample's bits: libraries, devices, and on a CPU the threads."""
         ...
 
     def record(

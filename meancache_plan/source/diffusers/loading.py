@@ -18,8 +18,9 @@ from meancache_plan.source.diffusers.pipeline import Pipeline
 from meancache_plan.source.recipe import Recipe
 from meancache_runtime.hosts.diffusers import identity
 
-OFFLOADS = ("none", "model", "sequential")
-"""Which parts of a pipeline wait on the CPU: nothing, whole models, or single layers."""
+OFFLOADS = ("none", "model", "group", "sequential")
+"""Which parts of a pipeline wait on the CPU: nothing, whole models, single layers of which the next
+is fetched while one computes, or single layers."""
 
 PARAMETERS_A_THREAD = 25_000_000
 """On a CPU, threads of smaller models wait for each other longer than they work."""
@@ -28,7 +29,12 @@ MOST_THREADS = torch.get_num_threads()
 
 
 def load(
-    model: str, recipe: Recipe, *, device: str | None = None, offload: str = "none"
+    model: str,
+    recipe: Recipe,
+    *,
+    device: str | None = None,
+    offload: str = "none",
+    gpus: int = 1,
 ) -> Pipeline:
     """Load a pipeline from a directory, a hub id, or ``"reference"``.
 
@@ -38,20 +44,27 @@ def load(
         model: What to load.
         recipe: How its samples are made; its dtype is the weights'.
         device: Such as ``"cuda:1"``; by default what accelerate finds best.
-        offload: ``"none"``, ``"model"`` or ``"sequential"`` CPU offload, as diffusers has them.
+        offload: ``"none"``, ``"model"``, ``"group"`` or ``"sequential"`` CPU offload, as diffusers
+            has them.
+        gpus: Spread the components over so many GPUs, if they are more than one.
 
     Raises:
         InputError: There is no such pipeline, or the device does not exist.
     """
     if offload not in OFFLOADS:
         raise InputError(f"--offload {offload!r}: choose from {', '.join(OFFLOADS)}")
+    if gpus > 1 and (device is not None or offload != "none"):
+        raise InputError("a model is spread over GPUs: leave out --device and --offload")
     source = str(catalog.reference_pipeline()) if model == catalog.REFERENCE else model
     _check_folder(source)
     try:
         with warnings.catch_warnings():  # torch_dtype: the name that all versions know
             warnings.simplefilter("ignore", FutureWarning)
             pipe: Any = DiffusionPipeline.from_pretrained(
-                source, torch_dtype=getattr(torch, recipe.dtype), revision=recipe.revision
+                source,
+                torch_dtype=getattr(torch, recipe.dtype),
+                revision=recipe.revision,
+                **({"device_map": "balanced"} if gpus > 1 else {}),
             )
     except (OSError, ValueError, TypeError, KeyError, AttributeError, ImportError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
@@ -59,7 +72,8 @@ def load(
             f"{model}: cannot be loaded as a diffusers pipeline ({reason}); give a directory with "
             "a model_index.json, a hub id, or nothing for the reference pipeline"
         ) from error
-    _place(pipe, device, offload)
+    if gpus == 1:
+        _place(pipe, device, offload)
     _choose_threads(pipe)
     name, commit = revision.origin(pipe, source)
     return Pipeline(pipe, recipe, name, commit or recipe.revision)
@@ -86,6 +100,11 @@ def _place(pipe: Any, device: str | None, offload: str) -> None:
     try:
         if offload == "model":
             pipe.enable_model_cpu_offload(device=device)
+        elif offload == "group":
+            best: Any = PartialState().device
+            onto = torch.device(device or best)
+            streams = onto.type == "cuda"
+            pipe.enable_group_offload(onto, offload_type="leaf_level", use_stream=streams)
         elif offload == "sequential":
             pipe.enable_sequential_cpu_offload(device=device)
         else:

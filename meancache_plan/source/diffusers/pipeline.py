@@ -20,6 +20,7 @@ from meancache_plan.errors import InputError, MeanCacheError
 from meancache_plan.schedule.artifact import Generation, ModelIdentity
 from meancache_plan.source.diffusers import call, resumption, revision
 from meancache_plan.source.diffusers import recording as steps
+from meancache_plan.source.diffusers.devices import computed_on
 from meancache_plan.source.diffusers.interception import Answers
 from meancache_plan.source.diffusers.recording import Last
 from meancache_plan.source.recipe import Recipe
@@ -88,11 +89,10 @@ class Pipeline:
         return call.described(self.recipe, self._values)
 
     def versions(self) -> dict[str, str]:
-        """Versions of the libraries that decide a sample's bits; on a CPU the threads do too."""
+        """What decides a sample's bits: libraries, devices, and on a CPU the threads."""
         libraries = (diffusers, torch, transformers)
         found = {library.__name__: library.__version__ for library in libraries}
-        on_cpu = self.device.type == "cpu"
-        return found | ({"threads": str(torch.get_num_threads())} if on_cpu else {})
+        return found | computed_on(self.pipe)
 
     def scheduler_config(self) -> dict[str, Any]:
         """The scheduler's public configuration; an infinite number, which JSON has not, as text."""
