@@ -139,7 +139,7 @@ class PipelineSamples(PipelineEnsemble):
     ) -> None:
         journal = Journal(folder, work="recording")
         super().__init__(pipeline, prompts, seeds, journal, batch=batch, progress=progress)
-        self._calls, self._branches = 0, branches
+        self._pipe, self._calls, self._branches = pipeline.pipe, 0, branches
         for denoiser in identity.denoisers(pipeline.pipe).values():
             denoiser.register_forward_hook(self._count)
 
@@ -150,7 +150,7 @@ class PipelineSamples(PipelineEnsemble):
 
     def textbook(self, rows: Sequence[int], steps: int) -> Tensor:
         """Final latents of so few steps of textbook Adams–Bashforth."""
-        with _multistep(self._pipeline.pipe):
+        with _multistep(self._pipe):
             return self.plain(rows, steps)
 
     def _count(self, _module: Any, _arguments: Any, output: Any) -> None:

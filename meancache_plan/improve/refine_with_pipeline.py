@@ -8,6 +8,7 @@ from meancache_plan.errors import InputError, check_whole
 from meancache_plan.files.atomic import check_writable
 from meancache_plan.files.difference import differences
 from meancache_plan.files.journal import Journal, beside
+from meancache_plan.fleet.crew import Crew, crew_of
 from meancache_plan.improve.refine import refine
 from meancache_plan.measure.profile import Profile
 from meancache_plan.plan.reliability import with_reliability
@@ -25,7 +26,7 @@ Watch = Callable[[str], Callable[[int, int], None]]
 
 
 def refine_with(
-    pipeline: Pipeline,
+    pipeline: Pipeline | Crew[Pipeline],
     profile: Profile,
     schedule: Schedule,
     path: Path,
@@ -40,7 +41,7 @@ def refine_with(
     the schedule tells how reliable its calibration is, so does the refined one.
 
     Args:
-        pipeline: The model that the profile was measured on.
+        pipeline: The model that the profile was measured on; or a crew whose workers have it.
         profile: What the schedule was solved from.
         schedule: What to refine.
         path: The schedule's file; work is kept in ``PATH.unfinished/``.
@@ -55,16 +56,17 @@ def refine_with(
     """
     if limit is not None and limit < 2:
         raise InputError(f"limit {limit}: give at least 2 prompts to refine on")
-    prompts = read_prompts(pipeline.recipe.prompts)
+    recipe = crew_of(pipeline).ask(lambda one: one.recipe)
+    prompts = read_prompts(recipe.prompts)
     _check_same("prompts", digest(prompts), profile.settings.prompts_sha256)
     count = min(limit or len(prompts), len(prompts))
     chosen = [prompts[i * len(prompts) // count] for i in range(count)]
-    seeds = parse_numbers(pipeline.recipe.seeds, "seeds")[:1]
+    seeds = parse_numbers(recipe.seeds, "seeds")[:1]
     return refine_on(pipeline, profile, schedule, chosen, seeds, path, batch=batch, watch=watch)
 
 
 def refine_on(
-    pipeline: Pipeline,
+    pipeline: Pipeline | Crew[Pipeline],
     profile: Profile,
     schedule: Schedule,
     prompts: Sequence[str],
@@ -81,11 +83,12 @@ def refine_on(
     """
     check_writable(path)
     check_whole("batch", batch, 1)
-    _check_model(pipeline, profile)
-    settings = _settings(pipeline, profile, prompts, seeds)
+    crew = crew_of(pipeline)
+    crew.ask(lambda one: _check_model(one, profile))
+    settings = crew.ask(lambda one: _settings(one, profile, prompts, seeds))
     journal = Journal(beside(path), settings, "refinement", "choose another file")
     ensemble = PipelineEnsemble(
-        pipeline,
+        crew,
         prompts,
         seeds,
         journal,
@@ -115,6 +118,7 @@ def _settings(
         "model": pipeline.identity().model_dump(mode="json"),
         "recipe": pipeline.recipe.model_dump(mode="json"),
         "call": pipeline.call_arguments(),
+        "versions": pipeline.versions(),
         "prompts": digest(prompts),
         "seeds": list(seeds),
     }

@@ -6,31 +6,31 @@ from typing import Any
 import numpy as np
 
 from meancache_plan.core.psnr import latent_range
-from meancache_plan.judge.contest import Contest
-from meancache_plan.judge.metrics import Metric
+from meancache_plan.judge.contest import Programme
+from meancache_plan.judge.metrics import METRICS, Metric
 from meancache_plan.judge.outcomes import Failed, Run
 from meancache_plan.judge.peer import Peer
 from meancache_plan.judge.result import Row, Spread
 from meancache_plan.judge.run_contest import Outcomes
 
 
-def conclude(contest: Contest, found: Outcomes) -> dict[str, Any]:
+def conclude(programme: Programme, found: Outcomes) -> dict[str, Any]:
     """What these samples come to, as findings state it; the full run is the first row.
 
     Args:
-        contest: Who competed on what.
+        programme: Who competed on what.
         found: What :func:`meancache_plan.judge.run_contest.run` gave.
     """
-    full = [each for each in found[contest.full.key] if isinstance(each, Run)]
+    full = [each for each in found[programme.full.key] if isinstance(each, Run)]
     value_range = latent_range([each.moments for each in full if each.moments])
     rows = tuple(
-        _row(contest, peer, found[peer.key], full, value_range) for peer in contest.everyone
+        _row(programme, peer, found[peer.key], full, value_range) for peer in programme.everyone
     )
-    return {**contest.circumstances(), "latent_range": value_range, "rows": rows}
+    return {**programme.circumstances, "latent_range": value_range, "rows": rows}
 
 
 def _row(
-    contest: Contest,
+    programme: Programme,
     peer: Peer,
     outcomes: Sequence[Run | Failed],
     full: Sequence[Run],
@@ -44,18 +44,22 @@ def _row(
     runs = [each for each in outcomes if isinstance(each, Run)]
     figures = {
         metric.name: spread
-        for metric in contest.metrics
-        if (spread := _spread(contest, metric, runs, full, value_range)) is not None
+        for metric in map(METRICS.__getitem__, programme.metrics)
+        if (spread := _spread(programme, metric, runs, full, value_range)) is not None
     }
     plain = float(np.mean([each.figures["seconds"] for each in full]))
     return Row(**about, figures=figures, speedup=plain / figures["seconds"].mean)
 
 
 def _spread(
-    contest: Contest, metric: Metric, runs: Sequence[Run], full: Sequence[Run], value_range: float
+    programme: Programme,
+    metric: Metric,
+    runs: Sequence[Run],
+    full: Sequence[Run],
+    value_range: float,
 ) -> Spread | None:
     """A figure over the samples on which it was measured; None if that are none."""
-    prompts = np.repeat(np.arange(len(contest.prompts)), len(contest.seeds)).tolist()
+    prompts = np.repeat(np.arange(len(programme.prompts)), len(programme.seeds)).tolist()
     name = metric.name
     known = [
         (metric.finish(run.figures[name], other.figures.get(name, 0.0), value_range), prompt)

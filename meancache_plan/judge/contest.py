@@ -1,7 +1,6 @@
 """Who competes on what, by which rules."""
 
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,8 +8,7 @@ from meancache_plan.errors import InputError
 from meancache_plan.files.journal import Journal
 from meancache_plan.judge.circumstances import device_words, versions
 from meancache_plan.judge.metrics import Metric, measured
-from meancache_plan.judge.peer import Peer
-from meancache_plan.measure.calibrate import Progress
+from meancache_plan.judge.peer import Peer, plainly
 from meancache_plan.source.diffusers.pipeline import Pipeline
 from meancache_plan.source.recipe import digest
 from meancache_plan.version import __version__
@@ -48,9 +46,7 @@ class Contest:
         metrics: What is measured.
         flow: Shows where the flow itself leads, so that the full run's own error is seen.
         counted: Samples on which FLOPs are counted where they depend on the sample; 0 counts none.
-        folder: Where finished samples are kept and found again; nowhere by default.
         known: What else decides a sample, by name, as JSON values.
-        progress: Told of each sample.
     """
 
     pipeline: Pipeline
@@ -62,9 +58,7 @@ class Contest:
     metrics: tuple[Metric, ...] = field(default_factory=measured)
     flow: Peer | None = None
     counted: int = 0
-    folder: Path | None = None
     known: dict[str, Any] = field(default_factory=dict[str, Any])
-    progress: Progress = field(default=lambda done, total: None)
 
     def __post_init__(self) -> None:
         """Refuse a contest without samples, and peers that cannot be told apart."""
@@ -83,22 +77,20 @@ class Contest:
         """The full run and the peers."""
         return self.full, *self.peers
 
-    @property
-    def jobs(self) -> list[tuple[str, int]]:
-        """Prompts and seeds: prompt by prompt, each with all seeds."""
-        return [(prompt, seed) for prompt in self.prompts for seed in self.seeds]
+    def programme(self) -> "Programme":
+        """The contest without its pipeline."""
+        on = self._circumstances()
+        return Programme(
+            everyone=tuple(replace(peer, enter=plainly) for peer in self.everyone),
+            prompts=self.prompts,
+            seeds=self.seeds,
+            rules=self.rules,
+            metrics=tuple(metric.name for metric in self.metrics),
+            circumstances=on,
+            settings=self._settings(on),
+        )
 
-    @cached_property
-    def journal(self) -> Journal:
-        """The finished samples.
-
-        Raises:
-            InputError: The folder belongs to another contest.
-        """
-        return Journal(self.folder, self._settings(), self.rules.work, self.rules.remedy)
-
-    def circumstances(self) -> dict[str, Any]:
-        """What figures were measured with and on, as findings state it."""
+    def _circumstances(self) -> dict[str, Any]:
         return {
             "model": self.pipeline.identity(),
             "prompts_sha256": digest(self.prompts),
@@ -108,9 +100,8 @@ class Contest:
             "versions": versions(self.pipeline, self.rules.libraries),
         }
 
-    def _settings(self) -> dict[str, Any]:
-        """Everything that a sample's figures depend on; names say what differs, in messages."""
-        pipeline, on = self.pipeline, self.circumstances()
+    def _settings(self, on: dict[str, Any]) -> dict[str, Any]:
+        pipeline = self.pipeline
         found = {
             "tool": __version__,
             "model": on["model"].model_dump(mode="json"),
@@ -131,3 +122,49 @@ class Contest:
             "flow": None if self.flow is None else self.flow.key,
             "counted": self.counted,
         }
+
+
+@dataclass(frozen=True)
+class Programme:
+    """A contest as whoever keeps its outcomes knows it: without a pipeline, so it can be pickled.
+
+    Attributes:
+        everyone: The full run and the peers, none of which can enter a pipeline.
+        prompts: Held-out prompts.
+        seeds: Each used with every prompt.
+        rules: How it is held.
+        metrics: Names of what is measured.
+        circumstances: What figures are measured with and on, as findings state it.
+        settings: Everything that a sample's figures depend on, as JSON values; names say what
+            differs, in messages.
+    """
+
+    everyone: tuple[Peer, ...]
+    prompts: tuple[str, ...]
+    seeds: tuple[int, ...]
+    rules: Rules
+    metrics: tuple[str, ...]
+    circumstances: dict[str, Any]
+    settings: dict[str, Any]
+
+    @property
+    def full(self) -> Peer:
+        """The run that everything is measured against."""
+        return self.everyone[0]
+
+    def peer(self, key: str) -> Peer:
+        """The one of everyone that has this key."""
+        return next(peer for peer in self.everyone if peer.key == key)
+
+    @property
+    def jobs(self) -> list[tuple[str, int]]:
+        """Prompts and seeds: prompt by prompt, each with all seeds."""
+        return [(prompt, seed) for prompt in self.prompts for seed in self.seeds]
+
+    def journal(self, folder: Path | None) -> Journal:
+        """The finished samples, kept in a folder, or for the time being.
+
+        Raises:
+            InputError: The folder belongs to another contest.
+        """
+        return Journal(folder, self.settings, self.rules.work, self.rules.remedy)

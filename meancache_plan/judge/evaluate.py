@@ -1,10 +1,12 @@
 """Judge a schedule by replaying it on held-out prompts, beside what one would use instead."""
 
+import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from meancache_plan.errors import InputError, check_kind
+from meancache_plan.fleet.crew import Alone, Crew, Once, crew_of
 from meancache_plan.judge.conclusions import conclude
 from meancache_plan.judge.contenders import contenders
 from meancache_plan.judge.contest import Contest, Rules
@@ -14,7 +16,7 @@ from meancache_plan.judge.other_requests import other_request
 from meancache_plan.judge.picture_witnesses import Shots, Witness
 from meancache_plan.judge.result import Evaluation
 from meancache_plan.judge.rivals import check_rivals
-from meancache_plan.judge.run_contest import run
+from meancache_plan.judge.run_contest import Running
 from meancache_plan.measure.calibrate import Progress
 from meancache_plan.schedule.artifact import Also, PlanEntry, Schedule
 from meancache_plan.schedule.digest import sha256_of, unmeasured_sha256_of
@@ -26,7 +28,7 @@ RULES = Rules("evaluation", "choose another place to write to")
 
 
 def evaluate(
-    pipeline: Pipeline,
+    pipeline: Pipeline | Crew[Pipeline],
     schedule: Schedule,
     prompts: Sequence[str],
     seeds: Sequence[int],
@@ -52,7 +54,8 @@ def evaluate(
 
     Args:
         pipeline: The pipeline, not attached, with its settings. Where these are other than what was
-            calibrated, the result says in what.
+            calibrated, the result says in what. Or a crew whose workers have one each; each of them
+            makes all of a sample's runs.
         schedule: What to judge.
         prompts: Held-out prompts, none of which the schedule was fitted on.
         seeds: Seeds of the initial noise, each used with every prompt.
@@ -79,34 +82,64 @@ def evaluate(
     """
     if not prompts or not seeds:
         raise InputError("nothing to evaluate on: give at least one prompt and one seed")
-    adapters = adapters_in_effect(pipeline.pipe)
-    request = other_request(schedule, pipeline.generation(), adapters) | dict(other or {})
-    check_rivals(pipeline.pipe, schedule, budgets or schedule.budgets, rivals or {})
-    measurement = None if frechet is None else Measurement(pipeline, frechet)
-    full, *peers = contenders(schedule, budgets, rivals, baselines=baselines)
-    contest = Contest(
-        pipeline=pipeline,
-        full=full,
-        peers=tuple(peers),
-        prompts=tuple(prompts),
-        seeds=tuple(seeds),
-        rules=RULES,
-        metrics=measured(lpips),
-        folder=work,
-        known={"schedule": unmeasured_sha256_of(schedule)},
-        progress=progress,
+    crew = crew_of(pipeline)
+    if frechet is not None and not isinstance(crew, Alone):
+        raise InputError("Fréchet distances are measured by a single process: leave out --ray")
+    request = crew.ask(lambda one: _other(one, schedule)) | dict(other or {})
+    samples = tuple(prompts), tuple(seeds)
+    held = Once(
+        functools.partial(
+            _contest, schedule, *samples, budgets, rivals or {}, lpips=lpips, baselines=baselines
+        )
     )
-    album = Shots(prompts[:shots], seeds[0], contest.journal)
-    found = run(contest, [album] if witness is None else [album, witness])
+    programme = crew.ask(lambda one: held(one).programme())
+    measurement = None if frechet is None else crew.ask(lambda one: Measurement(one, frechet))
+    journal = programme.journal(work)
+    album = Shots(prompts[:shots], seeds[0], journal)
+    witnesses = [album] if witness is None else [album, witness]
+    found = Running(programme, journal, witnesses, progress).by(crew, held)
     return Evaluation(
         schedule_sha256=sha256_of(schedule),
         steps=schedule.grid.steps,
         finer_steps=schedule.grid.finer_steps,
-        **conclude(contest, found),
-        **_request(pipeline, request, prompts[0], seeds[0]),
-        frechet=None if measurement is None else measurement.run(contest),
+        **conclude(programme, found),
+        **crew.ask(lambda one: _request(one, request, prompts[0], seeds[0])),
+        frechet=None
+        if measurement is None
+        else crew.ask(lambda one: measurement.run(held(one), journal)),
         shots=album.kept,
     )
+
+
+def _contest(
+    schedule: Schedule,
+    prompts: tuple[str, ...],
+    seeds: tuple[int, ...],
+    budgets: Sequence[int] | None,
+    rivals: Mapping[str, Schedule],
+    pipeline: Pipeline,
+    *,
+    lpips: bool,
+    baselines: bool,
+) -> Contest:
+    """An evaluation with a pipeline, once it is known that all schedules fit it."""
+    check_rivals(pipeline.pipe, schedule, budgets or schedule.budgets, rivals)
+    full, *peers = contenders(schedule, budgets, rivals, baselines=baselines)
+    return Contest(
+        pipeline=pipeline,
+        full=full,
+        peers=tuple(peers),
+        prompts=prompts,
+        seeds=seeds,
+        rules=RULES,
+        metrics=measured(lpips),
+        known={"schedule": unmeasured_sha256_of(schedule)},
+    )
+
+
+def _other(pipeline: Pipeline, schedule: Schedule) -> dict[str, Value]:
+    """What shows in a pipeline to be other than in calibration."""
+    return other_request(schedule, pipeline.generation(), adapters_in_effect(pipeline.pipe))
 
 
 def _request(

@@ -13,7 +13,15 @@ from meancache_plan.judge.result import Shot
 
 
 class Witness(Protocol):
-    """Told of every sample of an evaluation; of a prompt and seed, the full one comes first."""
+    """Shown the samples of an evaluation; of a prompt and seed, the full one comes first."""
+
+    def expect(self, jobs: Sequence[tuple[str, int]]) -> None:
+        """Be told of every prompt and seed in their order, which samples need not come in."""
+        ...
+
+    def wants(self, prompt: str, seed: int) -> bool:
+        """Whether this prompt's pictures of this seed are to be shown."""
+        ...
 
     def keep(self, shot: Shot) -> None:
         """See a sample that was just made. A full one may be shown again."""
@@ -43,12 +51,20 @@ class Shots:
 
     @property
     def kept(self) -> tuple[Shot, ...]:
-        """The shots, in the order in which they were made."""
-        return tuple(self._kept.values())
+        """The shots, prompt by prompt, in the order in which they were made."""
+        shots = self._kept.values()
+        return tuple(sorted(shots, key=lambda shot: self._wanted.index((shot.prompt, shot.seed))))
+
+    def expect(self, jobs: Sequence[tuple[str, int]]) -> None:
+        """Nothing depends on them."""
+
+    def wants(self, prompt: str, seed: int) -> bool:
+        """Whether it is of the first prompts."""
+        return (prompt, seed) in self._wanted
 
     def keep(self, shot: Shot) -> None:
         """Keep it, if it is wanted."""
-        if (shot.prompt, shot.seed) not in self._wanted:
+        if not self.wants(shot.prompt, shot.seed):
             return
         middle = len(shot.frames) // 2
         frames = shot.frames[middle : middle + 1].copy()
@@ -57,7 +73,7 @@ class Shots:
 
     def holds(self, shot: Shot) -> bool:
         """Whether it is not wanted, or its picture was kept."""
-        if (shot.prompt, shot.seed) not in self._wanted:
+        if not self.wants(shot.prompt, shot.seed):
             return True
         known = self._journal.find("shot", _key(shot))
         if known is None:

@@ -6,6 +6,7 @@ from the samples themselves, because eight bits a colour cannot hold the errors 
 
 import io
 import re
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Literal
@@ -93,6 +94,15 @@ class SampleFolder:
         """Where the finished samples of an evaluation belong whose pictures are here."""
         return within(self._folder)
 
+    def expect(self, jobs: Sequence[tuple[str, int]]) -> None:
+        """Number the prompts, and learn which seed of each comes first."""
+        for prompt, seed in jobs:
+            self._seeds.setdefault(prompt, seed)
+
+    def wants(self, prompt: str, seed: int) -> bool:
+        """Whether it is the first seed."""
+        return self._seeds.setdefault(prompt, seed) == seed
+
     def keep(self, shot: Shot) -> None:
         """Write the picture of a full run, or of a plan after it with the map of its error."""
         if not self._is_wanted(shot):
@@ -122,7 +132,7 @@ class SampleFolder:
         found = Samples(
             schedule_sha256=evaluation.schedule_sha256,
             steps=evaluation.steps,
-            samples=tuple(self._samples.values()),
+            samples=tuple(self._samples[each] for each in self._seeds if each in self._samples),
             folder=self._folder,
         )
         self._write(FIGURES, evaluation.to_json().encode())
@@ -135,8 +145,7 @@ class SampleFolder:
         return found
 
     def _is_wanted(self, shot: Shot) -> bool:
-        first = self._seeds.setdefault(shot.prompt, shot.seed)
-        return shot.method in ("full", "plan") and shot.seed == first
+        return shot.method in ("full", "plan") and self.wants(shot.prompt, shot.seed)
 
     def _files(self, shot: Shot) -> tuple[str, ...]:
         number = f"{list(self._seeds).index(shot.prompt) + 1:03d}"

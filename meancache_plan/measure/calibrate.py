@@ -1,8 +1,9 @@
 """Measure full-step trajectories into a profile: durable, resumable, divisible."""
 
-from collections.abc import Callable, Sequence
+import functools
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -15,7 +16,15 @@ from meancache_plan.core.propagation import Finish
 from meancache_plan.core.psnr import moments
 from meancache_plan.core.trajectory import Trajectory, Velocity, record_flow
 from meancache_plan.errors import InputError, check_kind, check_whole
-from meancache_plan.measure.partial_profile import Job, Partial, assemble, propagated
+from meancache_plan.fleet.crew import Crew, crew_of
+from meancache_plan.measure.partial_profile import (
+    Job,
+    Measured,
+    Partial,
+    assemble,
+    measured,
+    propagated,
+)
 from meancache_plan.measure.profile import (
     Profile,
     ProfileSettings,
@@ -31,13 +40,16 @@ from meancache_plan.source.recipe import digest
 MAX_WINDOW = 6
 """Largest K of the paper's predictor that a profile holds."""
 
+KINDS = ("device", "devices", "threads")
+"""What a source's versions say of its device."""
+
 Progress = Callable[[int, int], None]
 """Called with (done, in all): samples, one peer's each where several compete, or the denoiser
 refreshes that refining spends."""
 
 
 def calibrate(
-    source: Source,
+    source: Source | Crew[Source],
     prompts: Sequence[str],
     seeds: Sequence[int],
     path: Path,
@@ -47,6 +59,7 @@ def calibrate(
     max_edge: int | None = None,
     propagation: bool = True,
     finer_steps: int | None = None,
+    any_device: bool = False,
     command: Command | None = None,
     progress: Progress = lambda done, total: None,
 ) -> Profile:
@@ -57,7 +70,7 @@ def calibrate(
     measured seconds). To use several devices, give each a ``shard`` and merge the profiles.
 
     Args:
-        source: The pipeline, with its settings.
+        source: The pipeline, with its settings; or a crew whose workers have one each.
         prompts: Texts, at least one.
         seeds: Seeds of the initial noise, at least one.
         path: The profile's file.
@@ -69,6 +82,8 @@ def calibrate(
             denoiser refreshes, on a few samples spread over the prompts.
         finer_steps: Make plans reproduce a run of so many steps, at least those of the
             recipe, on whose grid they are replayed; by default the recipe's own run.
+        any_device: Let devices of other kinds do parts of it; the profile notes that they might,
+            in place of the kind.
         command: What is noted in the profile of how it is made, for schedules to tell.
         progress: Told after every sample.
 
@@ -87,21 +102,26 @@ def calibrate(
     if max_edge is not None:
         check_whole("max_edge", max_edge, 1)
     check_whole("batch", batch, 1)
-    options = {
-        "batch": batch,
-        "max_edge": max_edge,
-        "propagation": propagation,
-        "finer_steps": finer_steps,
-        "command": command,
-    }
-    partial = Partial(path, _request(source, prompts, seeds) | options)
+    request = functools.partial(
+        _request,
+        prompts=prompts,
+        seeds=seeds,
+        any_device=any_device,
+        batch=batch,
+        max_edge=max_edge,
+        propagation=propagation,
+        finer_steps=finer_steps,
+        command=command,
+    )
+    crew = crew_of(source)
+    partial = Partial(path, crew.ask(request))
     if path.exists():
         profile = load_profile(path)
         partial.check_profile(profile, jobs)
         partial.remove()
         progress(len(jobs), len(jobs))
         return profile
-    _record_missing(source, jobs, partial, batch, finer_steps, progress)
+    _measure_missing(crew, jobs, partial, request, batch, progress)
     partial.finish(jobs)
     return load_profile(path)
 
@@ -182,28 +202,55 @@ def _jobs(prompts: Sequence[str], seeds: Sequence[int]) -> list[Job]:
     return [Job(number, *pair) for number, pair in enumerate(pairs)]
 
 
-def _record_missing(
-    source: Source,
+class Batch(NamedTuple):
+    """Samples that are recorded together, always; those that are not known yet are measured."""
+
+    jobs: list[Job]
+    missing: list[Job]
+
+    def __str__(self) -> str:
+        return ", ".join(f"{job.prompt!r} with seed {job.seed}" for job in self.missing)
+
+
+def _measure_missing(
+    crew: Crew[Source],
     jobs: Sequence[Job],
     partial: Partial,
+    request: Callable[[Source], dict[str, Any]],
     batch: int,
-    finer_steps: int | None,
     progress: Progress,
 ) -> None:
-    """Record and keep the samples that are not there yet, each in the batch that is always its."""
-    done = sum(map(partial.has, jobs))
+    """Have the samples measured that are not there yet, each in the batch that is always its."""
+    missing = [job for job in jobs if not partial.has(job)]
+    done = len(jobs) - len(missing)
     progress(done, len(jobs))
-    for start in range(0, len(jobs), batch):
-        together = jobs[start : start + batch]
-        missing = [job for job in together if not partial.has(job)]
-        if not missing:
-            continue
-        trajectories, seconds = _recorded(source, together, finer_steps)
-        for job, trajectory in zip(together, trajectories, strict=True):
-            if job in missing:
-                partial.keep(job, trajectory, seconds, _finish(source, job))
-                done += 1
-                progress(done, len(jobs))
+    together = [jobs[start : start + batch] for start in range(0, len(jobs), batch)]
+    batches = [Batch([*each], [job for job in each if job in missing]) for each in together]
+    units = [each for each in batches if each.missing]
+    for _, sample in crew.do(functools.partial(_measuring, request=request), units):
+        partial.keep(sample)
+        done += 1
+        progress(done, len(jobs))
+
+
+def _measuring(
+    source: Source, *, request: Callable[[Source], dict[str, Any]]
+) -> Callable[[Batch], Iterator[Measured]]:
+    """What measures batches with a source."""
+    settings = request(source)
+    unchecked = True
+
+    def measure_missing(batch: Batch) -> Iterator[Measured]:
+        nonlocal unchecked
+        trajectories, seconds = _recorded(source, batch.jobs, settings["finer_steps"])
+        for job, trajectory in zip(batch.jobs, trajectories, strict=True):
+            if unchecked:
+                trajectory.check_euler()
+                unchecked = False
+            if job in batch.missing:
+                yield measured(settings, job, trajectory, seconds, _finish(source, job))
+
+    return measure_missing
 
 
 def _recorded(
@@ -222,7 +269,14 @@ def _finish(source: Source, job: Job) -> Finish:
     return lambda step, latents: source.resume(job.prompt, job.seed, step, latents).latents[-1]
 
 
-def _request(source: Source, prompts: Sequence[str], seeds: Sequence[int]) -> dict[str, Any]:
+def _request(
+    source: Source,
+    *,
+    prompts: Sequence[str],
+    seeds: Sequence[int],
+    any_device: bool,
+    **options: Any,
+) -> dict[str, Any]:
     """All settings that are known before the first run."""
     generation = source.generation()
     asked = generation.model_dump(exclude={"elements", "calls"})  # which a run tells
@@ -235,5 +289,12 @@ def _request(source: Source, prompts: Sequence[str], seeds: Sequence[int]) -> di
         "prompts_sha256": digest(prompts),
         "seeds_sha256": digest(seeds),
         "samples_total": len(prompts) * len(seeds),
-        "versions": source.versions(),
+        "versions": on_any_device(source.versions()) if any_device else source.versions(),
+        **options,
     }
+
+
+def on_any_device(versions: dict[str, str]) -> dict[str, str]:
+    """What decides a sample's bits, where the kind of device may be any."""
+    kept = {name: value for name, value in versions.items() if name not in KINDS}
+    return kept | {"device": "any"}

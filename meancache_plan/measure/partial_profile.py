@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic_core import to_jsonable_python
+from torch import Tensor
 
 from meancache_plan.core.propagation import Choice, Finish, choose, propagation
 from meancache_plan.core.psnr import moments
@@ -36,6 +37,38 @@ class Job(NamedTuple):
     seed: int
 
 
+class Measured(NamedTuple):
+    """A sample that was measured: what is kept of it, and the settings that it was made with."""
+
+    job: Job
+    settings: ProfileSettings
+    values: dict[str, Any]
+    tensors: dict[str, Tensor]
+
+
+def measured(
+    request: dict[str, Any], job: Job, trajectory: Trajectory, seconds: float, finish: Finish
+) -> Measured:
+    """Measure a sample.
+
+    Args:
+        request: As :class:`Partial` has it.
+        job: Which sample.
+        trajectory: Its full run.
+        seconds: Mean seconds of a step.
+        finish: Runs this sample's last steps from other latents.
+    """
+    settings = _with(request, _told_by(trajectory))
+    found = measure(trajectory.columns, settings.sigmas, settings.index)
+    propagation = propagated(settings, job, trajectory, finish)
+    arrays = {"gram": found.gram, "l1": found.l1}
+    arrays |= {} if propagation is None else {"propagation": propagation}
+    values = {"seconds": seconds, "moments": moments(trajectory.latents[-1])}
+    return Measured(
+        job, settings, values, {name: torch.from_numpy(array) for name, array in arrays.items()}
+    )
+
+
 class Partial:
     """The samples of a profile file that is not whole yet, in ``FILE.unfinished/``.
 
@@ -61,35 +94,18 @@ class Partial:
         """Whether this sample is done."""
         return self._settings is not None and self._find(job) is not None
 
-    def keep(self, job: Job, trajectory: Trajectory, seconds: float, finish: Finish) -> None:
-        """Measure a sample and keep it.
-
-        Args:
-            job: Which one.
-            trajectory: Its full run.
-            seconds: Mean seconds of a step.
-            finish: Runs this sample's last steps from other latents.
+    def keep(self, sample: Measured) -> None:
+        """Keep a sample.
 
         Raises:
-            InputError: Its grid, its latents' shape or its change of denoisers is not that of the
+            InputError: Its settings, such as its grid or its latents' shape, are not those of the
                 other samples.
         """
-        settings = self._with(_told_by(trajectory))
         if self._settings is None:
-            trajectory.check_euler()
-            self._journal.keep("settings", None, settings.model_dump_json())
-            self._settings = settings
-        self._check(settings, self._settings, self._journal.folder)
-        found = measure(trajectory.columns, settings.sigmas, settings.index)
-        propagation = propagated(settings, job, trajectory, finish)
-        arrays = {"gram": found.gram, "l1": found.l1}
-        arrays |= {} if propagation is None else {"propagation": propagation}
-        self._journal.keep(
-            "sample",
-            self._inputs(job),
-            {"seconds": seconds, "moments": moments(trajectory.latents[-1])},
-            {name: torch.from_numpy(array) for name, array in arrays.items()},
-        )
+            self._journal.keep("settings", None, sample.settings.model_dump_json())
+            self._settings = sample.settings
+        self._check(sample.settings, self._settings, self._journal.folder)
+        self._journal.keep("sample", self._inputs(sample.job), sample.values, sample.tensors)
 
     def finish(self, jobs: Sequence[Job]) -> None:
         """Write the profile of these samples, all of which are done, and drop them."""
@@ -118,7 +134,7 @@ class Partial:
 
     def check_profile(self, profile: Profile, jobs: Sequence[Job]) -> None:
         """Refuse a finished profile of another calibration."""
-        self._check(self._with(_told(profile.settings)), profile.settings, self.path)
+        self._check(_with(self._request, _told(profile.settings)), profile.settings, self.path)
         if [job.number for job in jobs] != profile.sample_index.tolist():
             raise InputError(
                 f"{self.path}: holds other samples of this calibration (another shard?); choose "
@@ -132,16 +148,17 @@ class Partial:
         """What a sample's measurements depend on, beside what was requested."""
         return [job.number, self._settings and self._settings.compared()]
 
-    def _with(self, told: dict[str, Any]) -> ProfileSettings:
-        """The requested settings, with what only a run tells."""
-        steps = len(told["sigmas"]) - 1
-        longest = min(self._request["max_edge"] or steps, steps)
-        return ProfileSettings.model_validate({**self._request, **told, "max_edge": longest})
-
     def _check(self, wanted: ProfileSettings, found: ProfileSettings, place: Path) -> None:
         """Refuse to mix two calibrations."""
         for difference in differences(found.compared(), wanted.compared()):
             raise InputError(belongs_to_another(place, WORK, difference, REMEDY))
+
+
+def _with(request: dict[str, Any], told: dict[str, Any]) -> ProfileSettings:
+    """The requested settings, with what only a run tells."""
+    steps = len(told["sigmas"]) - 1
+    longest = min(request["max_edge"] or steps, steps)
+    return ProfileSettings.model_validate({**request, **told, "max_edge": longest})
 
 
 TOLD = ("sigmas", "latent_shape", "displaced", "replaces", "switches", "calls")

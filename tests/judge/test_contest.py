@@ -13,7 +13,7 @@ import pytest
 from diffusers import FluxPipeline
 
 from meancache_plan.errors import InputError
-from meancache_plan.judge import run_contest
+from meancache_plan.judge import turns
 from meancache_plan.judge.compare.compare import RULES
 from meancache_plan.judge.compare.peers import plans, solvers
 from meancache_plan.judge.conclusions import conclude
@@ -42,8 +42,8 @@ def contest(pipe: FluxPipeline, *peers: Peer, **options: Any) -> Contest:
     return Contest(tiny_pipeline(pipe), full_run(STEPS), peers, **(given | options))
 
 
-def compared(given: Contest) -> Comparison:
-    found = conclude(given, run(given))
+def compared(given: Contest, folder: Path | None = None) -> Comparison:
+    found = conclude(given.programme(), run(given, folder))
     return Comparison(schedule_sha256="sha256:0", steps=STEPS, calls_per_step=1, counted=1, **found)
 
 
@@ -110,7 +110,7 @@ def test_relative_seconds_are_those_of_each_sample_over_its_own_full_run(
 ) -> None:
     given = contest(tiny_flux, *plans.fewer_steps("Euler", [4]))
     samples = run(given)
-    found = conclude(given, samples)["rows"][1]
+    found = conclude(given.programme(), samples)["rows"][1]
     own, full = (
         np.array([each.figures["loop_seconds"] for each in samples[key] if isinstance(each, Run)])
         for key in (given.peers[0].key, given.full.key)
@@ -145,12 +145,12 @@ def test_an_interrupted_contest_goes_on_where_it_was(
         yield
 
     peer = Peer("noted", "x", STEPS, noted)
-    given = contest(tiny_flux, peer, folder=tmp_path / "kept")
+    given, kept = contest(tiny_flux, peer), tmp_path / "kept"
     with pytest.raises(KeyboardInterrupt):
-        run(given)
-    first = run(given)
+        run(given, kept)
+    first = run(given, kept)
     assert len(made) == 1 + 4 + 2  # three samples were kept, the fourth is made again, and counted
-    assert run(given) == first
+    assert run(given, kept) == first
     assert len(made) == 1 + 4 + 2
 
 
@@ -174,12 +174,12 @@ def test_what_was_counted_before_an_interruption_is_not_counted_again(
 
         return Peer(name, "x", 2, enter)
 
-    monkeypatch.setattr(run_contest, "compute", counting)
+    monkeypatch.setattr(turns, "compute", counting)
     peers = peer("first"), peer("second", interrupted=True)
-    given = contest(tiny_flux, *peers, prompts=PROMPTS[:1], seeds=SEEDS[:1], folder=tmp_path / "k")
+    given, kept = contest(tiny_flux, *peers, prompts=PROMPTS[:1], seeds=SEEDS[:1]), tmp_path / "k"
     with pytest.raises(KeyboardInterrupt):
-        run(given)
-    found = compared(given)
+        run(given, kept)
+    found = compared(given, kept)
     assert counted == ["full", "first", "second", "second"]
     assert [row.mean("refreshes") for row in found.rows] == [STEPS, 2, 2]
     assert entered.count("first") == 1 + 2  # it runs once more before it is timed
@@ -188,12 +188,12 @@ def test_what_was_counted_before_an_interruption_is_not_counted_again(
 def test_a_row_has_the_memory_that_was_counted_and_keeps_it(
     tiny_flux: FluxPipeline, tmp_path: Path
 ) -> None:
-    given = contest(tiny_flux, *plans.plans("plan", SCHEDULE, [3]), folder=tmp_path / "kept")
+    given = contest(tiny_flux, *plans.plans("plan", SCHEDULE, [3]))
     counted = [
         compute(given.pipeline, peer, PROMPTS[0], SEEDS[0]).memory
         for peer in (given.full, *given.peers)
     ]
-    for found in (compared(given), compared(given)):
+    for found in (compared(given, tmp_path / "kept"), compared(given, tmp_path / "kept")):
         assert [row.mean("memory") for row in found.rows] == counted
         assert found.memory()["plan"] == (counted[1] / counted[0],) * 2
 
@@ -210,8 +210,8 @@ def test_everyone_has_run_before_anyone_is_timed_and_then_in_a_drawn_order(
 
         return run
 
-    monkeypatch.setattr(run_contest, "make", noted("timed", run_contest.make))
-    monkeypatch.setattr(run_contest, "compute", noted("counted", run_contest.compute))
+    monkeypatch.setattr(turns, "make", noted("timed", turns.make))
+    monkeypatch.setattr(turns, "compute", noted("counted", turns.compute))
     peers = plans.fewer_steps("Euler", [2, 3, 4])
     run(contest(tiny_flux, *peers))
     assert ran[0] == "timed full"  # what all are judged by; its time is not used
@@ -230,10 +230,10 @@ def test_the_full_run_that_fails_ends_the_contest(tiny_flux: FluxPipeline) -> No
 
 
 def test_a_folder_of_another_comparison_is_refused(tiny_flux: FluxPipeline, tmp_path: Path) -> None:
-    run(contest(tiny_flux, *plans.fewer_steps("Euler", [2]), folder=tmp_path / "kept"))
-    other = contest(tiny_flux, *plans.fewer_steps("Euler", [3]), folder=tmp_path / "kept")
+    run(contest(tiny_flux, *plans.fewer_steps("Euler", [2])), tmp_path / "kept")
+    other = contest(tiny_flux, *plans.fewer_steps("Euler", [3]))
     with pytest.raises(InputError, match="another comparison, which differs in its peers;"):
-        run(other)
+        run(other, tmp_path / "kept")
 
 
 def test_a_schedule_that_does_not_fit_the_pipeline_is_no_row_but_an_error(

@@ -1,9 +1,11 @@
 """``compare``: the whole comparison in one call."""
 
+import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from meancache_plan.errors import InputError
+from meancache_plan.fleet.crew import Crew, Once, crew_of
 from meancache_plan.judge.compare.competitors import THOROUGH, Sweep, field
 from meancache_plan.judge.compare.peers.solvers import flow
 from meancache_plan.judge.conclusions import conclude
@@ -13,7 +15,7 @@ from meancache_plan.judge.cost import forms
 from meancache_plan.judge.metrics import measured
 from meancache_plan.judge.result import Comparison
 from meancache_plan.judge.rivals import check_rivals
-from meancache_plan.judge.run_contest import run
+from meancache_plan.judge.run_contest import Running
 from meancache_plan.measure.calibrate import Progress
 from meancache_plan.schedule.artifact import Schedule
 from meancache_plan.schedule.digest import sha256_of
@@ -23,7 +25,7 @@ RULES = Rules("comparison", "choose another --json file", open=True, libraries=(
 
 
 def compare(
-    pipeline: Pipeline,
+    pipeline: Pipeline | Crew[Pipeline],
     schedule: Schedule,
     prompts: Sequence[str],
     seeds: Sequence[int],
@@ -38,7 +40,8 @@ def compare(
     """Let a schedule's plans, other schedules, few-step solvers and caches make the same samples.
 
     Args:
-        pipeline: The pipeline, not attached, with its settings; left as it was found.
+        pipeline: The pipeline, not attached, with its settings; left as it was found. Or a crew
+            whose workers have one each; each of them makes all of a sample's runs.
         schedule: What is judged, at all of its budgets unless the sweep says which.
         prompts: Held-out prompts.
         seeds: Seeds of the initial noise, each used with every prompt.
@@ -57,26 +60,52 @@ def compare(
     """
     if not prompts or not seeds or not calibration:
         raise InputError("nothing to compare on: give prompts, seeds and calibration prompts")
-    check_rivals(pipeline.pipe, schedule, sweep.budgets or (), rivals or {})
-    found = forms(pipeline, calibration[0], seeds[0])
-    steps = schedule.grid.steps
-    contest = Contest(
+    crew = crew_of(pipeline)
+    held = Once(
+        functools.partial(
+            _contest,
+            schedule,
+            tuple(prompts),
+            tuple(seeds),
+            tuple(calibration),
+            rivals or {},
+            sweep,
+            lpips,
+        )
+    )
+    programme = crew.ask(lambda one: held(one).programme())
+    calls = crew.ask(lambda one: forms(one, calibration[0], seeds[0]).calls)
+    found = Running(programme, programme.journal(folder), (), progress).by(crew, held)
+    return Comparison(
+        schedule_sha256=sha256_of(schedule),
+        steps=schedule.grid.steps,
+        calls_per_step=calls,
+        counted=min(sweep.counted, len(programme.jobs)),
+        **conclude(programme, found),
+    )
+
+
+def _contest(
+    schedule: Schedule,
+    prompts: tuple[str, ...],
+    seeds: tuple[int, ...],
+    calibration: tuple[str, ...],
+    rivals: Mapping[str, Schedule],
+    sweep: Sweep,
+    lpips: bool,
+    pipeline: Pipeline,
+) -> Contest:
+    """A comparison with a pipeline, once it is known that all schedules fit it."""
+    check_rivals(pipeline.pipe, schedule, sweep.budgets or (), rivals)
+    found, steps = forms(pipeline, calibration[0], seeds[0]), schedule.grid.steps
+    return Contest(
         pipeline=pipeline,
         full=full_run(steps),
         peers=field(pipeline, schedule, calibration, found, rivals=rivals, sweep=sweep),
-        prompts=tuple(prompts),
-        seeds=tuple(seeds),
+        prompts=prompts,
+        seeds=seeds,
         rules=RULES,
         metrics=measured(lpips),
         flow=flow(pipeline, calibration[0], sweep.finer * steps) if sweep.finer else None,
         counted=sweep.counted,
-        folder=folder,
-        progress=progress,
-    )
-    return Comparison(
-        schedule_sha256=sha256_of(schedule),
-        steps=steps,
-        calls_per_step=found.calls,
-        counted=min(sweep.counted, len(contest.jobs)),
-        **conclude(contest, run(contest)),
     )

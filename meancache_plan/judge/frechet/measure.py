@@ -102,8 +102,12 @@ class Measurement:
         if self._folder is not None:
             self._check(f"{wish.to}: holds {len(self._folder)}", len(self._folder), "pictures")
 
-    def run(self, contest: Contest) -> Distances:
+    def run(self, contest: Contest, journal: Journal) -> Distances:
         """Make everyone's samples, those that are kept aside, and compare them.
+
+        Args:
+            contest: Who competes on what.
+            journal: The contest's.
 
         Raises:
             InputError: A sample is not finite, or the folder's pictures are of another size.
@@ -114,13 +118,13 @@ class Measurement:
         peers = [peer for peer in contest.peers if wanted is None or peer.name in wanted]
         self._done, self._total = 0, len(chosen) * (1 + len(peers)) + len(others)
         self._tell = self._wish.watch("Fréchet distances")
-        full = self._cloud(contest, contest.full, chosen)
-        reference = gaussian(self._reference(contest, others))
+        full = self._cloud(journal, contest.full, chosen)
+        reference = gaussian(self._reference(journal, contest.full, others))
         prompts = {prompt: number for number, (prompt, _) in enumerate(chosen)}
         groups = [prompts[prompt] for prompt, _ in chosen]
         rows = [self._row(contest.full, full, full, reference, groups)]
         for peer in peers:
-            cloud = self._cloud(contest, peer, chosen)
+            cloud = self._cloud(journal, peer, chosen)
             rows.append(self._row(peer, full, cloud, reference, groups))
         return Distances(
             name=self._features.name,
@@ -147,18 +151,18 @@ class Measurement:
         first = min(contest.seeds)
         return [_Job(prompts[k % len(prompts)], first + k // len(prompts)) for k in range(count)]
 
-    def _reference(self, contest: Contest, others: Sequence[_Job]) -> Cloud:
+    def _reference(self, journal: Journal, full: Peer, others: Sequence[_Job]) -> Cloud:
         if self._folder is None:
-            return self._cloud(contest, contest.full, others)
+            return self._cloud(journal, full, others)
         parts = [self._features(each) for each in self._folder.batches(self._wish.batch)]
         return torch.cat(parts).numpy()
 
-    def _cloud(self, contest: Contest, peer: Peer, jobs: Sequence[_Job]) -> Cloud:
+    def _cloud(self, journal: Journal, peer: Peer, jobs: Sequence[_Job]) -> Cloud:
         """Everyone's features of these samples, a batch at a time."""
         parts: list[Cloud] = []
         for first in range(0, len(jobs), self._wish.batch):
             batch = jobs[first : first + self._wish.batch]
-            parts.append(self._kept(contest.journal, peer, batch))
+            parts.append(self._kept(journal, peer, batch))
             self._done += len(batch)
             self._tell(self._done, self._total)
         return np.concatenate(parts)

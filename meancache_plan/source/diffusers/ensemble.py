@@ -1,6 +1,8 @@
 """Calibration samples of a diffusers pipeline, for refinement."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -10,19 +12,36 @@ from torch import Tensor
 from meancache_plan.core.trajectory import Trajectory
 from meancache_plan.errors import InputError
 from meancache_plan.files.journal import Journal, Part
+from meancache_plan.fleet.crew import Crew, crew_of
 from meancache_plan.source.diffusers.pipeline import Pipeline
 from meancache_runtime import Schedule, attach
 from meancache_runtime.errors import NonFiniteError
 
+R = TypeVar("R")
+
 TRAJECTORY, LATENTS = "trajectory", "latents"
 """A kept part and its tensor; its value is the grid."""
+
+
+class _Part(NamedTuple):
+    """Samples of one pipeline call: rows, prompts and seeds, and latents if it is given any."""
+
+    rows: list[int]
+    prompts: list[str]
+    seeds: list[int]
+    latents: Tensor | None = None
+
+    def __str__(self) -> str:
+        pairs = zip(self.prompts, self.seeds, strict=True)
+        return ", ".join(f"{prompt!r} with seed {seed}" for prompt, seed in pairs)
 
 
 class PipelineEnsemble:
     """Every prompt with every seed, recorded once: a journal keeps the full trajectories.
 
     Args:
-        pipeline: The pipeline, not attached, with its settings.
+        pipeline: The pipeline, not attached, with its settings; or a crew whose workers have one
+            each, who share a call's batches.
         prompts: Calibration prompts.
         seeds: Each used with every prompt.
         journal: Keeps trajectories; an interrupted recording goes on from there.
@@ -37,7 +56,7 @@ class PipelineEnsemble:
 
     def __init__(
         self,
-        pipeline: Pipeline,
+        pipeline: Pipeline | Crew[Pipeline],
         prompts: Sequence[str],
         seeds: Sequence[int],
         journal: Journal,
@@ -46,18 +65,14 @@ class PipelineEnsemble:
         finer_steps: int | None = None,
         progress: Callable[[int, int], None] = lambda done, total: None,
     ) -> None:
-        self._pipeline = pipeline
+        self._crew = crew_of(pipeline)
         self._finer_steps = finer_steps
         self._samples = [(prompt, seed) for prompt in prompts for seed in seeds]
         if not self._samples:
             raise InputError("nothing to refine on: give at least one prompt and one seed")
         self._journal = journal
         self._batch = max(1, batch)
-        self._made = {
-            "model": pipeline.identity().model_dump(),
-            "recipe": pipeline.recipe.model_dump(),
-            "finer_steps": finer_steps,
-        }
+        self._made = self._crew.ask(_made) | {"finer_steps": finer_steps}
         self.prompt_index: NDArray[np.int64] = np.repeat(np.arange(len(prompts)), len(seeds))
         self._kept = self._record(progress)
         self.sigmas: tuple[float, ...] = tuple(self._kept[0].value)
@@ -69,71 +84,105 @@ class PipelineEnsemble:
 
     def velocity(self, rows: Sequence[int], step: int, latents: Tensor) -> Tensor:
         """Guided velocities at ``step`` from any latents."""
-        parts = [
-            self._pipeline.resume(
-                prompts, seeds, step, latents[part].to(self._dtype), until=step + 1
-            ).velocities[0]
-            for part, prompts, seeds in self._batches(rows)
-        ]
-        return _wide(torch.cat(parts))
+
+        def call(pipeline: Pipeline, part: _Part) -> Tensor:
+            assert part.latents is not None
+            wanted = part.prompts, part.seeds, step, part.latents
+            return _wide(pipeline.resume(*wanted, until=step + 1).velocities[0])
+
+        return torch.cat(self._called(rows, call, latents.to(self._dtype)))
 
     def replay(self, rows: Sequence[int], schedule: Schedule, budget: int) -> Tensor:
         """Final latents of a plan, by the runtime itself; NaN if a velocity was not finite."""
-        try:
-            with attach(self._pipeline.pipe, schedule, budget=budget, on_unstable="ignore"):
-                return self._run(rows, schedule.grid.steps)
-        except NonFiniteError:
+
+        def call(pipeline: Pipeline, part: _Part) -> Tensor | None:
+            try:
+                with attach(pipeline.pipe, schedule, budget=budget, on_unstable="ignore"):
+                    return _ended(pipeline, part, schedule.grid.steps)
+            except NonFiniteError:
+                return None
+
+        parts = self._called(rows, call)
+        found = [part for part in parts if part is not None]
+        if len(found) < len(parts):
             return torch.full_like(self.full(rows, schedule.grid.steps), torch.nan)
+        return torch.cat(found)
 
     def plain(self, rows: Sequence[int], steps: int) -> Tensor:
         """Final latents of a plain run of so few steps."""
-        return self._run(rows, steps)
 
-    def _run(self, rows: Sequence[int], steps: int) -> Tensor:
-        parts = [
-            self._pipeline.final_latents(prompts, seeds, steps=steps)
-            for _, prompts, seeds in self._batches(rows)
-        ]
-        return _wide(torch.cat(parts))
+        def call(pipeline: Pipeline, part: _Part) -> Tensor:
+            return _ended(pipeline, part, steps)
 
-    def _batches(self, rows: Sequence[int]) -> list[tuple[slice, list[str], list[int]]]:
-        """Places among ``rows``, prompts and seeds of each pipeline call."""
-        starts = range(0, len(rows), self._batch)
-        parts = [slice(start, min(start + self._batch, len(rows))) for start in starts]
-        return [
-            (
-                part,
-                [self._samples[row][0] for row in rows[part]],
-                [self._samples[row][1] for row in rows[part]],
-            )
-            for part in parts
-        ]
+        return torch.cat(self._called(rows, call))
+
+    def _called(
+        self,
+        rows: Sequence[int],
+        call: Callable[[Pipeline, _Part], R],
+        latents: Tensor | None = None,
+    ) -> list[R]:
+        """What comes of the rows' batches, in their order."""
+
+        def begin(pipeline: Pipeline) -> Callable[[_Part], list[R]]:
+            return lambda part: [call(pipeline, part)]
+
+        return self._crew.in_order(begin, self._parts(rows, latents))
+
+    def _parts(self, rows: Sequence[int], latents: Tensor | None = None) -> list[_Part]:
+        """The rows in batches."""
+        parts: list[_Part] = []
+        for start in range(0, len(rows), self._batch):
+            batch = rows[start : start + self._batch]
+            prompts, seeds = map(list, zip(*(self._samples[row] for row in batch), strict=True))
+            given = None if latents is None else latents[start : start + self._batch].clone()
+            parts.append(_Part([*batch], prompts, seeds, given))
+        return parts
 
     def _record(self, progress: Callable[[int, int], None]) -> list[Part]:
         """The trajectory of every row; those that are not known are recorded now."""
         rows = range(len(self._samples))
         kept = {row: part for row in rows if (part := self._find(row)) is not None}
-        missing = [row for row in rows if row not in kept]
+        parts = self._parts([row for row in rows if row not in kept])
         progress(len(kept), len(rows))
-        for part, prompts, seeds in self._batches(missing):
-            found, _ = self._pipeline.record_batch(prompts, seeds, finer_steps=self._finer_steps)
-            for row, trajectory in zip(missing[part], found, strict=True):
-                _check_alone(trajectory)
-                kept[row] = self._keep(row, trajectory)
+        recording = partial(_recording, finer_steps=self._finer_steps)
+        for place, found in self._crew.do(recording, parts):
+            for row, (sigmas, latents) in zip(parts[place].rows, found, strict=True):
+                identity = self._identity(row)
+                kept[row] = self._journal.keep(TRAJECTORY, identity, sigmas, {LATENTS: latents})
             progress(len(kept), len(rows))
         return [kept[row] for row in rows]
 
     def _find(self, row: int) -> Part | None:
         return self._journal.find(TRAJECTORY, self._identity(row))
 
-    def _keep(self, row: int, trajectory: Trajectory) -> Part:
-        latents, sigmas = trajectory.latents, list(trajectory.sigmas)
-        return self._journal.keep(TRAJECTORY, self._identity(row), sigmas, {LATENTS: latents})
-
     def _identity(self, row: int) -> dict[str, object]:
         """Everything that decides a sample's trajectory."""
         prompt, seed = self._samples[row]
         return {**self._made, "prompt": prompt, "seed": seed}
+
+
+def _made(pipeline: Pipeline) -> dict[str, Any]:
+    """What decides all trajectories."""
+    return {"model": pipeline.identity().model_dump(), "recipe": pipeline.recipe.model_dump()}
+
+
+def _recording(
+    pipeline: Pipeline, *, finer_steps: int | None
+) -> Callable[[_Part], list[list[tuple[list[float], Tensor]]]]:
+    """What records parts: noise levels and latents of each sample."""
+
+    def record(part: _Part) -> list[list[tuple[list[float], Tensor]]]:
+        found, _ = pipeline.record_batch(part.prompts, part.seeds, finer_steps=finer_steps)
+        for trajectory in found:
+            _check_alone(trajectory)
+        return [[(list(each.sigmas), each.latents.cpu().contiguous()) for each in found]]
+
+    return record
+
+
+def _ended(pipeline: Pipeline, part: _Part, steps: int) -> Tensor:
+    return _wide(pipeline.final_latents(part.prompts, part.seeds, steps=steps))
 
 
 def _check_alone(trajectory: Trajectory) -> None:

@@ -1,0 +1,1 @@
+"""Who does the work: this process alone, or workers on the machines of a Ray cluster."""

@@ -1,0 +1,219 @@
+"""One prompt and seed, by everyone: each takes a turn, and is compared with the full run."""
+
+import random
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import NamedTuple
+
+from torch import Tensor
+
+from meancache_plan.core.psnr import moments
+from meancache_plan.errors import InputError, MeanCacheError
+from meancache_plan.judge.contest import Contest
+from meancache_plan.judge.cost import Compute, compute, make
+from meancache_plan.judge.measured_sample import Count, Made
+from meancache_plan.judge.metrics import Seen
+from meancache_plan.judge.outcomes import Failed, Run
+from meancache_plan.judge.peer import Peer, UnavailableError, reason_of
+from meancache_plan.judge.result import PLAN
+from meancache_plan.source.diffusers.pipeline import Frames
+from meancache_runtime.errors import NonFiniteError
+from meancache_runtime.strict_json import shorten
+
+
+class Job(NamedTuple):
+    """A sample that everyone is to make.
+
+    Attributes:
+        number: Its place among all samples.
+        prompt, seed: What it is of.
+        known: What is known of it, by the keys of peers.
+        counted: What it is known to take, likewise.
+        again: Whose sample is made again though it is known, for its picture.
+        pictures: Whether its pictures are wanted.
+    """
+
+    number: int
+    prompt: str
+    seed: int
+    known: Mapping[str, Run | Failed]
+    counted: Mapping[str, Compute]
+    again: frozenset[str]
+    pictures: bool
+
+    def __str__(self) -> str:
+        return f"{self.prompt!r} with seed {self.seed}"
+
+
+class Turn(NamedTuple):
+    """What came of one peer's turn; its pictures [F, height, width, 3], if they are wanted."""
+
+    key: str
+    outcome: Run | Failed
+    frames: Frames | None = None
+
+
+class Counted(NamedTuple):
+    """What a sample of one peer takes, as it is counted before its turn."""
+
+    key: str
+    compute: Compute
+
+
+def judging(
+    contest: Contest, failed: Mapping[str, Failed]
+) -> Callable[[Job], Iterator[Turn | Counted]]:
+    """What has samples made and measured, in this process.
+
+    Nobody is timed before lazy initialisation, autotuning and compilation have happened in it.
+
+    Args:
+        contest: Who competes on what.
+        failed: Who is known to fail, by their keys.
+    """
+    so_far = _SoFar(dict(failed))
+    return lambda job: _Sample(contest, so_far, job).turns()
+
+
+@dataclass
+class _SoFar:
+    """What earlier samples leave in this process: who failed, and who has run."""
+
+    failed: dict[str, Failed]
+    warm: set[str] = field(default_factory=set[str])
+
+
+class _Sample:
+    """One prompt and seed, by everyone."""
+
+    def __init__(self, contest: Contest, so_far: _SoFar, job: Job) -> None:
+        self._contest, self._so_far, self._job = contest, so_far, job
+        self._made: Made | None = None
+        self._counted = dict(job.counted)
+        self._counts: dict[str, Count | Failed] = {}
+
+    def turns(self) -> Iterator[Turn | Counted]:
+        """Everyone's, in their order; the full run's may come once more, with its pictures."""
+        order, job = self._contest.everyone, self._job
+        if self._contest.rules.open:
+            order = random.Random(job.number).sample(order, len(order))
+        for peer in order:
+            known = job.known.get(peer.key)
+            if known is not None and peer.key not in job.again:
+                yield Turn(peer.key, known)
+                continue
+            if peer.key in self._so_far.failed:  # who failed once is not tried again
+                yield Turn(peer.key, self._so_far.failed[peer.key])
+                continue
+            if self._made is None:
+                yield from self._begun()
+            yield self._outcome(peer)
+
+    def _begun(self) -> Iterator[Turn | Counted]:
+        """Make what all are judged by, and count; a full run that is known goes on."""
+        full, _ = self._against
+        known = self._job.known.get(self._contest.full.key)
+        if isinstance(known, Run):
+            yield self._turn(self._contest.full, known, full)
+        yield from self._count_all()
+
+    def _outcome(self, peer: Peer) -> Turn:
+        """Make the sample, and measure it."""
+        full, flow = self._against
+        count = self._counts.get(peer.key, Count())
+        try:
+            if not isinstance(count, Failed):
+                return self._measured(peer, full, flow, count)
+        except Exception as error:  # whatever a peer raises is its row, not our end
+            count = self._failure(peer, error)
+        self._so_far.failed.setdefault(peer.key, count)
+        return Turn(peer.key, count)
+
+    def _measured(self, peer: Peer, full: Made, flow: Tensor | None, count: Count) -> Turn:
+        is_full = peer is self._contest.full
+        made = full if is_full and not self._contest.rules.open else self._make(peer)
+        seen = Seen(made, full, flow, count, self._contest.full.steps)
+        values = {metric.name: metric.of(seen) for metric in self._contest.metrics}
+        found = Run(
+            figures={name: value for name, value in values.items() if value is not None},
+            moments=moments(full.latents) if is_full else None,
+        )
+        return self._turn(peer, found, made)
+
+    def _turn(self, peer: Peer, outcome: Run, made: Made) -> Turn:
+        return Turn(peer.key, outcome, made.frames if self._job.pictures else None)
+
+    @cached_property
+    def _against(self) -> tuple[Made, Tensor | None]:
+        """The full run that all are judged by, and where the flow itself leads."""
+        contest = self._contest
+        if not contest.counted and not self._so_far.warm:  # else all run once to be counted
+            for peer in (Peer("two steps", "", 2), *contest.peers[:1]):
+                with suppress(NonFiniteError):  # said when it is timed
+                    self._make(peer)
+        try:
+            full = self._make(contest.full)
+        except NonFiniteError as error:
+            raise self._overflow(contest.full) from error
+        self._so_far.warm.add(contest.full.key)
+        self._made = full
+        return full, None if contest.flow is None else self._make(contest.flow).latents
+
+    def _count_all(self) -> Iterator[Counted]:
+        """FLOPs and tensors of whom they are counted; others run once, who have not so far.
+
+        Who is counted does not depend on the process, so no figure depends on where it was made.
+        """
+        contest, so_far = self._contest, self._so_far
+        for peer in contest.everyone if contest.counted else ():
+            if peer.key in self._job.known.keys() | so_far.failed.keys():
+                continue
+            try:
+                if self._is_counted(peer):
+                    yield from self._count(peer)
+                elif peer.key not in so_far.warm:
+                    self._make(peer)
+            except Exception as error:  # whatever a peer raises is its row, not our end
+                self._counts[peer.key] = self._failure(peer, error)
+            so_far.warm.add(peer.key)
+
+    def _is_counted(self, peer: Peer) -> bool:
+        """Everyone at first, later those whose compute varies, and the full run beside them."""
+        varies, number = peer.adaptive or peer is self._contest.full, self._job.number
+        return number == 0 or (varies and number < self._contest.counted)
+
+    def _count(self, peer: Peer) -> Iterator[Counted]:
+        """Count a run and the full one, once; who has not run in this process does so."""
+        for each in (peer, self._contest.full):
+            if each.key not in self._counted:
+                self._counted[each.key] = self._compute(each)
+                yield Counted(each.key, self._counted[each.key])
+            elif each.key not in self._so_far.warm:
+                self._make(each)
+        own, full = self._counted[peer.key], self._counted[self._contest.full.key]
+        self._counts[peer.key] = Count(own.total / full.total, own.whole(full), own.memory)
+
+    def _make(self, peer: Peer) -> Made:
+        return make(self._contest.pipeline, peer, self._job.prompt, self._job.seed)
+
+    def _compute(self, peer: Peer) -> Compute:
+        return compute(self._contest.pipeline, peer, self._job.prompt, self._job.seed)
+
+    def _failure(self, peer: Peer, error: Exception) -> Failed:
+        overflow = isinstance(error, NonFiniteError)
+        unfit = isinstance(error, MeanCacheError) and not overflow
+        ours = peer is self._contest.full or (peer.name == PLAN and unfit)
+        if ours or not self._contest.rules.open:
+            raise self._overflow(peer) if overflow else error
+        where = f" (on {shorten(self._job.prompt)!r})"
+        return Failed(
+            reason=reason_of(error) + ("" if isinstance(error, UnavailableError) else where)
+        )
+
+    def _overflow(self, peer: Peer) -> InputError:
+        return InputError(
+            f"{peer.name} at budget {peer.budget}: the sample for {self._job.prompt!r} is not "
+            "finite: the model overflows; try another dtype"
+        )
