@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from meancache_plan.cli.fleet import Fleet, GpusPerWorker, Ray, Workers
 from meancache_plan.cli.loading import Loading
 from meancache_plan.cli.noted_commands import given, note
 from meancache_plan.cli.options import (
@@ -58,6 +59,16 @@ def calibrate(
             help="Record only this part of the samples, such as 2/8; merge joins the parts."
         ),
     ] = "1/1",
+    ray: Ray = False,
+    workers: Workers = None,
+    gpus_per_worker: GpusPerWorker = None,
+    any_device: Annotated[
+        bool,
+        typer.Option(
+            "--any-device",
+            help="Let other kinds of devices go on with it, or share it: bits then depend on that.",
+        ),
+    ] = False,
     batch: Batch = 1,
     max_edge: Annotated[
         int | None, typer.Option(help="Longest interval to measure, in steps; by default all.")
@@ -114,11 +125,13 @@ def calibrate(
     overrides = {"steps": steps, "height": height, "width": width, "frames": frames}
     overrides |= {"guidance": guidance, "dtype": dtype, "prompts": prompts, "seeds": seeds}
     loading = Loading(model, recipe, overrides, device, offload)
+    fleet = Fleet(ray, workers, gpus_per_worker, any_device)
     if dry_run:
         _foretell(
             loading,
             part,
             seconds_per_step,
+            workers or 1,
             batch=batch,
             max_edge=max_edge,
             propagation=propagation,
@@ -129,24 +142,24 @@ def calibrate(
         return
     if seconds_per_step is not None:
         raise InputError("--seconds-per-step has no effect without --dry-run")
-    check_finer_steps(finer_steps, loading.chosen()[1].steps)
+    _, chosen = loading.chosen()
+    check_finer_steps(finer_steps, chosen.steps)
     check_writable(output)
-    with resumable(), alone(beside(output)):
-        source = loading.load()
-        with watching() as watch:
-            profile = calibrate(
-                source,
-                read_prompts(source.recipe.prompts),
-                parse_numbers(source.recipe.seeds, "--seeds"),
-                output,
-                shard=part,
-                batch=batch,
-                max_edge=max_edge,
-                propagation=propagation,
-                finer_steps=finer_steps,
-                command=note("calibrate", given(context)),
-                progress=watch("calibrating"),
-            )
+    with resumable(), alone(beside(output)), fleet.crew(loading) as crew, watching() as watch:
+        profile = calibrate(
+            crew,
+            read_prompts(chosen.prompts),
+            parse_numbers(chosen.seeds, "--seeds"),
+            output,
+            shard=part,
+            batch=batch,
+            max_edge=max_edge,
+            propagation=propagation,
+            finer_steps=finer_steps,
+            any_device=any_device,
+            command=note("calibrate", given(context)),
+            progress=watch("calibrating"),
+        )
     say(f"{output}: {profile.samples} samples, {profile.steps} steps, {profile.fingerprint[:19]}…")
 
 
@@ -154,6 +167,7 @@ def _foretell(
     loading: Loading,
     shard: "Shard",
     seconds: float | None,
+    workers: int,
     *,
     batch: int,
     max_edge: int | None,
@@ -176,7 +190,7 @@ def _foretell(
         )
         for each in (None, shard)
     )
-    display(estimate_view(model, whole, part if shard.count > 1 else None, seconds))
+    display(estimate_view(model, whole, part if shard.count > 1 else None, seconds, workers))
 
 
 def _say_if_unknown(model: str) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from meancache_plan.cli.fleet import Fleet, GpusPerWorker, Ray, Workers
 from meancache_plan.cli.loading import Loading
 from meancache_plan.cli.options import (
     Device,
@@ -47,6 +48,9 @@ def compare(
     ] = False,
     device: Device = None,
     offload: Offload = "none",
+    ray: Ray = False,
+    workers: Workers = None,
+    gpus_per_worker: GpusPerWorker = None,
     lpips: Annotated[
         bool, typer.Option("--lpips", help="Measure LPIPS too, which downloads a network.")
     ] = False,
@@ -89,16 +93,18 @@ def compare(
         others = rivals | baselines(load_profile(profile), judged.budgets)
     heldout = {"heldout_prompts": prompts, "heldout_seeds": seeds}
     most = limit or (QUICK_PROMPTS if quick else None)
+    loading = Loading(model, recipe, heldout, device, offload)
+    _, chosen = loading.chosen(judged)
+    fleet = Fleet(ray, workers, gpus_per_worker)
     with _kept(json_file) as folder:
-        source = Loading(model, recipe, heldout, device, offload).load(judged)
-        check_against(source, judged, (), against, rivals)
-        with watching() as watch:
+        with fleet.crew(loading, judged) as crew, watching() as watch:
+            check_against(crew, judged, (), against, rivals)
             result = shoot_out(
-                source,
+                crew,
                 judged,
-                read_prompts(source.recipe.heldout_prompts)[:most],
-                parse_numbers(source.recipe.heldout_seeds, "--seeds"),
-                read_prompts(source.recipe.prompts),
+                read_prompts(chosen.heldout_prompts)[:most],
+                parse_numbers(chosen.heldout_seeds, "--seeds"),
+                read_prompts(chosen.prompts),
                 rivals=others,
                 sweep=QUICK if quick else THOROUGH,
                 folder=folder,

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from meancache_plan.cli.fleet import Fleet, GpusPerWorker, Ray, Workers
 from meancache_plan.cli.loading import Loading
 from meancache_plan.cli.options import (
     Batch,
@@ -20,7 +21,11 @@ from meancache_plan.cli.other_schedules import check_against, load_rivals
 from meancache_plan.show.terminal.console import display, resumable, watching
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from meancache_plan.judge.other_requests import Wish
     from meancache_plan.judge.result import Evaluation
+    from meancache_plan.source.diffusers.pipeline import Pipeline
 
 SHEET_ROWS = 6
 """Prompts that a sheet of sample pictures shows."""
@@ -53,6 +58,9 @@ def evaluate(
     ] = None,
     device: Device = None,
     offload: Offload = "none",
+    ray: Ray = False,
+    workers: Workers = None,
+    gpus_per_worker: GpusPerWorker = None,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write all figures to this file.")
     ] = None,
@@ -104,7 +112,6 @@ def evaluate(
     from meancache_plan.schedule.digest import unmeasured_sha256_of
     from meancache_plan.show.evaluation_files import write_evaluation
     from meancache_plan.show.terminal.evaluation import evaluation_table
-    from meancache_plan.source.diffusers.lora import with_lora
     from meancache_plan.source.recipe import parse_numbers, read_prompts
     from meancache_runtime.snapshot import locate
 
@@ -116,21 +123,22 @@ def evaluate(
     work = beside(json_file or plot or sheet or own) if folder is None else folder.work
     budgets = None if budget is None else parse_numbers(budget, "--budget")
     heldout = {"heldout_prompts": prompts, "heldout_seeds": seeds}
+    loading = Loading(model, recipe, heldout, device, offload)
+    _, chosen = loading.chosen(plan)
+    wishes = [asked_for(text, chosen, plan.generation) for text in also or ()]
+    wishes = [wish.settled() for wish in wishes] if ray else wishes
+    texts = read_prompts(chosen.heldout_prompts)[:limit]
+    numbers = parse_numbers(chosen.heldout_seeds, "--seeds")
+    fleet = Fleet(ray, workers, gpus_per_worker)
     with resumable(), alone(work):
-        loading = Loading(model, recipe, heldout, device, offload)
-        source = loading.load(plan)
-        wishes = [asked_for(text, source.recipe, plan.generation) for text in also or ()]
-        for wish in wishes:
-            with with_lora(source.pipe, wish.lora, wish.scale):
-                pass  # what cannot be loaded is refused before the work
-        check_against(source, plan, budgets or plan.budgets, against, rivals)
-        texts = read_prompts(source.recipe.heldout_prompts)[:limit]
-        with watching() as watch:
+        with fleet.crew(loading, plan) as crew, watching() as watch:
+            crew.ask(lambda source: _check_loras(source, wishes))
+            check_against(crew, plan, budgets or plan.budgets, against, rivals)
             result = judge.evaluate(
-                source,
+                crew,
                 plan,
                 texts,
-                parse_numbers(source.recipe.heldout_seeds, "--seeds"),
+                numbers,
                 budgets=budgets,
                 rivals=rivals,
                 lpips=lpips,
@@ -142,7 +150,7 @@ def evaluate(
             )
             others: list[Evaluation] = []
             for number, wish in enumerate(wishes, start=1):
-                with loading.asked(source, wish) as asked:
+                with crew.changed(loading.asking(wish)) as asked:
                     others.append(
                         judge.evaluate(
                             asked,
@@ -163,6 +171,15 @@ def evaluate(
         if record:
             save_schedule(judge.with_measured(plan, result, *others), schedule)
         drop(work)
+
+
+def _check_loras(source: "Pipeline", wishes: "Sequence[Wish]") -> None:
+    """Refuse what cannot be loaded before any work is done."""
+    from meancache_plan.source.diffusers.lora import with_lora
+
+    for wish in wishes:
+        with with_lora(source.pipe, wish.lora, wish.scale):
+            pass
 
 
 def _check_outputs(*files: Path | None, pictures: tuple[Path | None, ...]) -> None:

@@ -1,8 +1,9 @@
 """Load the pipeline that a command line names."""
 
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Generator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -23,7 +24,8 @@ class Loading:
         recipe: A bundled recipe or a TOML file; by default the model's own.
         overrides: Fields of the recipe that options replace; None leaves one as it is.
         device: Such as ``"cuda:1"``; None for the best.
-        offload: ``"none"``, ``"model"`` or ``"sequential"``.
+        offload: ``"none"``, ``"model"``, ``"group"`` or ``"sequential"``.
+        gpus: How many it is spread over.
     """
 
     model: str | None
@@ -31,33 +33,47 @@ class Loading:
     overrides: Mapping[str, object] = field(default_factory=dict[str, object])
     device: str | None = None
     offload: str = "none"
+    gpus: int = 1
 
-    def chosen(self) -> "tuple[str, Recipe]":
+    def chosen(self, schedule: "Schedule | None" = None) -> "tuple[str, Recipe]":
         """The model and the recipe; each finds the other where it is left out.
+
+        Args:
+            schedule: What the recipe's samples are made for, if it is given.
 
         Raises:
             InputError: The recipe or an option is not valid.
         """
         from meancache_plan.source.catalog import REFERENCE
-        from meancache_plan.source.recipe import find_recipe, override
+        from meancache_plan.source.recipe import find_recipe, follow, override
 
-        recipe = find_recipe(self.model or REFERENCE, self.recipe)
-        return self.model or recipe.model or REFERENCE, override(recipe, **self.overrides)
+        recipe = override(find_recipe(self.model or REFERENCE, self.recipe), **self.overrides)
+        model = self.model or recipe.model or REFERENCE
+        return model, recipe if schedule is None else follow(recipe, schedule)
 
-    @contextmanager
-    def asked(self, source: "Pipeline", wish: "Wish") -> "Generator[Pipeline]":
-        """The same model, asked for other samples; loaded again for another dtype.
+    def settled(self) -> "Loading":
+        """The same for :meth:`load_as` in another process, whose folder may be another."""
+        model, _ = self.chosen()
+        place = str(Path(model).resolve()) if Path(model).is_dir() else model
+        return replace(self, model=place, recipe=None, overrides={})
 
-        Raises:
-            InputError: A LoRA cannot be loaded.
+    def asking(self, wish: "Wish") -> "Callable[[Pipeline], AbstractContextManager[Pipeline]]":
+        """What has the same model asked for other samples; loaded again for another dtype.
+
+        It raises InputError if a LoRA cannot be loaded.
         """
-        from meancache_plan.source.diffusers.lora import with_lora
+        settled = self.settled()
 
-        recipe = wish.recipe
-        same = recipe.dtype == source.recipe.dtype
-        pipeline = source.asked(recipe) if same else self._load(recipe)
-        with with_lora(pipeline.pipe, wish.lora, wish.scale):
-            yield pipeline
+        @contextmanager
+        def asked(source: "Pipeline") -> "Generator[Pipeline]":
+            from meancache_plan.source.diffusers.lora import with_lora
+
+            same = wish.recipe.dtype == source.recipe.dtype
+            pipeline = source.asked(wish.recipe) if same else settled.load_as(wish.recipe)
+            with with_lora(pipeline.pipe, wish.lora, wish.scale):
+                yield pipeline
+
+        return asked
 
     def load(self, schedule: "Schedule | None" = None) -> "Pipeline":
         """The pipeline; its samples are made as ``schedule`` was made for, if one is given.
@@ -65,15 +81,14 @@ class Loading:
         Raises:
             InputError: The recipe, an option, the model or the device cannot be used.
         """
-        from meancache_plan.source.recipe import follow
+        _, recipe = self.chosen(schedule)
+        return self.load_as(recipe)
 
-        _, recipe = self.chosen()
-        return self._load(recipe if schedule is None else follow(recipe, schedule))
-
-    def _load(self, recipe: "Recipe") -> "Pipeline":
+    def load_as(self, recipe: "Recipe") -> "Pipeline":
+        """The pipeline, with this recipe. Raises InputError, as :meth:`load`."""
         model, _ = self.chosen()
         with Console(stderr=True).status(f"loading {model}"):
             from meancache_plan.source.diffusers.loading import load, quieten
 
             quieten()
-            return load(model, recipe, device=self.device, offload=self.offload)
+            return load(model, recipe, device=self.device, offload=self.offload, gpus=self.gpus)

@@ -11,7 +11,10 @@ if TYPE_CHECKING:
     from meancache_plan.schedule.artifact import Schedule
     from meancache_plan.schedule.provenance import Command
 
-NOT_NOTED = {"model", "profile", "schedule", "output", "device", "offload", "shard"}
+NOT_NOTED = {
+    *("model", "profile", "schedule", "output"),
+    *("device", "offload", "shard", "ray", "workers", "gpus_per_worker"),
+}
 """Parameters that say of which model, where, or in which parts: a note says what is made."""
 
 FILES = {"recipe", "prompts", "sigmas"}

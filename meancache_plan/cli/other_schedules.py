@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from meancache_plan.fleet.crew import Crew
     from meancache_plan.schedule.artifact import Schedule
     from meancache_plan.source.diffusers.pipeline import Pipeline
 
@@ -36,7 +37,7 @@ def load_rivals(files: Sequence[Path] | None) -> "dict[str, Schedule]":
 
 
 def check_against(
-    source: "Pipeline",
+    crew: "Crew[Pipeline]",
     judged: "Schedule",
     budgets: Sequence[int],
     files: Sequence[Path] | None,
@@ -45,7 +46,7 @@ def check_against(
     """Refuse, by its file, a rival that cannot stand beside the judged schedule.
 
     Args:
-        source: The loaded pipeline.
+        crew: Has the pipeline.
         judged: What is judged.
         budgets: Those that every rival must have a plan for.
         files: As they were given.
@@ -60,7 +61,7 @@ def check_against(
 
     named = zip(files or [], rivals.values(), strict=True)
     found = {f"--against {file}": rival for file, rival in named}
-    check_rivals(source.pipe, judged, budgets, found)
+    crew.ask(lambda source: check_rivals(source.pipe, judged, budgets, found))
 
 
 def _stem(file: Path) -> str:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from meancache_plan.cli.fleet import Fleet, GpusPerWorker, Ray, Workers
 from meancache_plan.cli.loading import Loading
 from meancache_plan.cli.noted_commands import commands_of, given, note, noted
 from meancache_plan.cli.options import PROFILE, Batch, Device, Offload, Prompts, RecipeName
@@ -47,6 +48,9 @@ def refine(
     ] = None,
     device: Device = None,
     offload: Offload = "none",
+    ray: Ray = False,
+    workers: Workers = None,
+    gpus_per_worker: GpusPerWorker = None,
     output: Annotated[
         Path | None,
         typer.Option("-o", "--output", help="The schedule to write; by default in place."),
@@ -75,13 +79,14 @@ def refine(
     places = [Path(PROFILE), source.with_name(PROFILE)]
     measured = profile_of(solved, places if profile is None else [profile])
     check_writable(output, (profile, *places))
+    loading = Loading(model, recipe, {"prompts": prompts}, device, offload)
+    fleet = Fleet(ray, workers, gpus_per_worker)
     with resumable(), alone(beside(output)):
-        pipeline = Loading(model, recipe, {"prompts": prompts}, device, offload).load(solved)
-        with watching() as watch:
+        with fleet.crew(loading, solved) as crew, watching() as watch:
 
             def refined(plans: "Schedule") -> "Schedule":
                 return refine_with(
-                    pipeline, measured, plans, output, limit=limit, batch=batch, watch=watch
+                    crew, measured, plans, output, limit=limit, batch=batch, watch=watch
                 )
 
             done = refined(solved) if min_psnr is None else smallest(solved, min_psnr, refined)

@@ -1,5 +1,6 @@
 """Other requests than a schedule was calibrated for, at which its plans are judged too."""
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -36,6 +37,11 @@ class Wish(NamedTuple):
     def unseen(self) -> dict[str, Value]:
         """What is other in it that its pipeline does not show."""
         return {} if self.seeds is None else {SEEDS: self.seeds}
+
+    def settled(self) -> "Wish":
+        """The same in another process, whose folder may be another."""
+        here = self.lora is not None and os.path.exists(self.lora)
+        return self._replace(lora=os.path.abspath(self.lora or "")) if here else self
 
 
 def other_request(

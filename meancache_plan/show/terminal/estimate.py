@@ -16,7 +16,11 @@ CAVEAT = (
 
 
 def estimate_view(
-    model: str, whole: Estimate, part: Estimate | None = None, seconds: float | None = None
+    model: str,
+    whole: Estimate,
+    part: Estimate | None = None,
+    seconds: float | None = None,
+    workers: int = 1,
 ) -> RenderableType:
     """Names and values, at most 80 columns.
 
@@ -25,6 +29,7 @@ def estimate_view(
         whole: All shards.
         part: One of them, if it is one of several.
         seconds: Seconds a refresh takes.
+        workers: How many divide the samples among themselves.
 
     Raises:
         InputError: ``seconds`` is not a positive number.
@@ -43,6 +48,8 @@ def estimate_view(
     }
     if seconds is not None:
         facts["time"] = _time(whole, seconds)
+        if workers > 1:
+            facts[f"{workers} workers"] = _shared(whole, seconds, workers)
     if part is not None:
         name = f"shard {part.shard.number}/{part.shard.count}"
         facts[name] = f"{part.samples:,} samples, {_work(part)}"
@@ -81,9 +88,20 @@ def _memory(found: Estimate) -> str:
 
 
 def _time(found: Estimate, seconds: float) -> str:
+    return f"{_lasting(found.hours(seconds))} at {seconds:g} s per refresh"
+
+
+def _lasting(hours: float) -> str:
+    return f"{hours:,.3g} hours" if hours >= 1 else f"{60 * hours:.3g} minutes"
+
+
+def _shared(found: Estimate, seconds: float, workers: int) -> str:
+    """The time until the last of some workers is done: batches go to them as a whole."""
+    batches = -(-found.samples // found.batch)
+    rounds = -(-batches // workers)
     hours = found.hours(seconds)
-    lasts = f"{hours:,.3g} hours" if hours >= 1 else f"{60 * hours:.3g} minutes"
-    return f"{lasts} at {seconds:g} s per refresh"
+    lasts = _lasting(hours * rounds / batches)
+    return f"{lasts}, if each has a device; {hours:,.3g} device hours in all"
 
 
 def _size(count: int) -> str:
