@@ -35,6 +35,13 @@ DTypeName = Annotated[
 Height = Annotated[int | None, typer.Option(help="Height of the samples in pixels.")]
 Width = Annotated[int | None, typer.Option(help="Width of the samples in pixels.")]
 Frames = Annotated[int | None, typer.Option(help="Frames of a video.")]
+AnyDevice = Annotated[
+    bool,
+    typer.Option(
+        "--any-device",
+        help="Let other kinds of devices go on with it, or share it: bits then depend on that.",
+    ),
+]
 
 
 def calibrate(
@@ -62,13 +69,7 @@ def calibrate(
     ray: Ray = False,
     workers: Workers = None,
     gpus_per_worker: GpusPerWorker = None,
-    any_device: Annotated[
-        bool,
-        typer.Option(
-            "--any-device",
-            help="Let other kinds of devices go on with it, or share it: bits then depend on that.",
-        ),
-    ] = False,
+    any_device: AnyDevice = False,
     batch: Batch = 1,
     max_edge: Annotated[
         int | None, typer.Option(help="Longest interval to measure, in steps; by default all.")
@@ -212,6 +213,7 @@ def merge(
     output: Annotated[Path, typer.Option("-o", "--output", help="The profile to write.")] = Path(
         PROFILE
     ),
+    any_device: AnyDevice = False,
 ) -> None:
     """Join the profiles of a calibration's shards.
 
@@ -222,7 +224,7 @@ def merge(
     from meancache_plan.measure.shards import merge_profiles
 
     check_writable(output, profiles)
-    merged = merge_profiles([load_profile(path) for path in profiles])
+    merged = merge_profiles([load_profile(path) for path in profiles], any_device=any_device)
     save_profile(merged, output)
     missing = merged.settings.samples_total - merged.samples
     note = f"; {missing} of {merged.settings.samples_total} samples are missing" if missing else ""

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -97,8 +97,11 @@ class Fleet:
         return RayCrew(make, facts, Room(gpus, max(1, threads)), self.workers)
 
 
-def _facts(pipeline: "Pipeline", *, any_device: bool) -> dict[str, str]:
-    from meancache_plan.measure.calibrate import on_any_device
+def _facts(pipeline: "Pipeline", *, any_device: bool) -> dict[str, Any]:
+    from meancache_plan.measure.settings import on_any_device
 
-    found = pipeline.versions() | {"meancache-plan": __version__}
-    return on_any_device(found) if any_device else found
+    versions = pipeline.versions() | {"meancache-plan": __version__}
+    return {
+        "model": pipeline.identity().model_dump(mode="json"),
+        "versions": on_any_device(versions) if any_device else versions,
+    }

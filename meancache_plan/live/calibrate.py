@@ -25,6 +25,7 @@ def calibrate(
     max_edge: int | None = None,
     propagation: bool = True,
     finer_steps: int | None = None,
+    any_device: bool = False,
     progress: Progress = False,
 ) -> Profile:
     """Record every prompt with every seed in all steps, and measure.
@@ -45,6 +46,7 @@ def calibrate(
         max_edge: Longest interval measured, in steps; all by default.
         propagation: Measure how errors propagate to the sample, with at most a quarter more work.
         finer_steps: Aim at a finer run of so many steps.
+        any_device: Let devices of other kinds go on with it; the profile then notes ``any``.
         progress: True for a bar on standard error, or a function of (samples done, in all).
 
     Raises:
@@ -70,5 +72,6 @@ def calibrate(
             max_edge=max_edge,
             propagation=propagation,
             finer_steps=finer_steps,
+            any_device=any_device,
             progress=watch("calibrating"),
         )

@@ -32,6 +32,7 @@ from meancache_plan.measure.profile import (
     load_profile,
     measure,
 )
+from meancache_plan.measure.settings import on_any_device
 from meancache_plan.measure.shards import Shard
 from meancache_plan.schedule.provenance import Command
 from meancache_plan.source.protocols import Source
@@ -39,9 +40,6 @@ from meancache_plan.source.recipe import digest
 
 MAX_WINDOW = 6
 """Largest K of the paper's predictor that a profile holds."""
-
-KINDS = ("device", "devices", "threads")
-"""What a source's versions say of its device."""
 
 Progress = Callable[[int, int], None]
 """Called with (done, in all): samples, one peer's each where several compete, or the denoiser
@@ -82,7 +80,7 @@ def calibrate(
             denoiser refreshes, on a few samples spread over the prompts.
         finer_steps: Make plans reproduce a run of so many steps, at least those of the
             recipe, on whose grid they are replayed; by default the recipe's own run.
-        any_device: Let devices of other kinds do parts of it; the profile notes that they might,
+        any_device: Let devices of other kinds go on with it or share it; the profile notes ``any``
             in place of the kind.
         command: What is noted in the profile of how it is made, for schedules to tell.
         progress: Told after every sample.
@@ -292,9 +290,3 @@ def _request(
         "versions": on_any_device(source.versions()) if any_device else source.versions(),
         **options,
     }
-
-
-def on_any_device(versions: dict[str, str]) -> dict[str, str]:
-    """What decides a sample's bits, where the kind of device may be any."""
-    kept = {name: value for name, value in versions.items() if name not in KINDS}
-    return kept | {"device": "any"}

@@ -24,6 +24,7 @@ from meancache_plan.measure.profile import (
     measure,
     save_profile,
 )
+from meancache_plan.measure.settings import ANY, is_of_device, on_any_device
 
 WORK, REMEDY = "calibration", "choose another file"
 
@@ -85,10 +86,14 @@ class Partial:
         check_writable(path)
         self.path = path
         self._request = request
+        self._anywhere = request["versions"].get("device") == ANY
         known = {name: value for name, value in request.items() if name != "command"}
+        known["versions"] = on_any_device(known["versions"])
         self._journal = Journal(beside(path), to_jsonable_python(known), WORK, REMEDY)
         told = self._journal.find("settings", None)
-        self._settings = None if told is None else ProfileSettings.model_validate_json(told.value)
+        self._settings: ProfileSettings | None = None
+        if told is not None:
+            self._go_on(ProfileSettings.model_validate_json(told.value))
 
     def has(self, job: Job) -> bool:
         """Whether this sample is done."""
@@ -102,8 +107,8 @@ class Partial:
                 other samples.
         """
         if self._settings is None:
-            self._journal.keep("settings", None, sample.settings.model_dump_json())
-            self._settings = sample.settings
+            self._claim(sample.settings)
+        assert self._settings is not None
         self._check(sample.settings, self._settings, self._journal.folder)
         self._journal.keep("sample", self._inputs(sample.job), sample.values, sample.tensors)
 
@@ -134,24 +139,40 @@ class Partial:
 
     def check_profile(self, profile: Profile, jobs: Sequence[Job]) -> None:
         """Refuse a finished profile of another calibration."""
-        self._check(_with(self._request, _told(profile.settings)), profile.settings, self.path)
+        found = profile.settings.anywhere() if self._anywhere else profile.settings
+        self._check(_with(self._request, _told(found)), found, self.path)
         if [job.number for job in jobs] != profile.sample_index.tolist():
             raise InputError(
                 f"{self.path}: holds other samples of this calibration (another shard?); choose "
                 "another file, or delete it"
             )
 
+    def _go_on(self, found: ProfileSettings) -> None:
+        """Take up samples of these settings, unless another kind of device made them."""
+        if self._anywhere:
+            self._claim(found.anywhere())
+            return
+        here = found.model_copy(update={"versions": self._request["versions"]})
+        self._check(here, found, self._journal.folder)
+        self._settings = found
+
+    def _claim(self, settings: ProfileSettings) -> None:
+        self._journal.keep("settings", None, settings.model_dump_json())
+        self._settings = settings
+
     def _find(self, job: Job) -> Part | None:
         return self._journal.find("sample", self._inputs(job))
 
     def _inputs(self, job: Job) -> list[Any]:
-        """What a sample's measurements depend on, beside what was requested."""
-        return [job.number, self._settings and self._settings.compared()]
+        """What a sample is found by; on which kind of device it was made is in the settings."""
+        return [job.number, self._settings and self._settings.anywhere().compared()]
 
     def _check(self, wanted: ProfileSettings, found: ProfileSettings, place: Path) -> None:
         """Refuse to mix two calibrations."""
         for difference in differences(found.compared(), wanted.compared()):
-            raise InputError(belongs_to_another(place, WORK, difference, REMEDY))
+            device = is_of_device(difference.name)
+            remedy = f"add --any-device, {REMEDY}" if device else REMEDY
+            raise InputError(belongs_to_another(place, WORK, difference, remedy))
 
 
 def _with(request: dict[str, Any], told: dict[str, Any]) -> ProfileSettings:

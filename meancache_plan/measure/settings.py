@@ -14,6 +14,22 @@ from meancache_runtime.schedule import MAX_STEPS
 
 Count = Annotated[int, Field(ge=1)]
 
+KINDS = ("device", "devices", "threads")
+"""What ``versions`` say of the device that computed."""
+
+ANY = "any"
+"""The device of a profile whose parts may have been measured on several kinds."""
+
+
+def on_any_device(versions: dict[str, str]) -> dict[str, str]:
+    """``versions`` that leave the kind of device open."""
+    return {name: text for name, text in versions.items() if name not in KINDS} | {"device": ANY}
+
+
+def is_of_device(name: str) -> bool:
+    """Whether the setting of this full name says what kind of device computed."""
+    return name in {f"versions.{kind}" for kind in KINDS}
+
 
 class ProfileSettings(BaseModel):
     """What a profile was measured on, and how. ``model`` None: a plain velocity function.
@@ -95,6 +111,10 @@ class ProfileSettings(BaseModel):
     def compared(self) -> dict[str, Any]:
         """What all samples of one calibration have in common, as JSON values."""
         return self.model_dump(mode="json", exclude={"command", "calls"})
+
+    def anywhere(self) -> Self:
+        """The same, as if measured on any device."""
+        return self.model_copy(update={"versions": on_any_device(self.versions)})
 
     @property
     def steps(self) -> int:

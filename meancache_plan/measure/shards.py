@@ -11,10 +11,15 @@ from meancache_plan.errors import InputError, MergeError, check_kind, check_list
 from meancache_plan.files.difference import differences
 from meancache_plan.measure.profile import Profile
 from meancache_plan.measure.profile_tensors import TENSORS
+from meancache_plan.measure.settings import is_of_device
 
 
-def merge_profiles(profiles: Sequence[Profile]) -> Profile:
+def merge_profiles(profiles: Sequence[Profile], *, any_device: bool = False) -> Profile:
     """Join the shards of one calibration; ``missing`` of the result tells what is not there.
+
+    Args:
+        profiles: The shards.
+        any_device: Join those of different kinds of devices too; the result then notes ``any``.
 
     Raises:
         InputError: What is given is no list of profiles.
@@ -24,17 +29,20 @@ def merge_profiles(profiles: Sequence[Profile]) -> Profile:
         check_kind("a profile", profile, Profile, "load_profile reads one from its file")
     if not profiles:
         raise MergeError("nothing to merge: give at least one profile")
-    first = profiles[0].settings.compared()
-    for number, profile in enumerate(profiles[1:], start=2):
-        for name, mine, theirs in differences(first, profile.settings.compared()):
+    settings = [profile.settings for profile in profiles]
+    if any_device and any(each.versions != settings[0].versions for each in settings):
+        settings = [each.anywhere() for each in settings]
+    for number, each in enumerate(settings[1:], start=2):
+        for name, mine, theirs in differences(settings[0].compared(), each.compared()):
+            fix = "merge only shards of one calibration"
             raise MergeError(
                 f"{name}: {mine!r} in profile 1, but {theirs!r} in profile {number}; "
-                "merge only shards of one calibration"
+                f"{fix}{', or add --any-device' if is_of_device(name) else ''}"
             )
     levels = profiles[0].propagation_sigmas
     if any(not np.array_equal(profile.propagation_sigmas, levels) for profile in profiles):
         raise MergeError("propagation_sigmas: differ; merge only shards of one calibration")
-    return Profile(profiles[0].settings, **_joined(profiles), propagation_sigmas=levels)
+    return Profile(settings[0], **_joined(profiles), propagation_sigmas=levels)
 
 
 def _joined(profiles: Sequence[Profile]) -> dict[str, NDArray[Any]]:
