@@ -30,7 +30,9 @@ Ray = Annotated[
 ]
 Workers = Annotated[
     int | None,
-    typer.Option(min=1, help="Workers on Ray; by default as many as there is room for."),
+    typer.Option(
+        min=1, max=10_000, help="Workers on Ray; by default as many as there is room for."
+    ),
 ]
 GpusPerWorker = Annotated[
     int | None,

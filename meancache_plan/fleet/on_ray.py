@@ -5,6 +5,7 @@ Workers only answer; whatever is written is written by the process that asked.
 
 import logging
 import os
+import socket
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -26,6 +27,12 @@ R = TypeVar("R")
 
 PAUSE = 5.0
 """Seconds after which the cluster is asked for its size again, if nothing else happens."""
+
+STARTS, HEARD = -2, -1
+"""In the place of a unit's number: its worker starts, or says that it is still there."""
+
+PATIENCE = 20.0
+"""Seconds in which whoever is at a cluster's address answers."""
 
 Facts = dict[str, Any]
 """JSON values in which all workers must be alike."""
@@ -60,8 +67,10 @@ class _Worker:
     """One actor: a thing, and what does the units of the work that is under way."""
 
     def start(self, make: Callable[[], Any], facts: Callable[[Any], Facts]) -> Any:
+        """Make the thing, once; say what it is, whenever asked."""
         try:
-            self._thing = make()
+            if not hasattr(self, "_thing"):
+                self._thing = make()
             return facts(self._thing)
         except MeanCacheError as error:
             return error
@@ -80,7 +89,8 @@ class RayCrew(Crew[T], Generic[T]):
     """Workers on a cluster that this process has joined: see :func:`joined`.
 
     A worker that dies, alone or with its node, is replaced, and its unit begun again; a unit whose
-    workers keep dying, or that keeps failing, is given up once the others are done.
+    workers keep dying, or that keeps failing, is given up, which is said once the others are done.
+    Where as many units are given up as each is tried, and none is done, the work ends.
 
     Args:
         make: Makes a worker's thing, in its process.
@@ -91,7 +101,7 @@ class RayCrew(Crew[T], Generic[T]):
         tries: Times that a unit is begun.
 
     Raises:
-        InputError: The cluster has no room for a single worker, or workers differ.
+        InputError: The cluster has no room for a single worker, none starts, or workers differ.
     """
 
     make: Callable[[], T]
@@ -100,10 +110,11 @@ class RayCrew(Crew[T], Generic[T]):
     workers: int | None = None
     tries: int = TRIES
     _idle: list[Any] = field(default_factory=lambda: [], init=False)
-    _under_way: dict[Any, tuple[Any, int | None]] = field(default_factory=lambda: {}, init=False)
+    _under_way: dict[Any, tuple[Any, int]] = field(default_factory=lambda: {}, init=False)
     _known: Facts | None = field(default=None, init=False)
     _works: int = field(default=0, init=False)
     _stillborn: int = field(default=0, init=False)
+    _why: str = field(default="", init=False)
     _asked: float = field(default=-PAUSE, init=False)
     _room_for: int = field(default=0, init=False)
 
@@ -112,7 +123,8 @@ class RayCrew(Crew[T], Generic[T]):
         tasks, shared = Tasks(len(units), self.tries), ray.put(begin)
         self._works += 1
         try:
-            while tasks.open:
+            self._hear()
+            while tasks.open and not tasks.hopeless:
                 self._grow()
                 while self._idle and tasks.waiting:
                     worker, unit = self._idle.pop(), tasks.take()
@@ -143,12 +155,22 @@ class RayCrew(Crew[T], Generic[T]):
             if self._known is None and not self._room_for:
                 raise InputError(_no_room(self.room))
         wanted = self.workers or self._room_for
-        for _ in range(wanted - len(self._idle) - len(self._under_way)):
-            actor: Any = ray.remote(_Worker)
-            worker = actor.options(**self.room.options()).remote()
-            self._under_way[worker.start.remote(self.make, self.facts)] = worker, None
+        missing = wanted - len(self._idle) - len(self._under_way)
+        if self._stillborn < self.tries * wanted:
+            for _ in range(missing):
+                actor: Any = ray.remote(_Worker)
+                self._ask(actor.options(**self.room.options()).remote(), STARTS)
         if not self._idle and not self._under_way:
-            raise InputError(_no_room(self.room))
+            stillborn = f"no worker starts: {self._why}"
+            raise InputError(stillborn if self._stillborn else _no_room(self.room))
+
+    def _ask(self, worker: Any, why: int) -> None:
+        self._under_way[worker.start.remote(self.make, self.facts)] = worker, why
+
+    def _hear(self) -> None:
+        """Hear from idle workers before one gets a unit, which is not to blame for their death."""
+        while self._idle:
+            self._ask(self._idle.pop(), HEARD)
 
     def _dismiss(self) -> None:
         """Let all workers go, whatever they are at."""
@@ -165,10 +187,10 @@ class RayCrew(Crew[T], Generic[T]):
         except RayError as error:
             self._lose(worker, unit, error, tasks)
             return
+        self._idle.append(worker)
         if isinstance(value, MeanCacheError):
             raise value
-        self._idle.append(worker)
-        if unit is None:
+        if unit in (STARTS, HEARD):
             self._stillborn = 0
             self._check(value)
             return
@@ -176,22 +198,22 @@ class RayCrew(Crew[T], Generic[T]):
             yield unit, result
         tasks.done(unit)
 
-    def _lose(self, worker: Any, unit: int | None, error: RayError, tasks: Tasks) -> None:
+    def _lose(self, worker: Any, unit: int, error: RayError, tasks: Tasks) -> None:
         """Have a unit done again; who raised an error goes too, for what that left behind."""
         ray.kill(worker)
-        if unit is not None:
+        if isinstance(error, RayActorError):
+            self._hear()  # others may have died with it
+        if unit == STARTS:
+            self._stillborn, self._why = self._stillborn + 1, _reason(error)
+        elif unit != HEARD:
             tasks.lost(unit, _reason(error))
-            return
-        self._stillborn += 1
-        if self._stillborn >= self.tries * (self.workers or 1):
-            raise InputError(f"no worker starts: {_reason(error)}")
 
     def _check(self, facts: Facts) -> None:
         self._known = self._known or facts
         for apart in differences(self._known, facts):
             raise InputError(
                 f"the workers differ in their {apart.name} ({apart.there} and {apart.here}), on "
-                "which every bit may depend: let only machines of one kind join"
+                "which every bit may depend: let only machines join that are alike"
             )
 
 
@@ -212,16 +234,37 @@ def joined() -> Generator[None]:
     Raises:
         InputError: There is no cluster at that address, or one of another version of Ray or Python.
     """
+    _check_address(os.environ.get("RAY_ADDRESS", ""))
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
         ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, RuntimeError, ValueError) as error:  # no cluster, or another version's
+    except Exception as error:  # Ray's own are of any class
         place = os.environ.get("RAY_ADDRESS", "of this machine")
-        raise InputError(f"--ray: the cluster {place} cannot be joined ({error})") from error
+        reason = str(error).partition("\n")[0]
+        raise InputError(f"--ray: the cluster {place} cannot be joined ({reason})") from error
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def _check_address(address: str) -> None:
+    """Refuse an address at which nobody answers: Ray would try for minutes."""
+    if address.startswith("ray://"):
+        raise InputError(
+            f"RAY_ADDRESS={address} is Ray Client's: run on a machine of the cluster, with the "
+            "cluster's own address, such as HEAD:6379"
+        )
+    host, _, port = address.rpartition(":")
+    if "://" in address or not (host and port.isdecimal()):
+        return  # this machine's cluster, or what Ray refuses by name
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=PATIENCE).close()
+    except (OSError, OverflowError, ValueError) as error:
+        raise InputError(
+            f"RAY_ADDRESS={address}: nobody answers there ({error}); start the cluster first, or "
+            "leave it out to use this machine alone"
+        ) from error
 
 
 def gpus_of_cluster() -> int:
@@ -230,18 +273,21 @@ def gpus_of_cluster() -> int:
 
 
 def _given_up(tasks: Tasks, units: Sequence[object]) -> str:
+    """What has failed, and what became of the others."""
     shown = [f"{units[unit]} ({reason})" for unit, reason in sorted(tasks.failed.items())]
     more = f", and {len(shown) - 5} more" if len(shown) > 5 else ""
+    others = "everything else is done and kept: run again to try these once more"
     return (
-        f"given up after {tasks.tries} tries each: {'; '.join(shown[:5])}{more}; everything else "
-        "is done and kept: run again to try these once more"
+        f"given up after {tasks.tries} tries each: {'; '.join(shown[:5])}{more}; "
+        f"{'nothing else was done: mend that, and run again' if tasks.open else others}"
     )
 
 
 def _no_room(room: Room) -> str:
     kind, wanted = ("GPU", room.gpus) if room.gpus else ("CPU", room.threads)
     has = int(ray.cluster_resources().get(kind, 0))
-    return f"a worker takes {wanted} {kind}s, but the cluster has {has}: give fewer, or add nodes"
+    many = kind if wanted == 1 else f"{kind}s"
+    return f"a worker takes {wanted} {many}, but the cluster has {has}: give fewer, or add nodes"
 
 
 def _reason(error: RayError) -> str:

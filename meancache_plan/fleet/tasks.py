@@ -17,7 +17,7 @@ class Tasks:
     def __init__(self, count: int, tries: int = TRIES) -> None:
         self._waiting = deque(range(count))
         self._begun = [0] * count
-        self._left = count
+        self._left = self._count = count
         self.tries = tries
         self.failed: dict[int, str] = {}
 
@@ -25,6 +25,11 @@ class Tasks:
     def open(self) -> bool:
         """Whether a unit is neither done nor given up."""
         return self._left > 0
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether it is not for a unit that it fails: several are given up, and none is done."""
+        return len(self.failed) >= self.tries and self._count - self._left == len(self.failed)
 
     @property
     def waiting(self) -> int:

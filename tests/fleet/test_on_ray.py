@@ -8,16 +8,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 from uuid import uuid4
 
 import pytest
 import torch
 
 from meancache_plan.errors import InputError
-from meancache_plan.fleet.crew import Alone
-from tests.fleet.toy import Toy, calibrated
+from tests.fleet.toy import Toy, calibrated, toys
 
 pytest.importorskip("ray", reason="needs the extra ray")
 
@@ -28,18 +29,23 @@ from tests.fleet import work
 
 ROOT = Path(__file__).parents[2]
 MARK = "MEANCACHE_TEST"
-ENVIRONMENT = {"PYTHONPATH": f"{ROOT}:{ROOT / 'runtime'}", "OMP_NUM_THREADS": "1"}
+NODE = {"num_cpus": 1, "include_dashboard": False}
+ENVIRONMENT = {
+    "PYTHONPATH": f"{ROOT}:{ROOT / 'runtime'}",
+    "OMP_NUM_THREADS": "1",
+    "RAY_prestart_worker_first_driver": "0",  # which no actor would use
+}
 
 
 @pytest.fixture(scope="module")
 def cluster() -> Generator[Cluster]:
     """Two nodes of one CPU each, one of which this process has joined."""
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as change, work.patience():
         for name, value in ENVIRONMENT.items():
-            patch.setenv(name, value)
-        found = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
-        found.add_node(num_cpus=1)
-        patch.setenv("RAY_ADDRESS", found.address)
+            change.setenv(name, value)
+        found = Cluster(initialize_head=True, head_node_args=NODE)
+        found.add_node(**NODE)
+        change.setenv("RAY_ADDRESS", found.address)
         with joined():
             yield found
         found.shutdown()
@@ -50,31 +56,36 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """The toy's profile without Ray, with as many threads as workers have."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    found = calibrated(Alone(Toy()), tmp_path_factory.mktemp("plain") / "profile")
+    found = calibrated(Toy(), tmp_path_factory.mktemp("plain") / "profile")
     torch.set_num_threads(threads)
     return found
 
 
-def test_a_unit_that_kills_its_workers_is_named_when_all_others_are_done(
+def test_what_fails_is_tried_again_and_what_kills_workers_is_named_when_all_else_is_done(
     cluster: Cluster, tmp_path: Path
 ) -> None:
     found: list[tuple[int, str]] = []
+    units = ["a", work.POISON, work.ERROR, "b"]
     with pytest.raises(InputError, match=r"after 3 tries each: poison \(its worker died\);"):
-        found.extend(work.crew(tmp_path, 2).do(work.begin, ["a", work.POISON, "b", "c"]))
-    assert sorted(found) == [(0, "A"), (2, "B"), (3, "C")]
+        found.extend(work.crew(tmp_path, 2).do(work.begin, units))
+    assert sorted(found) == [(0, "A"), (2, "ERROR"), (3, "B")]
     assert {file.name: file.read_text() for file in tmp_path.iterdir()} == {
-        "a": "x", "b": "x", "c": "x", work.POISON: "xxx"
+        "a": "x", "b": "x", work.ERROR: "xx", work.POISON: "xxx"
     }  # fmt: skip
 
 
-def test_an_error_is_tried_again_and_what_is_refused_is_not(
+def test_a_worker_may_die_idle_or_be_changed_and_what_is_refused_is_not_tried_again(
     cluster: Cluster, tmp_path: Path
 ) -> None:
-    crew = work.crew(tmp_path, 1)
-    assert crew.in_order(work.begin, ["a", work.ERROR, "b"]) == ["A", "ERROR", "B"]
+    crew = work.crew(tmp_path, 1, tries=1)
+    [process] = crew.in_order(work.pid, ["a"])
+    os.kill(process, signal.SIGKILL)
+    assert crew.in_order(work.pid, ["a"]) != [process]
+    with crew.changed(work.inner) as changed:
+        assert changed.ask(str) == str(tmp_path / "inner")
+    assert crew.ask(str) == str(tmp_path)
     with pytest.raises(InputError, match=r"^this is refused$"):
         crew.in_order(work.begin, [work.REFUSED])
-    assert (tmp_path / work.ERROR).read_text() == "xx"
     assert (tmp_path / work.REFUSED).read_text() == "x"
 
 
@@ -86,6 +97,14 @@ def test_a_worker_that_differs_from_the_others_is_refused_by_name(
         crew.in_order(work.begin, [work.ERROR])  # for which another worker takes its place
 
 
+def test_workers_that_cannot_start_are_refused_with_the_reason(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    crew = RayCrew(partial(int, "none"), work.agreeing, Room(gpus=0), workers=1, tries=1)
+    with pytest.raises(InputError, match="no worker starts: ValueError: invalid literal"):
+        crew.in_order(work.begin, ["a"])
+
+
 @pytest.mark.parametrize("workers", [None, 2])
 def test_more_than_a_cluster_has_is_refused(
     cluster: Cluster, tmp_path: Path, workers: int | None
@@ -95,48 +114,83 @@ def test_more_than_a_cluster_has_is_refused(
         crew.in_order(work.begin, ["a"])
 
 
-def test_a_profile_has_the_same_bytes_though_a_worker_and_a_node_are_lost_and_a_node_joins(
+def test_a_profile_has_the_same_bytes_though_its_driver_a_worker_and_a_node_are_lost(
     cluster: Cluster, plain: bytes, tmp_path: Path
 ) -> None:
     def change(done: int, _total: int) -> None:
-        if done == 3:
+        told.append(done)
+        if done == 6:
+            cluster.add_node(**NODE)
+        if done == 8:
             cluster.remove_node(next(iter(cluster.worker_nodes)))
-        if done == 5:
-            cluster.add_node(num_cpus=1)
 
-    dies = tmp_path / "killed"
-    assert calibrated(work.toys(dies=dies), tmp_path / "ours", change) == plain
+    ours, dies, told = tmp_path / "ours", tmp_path / "killed", []
+    with running("tests.fleet.toy", ours) as driver:
+        assert driver.stopped(3, signal.SIGKILL)
+    assert not ours.exists()
+    assert calibrated(toys(dies=dies), ours, change) == plain
+    assert told[0] >= 3
     assert dies.exists()
 
 
-def test_a_driver_that_is_stopped_leaves_no_process_and_goes_on_where_it_was(
-    cluster: Cluster, plain: bytes, tmp_path: Path
+def test_what_is_interrupted_leaves_no_process(tmp_path: Path) -> None:
+    with running("tests.fleet.work", tmp_path, RAY_ADDRESS="local") as driver:
+        assert driver.stopped(1, signal.SIGINT, least=5)
+
+
+@pytest.mark.parametrize(
+    ("address", "reason"),
+    [
+        ("127.0.0.1:1", "nobody answers there"),
+        ("127.0.0.1:99999", "nobody answers there"),
+        ("nowhere", "cannot be joined"),
+        ("http://127.0.0.1:8265", "cannot be joined"),
+        ("ray://127.0.0.1:10001", "such as HEAD:6379"),
+    ],
+)
+def test_what_is_no_clusters_address_is_refused_by_name(
+    monkeypatch: pytest.MonkeyPatch, address: str, reason: str
 ) -> None:
-    ours, told = tmp_path / "ours", []
-    kept = stopped(ours, workers=1, how=signal.SIGKILL)
-    assert stopped(ours, workers=2, how=signal.SIGINT) > kept
-    assert calibrated(work.toys(), ours, lambda done, _: told.append(done)) == plain
-    assert told[0] > kept
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    with pytest.raises(InputError, match=reason) as refused, joined():
+        pass
+    assert address in str(refused.value)
 
 
-def stopped(profile: Path, workers: int, how: signal.Signals) -> int:
-    """Stop a run on a Ray of its own when two more samples are done; say how many are."""
+class Running(NamedTuple):
+    """A command that prints numbers, and a mark that all of its processes bear."""
+
+    command: subprocess.Popen[str]
+    mark: str
+
+    def stopped(self, at: int, how: signal.Signals, least: int = 1) -> bool:
+        """Stop it once it has printed a number; say whether all of its processes end.
+
+        ``least``: how many they are, or more.
+        """
+        assert self.command.stdout is not None
+        told = map(int, iter(self.command.stdout.readline, ""))
+        assert next(number for number in told if number >= at) >= at
+        assert len(list(marked(self.mark))) >= least
+        self.command.send_signal(how)
+        patience = time.monotonic() + 120
+        while any(marked(self.mark)) and time.monotonic() < patience:
+            time.sleep(0.1)
+        return not any(marked(self.mark))
+
+
+@contextmanager
+def running(module: str, path: Path, **environment: str) -> Generator[Running]:
+    """A command on workers, which are killed at the latest when this ends."""
     mark = uuid4().hex
-    environment = os.environ | ENVIRONMENT | {"RAY_ADDRESS": "local", MARK: mark}
-    command = [sys.executable, "-m", "tests.fleet.work", str(profile), str(workers)]
+    given = os.environ | ENVIRONMENT | environment | {MARK: mark}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-    with subprocess.Popen(command, env=environment, cwd=ROOT, text=True, **pipes) as running:
-        told = iter(running.stdout.readline, "")
-        begin = int(next(told))
-        done = next(done for done in map(int, told) if done >= begin + 2)
-        assert len(list(marked(mark))) > 1 + workers
-        running.send_signal(how)
-    patience = time.monotonic() + 60
-    while any(marked(mark)) and time.monotonic() < patience:
-        time.sleep(0.1)
-    assert list(marked(mark)) == []
-    assert not profile.exists()
-    return done
+    command = [sys.executable, "-m", module, str(path)]
+    with subprocess.Popen(command, env=given, cwd=ROOT, text=True, **pipes) as process:
+        try:
+            yield Running(process, mark)
+        finally:
+            process.kill()
 
 
 def marked(mark: str) -> Iterator[str]:

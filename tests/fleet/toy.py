@@ -1,11 +1,16 @@
-"""A source without a model, whose samples can be slow, and one of which kills a worker."""
+"""A source without a model, whose samples can be slow, and one of which kills a worker.
+
+As a command, it has workers on Ray calibrate it.
+"""
 
 from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -77,3 +82,18 @@ def calibrated(source: Toy | Crew[Toy], path: Path, progress: Progress = lambda 
     """The toy's profile, as it is written."""
     calibrate(source, PROMPTS, SEEDS, path, progress=progress)
     return path.read_bytes()
+
+
+def toys(workers: int | None = None, dies: Path | None = None) -> Crew[Toy]:
+    """Workers on Ray whose samples take a moment."""
+    from meancache_plan.fleet.on_ray import RayCrew, Room
+
+    return RayCrew(partial(Toy, 0.1, dies), Toy.versions, Room(gpus=0), workers)
+
+
+if __name__ == "__main__":
+    from meancache_plan.fleet.on_ray import joined
+
+    with joined():
+        told = lambda done, _: print(done, flush=True)  # noqa: E731
+        calibrated(toys(workers=1), Path(sys.argv[1]), told)

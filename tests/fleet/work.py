@@ -5,13 +5,17 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Generator, Iterable
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from unittest.mock import patch
+
+from ray._private import services
 
 from meancache_plan.errors import InputError
 from meancache_plan.fleet.on_ray import RayCrew, Room, joined
-from tests.fleet.toy import Toy, calibrated
 
 POISON, REFUSED, ERROR = "poison", "refused", "error"
 
@@ -44,18 +48,52 @@ def agreeing(_: Path) -> dict[str, int]:
     return {"device": 0}
 
 
-def crew(folder: Path, workers: int) -> RayCrew[Path]:
+def crew(folder: Path, workers: int, tries: int = 3) -> RayCrew[Path]:
     """Workers on the cluster that this process has joined."""
-    return RayCrew(partial(Path, folder), agreeing, Room(gpus=0), workers)
+    return RayCrew(partial(Path, folder), agreeing, Room(gpus=0), workers, tries)
 
 
-def toys(workers: int | None = None, dies: Path | None = None) -> RayCrew[Toy]:
-    """Workers whose samples take a moment."""
-    make = partial(Toy, seconds=0.3, dies=dies)
-    return RayCrew(make, Toy.versions, Room(gpus=0), workers)
+@contextmanager
+def inner(folder: Path) -> Generator[Path]:
+    """A change: the folder within."""
+    yield folder / "inner"
+
+
+def pid(_: Path) -> Callable[[str], Iterable[int]]:
+    """Give the number of the worker's process."""
+    return lambda _: [os.getpid()]
+
+
+def endless(_: Path) -> Callable[[int], Iterable[int]]:
+    """Give a number back; from two on, never."""
+
+    def work(unit: int) -> Iterable[int]:
+        time.sleep(0 if unit < 2 else 600)
+        yield unit
+
+    return work
+
+
+@contextmanager
+def patience() -> Generator[None]:
+    """Wait for nodes that are starting longer than Ray does: the machine may be busy."""
+    found = services.get_node
+
+    def get(*wanted: object) -> object:
+        until = time.monotonic() + 300
+        while time.monotonic() < until:
+            try:
+                return found(*wanted)
+            except RuntimeError:
+                time.sleep(0.2)
+        return found(*wanted)
+
+    with patch.object(services, "get_node", get):
+        yield
 
 
 if __name__ == "__main__":
-    with joined():
-        told = lambda done, _: print(done, flush=True)  # noqa: E731
-        calibrated(toys(workers=int(sys.argv[2])), Path(sys.argv[1]), told)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
+    with patience(), joined():
+        for _, number in crew(Path(sys.argv[1]), workers=2).do(endless, range(9)):
+            print(number, flush=True)
