@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from rich.progress import Progress
 
-from meancache_plan.show.terminal.console import watching
+from meancache_plan.show.terminal.console import Rate, watching
 
 
 def told(
@@ -50,3 +51,18 @@ def test_what_was_recalled_does_not_shorten_the_time_left(
 ) -> None:
     found = told(capsys, 100, [(0, 90), (50, 91)])
     assert [line[-1] for line in found] == ["-:--:--", "0:07:30"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(0.25, "4 a second"), (8, "7.5 a minute"), (7200, "0.5 an hour")]
+)
+def test_a_bar_says_how_many_are_done_in_a_time_that_sees_some(seconds: float, said: str) -> None:
+    now = 0.0
+    bars = Progress(get_time=lambda: now, speed_estimate_period=1e9)
+    bars.add_task("judging", total=9)
+    [task] = bars.tasks
+    assert Rate().render(task).plain == ""
+    for done in range(3):
+        bars.update(task.id, completed=done)
+        now += seconds
+    assert Rate().render(task).plain == said

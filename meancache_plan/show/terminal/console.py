@@ -10,16 +10,30 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
+    Task,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
 
 PAUSE = 10.0
 """Seconds between two lines in a log, if the work does not end in between."""
 
 Listener = Callable[[int, int], None]
 """Told (done, in all)."""
+
+
+class Rate(ProgressColumn):
+    """How many are done a second, a minute or an hour: the first that has one or more."""
+
+    def render(self, task: Task) -> Text:
+        """Nothing until it is known."""
+        speed = task.speed or 0.0
+        times = (("a second", 1), ("a minute", 60), ("an hour", 3600))
+        time, seconds = next((each for each in times if speed * each[1] >= 1), times[-1])
+        return Text(f"{speed * seconds:.3g} {time}" if speed else "", style="progress.data.speed")
 
 
 @contextmanager
@@ -39,6 +53,7 @@ def watching(
         TextColumn("{task.description}"),
         *([BarColumn()] if console.is_terminal else []),
         MofNCompleteColumn(),
+        *([Rate()] if console.is_terminal else []),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
