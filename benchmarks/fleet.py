@@ -1,22 +1,31 @@
-"""What workers on Ray cost, and how busy a fleet of them is.
+"""What workers on Ray cost, how busy a fleet of them is, and whether they measure the same.
 
     python -m benchmarks.fleet [--seconds 1.0] [--samples 40]
     python -m benchmarks.fleet --simulate
+    python -m benchmarks.fleet --kills 50
 
 The first has two workers do samples that only wait, so that what is beyond the wait is the
 engine's. The second runs no worker: it gives the same queue drawn times of samples and deaths of
 workers. Until the last sample is done a fleet is busy for less than while samples wait, as none is
-divided.
+divided. The third has two workers calibrate the reference pipeline, kills the command at drawn
+moments, and has it go on; the profile is to be the one that is made without workers, byte for byte
+but for the measured seconds.
 """
 
 import argparse
 import heapq
 import itertools
+import os
 import random
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import replace
 from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 from rich.console import Console
@@ -24,6 +33,7 @@ from rich.table import Table
 
 from benchmarks.bars import MISSED, met
 from meancache_plan.fleet.tasks import Tasks
+from meancache_plan.measure.profile import load_profile, save_profile
 
 OVERHEAD, BUSY = 0.05, 0.95
 SPREAD = 0.1
@@ -103,12 +113,46 @@ def simulated() -> bool:
     return met("least share while samples wait", least, least >= BUSY, f"at least {BUSY}")
 
 
+def unlike(kills: int, folder: Path) -> int:
+    """How many profiles of two workers, killed at drawn moments, are unlike one process's."""
+    (folder / "prompts.txt").write_text("two red squares\na blue disc\n")
+    command = [*(sys.executable, "-m", "meancache_plan", "calibrate", "reference"),
+               *("--steps", "8", "--prompts", "prompts.txt", "--seeds", "0-2", "-o")]  # fmt: skip
+    ours, divided = folder / "ours", ("--ray", "--workers", "2", "--gpus-per-worker", "0")
+    begun = partial(subprocess.Popen[bytes], cwd=folder, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    assert begun([*command, "alone", "--device", "cpu"]).wait() == 0
+    alone, drawn, found, lasts = timeless(folder / "alone"), random.Random(0), 0, 0.0
+    for share in (None, *(drawn.random() for _ in range(kills)), None):
+        begin, running = time.perf_counter(), begun([*command, ours.name, *divided])
+        with suppress(subprocess.TimeoutExpired):
+            assert running.wait(None if share is None else share * lasts) == 0
+            lasts = lasts or time.perf_counter() - begin
+        running.kill()
+        running.wait()
+        if ours.exists():
+            found += timeless(ours) != alone
+            ours.unlink()
+    return found
+
+
+def timeless(path: Path) -> bytes:
+    """A profile's bytes, but for the measured seconds."""
+    profile = load_profile(path)
+    save_profile(replace(profile, seconds=0 * profile.seconds), path)
+    return path.read_bytes()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=1.0)
     parser.add_argument("--samples", type=int, default=40)
     parser.add_argument("--simulate", action="store_true")
+    parser.add_argument("--kills", type=int)
     options = parser.parse_args()
+    if options.kills is not None:
+        with TemporaryDirectory() as folder:
+            number = unlike(options.kills, Path(folder))
+        sys.exit(0 if met("profiles unlike one process's", number, not number, "none") else MISSED)
     if options.simulate:
         sys.exit(0 if simulated() else MISSED)
     share = overhead(options.seconds, options.samples)
