@@ -97,6 +97,14 @@ def refined(contest: Bench) -> dict[int, Plan]:
     return {entry.budget: entry.plan for entry in found.plans}
 
 
+def not_joint(contest: Bench) -> dict[int, Plan]:
+    """``solve``, then ``refine`` without its last stage, the joint fit; from the same work."""
+    schedule = solve(contest.profile, contest.budgets)
+    journal = contest.journal("refined")
+    found = refine(contest.profile, schedule, contest.fitted, journal, joint=False)
+    return {entry.budget: entry.plan for entry in found.plans}
+
+
 def closed_loop(contest: Bench) -> dict[int, Plan]:
     """``solve``'s knots with gains fitted in closed loop; nothing is chosen between."""
     return {budget: fitted(contest, plan) for budget, plan in solved(contest).items()}
@@ -171,6 +179,7 @@ ABLATIONS: dict[str, Method] = {
     **{name: partial(solved, **options) for name, options in VARIANTS.items() if options},
     "solve + selection": selected,
     "solve + closed loop": closed_loop,
+    "refined, but no joint fit": not_joint,
     **{name: partial(solved, **options) for name, options in BARES.items()},
 }
 

@@ -16,16 +16,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from meancache_plan.core.gains import terms
+from meancache_plan.core.reweighted import Equations, solve
 from meancache_plan.improve.ensemble import final_errors
 from meancache_plan.source.protocols import Ensemble
 from meancache_runtime.binding import LinearForm
 from meancache_runtime.schedule import Adams, Hold, Plan
-
-ROUNDS = 3
-"""Times that samples are weighted anew by the errors that they are left with."""
-
-MAX_WEIGHT = 10.0
-"""The most that a sample may count, relative to the median one."""
 
 MAX_GAIN = 1000.0
 """The largest gain: a term that would need more is rounding noise."""
@@ -69,9 +64,8 @@ def fit(
 ) -> Fitted:
     """Fit the gains of all intervals, in sequence.
 
-    PSNR is a logarithm, so a sample's squared error is weighed by its inverse (iteratively
-    reweighted least squares): else the few worst samples decide the gains of all. Samples that
-    are no longer finite do not count.
+    Samples are weighed by the inverse of their errors (:mod:`meancache_plan.core.reweighted`);
+    those that are no longer finite do not count.
 
     Args:
         ensemble: The samples.
@@ -94,57 +88,23 @@ def fit(
         target = ensemble.full(rows, end)
         padded = np.array([*prior[n], *[0.0] * count][:count])
         equations = _equations(forms, fresh, target - latents, h)
-        found = _reweighted(equations, padded, shrinkage)
+        found = np.clip(solve(equations, padded, shrinkage), -MAX_GAIN, MAX_GAIN)
         gains.append(tuple(found.tolist()))
         latents = latents + h * _combined(found, forms, fresh, latents)
         fresh = {knot: fresh[knot] for knot in sorted(fresh)[-order:]}
     return Fitted(gains, final_errors(ensemble, rows, latents))
 
 
-class _Equations(NamedTuple):
-    """Of each sample, with parts p_j = h·term_j and what is missing to z_s, m."""
-
-    left: NDArray[np.float64]
-    """⟨p_i, p_j⟩, float64 [n, terms, terms]."""
-    right: NDArray[np.float64]
-    """⟨p_j, m⟩ [n, terms]."""
-    square: NDArray[np.float64]
-    """⟨m, m⟩ [n]."""
-
-    def errors(self, gains: NDArray[np.float64]) -> NDArray[np.float64]:
-        """‖m − Σ gain·part‖² of each sample, [n]."""
-        found = self.square - 2 * self.right @ gains + self.left @ gains @ gains
-        return np.maximum(found, 1e-12 * self.square + np.finfo(float).tiny)
-
-
 def _equations(
     forms: Sequence[LinearForm], fresh: dict[int, Tensor], missing: Tensor, h: float
-) -> _Equations:
-    """Set them up, one sample at a time: latents may be large."""
+) -> Equations:
+    """What is missing to z_s, of each sample, in parts h·term; latents may be large."""
     products = np.empty((len(missing), len(forms) + 1, len(forms) + 1))
     for row, each in enumerate(missing):
         parts = [h * _apply(form, fresh, row) for form in forms]
         rows = torch.stack([*parts, each.flatten().double()])
         products[row] = (rows @ rows.T).cpu().numpy()
-    products = products[np.isfinite(products).all(axis=(1, 2))]
-    return _Equations(products[:, :-1, :-1], products[:, :-1, -1], products[:, -1, -1])
-
-
-def _reweighted(
-    equations: _Equations, prior: NDArray[np.float64], shrinkage: float
-) -> NDArray[np.float64]:
-    """Gains that minimise Σ ‖m − Σ g_j·p_j‖² / (what it comes to), shrunk towards ``prior``."""
-    weights, gains = np.ones(len(equations.square)), prior
-    if not len(weights):
-        return prior
-    for _ in range(ROUNDS + 1):
-        left = np.einsum("s,spq->pq", weights, equations.left)
-        right = weights @ equations.right
-        ridge = np.diag(shrinkage * np.diagonal(left) + np.finfo(float).tiny ** 0.5)
-        gains = np.linalg.solve(left + ridge, right + ridge @ prior)
-        errors = equations.errors(gains)
-        weights = np.minimum(np.median(errors) / errors, MAX_WEIGHT)
-    return np.clip(gains, -MAX_GAIN, MAX_GAIN)
+    return Equations.of(products)
 
 
 def _apply(form: LinearForm, fresh: dict[int, Tensor], row: int) -> Tensor:

@@ -14,9 +14,19 @@ from meancache_plan.core.graph import weighed
 from meancache_plan.core.objective import Objective
 from meancache_plan.errors import BeatenError, InputError
 from meancache_plan.files.journal import Journal
+from meancache_plan.improve import joint_fit
 from meancache_plan.improve.candidates import Candidate, pools
 from meancache_plan.improve.ensemble import spread_rows
-from meancache_plan.improve.race import FITTED, MOVE_SHARE, SHRINKAGES, SURVIVORS, Race
+from meancache_plan.improve.race import (
+    BASELINES,
+    DAMPINGS,
+    FITTED,
+    JOINT_SAMPLES,
+    QUICK_SAMPLES,
+    RUNGS,
+    SURVIVORS,
+    Race,
+)
 from meancache_plan.improve.trials import Trials
 from meancache_plan.measure.calibrate import Progress
 from meancache_plan.measure.profile import Profile
@@ -62,11 +72,12 @@ def refine(
     journal: Journal | None = None,
     *,
     published: Mapping[str, Schedule] | None = None,
+    joint: bool = True,
     progress: Progress = lambda spent, expected: None,
 ) -> Schedule:
     """Replay many candidates for every budget of a schedule, and return the schedule of the best.
 
-    Closed-loop gains are fitted on one half of the ensemble's prompts, and everything is judged on
+    Gains are fitted on one half of the ensemble's prompts, and everything is judged on
     the other half; candidates that come from the profile have seen all of its prompts. The winner
     is the best of many on these prompts, so what is ``validated`` flatters it a little: only
     held-out prompts tell its quality. With a journal the same call goes on where it was
@@ -78,6 +89,8 @@ def refine(
         ensemble: The samples to replay; calibration's own, never held-out ones.
         journal: Keeps finished work; its settings say which samples these are.
         published: Schedules whose plans take part, by name; those for as many steps.
+        joint: Whether all gains of a budget's leader are fitted together at last, for the final
+            sample; only benchmarks do without.
         progress: Told after every replay.
 
     Raises:
@@ -96,7 +109,7 @@ def refine(
     neighbours = _neighbours(profile, made.weighting, made.max_edge)
     races: dict[int, Race] = {}
     for budget, field in fields.items():
-        races[budget] = Race(trials, fit_rows, judge_rows, ORDER, neighbours)
+        races[budget] = Race(trials, fit_rows, judge_rows, ORDER, neighbours, joint)
         races[budget].run(field, budget)
     recorded = len(ensemble.prompt_index) * (profile.settings.finer_steps or profile.steps)
     done = _rewritten(schedule, made, profile, races)
@@ -223,16 +236,25 @@ def _neighbours(
 
 
 def _expected(fields: Mapping[int, Sequence[Candidate]], judged: int, fitted: int) -> int:
-    """Refreshes that a refinement takes, nearly: of each budget rounds, fits and moves."""
+    """Refreshes that a refinement takes, nearly: of each budget rounds, moves and fits."""
     total = 0.0
     for budget, field in fields.items():
         baselines = sum(candidate.baseline for candidate in field)
-        others = len(field) - baselines
-        rounds = 1 + baselines + (0.25 + 0.125) * others + 0.5 * max(SURVIVORS, others // 4)
-        fits = (FITTED + 1) * len(SHRINKAGES)
-        moves = (MOVES + 1) * math.ceil(fitted / MOVE_SHARE)
-        total += budget * (judged * (rounds + fits) + fitted * fits + moves + judged + fitted)
+        rounds = 1 + _halved(baselines, BASELINES) + _halved(len(field) - baselines, SURVIVORS)
+        quick = (1 + MOVES) * min(fitted, QUICK_SAMPLES)
+        replays = judged * (rounds + len(DAMPINGS)) + quick + (FITTED + 3) * (judged + fitted)
+        responses = joint_fit.refreshes([(1.0,) * min(ORDER, n + 1) for n in range(budget)])
+        total += budget * replays + responses * min(fitted, JOINT_SAMPLES)
     return round(total)
+
+
+def _halved(candidates: int, least: int) -> float:
+    """Replays of all validation samples that successive halving takes."""
+    total, before = 0.0, 0.0
+    for share in RUNGS:
+        total += candidates * (share - before)
+        candidates, before = min(candidates, max(least, candidates // 2)), share
+    return total
 
 
 def _check_grid(profile: Profile, ensemble: Ensemble) -> None:

@@ -3,16 +3,18 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from meancache_plan.core.psnr import latent_range, moments, psnr
+from meancache_plan.core.reweighted import Equations
 from meancache_plan.errors import InputError
 from meancache_plan.files.journal import Journal
 from meancache_plan.improve.closed_loop import Fitted, fit
 from meancache_plan.improve.ensemble import final_errors
+from meancache_plan.improve.joint_fit import Gains, refreshes, responses
 from meancache_plan.improve.replayed_innovations import replayed
 from meancache_plan.source.protocols import Ensemble
 from meancache_runtime.schedule import Grid, Plan, Schedule
@@ -58,6 +60,7 @@ class Trials:
         self._grid = replace(grid or Grid(len(sigmas) - 1, sigmas, 0.05), sigmas=sigmas)
         self._journal = journal
         self._spent = spent
+        self._counted: set[str] = set()
         rows = range(len(ensemble.prompt_index))
         last = len(ensemble.sigmas) - 1
         self._range = latent_range([moments(ensemble.full([row], last)) for row in rows])
@@ -85,8 +88,8 @@ class Trials:
             latents = self.ensemble.replay(rows, schedule, plan.budget)
             return final_errors(self.ensemble, rows, latents).tolist()
 
-        errors = self._journal.recall("replay", [repr(plan), list(rows)], run)
-        self._spent(len(plan.knots) * len(rows))
+        taken = len(plan.knots) * len(rows)
+        errors = self._once("replay", [repr(plan), list(rows)], run, taken)
         return [float(error) for error in errors]
 
     def plain(self, steps: int, rows: Sequence[int]) -> list[float]:
@@ -95,8 +98,7 @@ class Trials:
         def run() -> list[float]:
             return final_errors(self.ensemble, rows, self.ensemble.plain(rows, steps)).tolist()
 
-        errors = self._journal.recall("plain", [steps, list(rows)], run)
-        self._spent(steps * len(rows))
+        errors = self._once("plain", [steps, list(rows)], run, steps * len(rows))
         return [float(error) for error in errors]
 
     def fit(
@@ -123,9 +125,21 @@ class Trials:
             return [found.gains, found.errors.tolist()]
 
         inputs = [list(knots), list(prior), list(rows), order, shrinkage]
-        gains, errors = self._journal.recall("fit", inputs, run)
-        self._spent(len(knots) * len(rows))
+        gains, errors = self._once("fit", inputs, run, len(knots) * len(rows))
         return Fitted([tuple(each) for each in gains], np.array(errors))
+
+    def responses(self, knots: Sequence[int], gains: Gains, rows: Sequence[int]) -> Equations:
+        """How final samples answer to gains: see :mod:`meancache_plan.improve.joint_fit`."""
+        return Equations.of(np.array([self._response(knots, gains, row) for row in rows]))
+
+    def _response(self, knots: Sequence[int], gains: Gains, row: int) -> list[list[float]]:
+        """Of one sample, kept: the responses of all take long."""
+
+        def run() -> list[list[float]]:
+            displaced = self._grid.displaced
+            return responses(self.ensemble, row, knots, gains, displaced=displaced).tolist()
+
+        return self._once("responses", [list(knots), list(gains), row], run, refreshes(gains))
 
     def innovations(self, plan: Plan, rows: Sequence[int]) -> NDArray[np.float64]:
         """Those of a replayed plan: see :mod:`meancache_plan.improve.replayed_innovations`."""
@@ -134,6 +148,15 @@ class Trials:
             displaced = self._grid.displaced
             return replayed(self.ensemble, rows, plan, displaced=displaced).tolist()
 
-        found = self._journal.recall("innovations", [repr(plan), list(rows)], run)
-        self._spent(len(plan.knots) * len(rows))
+        taken = len(plan.knots) * len(rows)
+        found = self._once("innovations", [repr(plan), list(rows)], run, taken)
         return np.array(found, dtype=np.float64)
+
+    def _once(self, kind: str, inputs: list[Any], run: Callable[[], Any], taken: int) -> Any:
+        """What work gives, kept; its refreshes count the first time that it is asked for."""
+        found = self._journal.recall(kind, inputs, run)
+        name = f"{kind} {inputs}"
+        if name not in self._counted:
+            self._counted.add(name)
+            self._spent(taken)
+        return found

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor
 
+from meancache_plan.core.reweighted import MAX_WEIGHT, ROUNDS
 from meancache_plan.errors import InputError
-from meancache_plan.improve.closed_loop import MAX_WEIGHT, ROUNDS, fit, prior_gains, with_gains
+from meancache_plan.improve.closed_loop import fit, prior_gains, with_gains
 from meancache_plan.improve.ensemble import FlowEnsemble, final_errors, spread_rows
 from meancache_plan.plan.simple_plans import adams_plan
 from meancache_runtime import integrate

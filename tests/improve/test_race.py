@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from meancache_plan.core.grid import graded_knots, uniform_knots
 from meancache_plan.files.journal import Journal
 from meancache_plan.improve.candidates import Candidate, pools
 from meancache_plan.improve.closed_loop import prior_gains
+from meancache_plan.improve.ensemble import FlowEnsemble
 from meancache_plan.improve.race import Entry, Race
 from meancache_plan.improve.trials import Standing, Trials
 from meancache_plan.plan.simple_plans import adams_plan
 from meancache_plan.plan.solve import solve
 from meancache_plan.schedule.artifact import PlanEntry
 from meancache_runtime.schedule import Plan
+from tests.fields import linear, noise, shifted_grid
 from tests.improve.refinement import SAMPLES, Case, Samples, case
 
 Knots = tuple[int, ...]
@@ -77,7 +80,7 @@ def moved(found: Race) -> set[Knots]:
 
 def fit_quality(found: Race, knots: Knots) -> float:
     prior = prior_gains(adams_plan(knots)) or []
-    errors = found.trials.fit(knots, prior, found.fit_rows[::3], order=3, shrinkage=0.1).errors
+    errors = found.trials.fit(knots, prior, found.fit_rows, order=3, shrinkage=0.1).errors
     return found.trials.standing(errors).guarded(found.decile)
 
 
@@ -96,7 +99,47 @@ def test_moves_that_do_not_help_are_not_made(flow: Case) -> None:
     found = race(flow, lambda knots: [(0, 1, 2), (0, 1, 3)])
     found.run([Candidate("only", adams_plan((0, 7, 10)), baseline=True)], 3)
     assert moved(found) == set()
-    assert len(found.entries) == 3  # the candidate, and its two fits
+    assert [each.candidate.name for each in found.entries] == [
+        "only",
+        "closed loop, order 3, shrinkage 0.1: 0, 7, 10",
+        "closed loop, order 3, shrinkage 0.01: 0, 7, 10",
+    ]
+
+
+def on_linear_flow(joint: bool = True) -> Race:
+    """The search among plans with one set of knots, on a flow where gains have much to mend."""
+    rates, grid = torch.linspace(-2.0, 1.5, 16, dtype=torch.float64), shifted_grid(12)
+    trials = Trials(
+        FlowEnsemble(linear(rates), noise(SAMPLES), grid), Journal(), lambda refreshes: None
+    )
+    rows = list(range(SAMPLES))
+    found = Race(trials, rows[::2], rows[1::2], 3, lambda knots: [], joint)
+    found.run([Candidate("only", adams_plan((0, 2, 3, 6, 9)), baseline=True)], 5)
+    return found
+
+
+def test_gains_fitted_together_lead_where_validation_finds_them_better() -> None:
+    first, *others = on_linear_flow().ranking()
+    assert first.candidate.name.startswith("joint fit, damping ")
+    closed = next(each for each in others if each.candidate.name.startswith("closed loop"))
+    assert first.standing.mean > closed.standing.mean + 1
+    assert first.standing.worst_decile >= closed.standing.worst_decile
+
+
+@pytest.mark.parametrize("factors", [[100.0] * 8, [1e-4] * 7 + [1e4]], ids=["mean", "worst tenth"])
+def test_gains_fitted_together_stay_out_where_mean_or_worst_tenth_is_worse(
+    factors: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replay = Trials.replay
+    others = [each.candidate.plan for each in on_linear_flow(joint=False).entries]
+
+    def spoil(trials: Trials, plan: Plan, rows: Sequence[int]) -> list[float]:
+        errors = replay(trials, plan, rows)
+        return errors if plan in others else (np.array(errors) * factors).tolist()
+
+    monkeypatch.setattr(Trials, "replay", spoil)
+    found = on_linear_flow()
+    assert not any("joint" in each.candidate.name for each in found.entries)
 
 
 def names(candidates: list[Candidate], baseline: bool) -> set[str]:

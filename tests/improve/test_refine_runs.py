@@ -180,11 +180,11 @@ def test_a_replay_that_overflows_comes_last_and_breaks_nothing() -> None:
         return nan(plan, latents) if plan.knots == uniform_knots(8, 3) else latents
 
     found = refine(flow.profile, flow.schedule, Samples(flow, overflow))
-    judged = [s for s in only(found).candidates if s.samples == len(flow.judged)]
-    lost = {s.name for s in judged if s.psnr_latent < -100}
+    scores = only(found).candidates
+    lost = [s for s in scores if s.psnr_latent < -100]
     assert found.plans[0].knots != uniform_knots(8, 3)
-    assert lost >= {"uniform hold", "uniform adams"}
-    assert lost == {s.name for s in judged[-len(lost) :]}
+    assert {s.name for s in lost} >= {"uniform hold", "uniform adams"}
+    assert max(s.samples for s in lost) < len(flow.judged)
     assert from_bytes(to_bytes(found)) == found
 
 

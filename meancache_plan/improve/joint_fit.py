@@ -1,0 +1,130 @@
+"""Joint fit: how the final sample of a replay answers to every gain of its plan.
+
+The closed-loop fit brings each interval nearest to the full trajectory's z_s; what counts is where
+the last one ends. A gain moves the sample along its own term when its interval ends, and what
+becomes of that is found by replaying copies that are moved so: forward differences, no backward
+pass. Nothing changes before an interval, so a gain costs only the refreshes after it.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from meancache_plan.core.gains import terms
+from meancache_plan.core.reweighted import Equations, solve
+from meancache_plan.improve.closed_loop import MAX_GAIN
+from meancache_plan.source.protocols import Ensemble
+from meancache_runtime.binding import LinearForm, combine
+
+NUDGE = 0.01
+"""How far copies are moved, relative to the sample's own size."""
+
+Gains = Sequence[tuple[float, ...]]
+"""Of each interval, one gain per term."""
+
+
+def refreshes(gains: Gains) -> int:
+    """How many :func:`responses` takes a sample: its replay, and each gain's after its interval."""
+    return sum(1 + len(own) * (len(gains) - 1 - n) for n, own in enumerate(gains))
+
+
+def responses(
+    ensemble: Ensemble,
+    row: int,
+    knots: Sequence[int],
+    gains: Gains,
+    *,
+    displaced: bool = False,
+) -> NDArray[np.float64]:
+    """Inner products of what a sample's final latents gain by each gain, and of what they miss.
+
+    It holds about five latents for each of the plan's gains, of this one sample.
+
+    Args:
+        ensemble: The samples.
+        row: The one.
+        knots: The plan's.
+        gains: The plan's, p in all.
+        displaced: Whether plans aim at the flow: see :func:`meancache_runtime.binding.adams`.
+
+    Returns:
+        float64 [p + 1, p + 1]: ∂z_T/∂gain of each, interval by interval, and last the full run's
+        z_T less the replay's.
+    """
+    sigmas, latents = ensemble.sigmas, ensemble.full([row], 0)
+    copies, fresh, kept = _Copies(latents), dict[int, Tensor](), max(map(len, gains))
+    ends = (*knots[1:], len(sigmas) - 1)
+    for n, (knot, end, own) in enumerate(zip(knots, ends, gains, strict=True)):
+        states = torch.cat([latents, latents + copies.offsets])
+        found = ensemble.velocity([row] * len(states), knot, states).to(latents)
+        fresh = _latest(fresh | {knot: found[:1]}, kept)
+        h = sigmas[end] - sigmas[knot]
+        forms = terms(sigmas, knots[: n + 1], end, len(own), displaced)
+        step = combine([(h * gain, form) for gain, form in zip(own, forms, strict=True)])
+        copies.advance(knot, found[1:] - found[:1], step, kept)
+        for form in forms:
+            copies.add(h * _sum(form, fresh), NUDGE * float(latents.norm()))
+        latents = latents + _sum(step, fresh)
+    missed = ensemble.full([row], len(sigmas) - 1) - latents
+    parts = torch.cat([copies.responses(), missed.flatten(1).double()])
+    return (parts @ parts.T).cpu().numpy()
+
+
+def step(equations: Equations, gains: Gains, damping: float) -> list[tuple[float, ...]]:
+    """The gains that a step of damped Gauss–Newton leads to, at most ±MAX_GAIN.
+
+    Args:
+        equations: Of the samples' responses to these gains.
+        gains: Where it starts, and what it is shrunk towards.
+        damping: Ridge, relative to each gain's own response, > 0.
+    """
+    start = np.concatenate(gains)
+    found = np.clip(start + solve(equations, 0 * start, damping), -MAX_GAIN, MAX_GAIN)
+    parts = np.split(found, np.cumsum([len(own) for own in gains])[:-1])
+    return [tuple(part.tolist()) for part in parts]
+
+
+class _Copies:
+    """Copies of a sample, each moved along a term when its interval ended.
+
+    Attributes:
+        offsets: Where they are, from the sample, [k, …].
+    """
+
+    def __init__(self, like: Tensor) -> None:
+        self.offsets = like[:0]
+        self._shares: list[float] = []
+        self._changes: dict[int, Tensor] = {}
+
+    def advance(self, knot: int, change: Tensor, step: LinearForm, kept: int) -> None:
+        """Take an interval's step, at whose knot their velocities differ by ``change`` [k, …]."""
+        self._changes = _latest(self._changes | {knot: change}, kept)
+        for each, weight in step.items():
+            known = self._changes[each]  # of those that there were
+            self.offsets[: len(known)] += weight * known
+
+    def add(self, term: Tensor, size: float) -> None:
+        """Another one, moved so far along this term [1, …]; not at all if it vanishes."""
+        share = size / (float(term.norm()) or size)
+        self._shares.append(share)
+        self.offsets = torch.cat([self.offsets, share * term])
+
+    def responses(self) -> Tensor:
+        """What a whole term makes of the sample, float64 [k, N]."""
+        shares = torch.tensor(self._shares, dtype=torch.float64, device=self.offsets.device)
+        return self.offsets.flatten(1).double() / shares[:, None]
+
+
+def _latest(fresh: dict[int, Tensor], count: int) -> dict[int, Tensor]:
+    """Those of the last so many knots."""
+    return {knot: fresh[knot] for knot in sorted(fresh)[-count:]}
+
+
+def _sum(form: LinearForm, fresh: dict[int, Tensor]) -> Tensor:
+    total = torch.zeros_like(next(iter(fresh.values())))
+    for knot, weight in form.items():
+        total += weight * fresh[knot]
+    return total
