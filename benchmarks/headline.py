@@ -1,13 +1,14 @@
 """The method's headline figures, at the settings of its published ones.
 
-    python -m benchmarks.headline [--samples 1000] [--only 50]
+    python -m benchmarks.headline [--samples 1000] [--only 50] [--schedule FILE]
 
 At 50 → 20, 40 → 16 and 100 → 35 steps (FLUX.1, Qwen-Image and HunyuanVideo in the literature):
-calibrated, solved and refined on calibration prompts; then, on prompts that none of this saw, the
-Fréchet distance of N full and N cached samples to N fresh scenes, drawn as training drew them, with
-the prompts that these scenes have; the change of it; speed-up, PSNR and FLIP on the held-out
-prompts. Distances are FIDs only where Inception's weights are at hand; else features are the
-pipeline's own autoencoder's, and the two scales cannot be compared.
+calibrated, solved and refined on calibration prompts, or a schedule that was made so; then, on
+prompts that none of this saw, the Fréchet distance of N full and N cached samples to N fresh
+scenes, drawn as training drew them, with the prompts that these scenes have; the change of it;
+speed-up, PSNR and FLIP on the held-out prompts. Distances are FIDs only where Inception's weights
+are at hand; else features are the pipeline's own autoencoder's, and the two scales cannot be
+compared.
 
 Hours on one core: N·(T + 2B) denoiser steps a setting. Finished work is kept under the folder; an
 interrupted run goes on from there.
@@ -103,6 +104,14 @@ def compiled(pipeline: Pipeline, budget: int, folder: Path, batch: int) -> Sched
     return schedule
 
 
+def made_so(file: Path | None, setting: Setting) -> Schedule | None:
+    """The schedule of a file, if it has the setting's steps and budget."""
+    schedule = None if file is None else load_schedule(file)
+    if schedule is None or schedule.grid.steps != setting.steps:
+        return None
+    return schedule if setting.budget in schedule.budgets else None
+
+
 def judged(
     pipeline: Pipeline, schedule: Schedule, budget: int, wish: Wish, folder: Path
 ) -> Evaluation:
@@ -160,6 +169,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--recipe", help="a TOML file; by default the reference pipeline's")
     parser.add_argument("--samples", type=int, default=1000, help="N")
     parser.add_argument("--only", type=int, help="the setting of so many steps alone")
+    parser.add_argument("--schedule", type=Path, help="judge this one where it has the setting")
     parser.add_argument("--batch", type=int, default=16, help="samples a pipeline call")
     parser.add_argument("--tiny", action="store_true", help="try the code: no figure means a thing")
     parser.add_argument("--folder", type=Path, default=Path("build/headline"))
@@ -171,7 +181,9 @@ def run(setting: Setting, options: argparse.Namespace) -> Evaluation:
     folder: Path = options.folder
     recipe = override(find_recipe(catalog.REFERENCE, options.recipe), steps=setting.steps)
     pipeline = load(options.pipeline, recipe, device="cpu")
-    schedule = compiled(pipeline, setting.budget, folder, options.batch)
+    schedule = made_so(options.schedule, setting)
+    if schedule is None:
+        schedule = compiled(pipeline, setting.budget, folder, options.batch)
     apart = [*read_prompts(recipe.prompts), *read_prompts(recipe.heldout_prompts)]
     scenes = folder / f"scenes-{options.samples}"
     wish = Wish(

@@ -13,6 +13,7 @@ from PIL import Image
 
 from benchmarks import headline
 from benchmarks.fresh_scenes import write_scenes
+from meancache_plan import load_schedule
 from meancache_plan.core.frechet import frechet_distance, gaussian
 from meancache_plan.judge.frechet.distances import Distances
 from meancache_plan.judge.result import load_evaluation
@@ -22,6 +23,7 @@ from meancache_plan.source.recipe import find_recipe, override
 from tests.tiny import TEXT_LENGTH, tiny_flux
 
 SAMPLES = 6
+SHIPPED = Path(__file__).parents[1] / "schedules" / "reference" / "50-steps.json"
 
 
 @pytest.fixture(scope="module")
@@ -102,3 +104,15 @@ def test_scenes_are_the_same_each_time_and_have_none_of_the_prompts_that_are_spo
         one, other = (np.asarray(Image.open(tmp_path / each)) for each in (there, here))
         assert one.shape == (64, 64, 3)
         assert np.array_equal(one, other)
+
+
+@pytest.mark.parametrize(
+    ("steps", "budget", "has"), [(50, 20, True), (50, 21, False), (40, 20, False)]
+)
+def test_a_schedule_of_a_file_is_judged_where_it_has_the_setting(
+    steps: int, budget: int, has: bool
+) -> None:
+    setting = headline.Setting(steps, budget)
+    schedule = headline.made_so(SHIPPED, setting)
+    assert schedule == (load_schedule(SHIPPED) if has else None)
+    assert headline.made_so(None, setting) is None
