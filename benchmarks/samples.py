@@ -38,6 +38,10 @@ class Samples(Ensemble, Protocol):
         """Final latents of so few steps of textbook Adams–Bashforth."""
         ...
 
+    def field(self, rows: Sequence[int]) -> Velocity:
+        """The guided velocity of these samples, which can be differentiated."""
+        ...
+
 
 class Multistep:
     """Remembers one velocity; ``average`` is asked once a step."""
@@ -95,22 +99,30 @@ class DigitSamples:
 
     def velocity(self, rows: Sequence[int], step: int, latents: Tensor) -> Tensor:
         """Guided velocities at ``step`` from any latents."""
-        return self._field(rows)(latents, self.sigmas[step])
+        return self.field(rows)(latents, self.sigmas[step])
 
     def replay(self, rows: Sequence[int], schedule: Schedule, budget: int) -> Tensor:
         """Final latents of a plan."""
         noise = self._noise[list(rows)]
-        return integrate(self._field(rows), noise, schedule, budget=budget, sigmas=self.sigmas)
+        return integrate(
+            self.field(rows),
+            noise,
+            schedule,
+            budget=budget,
+            sigmas=self.sigmas,
+            on_unstable="ignore",
+        )
 
     def plain(self, rows: Sequence[int], steps: int) -> Tensor:
         """Final latents of a plain Euler run of so few steps."""
-        return euler(self._field(rows), self._noise[list(rows)], self._source.grid(steps))
+        return euler(self.field(rows), self._noise[list(rows)], self._source.grid(steps))
 
     def textbook(self, rows: Sequence[int], steps: int) -> Tensor:
         """Final latents of so few steps of textbook Adams–Bashforth."""
-        return adams_bashforth(self._field(rows), self._noise[list(rows)], self._source.grid(steps))
+        return adams_bashforth(self.field(rows), self._noise[list(rows)], self._source.grid(steps))
 
-    def _field(self, rows: Sequence[int]) -> Velocity:
+    def field(self, rows: Sequence[int]) -> Velocity:
+        """The guided velocity of these samples, which can be differentiated."""
         return self._source.flow.velocity(self._classes[list(rows)])
 
 
@@ -140,6 +152,7 @@ class PipelineSamples(PipelineEnsemble):
         journal = Journal(folder, work="recording")
         super().__init__(pipeline, prompts, seeds, journal, batch=batch, progress=progress)
         self._pipe, self._calls, self._branches = pipeline.pipe, 0, branches
+        self._guidance = pipeline.recipe.guidance or 1.0
         for denoiser in identity.denoisers(pipeline.pipe).values():
             denoiser.register_forward_hook(self._count)
 
@@ -152,6 +165,30 @@ class PipelineSamples(PipelineEnsemble):
         """Final latents of so few steps of textbook Adams–Bashforth."""
         with _multistep(self._pipe):
             return self.plain(rows, steps)
+
+    def field(self, rows: Sequence[int]) -> Velocity:
+        """The guided velocity of these samples, of a FLUX pipeline, which can be differentiated."""
+        (denoiser,) = identity.denoisers(self._pipe).values()
+        heard: list[dict[str, Any]] = []
+        hook = denoiser.register_forward_pre_hook(
+            lambda _module, _arguments, options: heard.append(options), with_kwargs=True
+        )
+        expected = self.velocity(rows, 0, self.full(rows, 0))
+        hook.remove()
+
+        def velocity(latents: Tensor, sigma: float) -> Tensor:
+            own = [
+                denoiser(**told | {"hidden_states": latents, "timestep": level})[0]
+                for told in heard
+                for level in [torch.full_like(told["timestep"], sigma)]
+            ]
+            return own[-1] + self._guidance * (own[0] - own[-1])
+
+        with torch.no_grad():
+            found = velocity(self.full(rows, 0), self.sigmas[0])
+        if not torch.allclose(found, expected, rtol=1e-3, atol=1e-4):
+            raise SystemExit("the denoiser called alone does not answer as in its pipeline")
+        return velocity
 
     def _count(self, _module: Any, _arguments: Any, output: Any) -> None:
         self._calls += len(output[0])
