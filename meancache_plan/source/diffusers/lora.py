@@ -1,5 +1,6 @@
 """A LoRA in effect in a pipeline for a while."""
 
+import os
 import re
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -39,7 +40,7 @@ def with_lora(pipe: Any, file: str | None, scale: float) -> Generator[None]:
 
 
 def _load(pipe: Any, file: str, scale: float) -> None:
-    if not Path(file).exists() and (Path(file).suffix or file.count("/") != 1):
+    if not os.path.exists(file) and (Path(file).suffix or file.count("/") != 1):
         raise InputError(f"the LoRA {file}: no such file; give one, or a hub id such as owner/name")
     name = re.sub(r"\W+", "_", Path(file).stem) or "lora"
     try:
