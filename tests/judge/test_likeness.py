@@ -53,7 +53,7 @@ def test_latent_range_is_four_standard_deviations_of_all_elements_together() -> 
 
 
 def test_mean_square_refuses_latents_of_another_shape() -> None:
-    with pytest.raises(InputError, match="one size"):
+    with pytest.raises(InputError, match="the same size"):
         mean_square(torch.zeros(1, 4), torch.zeros(1, 5))
 
 
