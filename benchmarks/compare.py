@@ -19,10 +19,11 @@ import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.planners import BUDGETS, evenly, reference_contest
+from benchmarks.planners import BUDGETS, reference_contest
 from benchmarks.standings import words
 from meancache_plan import calibrate, load_schedule
 from meancache_plan.files.journal import beside
+from meancache_plan.improve.ensemble import evenly
 from meancache_plan.improve.refine import refine
 from meancache_plan.judge.compare.compare import compare
 from meancache_plan.judge.compare.equal_cost import Cost, Match, losses, matches

@@ -26,13 +26,13 @@ from rich.table import Table
 from scipy import stats
 from torch import Tensor
 
-from benchmarks.planners import evenly
 from benchmarks.standings import words
 from meancache_plan import Profile, calibrate, solve
 from meancache_plan.core.gains import fit_gains
 from meancache_plan.core.psnr import decibels
 from meancache_plan.files.journal import Journal
 from meancache_plan.improve.closed_loop import with_gains
+from meancache_plan.improve.ensemble import evenly
 from meancache_plan.judge.compare.peers.solvers import flow
 from meancache_plan.judge.result import Spread
 from meancache_plan.plan.solve import every_step

@@ -28,12 +28,13 @@ from torch import Tensor
 
 from benchmarks.contest import Bench, Judge, solved
 from benchmarks.digits import DigitFlow, DigitSource
-from benchmarks.planners import digits_contest, evenly, reference_contest
+from benchmarks.planners import digits_contest, reference_contest
 from benchmarks.samples import Samples
 from benchmarks.standings import words
 from meancache_plan.core.gains import terms
 from meancache_plan.core.reweighted import Equations
 from meancache_plan.improve.closed_loop import fit, prior_gains, with_gains
+from meancache_plan.improve.ensemble import evenly
 from meancache_plan.improve.joint_fit import refreshes, responses, step
 from meancache_plan.improve.race import DAMPINGS, SHRINKAGES
 from meancache_plan.improve.refine import ORDER
@@ -66,11 +67,11 @@ def plans(contest: Bench, budget: int, rounds: int) -> Iterator[Fitted]:
     """Every way to find the gains of ``solve``'s knots."""
     plan = solved(contest)[budget]
     yield Fitted("as solved", 0, 0, plan)
-    everyone = [str(row) for row in range(len(contest.fitted.prompt_index))]
+    everyone = range(len(contest.fitted.prompt_index))
     for count in COUNTS:
         if count >= len(everyone):
             return
-        rows = [int(row) for row in evenly(everyone, count)]
+        rows = evenly(everyone, count)
         score = on_others(contest, rows, budget)
         closed = in_closed_loop(contest, plan, rows)
         yield Fitted("closed loop", count, count * budget, closed)
@@ -84,9 +85,9 @@ def plans(contest: Bench, budget: int, rounds: int) -> Iterator[Fitted]:
 
 def on_others(contest: Bench, rows: Sequence[int], budget: int) -> Score:
     """Judges plans by at most 32 of the other samples."""
-    others = [str(row) for row in range(len(contest.fitted.prompt_index)) if row not in set(rows)]
+    others = sorted(set(range(len(contest.fitted.prompt_index))) - set(rows))
     judge = Judge(contest, contest.fitted, f"others-{len(rows)}")
-    kept = [int(row) for row in evenly(others, 32)]
+    kept = evenly(others, 32)
     return lambda plan: float(judge.decibels(plan, budget)[kept].mean())
 
 

@@ -29,6 +29,7 @@ from benchmarks.contest import Bench, Role, compete
 from benchmarks.digits import VALUE_RANGE, DigitFlow, DigitSource
 from benchmarks.samples import DigitSamples, PipelineSamples
 from meancache_plan import calibrate, load_schedule
+from meancache_plan.improve.ensemble import evenly
 from meancache_plan.judge.result import Row
 from meancache_plan.show.comparison_files import to_csv
 from meancache_plan.source.diffusers.loading import load, quieten
@@ -100,12 +101,6 @@ def reference_contest(options: argparse.Namespace, budgets: tuple[int, ...]) -> 
         folder=folder,
         shipped=None if options.schedule is None else load_schedule(options.schedule),
     )
-
-
-def evenly(prompts: Sequence[str], count: int) -> list[str]:
-    """So many of them, evenly over the list; all if there are no more."""
-    count = min(count, len(prompts))
-    return [prompts[i * len(prompts) // count] for i in range(count)]
 
 
 def parse() -> argparse.Namespace:

@@ -27,9 +27,9 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.finer import standing
-from benchmarks.planners import evenly
 from meancache_plan import calibrate, solve
 from meancache_plan.files.journal import Journal
+from meancache_plan.improve.ensemble import evenly
 from meancache_plan.show.terminal.console import resumable, watching
 from meancache_plan.source.diffusers.ensemble import PipelineEnsemble
 from meancache_plan.source.diffusers.loading import load, quieten

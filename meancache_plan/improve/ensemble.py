@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -15,6 +16,8 @@ from meancache_plan.errors import InputError
 from meancache_plan.source.protocols import Ensemble
 from meancache_runtime import Schedule, integrate
 from meancache_runtime.errors import NonFiniteError
+
+T = TypeVar("T")
 
 
 class FlowEnsemble:
@@ -102,6 +105,12 @@ def spread_rows(prompt_index: NDArray[np.int64], parts: int = 2) -> list[list[in
         [row for row, prompt in enumerate(prompt_index.tolist()) if place[prompt] == part]
         for part in range(parts)
     ]
+
+
+def evenly(items: Sequence[T], count: int) -> list[T]:
+    """So many of them, evenly over the list; all if there are no more."""
+    count = min(count, len(items))
+    return [items[i * len(items) // count] for i in range(count)]
 
 
 def final_errors(ensemble: Ensemble, rows: Sequence[int], latents: Tensor) -> NDArray[np.float64]:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from meancache_plan.improve.candidates import Candidate
 from meancache_plan.improve.closed_loop import prior_gains, with_gains
+from meancache_plan.improve.ensemble import evenly
 from meancache_plan.improve.joint_fit import step
 from meancache_plan.improve.trials import Standing, Trials
 from meancache_plan.plan.simple_plans import adams_plan
@@ -185,12 +186,6 @@ class Race:
             if after.mean > before.mean and after.worst_decile >= before.worst_decile:
                 name = f"joint fit, damping {damping:g}: {_listed(plan)}"
                 self.entries.append(Entry(Candidate(name, found), after, errors))
-
-
-def evenly(rows: Sequence[int], count: int) -> list[int]:
-    """So many of them, evenly over the list; all if there are no more."""
-    count = min(count, len(rows))
-    return [rows[i * len(rows) // count] for i in range(count)]
 
 
 def _listed(plan: Plan) -> str:

@@ -9,6 +9,7 @@ from meancache_plan.files.atomic import check_writable
 from meancache_plan.files.difference import differences
 from meancache_plan.files.journal import Journal, beside
 from meancache_plan.fleet.crew import Crew, crew_of
+from meancache_plan.improve.ensemble import evenly
 from meancache_plan.improve.refine import refine
 from meancache_plan.measure.profile import Profile
 from meancache_plan.plan.reliability import with_reliability
@@ -59,8 +60,7 @@ def refine_with(
     recipe = crew_of(pipeline).ask(lambda one: one.recipe)
     prompts = read_prompts(recipe.prompts)
     _check_same("prompts", digest(prompts), profile.settings.prompts_sha256)
-    count = min(limit or len(prompts), len(prompts))
-    chosen = [prompts[i * len(prompts) // count] for i in range(count)]
+    chosen = evenly(prompts, limit or len(prompts))
     seeds = parse_numbers(recipe.seeds, "seeds")[:1]
     return refine_on(pipeline, profile, schedule, chosen, seeds, path, batch=batch, watch=watch)
 
