@@ -47,7 +47,8 @@ lint: .venv/installed
 schema: .venv/installed
 	$(BIN)/python -m meancache_plan.schedule.schema > schedules/schema.json
 
-# Writes docs/PIPELINES.md from the pipelines that are tested.
+# Writes docs/PIPELINES.md from the pipelines that are tested, and prints which of the installed diffusers
+# nothing is said of.
 pipelines: .venv/installed
 	$(BIN)/python -m tests.families.table --write
 

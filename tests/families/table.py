@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from tests.families import catalogue, reports
+from tests.families import catalogue, exported, outside, reports, untried
 from tests.families.case import Case, Refusal
 
 PAGE = Path(__file__).parents[2] / "docs" / "PIPELINES.md"
@@ -20,8 +20,9 @@ INTRODUCTION = """\
 # Pipelines
 
 One interception serves nearly every flow-matching pipeline of diffusers: what was tried is below,
-family by family, then class by class with everything that was tested. Pipelines that are not listed
-were not tried; all are intercepted in the same way. `make pipelines` writes this page.
+family by family, then class by class with everything that was tested; then every other pipeline
+that diffusers exports, with what was read of it. `make pipelines` writes this page, and says which
+pipelines of the installed diffusers are not on it.
 
 ## Families
 
@@ -48,6 +49,25 @@ A row that is refused raises the error that it names.
 
 """
 
+READ = """
+## Read, not tried
+
+Pipelines that follow a flow and were read, not run. Where one is named that was tested, or refused,
+its loop is theirs, and what is said of it is expected of them.
+
+"""
+
+MODULAR = """
+## Modular pipelines
+
+"""
+
+OUTSIDE = """
+## Not for schedules
+
+Read, not tried, but for those that are refused above.
+
+"""
 
 REPORTED = """
 ## What users of other caches reported
@@ -65,7 +85,30 @@ def page() -> str:
     head = ("Models", "Pipeline", "Sampler", "Calls per refresh", "Tested budgets", "Notes")
     rows = [row for group in groups for row in _rows(*group)]
     overview = _table(("Models", "Works", "Refused"), families)
-    return INTRODUCTION + overview + TESTED + _table(head, rows) + REPORTED + _reports()
+    return (
+        INTRODUCTION
+        + overview
+        + TESTED
+        + _table(head, rows)
+        + READ
+        + _table(("Pipeline", "Like", "Of its own"), list(map(_read, untried.READ)))
+        + MODULAR
+        + _listed("What is known", untried.MODULAR)
+        + OUTSIDE
+        + _listed("Why", outside.REASONS)
+        + REPORTED
+        + _reports()
+    )
+
+
+def _read(row: untried.Read) -> tuple[str, ...]:
+    return f"`{row.name}`", f"`{row.like}`" if row.like else "", row.note
+
+
+def _listed(head: str, groups: tuple[tuple[str, str], ...]) -> str:
+    """A row for each thing that is said of many classes."""
+    rows = [(what, ", ".join(f"`{name}`" for name in names.split())) for what, names in groups]
+    return _table((head, "Pipelines"), rows)
 
 
 def _reports() -> str:
@@ -138,5 +181,6 @@ if __name__ == "__main__":
     parser.add_argument("--write", action="store_true", help="write docs/PIPELINES.md")
     if parser.parse_args().write:
         PAGE.write_text(page(), encoding="utf-8")
+        print(exported.news(), end="")
     else:
         print(page(), end="")

@@ -1,0 +1,40 @@
+"""Of every pipeline that diffusers exports something is said, and of each in one place only."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from tests.families import exported, untried
+
+
+def test_of_every_pipeline_that_diffusers_exports_something_is_said():
+    assert exported.new() == []
+
+
+def test_nothing_is_said_of_a_pipeline_that_diffusers_does_not_export():
+    assert exported.gone() == []
+
+
+def test_no_pipeline_that_was_only_read_is_said_to_be_tested_or_listed_twice():
+    counts = Counter((*exported.read(), *exported.tested()))
+    assert [name for name, count in counts.items() if count > 1] == []
+
+
+def test_one_that_stands_for_others_was_itself_tested_or_refused():
+    for row in untried.READ:
+        assert not row.like or row.like in exported.tested(), row
+
+
+def test_a_pipeline_that_a_release_brings_is_named_and_so_is_one_that_it_drops(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    found = exported.exported()
+    monkeypatch.setattr(
+        exported, "exported", lambda: found - {"FluxPipeline"} | {"NextPipeline", "LastPipeline"}
+    )
+    assert exported.new() == ["LastPipeline", "NextPipeline"]
+    assert exported.gone() == ["FluxPipeline"]
+    assert "NextPipeline: new" in exported.news()
+    assert "FluxPipeline: not exported" in exported.news()

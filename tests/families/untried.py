@@ -1,0 +1,109 @@
+"""Pipelines of diffusers that follow a flow and were read, not tried: what was found."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Read(NamedTuple):
+    """A pipeline that was read.
+
+    Attributes:
+        name: Its class.
+        like: The tested class, or the refused one, that has its loop; empty if none has.
+        note: What it has of its own.
+    """
+
+    name: str
+    like: str
+    note: str
+
+
+NOT_YET = """
+AnyFlowFARPipeline AnyFlowPipeline BriaFibo2Pipeline BriaFiboEditPipeline BriaFiboPipeline
+ChromaInpaintPipeline ChronoEditPipeline Cosmos2_5_TransferPipeline DreamLiteMobilePipeline
+DreamLitePipeline EasyAnimateControlPipeline EasyAnimateInpaintPipeline EasyAnimatePipeline
+HeliosPipeline HeliosPyramidPipeline JoyImageEditPipeline JoyImageEditPlusPipeline
+Kandinsky6SRPipeline Kandinsky6TI2VAPipeline LTX2ConditionPipeline LTX2DFRPipeline
+LTX2DFRTemporalRefinePipeline LTX2HDRPipeline LTX2InContextPipeline
+LTXI2VLongMultiPromptPipeline LongCatAudioDiTPipeline LongCatImageEditPipeline LucyEditPipeline
+MotifVideoImage2VideoPipeline MotifVideoPipeline OmniGenPipeline PRXPixelPipeline
+QwenImage21Pipeline RFD4ProteinaPipeline SanaImageToVideoPipeline SanaVideoPipeline
+SkyReelsV2ImageToVideoPipeline VisualClozeGenerationPipeline VisualClozePipeline
+WanAnimatePipeline ZImageOmniPipeline
+"""
+
+READ = (
+    *(Read(name, "", "not tried") for name in NOT_YET.split()),
+    Read("CosmosVideoToWorldPipeline", "CosmosTextToWorldPipeline", "from a picture or a video"),
+    Read("SanaControlNetPipeline", "SanaPipeline", "a ControlNet beside the denoiser"),
+    Read("SanaPAGPipeline", "SanaPipeline", "a third branch of the guidance, in the same batch"),
+    Read("SanaSprintImg2ImgPipeline", "SanaSprintPipeline", "from a picture"),
+    Read(
+        "SanaWMPipeline",
+        "LTXConditionPipeline",
+        "every token has a noise level of its own (`per_token_timesteps`)",
+    ),
+    Read(
+        "SkyReelsV2DiffusionForcingImageToVideoPipeline",
+        "SkyReelsV2DiffusionForcingPipeline",
+        "from a picture",
+    ),
+    Read(
+        "SkyReelsV2DiffusionForcingVideoToVideoPipeline",
+        "SkyReelsV2DiffusionForcingPipeline",
+        "from a video",
+    ),
+    Read(
+        "StableDiffusion3PAGImg2ImgPipeline",
+        "StableDiffusion3PAGPipeline",
+        "from a picture, as `StableDiffusion3Img2ImgPipeline`",
+    ),
+)
+
+MODULAR = (
+    (
+        "tested with `MeanCacheScheduler` (`tests/living/test_modular.py`)",
+        "FluxModularPipeline QwenImageModularPipeline",
+    ),
+    (
+        "read: as the tested ones, their scheduler steps once an iteration, when guidance is done",
+        """
+        AnimaModularPipeline ErnieImageModularPipeline Flux2KleinBaseModularPipeline
+        Flux2KleinModularPipeline Flux2ModularPipeline Flux3ModularPipeline
+        FluxKontextModularPipeline HunyuanVideo15ModularPipeline Ideogram4ModularPipeline
+        Krea2ModularPipeline LTXModularPipeline QwenImage21ModularPipeline
+        QwenImageEditModularPipeline QwenImageEditPlusModularPipeline
+        QwenImageLayeredModularPipeline StableDiffusion3ModularPipeline
+        Wan22Image2VideoModularPipeline Wan22ModularPipeline Wan22VaceModularPipeline
+        WanImage2VideoModularPipeline WanModularPipeline ZImageModularPipeline
+        """,
+    ),
+    (
+        "read: the same, and sound or actions are stepped by a copy of the scheduler",
+        "Cosmos3OmniModularPipeline LTX25ModularPipeline LTX2ModularPipeline",
+    ),
+    (
+        "read: they sample several windows one after another in one call, and set the steps again "
+        "before each, with which `MeanCacheScheduler` starts anew",
+        "MiniMaxMusic3ModularPipeline WanAnimate2ModularPipeline",
+    ),
+    (
+        "read: distilled to a few steps, which leave little to gain",
+        """
+        Flux3DistilledModularPipeline Krea2TurboModularPipeline QwenImage21TurboModularPipeline
+        WanAnimate2DistilledModularPipeline
+        """,
+    ),
+    (
+        "read: no plan can be followed, as every step adds fresh noise",
+        """
+        Cosmos3DistilledModularPipeline EchoModularPipeline HeliosPyramidDistilledModularPipeline
+        """,
+    ),
+    (
+        "read: no plan can be followed, as the scheduler is one of their own that `attach` refuses",
+        "HeliosModularPipeline HeliosPyramidModularPipeline MiniMaxH3ModularPipeline",
+    ),
+)
+"""What is known of modular pipelines, and the names of the classes of which it is."""
