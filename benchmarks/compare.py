@@ -25,9 +25,9 @@ from meancache_plan import calibrate, load_schedule
 from meancache_plan.files.journal import beside
 from meancache_plan.improve.ensemble import evenly
 from meancache_plan.improve.refine import refine
-from meancache_plan.judge.compare.compare import compare
 from meancache_plan.judge.compare.equal_cost import Cost, Match, losses, matches
 from meancache_plan.judge.compare.peers.plans import baselines
+from meancache_plan.judge.compare.run_comparison import compare
 from meancache_plan.judge.metrics import METRICS
 from meancache_plan.judge.result import Comparison, Row
 from meancache_plan.plan.solve import solve

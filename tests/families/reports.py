@@ -131,7 +131,7 @@ REPORTS = (
         "vllm-omni 5840",
         "a threshold a little higher halves the quality",
         "`solve`, `show` and the card name the cliff of the budgets",
-        ("tests/show/test_gain.py::test_the_cliff_is_told_with_the_figures_on_both_sides",),
+        ("tests/show/test_payoff.py::test_the_cliff_is_told_with_the_figures_on_both_sides",),
     ),
     Report(
         "ComfyUI 10344; nunchaku 596",
@@ -182,7 +182,7 @@ REPORTS = (
         "4 to 8 distilled steps",
         "`solve` and `show` say that there is little to gain",
         (
-            "tests/show/test_gain.py::test_a_run_of_few_steps_has_little_to_gain_and_a_long_one_is_not_said_to",
+            "tests/show/test_payoff.py::test_a_run_of_few_steps_has_little_to_gain_and_a_long_one_is_not_said_to",
         ),
     ),
     Report(

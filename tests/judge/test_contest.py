@@ -14,8 +14,8 @@ from diffusers import FluxPipeline
 
 from meancache_plan.errors import InputError
 from meancache_plan.judge import turns
-from meancache_plan.judge.compare.compare import RULES
 from meancache_plan.judge.compare.peers import plans, solvers
+from meancache_plan.judge.compare.run_comparison import RULES
 from meancache_plan.judge.conclusions import conclude
 from meancache_plan.judge.contenders import full_run
 from meancache_plan.judge.contest import Contest

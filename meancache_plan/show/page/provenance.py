@@ -5,7 +5,7 @@ from meancache_plan.schedule.artifact import Generation, ModelIdentity, Schedule
 from meancache_plan.schedule.digest import sha256_of
 from meancache_plan.schedule.provenance import Provenance
 from meancache_plan.schedule.pruning import pruned_notes
-from meancache_plan.show.gain import gain_notes
+from meancache_plan.show.payoff import payoff_notes
 from meancache_plan.show.terminal.reliability import schedule_facts
 
 Facts = list[tuple[str, str]]
@@ -29,7 +29,7 @@ def provenance_data(schedule: Schedule, evaluation: Evaluation | None) -> Facts:
     if schedule.provenance is not None:
         facts += _planning(schedule.provenance)
     facts += [("left out", note) for note in pruned_notes(schedule)]
-    facts += [("what it gains", note) for note in gain_notes(schedule)]
+    facts += [("what it gains", note) for note in payoff_notes(schedule)]
     return facts if evaluation is None else facts + _judging(evaluation)
 
 

@@ -9,7 +9,6 @@ from meancache_plan.judge.pictures import Samples
 from meancache_plan.judge.result import Evaluation
 from meancache_plan.measure.profile import Profile
 from meancache_plan.schedule.artifact import Schedule
-from meancache_plan.show.gain import cliff, cliff_note, few_steps_note
 from meancache_plan.show.page.checks import check_evaluation, check_profile, check_samples
 from meancache_plan.show.page.document import render
 from meancache_plan.show.page.figures import figure_data
@@ -17,6 +16,7 @@ from meancache_plan.show.page.heat_map import heat_data
 from meancache_plan.show.page.pictures import picture_data
 from meancache_plan.show.page.plans import plan_data
 from meancache_plan.show.page.provenance import generation_words, provenance_data
+from meancache_plan.show.payoff import cliff, cliff_note, few_steps_note
 from meancache_plan.show.usage import remedies, usage_data
 
 LIMIT = 5_000_000

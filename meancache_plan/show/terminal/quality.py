@@ -9,7 +9,7 @@ from meancache_plan.core.psnr import CEILING
 from meancache_plan.schedule.artifact import PlanEntry, Schedule
 from meancache_plan.schedule.provenance import PlanRecord, Quality
 from meancache_plan.schedule.pruning import pruned_notes
-from meancache_plan.show.gain import gain_notes
+from meancache_plan.show.payoff import payoff_notes
 from meancache_plan.show.style import plain
 
 
@@ -61,5 +61,5 @@ def front_table(schedule: Schedule, *, seconds: float = 0.0) -> RenderableType:
             figures = [f"{found.psnr_latent:.1f} dB", f"{found.low:.1f} to {found.high:.1f}"]
         table.add_row(str(plan.budget), f"{steps / len(plan.knots):.2f}×", *figures)
     caption = f"Out of {steps} steps, in theory; no smaller budget does as well as any of these."
-    notes = [caption, *map(plain, (*pruned_notes(schedule), *gain_notes(schedule, seconds)))]
+    notes = [caption, *map(plain, (*pruned_notes(schedule), *payoff_notes(schedule, seconds)))]
     return Group(table, *(Text(note, style="dim") for note in notes))

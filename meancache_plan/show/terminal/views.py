@@ -22,10 +22,10 @@ from meancache_plan.schedule.artifact import (
 )
 from meancache_plan.schedule.provenance import PlanRecord
 from meancache_plan.schedule.pruning import pruned_notes
-from meancache_plan.show.gain import gain_notes
 from meancache_plan.show.images.charts import plot_profile, plot_schedule
 from meancache_plan.show.images.graph import write_graph
 from meancache_plan.show.landscape import by_length, hold_surfaces, spread
+from meancache_plan.show.payoff import payoff_notes
 from meancache_plan.show.style import COLOURS, plain
 from meancache_plan.show.terminal.candidates import candidates_view
 from meancache_plan.show.terminal.quality import quality_notes
@@ -200,7 +200,7 @@ def show_schedule(
     if len(plans) == 1:
         record = made.record(plans[0].budget) if made is not None else None
         view = _plan_view(plans[0], schedule.grid.steps, record, every=budget is not None)
-    told = [*pruned_notes(schedule), *gain_notes(schedule, seconds)]
+    told = [*pruned_notes(schedule), *payoff_notes(schedule, seconds)]
     notes = [Text(plain(note), style="dim") for note in told]
     return Group(fact_list(facts), view, *notes)
 

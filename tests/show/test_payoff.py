@@ -10,7 +10,7 @@ from meancache_plan.core.psnr import CEILING
 from meancache_plan.measure.profile import Profile
 from meancache_plan.schedule.artifact import Schedule
 from meancache_plan.schedule.provenance import Quality
-from meancache_plan.show.gain import cliff, cliff_note, effort_note, few_steps_note, gain_notes
+from meancache_plan.show.payoff import cliff, cliff_note, effort_note, few_steps_note, payoff_notes
 
 
 class Counted:
@@ -111,4 +111,4 @@ def test_what_making_took_is_earned_back_after_so_many_samples() -> None:
 
 def test_nothing_is_said_of_what_is_not_known() -> None:
     schedule = solve(profiled(12), [4])
-    assert gain_notes(schedule.model_copy(update={"provenance": None})) == []
+    assert payoff_notes(schedule.model_copy(update={"provenance": None})) == []

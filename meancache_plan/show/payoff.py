@@ -14,7 +14,7 @@ CLIFF = 3.0
 """Where a refresh less costs more than this, in dB of latent PSNR, a budget is too small."""
 
 
-def gain_notes(schedule: Schedule, seconds: float = 0.0) -> list[str]:
+def payoff_notes(schedule: Schedule, seconds: float = 0.0) -> list[str]:
     """Whole sentences: few steps, a cliff, and when the plans have earned back what they took.
 
     Args:
