@@ -28,7 +28,7 @@ from meancache_plan.improve.refine import refine
 from meancache_plan.judge.compare.equal_cost import Cost, Match, losses, matches
 from meancache_plan.judge.compare.peers.plans import baselines
 from meancache_plan.judge.compare.run_comparison import compare
-from meancache_plan.judge.metrics import METRICS
+from meancache_plan.judge.figures import FIGURES
 from meancache_plan.judge.result import Comparison, Row
 from meancache_plan.plan.solve import solve
 from meancache_plan.schedule.artifact import Schedule
@@ -138,7 +138,7 @@ def cell(match: Match, quality: str, intervals: bool) -> str:
 
 
 def value(row: Row, quality: str, intervals: bool) -> str:
-    found, digits = row.figure(quality), METRICS[quality].digits
+    found, digits = row.figure(quality), FIGURES[quality].digits
     return words(found, digits) if intervals else f"{found.mean:.{digits}f}"
 
 

@@ -36,7 +36,7 @@ def report(
 
     Example: `meancache-plan report schedule.json --samples judged -o report.html`
     """
-    from meancache_plan.judge.pictures import FIGURES, load_samples
+    from meancache_plan.judge.pictures import FIGURES_FILE, load_samples
     from meancache_plan.judge.result import load_evaluation
     from meancache_plan.measure.profile import load_profile
     from meancache_plan.schedule.artifact import load_schedule
@@ -45,8 +45,8 @@ def report(
 
     check_output(output)
     schedule = Path(locate(schedule))
-    if evaluation is None and samples is not None and (samples / FIGURES).is_file():
-        evaluation = samples / FIGURES
+    if evaluation is None and samples is not None and (samples / FIGURES_FILE).is_file():
+        evaluation = samples / FIGURES_FILE
     size = write_report(
         load_schedule(schedule),
         output,

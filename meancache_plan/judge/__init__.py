@@ -1,1 +1,1 @@
-"""Judge schedules by replaying them: the field, the metrics, the run, and what it found."""
+"""Judge schedules by replaying them: the field, the figures, the run, and what it found."""

@@ -7,7 +7,7 @@ import numpy as np
 
 from meancache_plan.core.psnr import latent_range
 from meancache_plan.judge.contest import Programme
-from meancache_plan.judge.metrics import METRICS, Metric
+from meancache_plan.judge.figures import FIGURES, Figure
 from meancache_plan.judge.outcomes import Failed, Run
 from meancache_plan.judge.peer import Peer
 from meancache_plan.judge.result import Row, Spread
@@ -43,9 +43,9 @@ def _row(
         return Row(**about, failure=failed.reason)
     runs = [each for each in outcomes if isinstance(each, Run)]
     figures = {
-        metric.name: spread
-        for metric in map(METRICS.__getitem__, programme.metrics)
-        if (spread := _spread(programme, metric, runs, full, value_range)) is not None
+        figure.name: spread
+        for figure in map(FIGURES.__getitem__, programme.figures)
+        if (spread := _spread(programme, figure, runs, full, value_range)) is not None
     }
     plain = float(np.mean([each.figures["seconds"] for each in full]))
     return Row(**about, figures=figures, speedup=plain / figures["seconds"].mean)
@@ -53,20 +53,20 @@ def _row(
 
 def _spread(
     programme: Programme,
-    metric: Metric,
+    figure: Figure,
     runs: Sequence[Run],
     full: Sequence[Run],
     value_range: float,
 ) -> Spread | None:
     """A figure over the samples on which it was measured; None if that are none."""
     prompts = np.repeat(np.arange(len(programme.prompts)), len(programme.seeds)).tolist()
-    name = metric.name
+    name = figure.name
     known = [
-        (metric.finish(run.figures[name], other.figures.get(name, 0.0), value_range), prompt)
+        (figure.finish(run.figures[name], other.figures.get(name, 0.0), value_range), prompt)
         for run, other, prompt in zip(runs, full, prompts, strict=True)
         if name in run.figures
     ]
     if not known:
         return None
     values, groups = zip(*known, strict=True)
-    return Spread.of(values, higher=metric.higher, groups=groups)
+    return Spread.of(values, higher=figure.higher, groups=groups)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from meancache_plan.errors import InputError
 from meancache_plan.files.journal import Journal
 from meancache_plan.judge.circumstances import device_words, versions
-from meancache_plan.judge.metrics import Metric, measured
+from meancache_plan.judge.figures import Figure, measured
 from meancache_plan.judge.peer import Peer, plainly
 from meancache_plan.source.diffusers.pipeline import Pipeline
 from meancache_plan.source.recipe import digest
@@ -43,7 +43,7 @@ class Contest:
         prompts: Held-out prompts, on none of which a peer was fitted.
         seeds: Seeds of the initial noise, each used with every prompt.
         rules: How it is held.
-        metrics: What is measured.
+        figures: What is measured.
         flow: Shows where the flow itself leads, so that the full run's own error is seen.
         counted: Samples on which FLOPs are counted where they depend on the sample; 0 counts none.
         known: What else decides a sample, by name, as JSON values.
@@ -55,7 +55,7 @@ class Contest:
     prompts: tuple[str, ...]
     seeds: tuple[int, ...]
     rules: Rules
-    metrics: tuple[Metric, ...] = field(default_factory=measured)
+    figures: tuple[Figure, ...] = field(default_factory=measured)
     flow: Peer | None = None
     counted: int = 0
     known: dict[str, Any] = field(default_factory=dict[str, Any])
@@ -85,7 +85,7 @@ class Contest:
             prompts=self.prompts,
             seeds=self.seeds,
             rules=self.rules,
-            metrics=tuple(metric.name for metric in self.metrics),
+            figures=tuple(figure.name for figure in self.figures),
             circumstances=on,
             settings=self._settings(on),
         )
@@ -112,7 +112,7 @@ class Contest:
             "seeds": list(self.seeds),
             "device": on["device"],
             "versions": on["versions"],
-            "metrics": [metric.name for metric in self.metrics],
+            "metrics": [figure.name for figure in self.figures],
             **self.known,
         }
         if not self.rules.open:
@@ -133,7 +133,7 @@ class Programme:
         prompts: Held-out prompts.
         seeds: Each used with every prompt.
         rules: How it is held.
-        metrics: Names of what is measured.
+        figures: Names of what is measured.
         circumstances: What figures are measured with and on, as findings state it.
         settings: Everything that a sample's figures depend on, as JSON values; names say what
             differs, in messages.
@@ -143,7 +143,7 @@ class Programme:
     prompts: tuple[str, ...]
     seeds: tuple[int, ...]
     rules: Rules
-    metrics: tuple[str, ...]
+    figures: tuple[str, ...]
     circumstances: dict[str, Any]
     settings: dict[str, Any]
 

@@ -10,8 +10,8 @@ from meancache_plan.fleet.crew import Alone, Crew, Once, crew_of
 from meancache_plan.judge.conclusions import conclude
 from meancache_plan.judge.contenders import contenders
 from meancache_plan.judge.contest import Contest, Rules
+from meancache_plan.judge.figures import measured
 from meancache_plan.judge.frechet.measure import Measurement, Wish
-from meancache_plan.judge.metrics import measured
 from meancache_plan.judge.other_requests import other_request
 from meancache_plan.judge.picture_witnesses import Shots, Witness
 from meancache_plan.judge.result import Evaluation
@@ -132,7 +132,7 @@ def _contest(
         prompts=prompts,
         seeds=seeds,
         rules=RULES,
-        metrics=measured(lpips),
+        figures=measured(lpips),
         known={"schedule": unmeasured_sha256_of(schedule)},
     )
 

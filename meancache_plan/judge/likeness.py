@@ -16,8 +16,8 @@ from meancache_plan.errors import InputError
 Frames = npt.NDArray[np.float32]
 """Pictures [F, height, width, 3], 0 … 1; F = 1 for an image."""
 
-PictureMetric = Callable[[Frames, Frames], float]
-"""``metric(full, other)``: one figure of a sample; a video's is the mean over its frames."""
+PictureFigure = Callable[[Frames, Frames], float]
+"""``figure(full, other)``: one figure of a sample; a video's is the mean over its frames."""
 
 _SSIM_WINDOW = 11
 

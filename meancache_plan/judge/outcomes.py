@@ -16,7 +16,7 @@ class Run(Checked):
     """One peer's run of one sample.
 
     Attributes:
-        figures: What is kept of each metric that was measured, by name.
+        figures: What is kept of each figure that was measured, by name.
         moments: Mean and mean square of a full run's final latents.
     """
 

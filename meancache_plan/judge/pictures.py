@@ -22,7 +22,7 @@ from meancache_plan.files.journal import within
 from meancache_plan.files.validation import Checked, first_reason
 from meancache_plan.judge.result import Evaluation, Shot
 
-FIGURES, MANIFEST = "figures.json", "samples.json"
+FIGURES_FILE, MANIFEST = "figures.json", "samples.json"
 """The evaluation itself, and which picture is which."""
 
 DECADES = 6
@@ -135,9 +135,9 @@ class SampleFolder:
             samples=tuple(self._samples[each] for each in self._seeds if each in self._samples),
             folder=self._folder,
         )
-        self._write(FIGURES, evaluation.to_json().encode())
+        self._write(FIGURES_FILE, evaluation.to_json().encode())
         self._write(MANIFEST, found.model_dump_json(indent=1).encode() + b"\n")
-        named = {FIGURES, MANIFEST} | {sample.full for sample in found.samples}
+        named = {FIGURES_FILE, MANIFEST} | {sample.full for sample in found.samples}
         named |= {n for s in found.samples for c in s.cached for n in (c.picture, c.error)}
         for file in self._folder.iterdir():
             if file.name not in named and _OURS.match(file.name):

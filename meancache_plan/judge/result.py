@@ -90,7 +90,7 @@ class Row(Checked):
         steps: Sampler steps.
         budget: That of the plan that it is, or that it stands beside; T of the full run.
         figures: What it achieves and costs, by the names of
-            :data:`meancache_plan.judge.metrics.METRICS`; only what was measured.
+            :data:`meancache_plan.judge.figures.FIGURES`; only what was measured.
         speedup: The full run's mean seconds over this row's.
         failure: Why it could not run on this pipeline.
     """

@@ -13,8 +13,8 @@ from meancache_plan.core.psnr import moments
 from meancache_plan.errors import InputError, MeanCacheError
 from meancache_plan.judge.contest import Contest
 from meancache_plan.judge.cost import Compute, compute, make
+from meancache_plan.judge.figures import Seen
 from meancache_plan.judge.measured_sample import Count, Made
-from meancache_plan.judge.metrics import Seen
 from meancache_plan.judge.outcomes import Failed, Run
 from meancache_plan.judge.peer import Peer, UnavailableError, reason_of
 from meancache_plan.judge.result import PLAN
@@ -135,7 +135,7 @@ class _Sample:
         is_full = peer is self._contest.full
         made = full if is_full and not self._contest.rules.open else self._make(peer)
         seen = Seen(made, full, flow, count, self._contest.full.steps)
-        values = {metric.name: metric.of(seen) for metric in self._contest.metrics}
+        values = {figure.name: figure.of(seen) for figure in self._contest.figures}
         found = Run(
             figures={name: value for name, value in values.items() if value is not None},
             moments=moments(full.latents) if is_full else None,

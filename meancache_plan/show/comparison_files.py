@@ -7,7 +7,7 @@ from pathlib import Path
 
 from meancache_plan.files.atomic import check_writable, write_atomically
 from meancache_plan.files.journal import beside, drop
-from meancache_plan.judge.metrics import METRICS
+from meancache_plan.judge.figures import FIGURES
 from meancache_plan.judge.result import Comparison, Row
 from meancache_plan.show.images.comparison import plot_comparison
 from meancache_plan.show.images.pictures import check_output
@@ -53,14 +53,14 @@ def to_csv(rows: Sequence[Row]) -> str:
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     about = ("method", "setting", "steps", "budget", "failure")
-    writer.writerow([*about, *(f"{name}{end}" for name in METRICS for end in ends)])
+    writer.writerow([*about, *(f"{name}{end}" for name in FIGURES for end in ends)])
     writer.writerows(_line(row, len(ends)) for row in rows)
     return stream.getvalue()
 
 
 def _line(row: Row, width: int) -> list[object]:
     cells: list[object] = [row.method, row.setting, row.steps, row.budget, row.failure]
-    for name in METRICS:
+    for name in FIGURES:
         found = row.figures.get(name)
         cells += [""] * width if found is None else [found.mean, *found.interval, found.worst]
     return cells

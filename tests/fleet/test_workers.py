@@ -18,7 +18,7 @@ from meancache_plan.fleet.crew import Alone, Begin, Change, Crew
 from meancache_plan.judge.compare.competitors import QUICK, Extrapolating, Skipping, WarmingUp
 from meancache_plan.judge.compare.run_comparison import compare
 from meancache_plan.judge.evaluate import evaluate
-from meancache_plan.judge.metrics import METRICS
+from meancache_plan.judge.figures import FIGURES
 from meancache_plan.judge.other_requests import Wish
 from meancache_plan.judge.pictures import SampleFolder
 from meancache_plan.judge.result import Comparison, Evaluation
@@ -29,7 +29,7 @@ from meancache_plan.source.protocols import Ensemble
 from tests.judge.given import SCHEDULE, tiny_pipeline
 from tests.tiny import tiny_flux
 
-TOLD = METRICS.keys() - {"relative_seconds", "loop_seconds", "seconds"}
+TOLD = FIGURES.keys() - {"relative_seconds", "loop_seconds", "seconds"}
 SAMPLES = ("a cat", "a dog", "an owl"), (1, 2)
 ROWS = tuple(range(6))
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from diffusers import FluxPipeline
 
-from meancache_plan.judge.metrics import METRICS
+from meancache_plan.judge.figures import FIGURES
 from meancache_plan.judge.peer import Peer
 from meancache_plan.judge.result import Comparison, Evaluation, Row, Spread
 from meancache_plan.schedule.artifact import Grid, ModelIdentity, PlanEntry, Schedule
@@ -68,8 +68,8 @@ def row(
 ) -> Row:
     """A row whose costs are all ``cost`` and whose qualities are all those of its samples."""
     figures = {
-        name: spread([cost] * len(quality) if metric.cost else quality)
-        for name, metric in METRICS.items()
+        name: spread([cost] * len(quality) if figure.cost else quality)
+        for name, figure in FIGURES.items()
         if name not in ("lpips", "memory")
     }
     if memory is not None:

@@ -17,7 +17,7 @@ from meancache_plan.core.psnr import CEILING
 from meancache_plan.errors import InputError
 from meancache_plan.judge.contenders import contenders
 from meancache_plan.judge.evaluate import evaluate, with_measured
-from meancache_plan.judge.metrics import METRICS
+from meancache_plan.judge.figures import FIGURES
 from meancache_plan.judge.replay import replay
 from meancache_plan.judge.result import ALWAYS, Evaluation
 from meancache_plan.measure.calibrate import calibrate
@@ -180,7 +180,7 @@ def test_mean_worst_and_interval_follow_from_the_samples(evaluation: Evaluation,
     by_prompt = np.reshape(found.samples, (len(PROMPTS), len(SEEDS))).mean(axis=1)
     assert found.mean == pytest.approx(np.mean(found.samples))
     assert found.interval == bootstrap_interval(by_prompt.tolist())
-    assert found.worst == (min if METRICS[name].higher else max)(found.samples)
+    assert found.worst == (min if FIGURES[name].higher else max)(found.samples)
 
 
 def test_speedup_is_the_full_run_s_seconds_over_the_method_s(evaluation: Evaluation) -> None:

@@ -76,17 +76,17 @@ def test_flip_of_black_and_white_is_nearly_its_maximum() -> None:
     assert 0.9 < likeness.flip(black, white) <= 1.0
 
 
-@pytest.mark.parametrize("metric", [likeness.ssim, likeness.flip])
-def test_a_video_s_figure_is_the_mean_over_its_frames(metric: likeness.PictureMetric) -> None:
+@pytest.mark.parametrize("figure", [likeness.ssim, likeness.flip])
+def test_a_video_s_figure_is_the_mean_over_its_frames(figure: likeness.PictureFigure) -> None:
     a, b = pictures(0, frames=3, side=16), pictures(1, frames=3, side=16)
-    each = [metric(a[i : i + 1], b[i : i + 1]) for i in range(3)]
-    assert metric(a, b) == pytest.approx(np.mean(each))
+    each = [figure(a[i : i + 1], b[i : i + 1]) for i in range(3)]
+    assert figure(a, b) == pytest.approx(np.mean(each))
 
 
-@pytest.mark.parametrize("metric", [likeness.picture_psnr, likeness.ssim, likeness.flip])
-def test_pictures_of_different_sizes_are_refused(metric: likeness.PictureMetric) -> None:
+@pytest.mark.parametrize("figure", [likeness.picture_psnr, likeness.ssim, likeness.flip])
+def test_pictures_of_different_sizes_are_refused(figure: likeness.PictureFigure) -> None:
     with pytest.raises(InputError, match="cannot be compared"):
-        metric(pictures(0, side=16), pictures(0, side=32))
+        figure(pictures(0, side=16), pictures(0, side=32))
 
 
 def test_ssim_names_the_smallest_picture_it_takes() -> None:

@@ -5,7 +5,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from meancache_plan.judge.metrics import METRICS
+from meancache_plan.judge.figures import FIGURES
 from meancache_plan.judge.result import PLAN, Comparison, Row, Spread
 
 Cost = Literal["refreshes", "relative_seconds", "whole_refreshes"]
@@ -49,7 +49,7 @@ def matches(comparison: Comparison, cost: Cost, quality: str = "psnr_latent") ->
         comparison: What was measured.
         cost: What is to be equal: equivalent refreshes, the loop's seconds, or refreshes computed
             whole.
-        quality: What the settings of a peer compete in; a name in ``METRICS``.
+        quality: What the settings of a peer compete in; a name in ``FIGURES``.
 
     Raises:
         InputError: This quality was not measured.
@@ -84,7 +84,7 @@ def _match(
     plan: Row, peer: str, rows: Sequence[Row], cost: Cost, quality: str, prompts: Sequence[int]
 ) -> Match:
     most = cost_of(plan, cost) * (1 + SLACK[cost])
-    sign = 1 if METRICS[quality].higher else -1
+    sign = 1 if FIGURES[quality].higher else -1
     cheap = [row for row in rows if cost_of(row, cost) <= most]
     if not cheap:
         return Match(plan, peer, None)

@@ -12,7 +12,7 @@ from meancache_plan.judge.conclusions import conclude
 from meancache_plan.judge.contenders import full_run
 from meancache_plan.judge.contest import Contest, Rules
 from meancache_plan.judge.cost import forms
-from meancache_plan.judge.metrics import measured
+from meancache_plan.judge.figures import measured
 from meancache_plan.judge.result import Comparison
 from meancache_plan.judge.rivals import check_rivals
 from meancache_plan.judge.run_contest import Running
@@ -105,7 +105,7 @@ def _contest(
         prompts=prompts,
         seeds=seeds,
         rules=RULES,
-        metrics=measured(lpips),
+        figures=measured(lpips),
         flow=flow(pipeline, calibration[0], sweep.finer * steps) if sweep.finer else None,
         counted=sweep.counted,
     )

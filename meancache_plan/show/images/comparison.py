@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from meancache_plan.core.psnr import CEILING
 from meancache_plan.judge.compare.equal_cost import Cost, cost_of
-from meancache_plan.judge.metrics import METRICS
+from meancache_plan.judge.figures import FIGURES
 from meancache_plan.judge.result import PLAN, Comparison, Row
 from meancache_plan.show.images.charts import save
 from meancache_plan.show.style import plain
@@ -40,7 +40,7 @@ def plot_comparison(comparison: Comparison, path: Path) -> None:
         for axes, cost in zip(line, COSTS, strict=True):
             _panel(axes, comparison.measured(), cost, quality)
             median = ", median" if cost == "relative_seconds" else ""
-            axes.set(xlabel=METRICS[cost].label + median, ylabel=METRICS[quality].axis)
+            axes.set(xlabel=FIGURES[cost].label + median, ylabel=FIGURES[quality].axis)
             axes.set_xlim(0, 0.72 * (comparison.steps if cost == "refreshes" else 1))
             if quality == "flip":
                 axes.set_yscale("log")
@@ -77,7 +77,7 @@ def _panel(axes: Axes, rows: Sequence[Row], cost: Cost, quality: str) -> None:
             alpha=strong,
             label=_as_words(plain(peer)),
         )
-        edge = front([(x, y) for _, x, y in points], METRICS[quality].higher)
+        edge = front([(x, y) for _, x, y in points], FIGURES[quality].higher)
         width = 2.2 if ours else 1.0
         axes.plot(*zip(*edge, strict=True), "-", color=colour, linewidth=width, alpha=strong)
         if ours:

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from meancache_plan.core.psnr import CEILING
-from meancache_plan.judge.metrics import qualities
+from meancache_plan.judge.figures import qualities
 from meancache_plan.judge.result import FULL, Evaluation, Row
 from meancache_plan.show.images.charts import save
 from meancache_plan.show.style import COLOURS, plain
@@ -35,15 +35,15 @@ def plot_evaluation(evaluation: Evaluation, path: Path) -> None:
     Raises:
         InputError: ``path`` cannot be written.
     """
-    metrics = qualities({name for row in evaluation.rows for name in row.figures})
-    lines = -(-len(metrics) // 2)
+    figures = qualities({name for row in evaluation.rows for name in row.figures})
+    lines = -(-len(figures) // 2)
     figure = Figure(figsize=(10.0, 3.7 * lines), layout="constrained")
     grid: Any = figure.subplots(lines, 2, squeeze=False)
-    for axes in grid.flat[len(metrics) :]:
+    for axes in grid.flat[len(figures) :]:
         axes.set_visible(False)
-    for axes, metric in zip(grid.flat, metrics, strict=False):
-        _draw_figure(axes, evaluation.rows, metric.name)
-        axes.set(xlabel="denoiser calls per sample", ylabel=metric.axis)
+    for axes, each in zip(grid.flat, figures, strict=False):
+        _draw_figure(axes, evaluation.rows, each.name)
+        axes.set(xlabel="denoiser calls per sample", ylabel=each.axis)
         axes.ticklabel_format(axis="y", useOffset=False)
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)

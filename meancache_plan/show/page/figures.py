@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from meancache_plan.core.psnr import CEILING
-from meancache_plan.judge.metrics import qualities
+from meancache_plan.judge.figures import qualities
 from meancache_plan.judge.result import FULL, Evaluation, Row, Spread
 from meancache_plan.schedule.artifact import Measured, PlanEntry, Schedule
 
@@ -21,7 +21,7 @@ def figure_data(schedule: Schedule, evaluation: Evaluation | None) -> dict[str, 
     full = next((row for row in evaluation.rows if row.method == FULL), None)
     rows = [_row(row) for row in evaluation.measured()]
     return {
-        "metrics": _metrics({name for row in rows for name in row["quality"]}),
+        "kinds": _kinds({name for row in rows for name in row["quality"]}),
         "rows": rows,
         "full": None if full is None else {"calls": _calls(full), "seconds": full.mean("seconds")},
         "prompts": evaluation.prompts,
@@ -37,7 +37,7 @@ def _noted(plans: Sequence[PlanEntry]) -> dict[str, Any] | None:
     if not rows:
         return None
     return {
-        "metrics": _metrics({"psnr", "psnr_latent", "ssim"}),
+        "kinds": _kinds({"psnr", "psnr_latent", "ssim"}),
         "rows": rows,
         "full": None,
         "cost": "denoiser refreshes per sample",
@@ -59,7 +59,7 @@ def _noted_row(plan: PlanEntry, measured: Measured) -> dict[str, Any]:
 
 
 def _row(row: Row) -> dict[str, Any]:
-    metrics = qualities(set(row.figures))
+    kinds = qualities(set(row.figures))
     return {
         "method": row.method,
         "budget": row.budget,
@@ -68,7 +68,7 @@ def _row(row: Row) -> dict[str, Any]:
         "speedup": row.speedup,
         "samples": row.samples,
         "same": row.mean("psnr_latent") >= CEILING,
-        "quality": {metric.name: _quality(row.figure(metric.name)) for metric in metrics},
+        "quality": {figure.name: _quality(row.figure(figure.name)) for figure in kinds},
         "each": _thinned(row.figure("psnr").samples),
     }
 
@@ -96,12 +96,12 @@ def _thinned(values: Sequence[float]) -> list[float]:
     return [round(ordered[rank], 2) for rank in ranks]
 
 
-def _metrics(names: set[str]) -> list[dict[str, Any]]:
+def _kinds(names: set[str]) -> list[dict[str, Any]]:
     """What the page says of each figure, that of pictures first: people look at them."""
     return [
         {
-            "key": metric.name, "label": metric.label, "unit": metric.unit,
-            "digits": metric.digits, "higher": metric.higher,
+            "key": figure.name, "label": figure.label, "unit": figure.unit,
+            "digits": figure.digits, "higher": figure.higher,
         }
-        for metric in sorted(qualities(names), key=lambda metric: metric.name != "psnr")
+        for figure in sorted(qualities(names), key=lambda figure: figure.name != "psnr")
     ]  # fmt: skip

@@ -21,14 +21,12 @@ def still(data: dict[str, Any]) -> str:
         >>> still(page).count("<b>")
         0
     """
-    figures = data["figures"] or {"metrics": [], "rows": []}
+    figures = data["figures"] or {"kinds": [], "rows": []}
     measured = {row["budget"]: row for row in figures["rows"] if row["method"] == "plan"}
-    metrics = figures["metrics"]
-    heads = ["Budget", "Runs of the denoiser", "Fewer", *(each["label"] for each in metrics)]
+    kinds = figures["kinds"]
+    heads = ["Budget", "Runs of the denoiser", "Fewer", *(each["label"] for each in kinds)]
     heads += ["Speed-up"] if measured else []
-    rows = [
-        _cells(plan, measured.get(plan["budget"]), len(heads), metrics) for plan in data["plans"]
-    ]
+    rows = [_cells(plan, measured.get(plan["budget"]), len(heads), kinds) for plan in data["plans"]]
     caption = f"The plans for {data['title']}, out of {data['steps']} steps"
     words = (WORDS, *data["warnings"])
     told = "".join(f'<p class="missing">{escape(each)}</p>\n' for each in words)
@@ -36,23 +34,23 @@ def still(data: dict[str, Any]) -> str:
 
 
 def _cells(
-    plan: dict[str, Any], row: dict[str, Any] | None, count: int, metrics: Sequence[dict[str, Any]]
+    plan: dict[str, Any], row: dict[str, Any] | None, count: int, kinds: Sequence[dict[str, Any]]
 ) -> list[str]:
     """A plan's line: what it runs, and the means that were measured."""
     cells = [str(plan["budget"]), str(len(plan["knots"])), f"{plan['theory']:.2f}×"]
     if row is None:
         return cells + ["–"] * (count - len(cells))
-    cells += [_mean(row, metric) for metric in metrics]
+    cells += [_mean(row, kind) for kind in kinds]
     return [*cells, "–" if row["speedup"] is None else f"{row['speedup']:.2f}×"]
 
 
-def _mean(row: dict[str, Any], metric: dict[str, Any]) -> str:
-    found = row["quality"].get(metric["key"])
+def _mean(row: dict[str, Any], kind: dict[str, Any]) -> str:
+    found = row["quality"].get(kind["key"])
     if found is None:
         return "–"
-    if row["same"] and metric["key"].startswith("psnr"):
+    if row["same"] and kind["key"].startswith("psnr"):
         return "identical"
-    return f"{found['mean']:.{metric['digits']}f} {metric['unit']}".rstrip()
+    return f"{found['mean']:.{kind['digits']}f} {kind['unit']}".rstrip()
 
 
 def _table(caption: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from meancache_plan.judge.compare.equal_cost import SLACK, Cost, Match, losses, matches
-from meancache_plan.judge.metrics import METRICS
+from meancache_plan.judge.figures import FIGURES
 from meancache_plan.judge.result import PLAN, Comparison, Row
 from meancache_plan.show.style import plain
 
@@ -76,7 +76,7 @@ def grid_of(found: Sequence[Match]) -> tuple[list[Row], dict[str, list[Match]]]:
 def _table(found: Sequence[Match], cost: Cost, quality: str) -> Table:
     plans, peers = grid_of(found)
     title = f"At no more {WORDS[cost]} than the plan's (+{SLACK[cost]:.0%}): "
-    title += METRICS[quality].axis
+    title += FIGURES[quality].axis
     table = Table(
         title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=0, show_edge=False
     )
@@ -96,7 +96,7 @@ def _cell(match: Match, quality: str) -> Text:
 
 
 def _value(row: Row, quality: str) -> str:
-    return f"{row.mean(quality):.{METRICS[quality].digits}f}"
+    return f"{row.mean(quality):.{FIGURES[quality].digits}f}"
 
 
 def _losses(found: Sequence[Match], cost: Cost) -> str:

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from meancache_plan.core.psnr import CEILING
-from meancache_plan.judge.metrics import Metric, qualities
+from meancache_plan.judge.figures import Figure, qualities
 from meancache_plan.judge.other_requests import words
 from meancache_plan.judge.result import FULL, PLAN, Evaluation, Row
 from meancache_plan.show.style import plain
@@ -25,18 +25,18 @@ have no unit: eighty columns have no room for more."""
 
 def evaluation_table(evaluation: Evaluation) -> RenderableType:
     """One line per method and budget; beneath each mean in dB its 95 % interval."""
-    metrics = qualities({name for row in evaluation.rows for name in row.figures})
+    figures = qualities({name for row in evaluation.rows for name in row.figures})
     table = Table(box=box.SIMPLE_HEAD, padding=0, show_edge=False)
     table.add_column("method", no_wrap=True)
-    for heading in ("B", "calls", *_headings(metrics), "s", "speed\nup"):
+    for heading in ("B", "calls", *_headings(figures), "s", "speed\nup"):
         table.add_column(heading, justify="right", vertical="top", no_wrap=True)
-    best = _best(evaluation.rows, metrics)
+    best = _best(evaluation.rows, figures)
     before = evaluation.rows[0].budget
     for row in evaluation.rows:
         if row.budget != before or (row.method == PLAN and before == evaluation.steps):
             table.add_section()
         before = row.budget
-        table.add_row(*_cells(row, best, metrics))
+        table.add_row(*_cells(row, best, figures))
     samples = evaluation.prompts * len(evaluation.seeds)
     caption = (
         f"{samples} samples (prompts × seeds: {evaluation.prompts} × {len(evaluation.seeds)}) "
@@ -81,37 +81,37 @@ def _full_run(evaluation: Evaluation) -> str:
     )
 
 
-def _headings(metrics: Sequence[Metric]) -> list[str]:
-    headings = [(m.heading, "\nworst") if m.unit else (m.heading,) for m in metrics]
+def _headings(figures: Sequence[Figure]) -> list[str]:
+    headings = [(m.heading, "\nworst") if m.unit else (m.heading,) for m in figures]
     return [each for pair in headings for each in pair]
 
 
-def _best(rows: Sequence[Row], metrics: Sequence[Metric]) -> set[tuple[str, int | None, str]]:
+def _best(rows: Sequence[Row], figures: Sequence[Figure]) -> set[tuple[str, int | None, str]]:
     """(figure, budget, method) of the best mean of each figure at each budget."""
     found: set[tuple[str, int | None, str]] = set()
     for budget in {row.budget for row in rows}:
         group = [row for row in rows if row.budget == budget and row.method != FULL]
-        for metric in metrics:
-            name = metric.name
+        for figure in figures:
+            name = figure.name
             values = {row.method: row.mean(name) for row in group if name in row.figures}
             if values:
-                top = max(values.values()) if metric.higher else min(values.values())
+                top = max(values.values()) if figure.higher else min(values.values())
                 found |= {(name, budget, method) for method, v in values.items() if v == top}
     return found
 
 
 def _cells(
-    row: Row, best: set[tuple[str, int | None, str]], metrics: Sequence[Metric]
+    row: Row, best: set[tuple[str, int | None, str]], figures: Sequence[Figure]
 ) -> list[Text]:
-    crowded = sum(not metric.unit for metric in metrics) > 2
+    crowded = sum(not figure.unit for figure in figures) > 2
 
-    def figure(metric: Metric) -> list[Text]:
-        name, spread = metric.name, row.figures.get(metric.name)
+    def cells(figure: Figure) -> list[Text]:
+        name, spread = figure.name, row.figures.get(figure.name)
         if row.method == FULL or spread is None:
-            return [Text("–")] * (2 if metric.unit else 1)
+            return [Text("–")] * (2 if figure.unit else 1)
         style = "bold" if (name, row.budget, row.method) in best else ""
-        mean = Text(f"{spread.mean:.{min(metric.digits, DIGITS - crowded)}f}", style=style)
-        if not metric.unit:
+        mean = Text(f"{spread.mean:.{min(figure.digits, DIGITS - crowded)}f}", style=style)
+        if not figure.unit:
             return [mean]
         if spread.mean == CEILING:
             return [Text("same")] * 2
@@ -121,6 +121,6 @@ def _cells(
 
     method = Text(row.method, style="bold" if row.method == PLAN else "")
     calls = max(row.figure("calls").samples)
-    figures = [cell for metric in metrics for cell in figure(metric)]
+    measured = [cell for figure in figures for cell in cells(figure)]
     times = [Text(f"{row.mean('seconds'):.2f}"), Text(f"{row.speedup or 1:.2f}×")]
-    return [method, Text(str(row.budget)), Text(f"{calls:.0f}"), *figures, *times]
+    return [method, Text(str(row.budget)), Text(f"{calls:.0f}"), *measured, *times]

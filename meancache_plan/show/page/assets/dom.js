@@ -28,8 +28,8 @@ function fixed(value, digits) {
   return value.toFixed(digits).replace("-", "−");
 }
 
-function withUnit(value, metric) {
-  return fixed(value, metric.digits) + (metric.unit ? ` ${metric.unit}` : "");
+function withUnit(value, kind) {
+  return fixed(value, kind.digits) + (kind.unit ? ` ${kind.unit}` : "");
 }
 
 function table(headings, rows, caption) {

@@ -30,23 +30,23 @@ const strong = (text) => el("strong", {}, text);
 function verdict(row) {
   if (!row) return [`Budget ${plan().budget} was not measured.`];
   if (row.same) return ["This plan makes the very samples that all steps make."];
-  const metric = data.figures.metrics[0];
+  const kind = data.figures.kinds[0];
   const found = [
     strong(`${fixed(row.speedup, 2)}× faster`),
     " than all ", String(data.steps), " steps, with pictures at ",
-    strong(withUnit(row.quality[metric.key].mean, metric)),
+    strong(withUnit(row.quality[kind.key].mean, kind)),
     " PSNR against theirs",
   ];
   const fewer = rowOf("fewer-steps", plan().budget);
   if (fewer) {
     const count = String(plan().knots.length);
-    found.push("; simply running ", count, " steps gives ", withUnit(fewer.quality[metric.key].mean, metric));
+    found.push("; simply running ", count, " steps gives ", withUnit(fewer.quality[kind.key].mean, kind));
   }
   return [...found, "."];
 }
 
 function tiles(row) {
-  const quality = data.figures.metrics.map((metric) => tile(metric, row.quality[metric.key], row.same));
+  const quality = data.figures.kinds.map((kind) => tile(kind, row.quality[kind.key], row.same));
   const full = data.figures.full;
   const cost = [el("p", { class: "value" }, `${fixed(row.speedup, 2)}×`)];
   cost.push(el("p", { class: "small" }, `${fixed(plan().theory, 2)}× by count`));
@@ -60,19 +60,19 @@ function tiles(row) {
   ];
 }
 
-function tile(metric, figure, same) {
-  const parts = [el("h3", {}, metric.label)];
-  const value = same && metric.unit ? "identical" : withUnit(figure.mean, metric);
+function tile(kind, figure, same) {
+  const parts = [el("h3", {}, kind.label)];
+  const value = same && kind.unit ? "identical" : withUnit(figure.mean, kind);
   parts.push(el("p", { class: "value" }, value));
   if (figure.low !== undefined) {
-    const bounds = `${fixed(figure.low, metric.digits)} to ${fixed(figure.high, metric.digits)}`;
+    const bounds = `${fixed(figure.low, kind.digits)} to ${fixed(figure.high, kind.digits)}`;
     parts.push(el("p", { class: "small" }, `95 % ${bounds}`));
     if (figure.decile !== null) {
-      parts.push(el("p", { class: "small" }, `worst tenth ${fixed(figure.decile, metric.digits)}`));
+      parts.push(el("p", { class: "small" }, `worst tenth ${fixed(figure.decile, kind.digits)}`));
     }
-    parts.push(el("p", { class: "small" }, `worst sample ${fixed(figure.worst, metric.digits)}`));
+    parts.push(el("p", { class: "small" }, `worst sample ${fixed(figure.worst, kind.digits)}`));
   }
-  return el("div", { class: "tile", "data-figure": metric.key }, parts);
+  return el("div", { class: "tile", "data-figure": kind.key }, parts);
 }
 
 function rivals() {
@@ -80,14 +80,14 @@ function rivals() {
   if (rows.length < 2) {
     return missing("No alternative was measured beside this plan.", data.remedies.evaluation);
   }
-  const metric = data.figures.metrics[0];
-  const last = data.figures.metrics.find((entry) => entry.key === "ssim") ?? metric;
+  const kind = data.figures.kinds[0];
+  const last = data.figures.kinds.find((entry) => entry.key === "ssim") ?? kind;
   const lines = rows.map((row) => ({
     kind: row.method === "plan" ? "ours" : null,
     cells: [
       nameOf(row.method),
-      row.same ? "same" : fixed(row.quality[metric.key].mean, metric.digits),
-      row.same ? "–" : fixed(row.quality[metric.key].worst, metric.digits),
+      row.same ? "same" : fixed(row.quality[kind.key].mean, kind.digits),
+      row.same ? "–" : fixed(row.quality[kind.key].worst, kind.digits),
       fixed(row.quality[last.key].mean, 3),
       row.seconds === null ? "–" : fixed(row.seconds, 2),
     ],
@@ -96,21 +96,21 @@ function rivals() {
 }
 
 function allFigures() {
-  const metrics = data.figures.metrics;
-  const figure = (row, metric) => {
-    const { mean, low, high } = row.quality[metric.key];
-    if (row.same && metric.unit) return "same";
-    const bounds = low === undefined ? "" : ` (${fixed(low, metric.digits)}–${fixed(high, metric.digits)})`;
-    return fixed(mean, metric.digits) + bounds;
+  const kinds = data.figures.kinds;
+  const figure = (row, kind) => {
+    const { mean, low, high } = row.quality[kind.key];
+    if (row.same && kind.unit) return "same";
+    const bounds = low === undefined ? "" : ` (${fixed(low, kind.digits)}–${fixed(high, kind.digits)})`;
+    return fixed(mean, kind.digits) + bounds;
   };
   const lines = data.figures.rows.map((row) => ({
     kind: row.method === "plan" ? "ours" : null,
     cells: [
       nameOf(row.method), String(row.budget), String(row.calls),
-      ...metrics.map((metric) => figure(row, metric)),
+      ...kinds.map((kind) => figure(row, kind)),
       row.seconds === null ? "–" : fixed(row.seconds, 2), `${fixed(row.speedup, 2)}×`,
     ],
   }));
-  const headings = ["method", "budget", "calls", ...metrics.map((m) => m.label), "seconds", "speed-up"];
+  const headings = ["method", "budget", "calls", ...kinds.map((m) => m.label), "seconds", "speed-up"];
   return table(headings, lines, "Means, and in brackets their 95 % intervals");
 }

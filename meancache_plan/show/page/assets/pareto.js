@@ -13,20 +13,20 @@ const MARKS = [
 function startPareto() {
   const { figures } = data;
   if (figures === null) return;
-  const chosen = { metric: figures.metrics[0].key, cost: "calls" };
+  const chosen = { kind: figures.kinds[0].key, cost: "calls" };
   const costs = [["calls", figures.cost]];
   if (figures.rows.every((row) => row.seconds !== null)) costs.push(["seconds", "seconds a sample"]);
   const set = (key) => (value) => {
     chosen[key] = value;
     show("pareto", pareto(chosen));
   };
-  options("metric", figures.metrics.map((m) => [m.key, m.label]), chosen.metric, set("metric"));
+  options("kind", figures.kinds.map((m) => [m.key, m.label]), chosen.kind, set("kind"));
   options("cost", costs, chosen.cost, set("cost"));
   onPlan(() => show("pareto", pareto(chosen)));
 }
 
-function pareto({ metric: key, cost }) {
-  const metric = data.figures.metrics.find((entry) => entry.key === key);
+function pareto({ kind: key, cost }) {
+  const kind = data.figures.kinds.find((entry) => entry.key === key);
   const rows = data.figures.rows.filter((row) => !row.same && row.quality[key]);
   if (!rows.length) return el("p", { class: "missing" }, "Every sample is identical to the full one: nothing to draw.");
   const across = scale(rows.map((row) => row[cost]), BOX.left + 12, BOX.width - BOX.right - 12);
@@ -36,16 +36,16 @@ function pareto({ metric: key, cost }) {
   const here = rowOf("plan", plan().budget);
   const drawing = svg(
     "svg",
-    { viewBox: `0 0 ${BOX.width} ${BOX.height}`, class: "chart", role: "img", "aria-label": spoken(metric, here) },
+    { viewBox: `0 0 ${BOX.width} ${BOX.height}`, class: "chart", role: "img", "aria-label": spoken(kind, here) },
     steep(rowOf("plan", data.cliff), across, cost),
-    axes(across, up, metric, cost),
+    axes(across, up, kind, cost),
     here && !here.same ? marker(across(here[cost])) : null,
     [...methods].reverse().map((method) => series(method, methods.indexOf(method), rows, key, cost, across, up)),
     here && !here.same
       ? svg("circle", { class: "ring", cx: across(here[cost]), cy: up(here.quality[key].mean), r: 10 })
       : null,
   );
-  return el("figure", {}, drawing, legend(methods, metric));
+  return el("figure", {}, drawing, legend(methods, kind));
 }
 
 function mark(place, x, y, words) {
@@ -69,10 +69,10 @@ function steep(row, across, cost) {
   return shade;
 }
 
-function spoken(metric, here) {
-  const found = `${metric.label} against cost, ${data.figures.rows.length} points`;
+function spoken(kind, here) {
+  const found = `${kind.label} against cost, ${data.figures.rows.length} points`;
   if (!here) return found;
-  return `${found}; budget ${here.budget}: ${withUnit(here.quality[metric.key].mean, metric)}`;
+  return `${found}; budget ${here.budget}: ${withUnit(here.quality[kind.key].mean, kind)}`;
 }
 
 function scale(values, from, to) {
@@ -96,7 +96,7 @@ function niceTicks(low, high, count = 6) {
   return found;
 }
 
-function axes(across, up, metric, cost) {
+function axes(across, up, kind, cost) {
   const { width, height, left, right, top, bottom } = BOX;
   const parts = [];
   for (const { value, label } of up.ticks) {
@@ -109,10 +109,10 @@ function axes(across, up, metric, cost) {
     parts.push(svg("line", { class: "grid", x1: x, x2: x, y1: top, y2: height - bottom }));
     parts.push(svg("text", { class: "tick", x, y: height - bottom + 18, "text-anchor": "middle" }, label));
   }
-  const better = metric.higher ? "↑ better" : "↓ better";
+  const better = kind.higher ? "↑ better" : "↓ better";
   const name = cost === "calls" ? data.figures.cost : "seconds a sample";
   parts.push(svg("text", { class: "axis", x: (left + width) / 2, y: height - 8, "text-anchor": "middle" }, name));
-  parts.push(svg("text", { class: "axis", x: 8, y: 14 }, `${metric.label}${metric.unit ? `, ${metric.unit}` : ""}  ${better}`));
+  parts.push(svg("text", { class: "axis", x: 8, y: 14 }, `${kind.label}${kind.unit ? `, ${kind.unit}` : ""}  ${better}`));
   return svg("g", {}, parts);
 }
 
@@ -134,7 +134,7 @@ function series(method, place, rows, key, cost, across, up) {
   return group;
 }
 
-function legend(methods, metric) {
+function legend(methods, kind) {
   const sample = (place) =>
     svg("svg", { viewBox: "0 0 18 14", class: "key", "aria-hidden": "true" },
       svg("g", { class: `series s${place % 8}` }, mark(place, 9, 7)));

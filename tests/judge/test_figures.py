@@ -12,7 +12,7 @@ from diffusers import FluxPipeline
 from rich.console import Console
 
 from meancache_plan.judge.evaluate import evaluate
-from meancache_plan.judge.metrics import METRICS, Metric, measured, qualities
+from meancache_plan.judge.figures import FIGURES, Figure, measured, qualities
 from meancache_plan.judge.result import load_evaluation
 from meancache_plan.show.comparison_files import to_csv
 from meancache_plan.show.evaluation_files import write_evaluation
@@ -20,7 +20,7 @@ from meancache_plan.show.page.figures import figure_data
 from meancache_plan.show.terminal.evaluation import evaluation_table
 from tests.judge.given import PROMPT, SCHEDULE, SEED, tiny_pipeline
 
-TOY = Metric(
+TOY = Figure(
     "brightest",
     "brightest pixel",
     "top",
@@ -30,10 +30,10 @@ TOY = Metric(
 )
 
 
-def test_a_metric_that_is_registered_is_measured_and_shown_everywhere(
+def test_a_figure_that_is_registered_is_measured_and_shown_everywhere(
     tiny_flux: FluxPipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(METRICS, TOY.name, TOY)
+    monkeypatch.setitem(FIGURES, TOY.name, TOY)
     pipeline = tiny_pipeline(tiny_flux)
     expected = float(pipeline.generate(PROMPT, SEED).frames.max())
     found = evaluate(pipeline, SCHEDULE, [PROMPT], [SEED], budgets=[3])
@@ -56,7 +56,7 @@ def test_a_metric_that_is_registered_is_measured_and_shown_everywhere(
 
     data = figure_data(SCHEDULE, found)
     assert data is not None
-    assert data["metrics"][-1] == {
+    assert data["kinds"][-1] == {
         "key": TOY.name, "label": TOY.label, "unit": "", "digits": 2, "higher": True,
     }  # fmt: skip
     assert data["rows"][0]["quality"][TOY.name]["mean"] == plan
@@ -64,11 +64,11 @@ def test_a_metric_that_is_registered_is_measured_and_shown_everywhere(
 
 def test_lpips_is_measured_only_where_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("meancache_plan.judge.likeness.load_lpips", lambda: None)
-    names = {metric.name for metric in measured()}
-    assert {metric.name for metric in measured(lpips=True)} - names == {"lpips"}
-    assert METRICS.keys() - names == {"lpips"}
+    names = {figure.name for figure in measured()}
+    assert {figure.name for figure in measured(lpips=True)} - names == {"lpips"}
+    assert FIGURES.keys() - names == {"lpips"}
 
 
 def test_qualities_come_in_the_order_of_the_registry_and_costs_are_none() -> None:
-    found = [metric.name for metric in qualities({"seconds", "flip", "calls", "psnr_latent"})]
+    found = [figure.name for figure in qualities({"seconds", "flip", "calls", "psnr_latent"})]
     assert found == ["psnr_latent", "flip"]

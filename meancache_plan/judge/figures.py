@@ -1,6 +1,6 @@
 """Every figure of a report, named once: what it is called, and how it is computed.
 
-A figure is added by a line in :data:`METRICS`; tables, charts, pages, CSV and JSON read them here.
+A figure is added by a line in :data:`FIGURES`; tables, charts, pages, CSV and JSON read them here.
 """
 
 from collections.abc import Callable
@@ -45,7 +45,7 @@ def _over_full(value: float, full: float, _latent_range: float) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class Metric:
+class Figure:
     """A figure.
 
     Attributes:
@@ -90,14 +90,14 @@ def _memory(seen: Seen) -> float | None:
     return seen.counted.memory if seen.made.memory is None else seen.made.memory
 
 
-def _pictures(metric: likeness.PictureMetric) -> Callable[[Seen], float]:
-    return lambda seen: metric(seen.full.frames, seen.made.frames)
+def _pictures(figure: likeness.PictureFigure) -> Callable[[Seen], float]:
+    return lambda seen: figure(seen.full.frames, seen.made.frames)
 
 
-METRICS: dict[str, Metric] = {
-    metric.name: metric
-    for metric in (
-        Metric(
+FIGURES: dict[str, Figure] = {
+    figure.name: figure
+    for figure in (
+        Figure(
             "psnr_latent",
             "PSNR of latents",
             "latent\nPSNR",
@@ -106,66 +106,66 @@ METRICS: dict[str, Metric] = {
         ),
         # The full run has an error of its own against the flow, which a much finer run follows:
         # nobody who copies the full run can do better than that.
-        Metric(
+        Figure(
             "psnr_flow",
             "PSNR of latents against the flow itself",
             "flow\nPSNR",
             _from_flow,
             unit="dB", digits=1, higher=True, finish=_decibels,
         ),
-        Metric(
+        Figure(
             "psnr",
             "PSNR of pictures",
             "picture\nPSNR",
             _pictures(likeness.picture_psnr),
             unit="dB", digits=1, higher=True,
         ),
-        Metric("ssim", "SSIM of pictures", "SSIM", _pictures(likeness.ssim), higher=True),
-        Metric("flip", "FLIP error", "FLIP", _pictures(likeness.flip)),
-        Metric("lpips", "LPIPS", "LPIPS", _pictures(likeness.lpips)),
-        Metric(
+        Figure("ssim", "SSIM of pictures", "SSIM", _pictures(likeness.ssim), higher=True),
+        Figure("flip", "FLIP error", "FLIP", _pictures(likeness.flip)),
+        Figure("lpips", "LPIPS", "LPIPS", _pictures(likeness.lpips)),
+        Figure(
             "refreshes",
             "equivalent refreshes: T × FLOPs / FLOPs of the full run",
             "refreshes",
             lambda seen: _refreshes(seen.counted.flops, seen.steps),
             digits=1, cost=True,
         ),
-        Metric(
+        Figure(
             "whole_refreshes",
             "refreshes computed whole, other calls counted as nothing",
             "whole",
             lambda seen: _refreshes(seen.counted.whole, seen.steps),
             digits=1, cost=True,
         ),
-        Metric(
+        Figure(
             "relative_seconds",
             "seconds of the denoising loop / those of the full run",
             "of full",
             lambda seen: seen.made.loop_seconds,
             cost=True, finish=_over_full,
         ),
-        Metric(
+        Figure(
             "loop_seconds",
             "seconds of the denoising loop",
             "loop s",
             lambda seen: seen.made.loop_seconds,
             unit="s", digits=2, cost=True,
         ),
-        Metric(
+        Figure(
             "seconds",
             "seconds of the pipeline's whole call",
             "s",
             lambda seen: seen.made.seconds,
             unit="s", digits=2, cost=True,
         ),
-        Metric(
+        Figure(
             "calls",
             "denoiser calls",
             "calls",
             lambda seen: float(seen.made.calls),
             digits=0, cost=True,
         ),
-        Metric(
+        Figure(
             "memory",
             "peak memory of the denoising loop",
             "memory",
@@ -177,7 +177,7 @@ METRICS: dict[str, Metric] = {
 """All figures by name, in the order in which they are shown."""
 
 
-def measured(lpips: bool = False) -> tuple[Metric, ...]:
+def measured(lpips: bool = False) -> tuple[Figure, ...]:
     """What a judge measures.
 
     Raises:
@@ -185,9 +185,9 @@ def measured(lpips: bool = False) -> tuple[Metric, ...]:
     """
     if lpips:
         likeness.load_lpips()
-    return tuple(metric for metric in METRICS.values() if lpips or metric.name != "lpips")
+    return tuple(figure for figure in FIGURES.values() if lpips or figure.name != "lpips")
 
 
-def qualities(names: set[str]) -> list[Metric]:
-    """The metrics of quality among these names."""
-    return [metric for metric in METRICS.values() if metric.name in names and not metric.cost]
+def qualities(names: set[str]) -> list[Figure]:
+    """The figures of quality among these names."""
+    return [figure for figure in FIGURES.values() if figure.name in names and not figure.cost]
