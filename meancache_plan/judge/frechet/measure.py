@@ -119,13 +119,13 @@ class Measurement:
         self._done, self._total = 0, len(chosen) * (1 + len(peers)) + len(others)
         self._tell = self._wish.watch("Fréchet distances")
         full = self._cloud(journal, contest.full, chosen)
-        reference = gaussian(self._reference(journal, contest.full, others))
+        target = gaussian(self._target(journal, contest.full, others))
         prompts = {prompt: number for number, (prompt, _) in enumerate(chosen)}
         groups = [prompts[prompt] for prompt, _ in chosen]
-        rows = [self._row(contest.full, full, full, reference, groups)]
+        rows = [self._row(contest.full, full, full, target, groups)]
         for peer in peers:
             cloud = self._cloud(journal, peer, chosen)
-            rows.append(self._row(peer, full, cloud, reference, groups))
+            rows.append(self._row(peer, full, cloud, target, groups))
         return Distances(
             name=self._features.name,
             dimensions=self._dimensions,
@@ -151,7 +151,7 @@ class Measurement:
         first = min(contest.seeds)
         return [_Job(prompts[k % len(prompts)], first + k // len(prompts)) for k in range(count)]
 
-    def _reference(self, journal: Journal, full: Peer, others: Sequence[_Job]) -> Cloud:
+    def _target(self, journal: Journal, full: Peer, others: Sequence[_Job]) -> Cloud:
         if self._folder is None:
             return self._cloud(journal, full, others)
         parts = [self._features(each) for each in self._folder.batches(self._wish.batch)]
@@ -193,14 +193,14 @@ class Measurement:
         return (pictures.clip(0, 1) * 255).round().astype(np.uint8)
 
     def _row(
-        self, peer: Peer, full: Cloud, cloud: Cloud, reference: Gaussian, groups: list[int]
+        self, peer: Peer, full: Cloud, cloud: Cloud, target: Gaussian, groups: list[int]
     ) -> Distance:
-        change = frechet_change(full, cloud, reference, groups)
+        change = frechet_change(full, cloud, target, groups)
         return Distance(
             method=peer.name,
             setting=peer.setting,
             budget=peer.budget,
-            distance=frechet_distance(gaussian(cloud), reference),
+            distance=frechet_distance(gaussian(cloud), target),
             change=change.value,
             interval=change.interval,
         )
