@@ -37,7 +37,7 @@ from meancache_plan import load_schedule, save_schedule
 from meancache_plan.files.journal import beside, drop
 from meancache_plan.improve.refine_with_pipeline import refine_with
 from meancache_plan.judge.evaluate import evaluate
-from meancache_plan.judge.frechet.measure import Wish
+from meancache_plan.judge.frechet.measure import FrechetSettings
 from meancache_plan.judge.result import PLAN, Evaluation
 from meancache_plan.measure.calibrate import calibrate
 from meancache_plan.measure.profile import Profile
@@ -113,7 +113,7 @@ def made_so(file: Path | None, setting: Setting) -> Schedule | None:
 
 
 def judged(
-    pipeline: Pipeline, schedule: Schedule, budget: int, wish: Wish, folder: Path
+    pipeline: Pipeline, schedule: Schedule, budget: int, frechet: FrechetSettings, folder: Path
 ) -> Evaluation:
     """Judged on held-out prompts, and by distances."""
     recipe = pipeline.recipe
@@ -125,7 +125,7 @@ def judged(
             read_prompts(recipe.heldout_prompts),
             parse_numbers(recipe.heldout_seeds, "seeds"),
             budgets=[budget],
-            frechet=replace(wish, watch=watch),
+            frechet=replace(frechet, watch=watch),
             work=beside(file),
             progress=watch("evaluating"),
         )
@@ -186,7 +186,7 @@ def run(setting: Setting, options: argparse.Namespace) -> Evaluation:
         schedule = compiled(pipeline, setting.budget, folder, options.batch)
     apart = [*read_prompts(recipe.prompts), *read_prompts(recipe.heldout_prompts)]
     scenes = folder / f"scenes-{options.samples}"
-    wish = Wish(
+    frechet = FrechetSettings(
         options.samples,
         scenes,
         options.batch,
@@ -194,7 +194,7 @@ def run(setting: Setting, options: argparse.Namespace) -> Evaluation:
         methods=BESIDE,
         features=MeanColours() if options.tiny else None,
     )
-    return judged(pipeline, schedule, setting.budget, wish, folder)
+    return judged(pipeline, schedule, setting.budget, frechet, folder)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -23,7 +23,7 @@ from meancache_plan.show.terminal.console import display, resumable, watching
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from meancache_plan.judge.other_requests import Wish
+    from meancache_plan.judge.other_requests import OtherRequest
     from meancache_plan.judge.result import Evaluation
     from meancache_plan.source.diffusers.pipeline import Pipeline
 
@@ -105,7 +105,7 @@ def evaluate(
     from meancache_plan.files.journal import beside, drop
     from meancache_plan.files.lock import alone
     from meancache_plan.judge import evaluate as judge
-    from meancache_plan.judge.frechet.measure import wish as frechet_wish
+    from meancache_plan.judge.frechet.measure import frechet_settings
     from meancache_plan.judge.other_requests import asked_for
     from meancache_plan.judge.pictures import SampleFolder
     from meancache_plan.schedule.artifact import load_schedule, save_schedule
@@ -125,14 +125,14 @@ def evaluate(
     heldout = {"heldout_prompts": prompts, "heldout_seeds": seeds}
     loading = Loading(model, recipe, heldout, device, offload)
     _, chosen = loading.chosen(plan)
-    wishes = [asked_for(text, chosen, plan.generation) for text in also or ()]
-    wishes = [wish.settled() for wish in wishes] if ray else wishes
+    requests = [asked_for(text, chosen, plan.generation) for text in also or ()]
+    requests = [request.settled() for request in requests] if ray else requests
     texts = read_prompts(chosen.heldout_prompts)[:limit]
     numbers = parse_numbers(chosen.heldout_seeds, "--seeds")
     fleet = Fleet(ray, workers, gpus_per_worker)
     with resumable(), alone(work):
         with fleet.crew(loading, plan) as crew, watching() as watch:
-            crew.ask(lambda source: _check_loras(source, wishes))
+            crew.ask(lambda source: _check_loras(source, requests))
             check_against(crew, plan, budgets or plan.budgets, against, rivals)
             result = judge.evaluate(
                 crew,
@@ -142,24 +142,24 @@ def evaluate(
                 budgets=budgets,
                 rivals=rivals,
                 lpips=lpips,
-                frechet=frechet_wish(frechet, frechet_to, batch, watch),
+                frechet=frechet_settings(frechet, frechet_to, batch, watch),
                 shots=SHEET_ROWS if sheet else 0,
                 witness=folder,
                 work=work,
                 progress=watch("evaluating"),
             )
             others: list[Evaluation] = []
-            for number, wish in enumerate(wishes, start=1):
-                with crew.changed(loading.asking(wish)) as asked:
+            for number, request in enumerate(requests, start=1):
+                with crew.changed(loading.asking(request)) as asked:
                     others.append(
                         judge.evaluate(
                             asked,
                             plan,
                             texts,
-                            parse_numbers(wish.recipe.heldout_seeds, "--also seeds"),
+                            parse_numbers(request.recipe.heldout_seeds, "--also seeds"),
                             budgets=budgets,
                             baselines=False,
-                            other=wish.unseen,
+                            other=request.unseen,
                             work=work / f"also-{number}",
                             progress=watch(f"also {number}"),
                         )
@@ -173,12 +173,12 @@ def evaluate(
         drop(work)
 
 
-def _check_loras(source: "Pipeline", wishes: "Sequence[Wish]") -> None:
+def _check_loras(source: "Pipeline", requests: "Sequence[OtherRequest]") -> None:
     """Refuse what cannot be loaded before any work is done."""
     from meancache_plan.source.diffusers.lora import with_lora
 
-    for wish in wishes:
-        with with_lora(source.pipe, wish.lora, wish.scale):
+    for request in requests:
+        with with_lora(source.pipe, request.lora, request.scale):
             pass
 
 

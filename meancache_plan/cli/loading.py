@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 if TYPE_CHECKING:
-    from meancache_plan.judge.other_requests import Wish
+    from meancache_plan.judge.other_requests import OtherRequest
     from meancache_plan.schedule.artifact import Schedule
     from meancache_plan.source.diffusers.pipeline import Pipeline
     from meancache_plan.source.recipe import Recipe
@@ -57,7 +57,9 @@ class Loading:
         place = str(Path(model).resolve()) if Path(model).is_dir() else model
         return replace(self, model=place, recipe=None, overrides={})
 
-    def asking(self, wish: "Wish") -> "Callable[[Pipeline], AbstractContextManager[Pipeline]]":
+    def asking(
+        self, request: "OtherRequest"
+    ) -> "Callable[[Pipeline], AbstractContextManager[Pipeline]]":
         """What has the same model asked for other samples; loaded again for another dtype.
 
         It raises InputError if a LoRA cannot be loaded.
@@ -68,9 +70,9 @@ class Loading:
         def asked(source: "Pipeline") -> "Generator[Pipeline]":
             from meancache_plan.source.diffusers.lora import with_lora
 
-            same = wish.recipe.dtype == source.recipe.dtype
-            pipeline = source.asked(wish.recipe) if same else settled.load_as(wish.recipe)
-            with with_lora(pipeline.pipe, wish.lora, wish.scale):
+            same = request.recipe.dtype == source.recipe.dtype
+            pipeline = source.asked(request.recipe) if same else settled.load_as(request.recipe)
+            with with_lora(pipeline.pipe, request.lora, request.scale):
                 yield pipeline
 
         return asked

@@ -67,15 +67,15 @@ class Order:
         """The schedule that is packed, read or solved, before anything is replayed."""
         from meancache_plan.measure.profile import load_profile
         from meancache_plan.schedule.artifact import load_schedule
-        from meancache_plan.ship.kit import chosen, compiled, is_measured, wish
+        from meancache_plan.ship.kit import chosen, compiled, is_measured, wished
 
         if self.schedule is None:
             measured = load_profile(profile or Path(PROFILE))
             place.check(measured.settings.model, measured=self.has_model)
             recipe = self.loading.recipe
-            request = wish(measured, self.budget, recipe, measured=self.has_model)
-            kit = compiled(measured, request)
-            before, solve = [measured_by(measured)], note("solve", request.given)
+            wish = wished(measured, self.budget, recipe, measured=self.has_model)
+            kit = compiled(measured, wish)
+            before, solve = [measured_by(measured)], note("solve", wish.given)
             return replace(kit, schedule=noted(kit.schedule, before, solve))
         source = None if profile is None else load_profile(profile)
         kit = chosen(load_schedule(self.schedule), self.budget, source)

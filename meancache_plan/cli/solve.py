@@ -138,16 +138,16 @@ def solve(
     from meancache_plan.measure.transfer import on_grid
     from meancache_plan.plan import solve as compiler
     from meancache_plan.plan.reliability import with_reliability
-    from meancache_plan.plan.wishes import Request, fulfil, recipe_request
+    from meancache_plan.plan.wishes import Wish, fulfil, recipe_wish
     from meancache_plan.schedule.artifact import save_schedule
     from meancache_plan.show.terminal.quality import front_table
     from meancache_plan.show.terminal.views import show_schedule
 
-    asked = Request(
+    asked = Wish(
         budget=budget, speedup=speedup, max_seconds=max_seconds, min_psnr=min_psnr, all=every
     )
     measured = on_grid(load_profile(profile), steps=steps, shift=shift, sigmas=sigmas)
-    request = asked if asked.given else recipe_request(measured)
+    wish = asked if asked.given else recipe_wish(measured)
     plan = partial(
         compiler.solve,
         measured,
@@ -161,16 +161,16 @@ def solve(
         max_edge=max_edge,
     )
     check_writable(output, (profile, sigmas))
-    schedule, notes = fulfil(request, measured, plan, max_edge=max_edge)
+    schedule, notes = fulfil(wish, measured, plan, max_edge=max_edge)
     if reliability:
         schedule = with_reliability(measured, schedule)
-    command = note("solve", given(context) | request.given)
+    command = note("solve", given(context) | wish.given)
     save_schedule(noted(schedule, [measured_by(measured)], command), output)
     display((front_table if every else show_schedule)(schedule, seconds=measured.seconds_per_step))
     if measured.settings.transferred_from is not None:
         say(f"planned for {measured.steps} steps by interpolation; to be sure, calibrate there")
     if not asked.given:
-        say(f"budgets {request.budget}: those of the recipe, as none were asked for")
+        say(f"budgets {wish.budget}: those of the recipe, as none were asked for")
     for line in (*notes, f"wrote {output}"):
         say(line)
 

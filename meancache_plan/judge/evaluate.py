@@ -11,7 +11,7 @@ from meancache_plan.judge.conclusions import conclude
 from meancache_plan.judge.contenders import contenders
 from meancache_plan.judge.contest import Contest, Rules
 from meancache_plan.judge.figures import measured
-from meancache_plan.judge.frechet.measure import Measurement, Wish
+from meancache_plan.judge.frechet.measure import FrechetSettings, Measurement
 from meancache_plan.judge.other_requests import other_request
 from meancache_plan.judge.picture_witnesses import Shots, Witness
 from meancache_plan.judge.result import Evaluation
@@ -36,7 +36,7 @@ def evaluate(
     budgets: Sequence[int] | None = None,
     rivals: Mapping[str, Schedule] | None = None,
     lpips: bool = False,
-    frechet: Wish | None = None,
+    frechet: FrechetSettings | None = None,
     baselines: bool = True,
     other: Mapping[str, Value] | None = None,
     shots: int = 0,

@@ -18,7 +18,7 @@ NUMBERS = (*SIZES, "scale")
 COMPARED = (*SIZES, "dtype", "negative_prompt", "attention", "quantisation")
 
 
-class Wish(NamedTuple):
+class OtherRequest(NamedTuple):
     """Another request, as it was asked for.
 
     Attributes:
@@ -38,7 +38,7 @@ class Wish(NamedTuple):
         """What is other in it that its pipeline does not show."""
         return {} if self.seeds is None else {SEEDS: self.seeds}
 
-    def settled(self) -> "Wish":
+    def settled(self) -> "OtherRequest":
         """The same in another process, whose folder may be another."""
         here = self.lora is not None and os.path.exists(self.lora)
         return self._replace(lora=os.path.abspath(self.lora or "")) if here else self
@@ -85,8 +85,8 @@ def _adapters(schedule: Schedule, here: Sequence[Adapter]) -> dict[str, Value]:
     return {"adapters": known}
 
 
-def asked_for(text: str, recipe: Recipe, made: Generation | None) -> Wish:
-    """The wish for another request, such as ``"height=96,width=96"``.
+def asked_for(text: str, recipe: Recipe, made: Generation | None) -> OtherRequest:
+    """Another request, such as ``"height=96,width=96"``.
 
     Args:
         text: In what it is other.
@@ -119,7 +119,7 @@ def asked_for(text: str, recipe: Recipe, made: Generation | None) -> Wish:
             )
     if "scale" in others and "lora" not in others:
         raise InputError(f"--also {text!r}: scale is that of a LoRA: give lora=FILE too")
-    return Wish(override(recipe, **fields), **others)
+    return OtherRequest(override(recipe, **fields), **others)
 
 
 def _pairs(text: str, recipe: Recipe) -> list[tuple[str, str | int | float]]:

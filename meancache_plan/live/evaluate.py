@@ -60,7 +60,7 @@ def evaluate(
         MeanCacheError: The pipeline does not fit the schedule.
     """
     from meancache_plan.judge import evaluate as judging
-    from meancache_plan.judge.frechet.measure import wish
+    from meancache_plan.judge.frechet.measure import frechet_settings
     from meancache_plan.source.diffusers.live_pipeline import at_hand, check_call
 
     check_kind("schedule", schedule, Schedule, SCHEDULE)
@@ -69,7 +69,7 @@ def evaluate(
     texts, numbers = check_samples(prompts, seeds)
     with output(path) as file, watched(progress) as watch:
         to = None if frechet_to is None else Path(frechet_to)
-        wanted = wish(frechet, to, batch, watch)
+        wanted = frechet_settings(frechet, to, batch, watch)
         source = at_hand(pipe, call)
         if not also:
             check_call(source, schedule)

@@ -16,14 +16,14 @@ Planning = Callable[[Sequence[int]], Schedule]
 """Budgets → their schedule: :func:`meancache_plan.plan.solve.solve` with all else chosen."""
 
 WISHES = "--budget, --speedup, --max-seconds, --min-psnr, --all"
-"""The options that wish for budgets: the fields of :class:`Request`."""
+"""The options that wish for budgets: the fields of :class:`Wish`."""
 
 SLACK = 1e-9
 """What a quotient may fall short of a whole number by rounding, relative to it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class Wish:
     """One wish, or none; the others are None or False.
 
     Attributes:
@@ -58,7 +58,7 @@ class Request:
         return {n: value for n, value in named.items() if value is not None and value is not False}
 
 
-def recipe_request(profile: Profile) -> Request:
+def recipe_wish(profile: Profile) -> Wish:
     """What the recipe of the profile's model wants compiled, for a user who asks for nothing.
 
     Raises:
@@ -72,7 +72,7 @@ def recipe_request(profile: Profile) -> Request:
             f"nothing was asked for, and no recipe names budgets{named} at {profile.steps} "
             f"steps: give exactly one of {WISHES}"
         )
-    return Request(budget=found.budgets)
+    return Wish(budget=found.budgets)
 
 
 class Answer(NamedTuple):
@@ -82,13 +82,11 @@ class Answer(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-def fulfil(
-    request: Request, profile: Profile, plan: Planning, *, max_edge: int | None = None
-) -> Answer:
+def fulfil(wish: Wish, profile: Profile, plan: Planning, *, max_edge: int | None = None) -> Answer:
     """Plan what is wished for, without plans that a smaller budget makes useless.
 
     Args:
-        request: The wish.
+        wish: The wish.
         profile: What ``plan`` plans from.
         plan: Plans budgets.
         max_edge: Longest interval that ``plan`` may use, in steps; the profile's own by default.
@@ -97,34 +95,32 @@ def fulfil(
         InputError: No wish is given, or it cannot be met on this profile; the message says
             what can be.
     """
-    budgets = budgets_for(request, profile, max_edge=max_edge)
-    if request.min_psnr is not None:
-        return _good_enough(plan(budgets), request.min_psnr)
+    budgets = budgets_for(wish, profile, max_edge=max_edge)
+    if wish.min_psnr is not None:
+        return _good_enough(plan(budgets), wish.min_psnr)
     schedule = prune(plan(budgets))
-    if request.max_seconds is None:
+    if wish.max_seconds is None:
         return Answer(schedule)
-    return Answer(schedule, (_arithmetic(budgets[0], request.max_seconds, profile),))
+    return Answer(schedule, (_arithmetic(budgets[0], wish.max_seconds, profile),))
 
 
-def budgets_for(
-    request: Request, profile: Profile, *, max_edge: int | None = None
-) -> tuple[int, ...]:
+def budgets_for(wish: Wish, profile: Profile, *, max_edge: int | None = None) -> tuple[int, ...]:
     """Return the budgets to plan for a wish, ascending; for ``min_psnr`` those to choose from.
 
     Raises:
         InputError: No wish is given, or no budget meets it.
     """
     steps = profile.steps
-    if not request.given:
+    if not wish.given:
         raise InputError(f"nothing was asked for: give exactly one of {WISHES}")
-    if request.budget is not None:
-        return parse_numbers(request.budget, "--budget")
-    if request.speedup is not None:
-        return (_fast_enough(request.speedup, steps),)
-    if request.max_seconds is not None:
-        return (_short_enough(request.max_seconds, profile),)
-    if request.min_psnr is not None and not 0 < request.min_psnr <= CEILING:
-        raise InputError(f"--min-psnr {request.min_psnr:g}: give more than 0, at most {CEILING:g}")
+    if wish.budget is not None:
+        return parse_numbers(wish.budget, "--budget")
+    if wish.speedup is not None:
+        return (_fast_enough(wish.speedup, steps),)
+    if wish.max_seconds is not None:
+        return (_short_enough(wish.max_seconds, profile),)
+    if wish.min_psnr is not None and not 0 < wish.min_psnr <= CEILING:
+        raise InputError(f"--min-psnr {wish.min_psnr:g}: give more than 0, at most {CEILING:g}")
     if steps < 3:
         raise InputError(f"{steps} steps leave no choice of a budget: give --budget")
     longest = max(1, max_edge or profile.index.max_edge)

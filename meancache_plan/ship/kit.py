@@ -16,7 +16,7 @@ from meancache_plan.judge.result import Evaluation
 from meancache_plan.measure.profile import Profile
 from meancache_plan.plan import solve as compiler
 from meancache_plan.plan.reliability import with_reliability
-from meancache_plan.plan.wishes import Request, fulfil
+from meancache_plan.plan.wishes import Wish, fulfil
 from meancache_plan.schedule import artifact
 from meancache_plan.schedule.artifact import ModelIdentity, Schedule
 from meancache_plan.schedule.pruning import only
@@ -144,7 +144,7 @@ def is_measured(schedule: Schedule) -> bool:
     return any(plan.measured for plan in schedule.plans)
 
 
-def wish(profile: Profile, budget: str | None, recipe: str | None, *, measured: bool) -> Request:
+def wished(profile: Profile, budget: str | None, recipe: str | None, *, measured: bool) -> Wish:
     """Which budgets a kit has: those asked for; the recipe's, if all are measured; or all.
 
     Args:
@@ -157,20 +157,20 @@ def wish(profile: Profile, budget: str | None, recipe: str | None, *, measured: 
         InputError: The recipe is not valid.
     """
     if budget is not None:
-        return Request(budget=budget)
+        return Wish(budget=budget)
     found = find_recipe(profile.settings.model.id if profile.settings.model else "", recipe)
     if measured and found.budgets is not None and found.steps == profile.steps:
-        return Request(budget=found.budgets)
-    return Request(all=True)
+        return Wish(budget=found.budgets)
+    return Wish(all=True)
 
 
-def compiled(profile: Profile, request: Request) -> Kit:
+def compiled(profile: Profile, wish: Wish) -> Kit:
     """Solve the budgets of a kit.
 
     Raises:
         InputError: A budget is out of range.
     """
-    answer = fulfil(request, profile, partial(compiler.solve, profile))
+    answer = fulfil(wish, profile, partial(compiler.solve, profile))
     return Kit(with_reliability(profile, answer.schedule), profile)
 
 

@@ -31,8 +31,8 @@ def test_another_size_and_precision_are_measured_noted_and_then_known(
     model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     calibrate()
-    wishes = ("--also", f"height={BIG},width={BIG}", "--also", "dtype=bfloat16")
-    run("evaluate", *MODEL, "--limit", "1", *wishes, "--record")
+    requests = ("--also", f"height={BIG},width={BIG}", "--also", "dtype=bfloat16")
+    run("evaluate", *MODEL, "--limit", "1", *requests, "--record")
     told = capsys.readouterr().out
     assert f"Other than in calibration: height {BIG}, width {BIG}." in told
     assert "Other than in calibration: dtype bfloat16." in told
@@ -71,8 +71,8 @@ def test_a_lora_and_other_seeds_are_measured_and_an_unmeasured_scale_of_it_is_no
     calibrate()
     save_lora(Path("style.safetensors"))
     lora = "lora=style.safetensors,scale=0.5"
-    wishes = ("--also", "seeds=7-8", "--also", lora)
-    run("evaluate", *MODEL, "--limit", "1", *wishes, "--record")
+    requests = ("--also", "seeds=7-8", "--also", lora)
+    run("evaluate", *MODEL, "--limit", "1", *requests, "--record")
     told = capsys.readouterr().out
     assert "Other than in calibration: seeds 7-8." in told
     assert "Other than in calibration: the adapters " in told
@@ -99,7 +99,7 @@ def test_a_lora_and_other_seeds_are_measured_and_an_unmeasured_scale_of_it_is_no
             pipe("a cow", **call)
 
 
-WISHES = {
+REQUESTS = {
     "lora=nowhere.safetensors": "the LoRA nowhere.safetensors: no such file",
     "lora=p.safetensors": "the LoRA p.safetensors cannot be loaded into this FluxPipeline",
     "scale=0.5": "scale is that of a LoRA: give lora=FILE too",
@@ -118,8 +118,8 @@ def test_a_wish_that_says_nothing_new_is_refused(
     model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     calibrate()
-    for wish, says in WISHES.items():
-        assert says in refuse(capsys, "evaluate", *MODEL, "--limit", "1", "--also", wish), wish
+    for asked, says in REQUESTS.items():
+        assert says in refuse(capsys, "evaluate", *MODEL, "--limit", "1", "--also", asked), asked
 
 
 def test_requests_are_told_in_words() -> None:

@@ -19,7 +19,7 @@ from meancache_plan.judge.compare.competitors import QUICK, Extrapolating, Skipp
 from meancache_plan.judge.compare.run_comparison import compare
 from meancache_plan.judge.evaluate import evaluate
 from meancache_plan.judge.figures import FIGURES
-from meancache_plan.judge.other_requests import Wish
+from meancache_plan.judge.other_requests import OtherRequest
 from meancache_plan.judge.pictures import SampleFolder
 from meancache_plan.judge.result import Comparison, Evaluation
 from meancache_plan.measure.calibrate import calibrate
@@ -119,9 +119,9 @@ def test_they_compare_with_the_same_figures(alone: Pipeline, crew: Scattered) ->
 
 
 def test_they_are_asked_for_other_samples_for_a_while(alone: Pipeline, crew: Scattered) -> None:
-    wish = Wish(alone.recipe.model_copy(update={"steps": 5}))
+    request = OtherRequest(alone.recipe.model_copy(update={"steps": 5}))
     for each in (Alone(alone), crew):
-        with each.changed(Loading(None, None).asking(wish)) as asked:
+        with each.changed(Loading(None, None).asking(request)) as asked:
             assert asked.ask(lambda pipeline: pipeline.recipe.steps) == 5
         assert each.ask(lambda pipeline: pipeline.recipe.steps) == alone.recipe.steps != 5
 

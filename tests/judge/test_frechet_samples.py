@@ -18,7 +18,7 @@ from meancache_plan.errors import InputError
 from meancache_plan.judge.evaluate import evaluate
 from meancache_plan.judge.frechet import features as of
 from meancache_plan.judge.frechet.distances import Distance, Distances
-from meancache_plan.judge.frechet.measure import Measurement, Wish
+from meancache_plan.judge.frechet.measure import FrechetSettings, Measurement
 from meancache_plan.judge.result import Evaluation
 from meancache_plan.show.terminal.evaluation import evaluation_table
 from meancache_plan.source.diffusers.encoding import encode
@@ -62,9 +62,9 @@ def pipeline() -> Pipeline:
 
 
 def judged(
-    pipeline: Pipeline, work: Path | None = None, budgets: tuple[int, ...] = (3, 6), **wish: Any
+    pipeline: Pipeline, work: Path | None = None, budgets: tuple[int, ...] = (3, 6), **settings: Any
 ) -> Distances:
-    wanted = Wish(SAMPLES, batch=3, features=Colours(), **wish)
+    wanted = FrechetSettings(SAMPLES, batch=3, features=Colours(), **settings)
     found = evaluate(
         pipeline, SCHEDULE, PROMPTS[:1], SEEDS, budgets=budgets, frechet=wanted, work=work
     )
@@ -158,8 +158,8 @@ def test_interrupted_it_goes_on_to_the_same_distances(tmp_path: Path, folder: Pa
 
 def test_the_table_says_what_the_distance_is_called_and_what_it_is_to(folder: Path) -> None:
     pipeline = tiny_pipeline(tiny_flux())
-    wish = Wish(SAMPLES, folder, batch=4, methods=("plan",), features=Colours())
-    found = evaluate(pipeline, SCHEDULE, PROMPTS[:1], SEEDS, budgets=(3,), frechet=wish)
+    settings = FrechetSettings(SAMPLES, folder, batch=4, methods=("plan",), features=Colours())
+    found = evaluate(pipeline, SCHEDULE, PROMPTS[:1], SEEDS, budgets=(3,), frechet=settings)
     assert found.frechet is not None
     console = Console(width=80, highlight=False, force_terminal=False)
     with console.capture() as capture:
@@ -181,7 +181,7 @@ def test_too_few_samples_are_refused_by_name(
     pipeline: Pipeline, samples: int, message: str
 ) -> None:
     with pytest.raises(InputError, match=message):
-        Measurement(pipeline, Wish(samples, features=Colours()))
+        Measurement(pipeline, FrechetSettings(samples, features=Colours()))
 
 
 def test_a_folder_that_cannot_be_compared_with_is_refused_by_name(
@@ -189,7 +189,7 @@ def test_a_folder_that_cannot_be_compared_with_is_refused_by_name(
 ) -> None:
     def refused(folder: Path, message: str) -> None:
         with pytest.raises(InputError, match=message):
-            Measurement(pipeline, Wish(SAMPLES, folder, features=Colours()))
+            Measurement(pipeline, FrechetSettings(SAMPLES, folder, features=Colours()))
 
     refused(tmp_path / "none", "none: holds no pictures: give a folder of PNG or JPEG files")
     for number in range(3):

@@ -11,7 +11,7 @@ from meancache_plan import solve
 from meancache_plan.errors import InputError
 from meancache_plan.measure.profile import Profile
 from meancache_plan.measure.transfer import on_grid, resized
-from meancache_plan.plan.wishes import Answer, Request, budgets_for, fulfil, recipe_request
+from meancache_plan.plan.wishes import Answer, Wish, budgets_for, fulfil, recipe_wish
 from meancache_plan.schedule.artifact import ModelIdentity, Schedule, from_bytes, to_bytes
 from meancache_plan.schedule.provenance import Quality
 from meancache_plan.schedule.pruning import prune, pruned_notes
@@ -36,21 +36,21 @@ def predicted(schedule: Schedule) -> dict[int, float]:
     return {budget: q.psnr_latent for budget, q in found.items() if q is not None}
 
 
-def answer(request: Request, profile: Profile) -> Answer:
-    return fulfil(request, profile, partial(solve, profile))
+def answer(wish: Wish, profile: Profile) -> Answer:
+    return fulfil(wish, profile, partial(solve, profile))
 
 
 def test_a_budget_is_a_number_a_list_or_a_range(profile: Profile) -> None:
-    assert budgets_for(Request(budget="7"), profile) == (7,)
-    assert budgets_for(Request(budget="9,2-4"), profile) == (2, 3, 4, 9)
+    assert budgets_for(Wish(budget="7"), profile) == (7,)
+    assert budgets_for(Wish(budget="9,2-4"), profile) == (2, 3, 4, 9)
 
 
 @pytest.mark.parametrize("steps", [7, 12, 50])
 def test_a_speed_up_allows_as_many_refreshes_as_keep_it(steps: int) -> None:
     settings = mixture_profile(steps, samples=1)
     for budget in range(1, steps + 1):
-        assert budgets_for(Request(speedup=steps / budget), settings) == (budget,)
-    found = budgets_for(Request(speedup=3.0), settings)
+        assert budgets_for(Wish(speedup=steps / budget), settings) == (budget,)
+    found = budgets_for(Wish(speedup=3.0), settings)
     assert found == (steps // 3,)
 
 
@@ -58,13 +58,13 @@ def test_a_speed_up_allows_as_many_refreshes_as_keep_it(steps: int) -> None:
 def test_seconds_allow_as_many_refreshes_as_fit(profile: Profile, each: float) -> None:
     timed = replace(profile, seconds=np.full(profile.samples, each))
     for budget in range(1, STEPS):
-        assert budgets_for(Request(max_seconds=budget * each), timed) == (budget,)
-        assert budgets_for(Request(max_seconds=(budget + 0.9) * each), timed) == (budget,)
+        assert budgets_for(Wish(max_seconds=budget * each), timed) == (budget,)
+        assert budgets_for(Wish(max_seconds=(budget + 0.9) * each), timed) == (budget,)
 
 
 def test_a_wish_for_seconds_is_answered_with_its_arithmetic(profile: Profile) -> None:
     timed = replace(profile, seconds=np.full(profile.samples, 0.5))
-    [note] = answer(Request(max_seconds=2.2), timed).notes
+    [note] = answer(Wish(max_seconds=2.2), timed).notes
     assert note.startswith("--max-seconds 2.2: 4 refreshes × 0.5 s per step = 2 s")
     assert "12 × 0.5 s = 6 s" in note
 
@@ -75,48 +75,46 @@ def test_quality_is_reached_by_the_smallest_budget_that_is_predicted_to(
     quality = predicted(schedule)
     for wanted in (20.0, 35.0, 50.0, max(quality.values())):
         smallest = min(budget for budget, decibels in quality.items() if decibels >= wanted)
-        made, notes = answer(Request(min_psnr=wanted), profile)
+        made, notes = answer(Wish(min_psnr=wanted), profile)
         assert made.plans == tuple(p for p in schedule.plans if p.budget == smallest)
         assert predicted(made) == {smallest: quality[smallest]}
         assert f"budget {smallest} is the smallest predicted to reach" in notes[0]
 
 
 def test_all_budgets_are_those_that_paths_of_the_longest_edge_can_have(profile: Profile) -> None:
-    assert budgets_for(Request(all=True), profile) == tuple(range(2, 12))
-    assert budgets_for(Request(all=True), profile, max_edge=3) == tuple(range(4, 12))
-    made = fulfil(
-        Request(all=True), profile, partial(solve, profile, max_edge=3), max_edge=3
-    ).schedule
+    assert budgets_for(Wish(all=True), profile) == tuple(range(2, 12))
+    assert budgets_for(Wish(all=True), profile, max_edge=3) == tuple(range(4, 12))
+    made = fulfil(Wish(all=True), profile, partial(solve, profile, max_edge=3), max_edge=3).schedule
     assert made.budgets[0] == 4
 
 
 @pytest.mark.parametrize(
-    ("request_", "reason"),
+    ("wish", "reason"),
     [
-        (Request(speedup=0.99), "--speedup 0.99: 12 steps allow 1 to 12 times"),
-        (Request(speedup=13), "--speedup 13"),
-        (Request(speedup=float("nan")), "--speedup nan"),
-        (Request(max_seconds=0.1), "--max-seconds 0.1: a single step takes 0.125 s"),
-        (Request(max_seconds=float("nan")), "--max-seconds nan"),
-        (Request(max_seconds=1.5), "all 12 steps take 1.5 s: no schedule is needed"),
-        (Request(min_psnr=0), "--min-psnr 0: give more than 0"),
-        (Request(min_psnr=121), "--min-psnr 121: .* at most 120"),
-        (Request(min_psnr=119), "--min-psnr 119: no budget .* the best, 11, gets"),
-        (Request(budget="twelve"), "--budget 'twelve'"),
+        (Wish(speedup=0.99), "--speedup 0.99: 12 steps allow 1 to 12 times"),
+        (Wish(speedup=13), "--speedup 13"),
+        (Wish(speedup=float("nan")), "--speedup nan"),
+        (Wish(max_seconds=0.1), "--max-seconds 0.1: a single step takes 0.125 s"),
+        (Wish(max_seconds=float("nan")), "--max-seconds nan"),
+        (Wish(max_seconds=1.5), "all 12 steps take 1.5 s: no schedule is needed"),
+        (Wish(min_psnr=0), "--min-psnr 0: give more than 0"),
+        (Wish(min_psnr=121), "--min-psnr 121: .* at most 120"),
+        (Wish(min_psnr=119), "--min-psnr 119: no budget .* the best, 11, gets"),
+        (Wish(budget="twelve"), "--budget 'twelve'"),
     ],
 )
 def test_a_wish_that_cannot_be_met_is_refused_by_name(
-    profile: Profile, request_: Request, reason: str
+    profile: Profile, wish: Wish, reason: str
 ) -> None:
     with pytest.raises(InputError, match=reason):
-        answer(request_, profile)
+        answer(wish, profile)
 
 
 def test_seconds_need_timings_and_a_choice_needs_three_steps(profile: Profile) -> None:
     with pytest.raises(InputError, match="--max-seconds: this profile has no timings"):
-        answer(Request(max_seconds=1), replace(profile, seconds=profile.seconds * 0))
+        answer(Wish(max_seconds=1), replace(profile, seconds=profile.seconds * 0))
     with pytest.raises(InputError, match="2 steps leave no choice of a budget: give --budget"):
-        answer(Request(all=True), mixture_profile(2))
+        answer(Wish(all=True), mixture_profile(2))
 
 
 def with_model(profile: Profile, name: str) -> Profile:
@@ -128,7 +126,7 @@ def with_model(profile: Profile, name: str) -> Profile:
 
 def test_who_asks_for_nothing_gets_the_budgets_of_the_model_s_recipe() -> None:
     measured = with_model(mixture_profile(28, samples=1), "stabilityai/stable-diffusion-3.5-large")
-    assert recipe_request(measured) == Request(budget="6,8,10,14")
+    assert recipe_wish(measured) == Wish(budget="6,8,10,14")
 
 
 @pytest.mark.parametrize("model", ["reference", "someone/else", None])
@@ -139,16 +137,16 @@ def test_without_a_recipe_for_so_many_steps_one_has_to_ask(
     named = "" if model is None else f" for {model}"
     reason = f"no recipe names budgets{named} at 12 steps: give exactly one of"
     with pytest.raises(InputError, match=reason):
-        recipe_request(measured)
+        recipe_wish(measured)
 
 
 def test_wishes_cannot_be_combined_and_none_is_too_few(profile: Profile) -> None:
     with pytest.raises(InputError, match="nothing was asked for: give exactly one of --b"):
-        answer(Request(), profile)
+        answer(Wish(), profile)
     with pytest.raises(InputError, match="--max-seconds and --all cannot be combined"):
-        Request(max_seconds=3, all=True)
+        Wish(max_seconds=3, all=True)
     with pytest.raises(InputError, match="--budget and --speedup and --min-psnr cannot be"):
-        Request(budget="", speedup=0, min_psnr=0)
+        Wish(budget="", speedup=0, min_psnr=0)
 
 
 @given(st.lists(st.sampled_from([None, 20.0, 30.0, 40.0, 50.0]), min_size=10, max_size=10))

@@ -27,7 +27,7 @@ Watch = Callable[[str], Callable[[int, int], None]]
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class FrechetSettings:
     """What is to be measured.
 
     Sample k has prompt k mod P of P prompts, and of each prompt the seeds go up from the
@@ -53,19 +53,19 @@ class Wish:
     watch: Watch = lambda work: lambda done, total: None
 
 
-def wish(
+def frechet_settings(
     samples: int | None,
     to: Path | None,
     batch: int,
     watch: Watch,
-) -> Wish | None:
+) -> FrechetSettings | None:
     """What a caller wants: nothing without a number of samples.
 
     Raises:
         InputError: A folder is given without one.
     """
     if samples is not None:
-        return Wish(samples, to, batch, watch=watch)
+        return FrechetSettings(samples, to, batch, watch=watch)
     if to is not None:
         raise InputError(f"frechet-to {to}: give the number of samples as well, with frechet")
     return None
@@ -84,23 +84,25 @@ class Measurement:
 
     Args:
         pipeline: What makes the samples.
-        wish: What is wanted.
+        settings: What is wanted.
 
     Raises:
         InputError: There are too few samples or pictures for so many dimensions, the folder holds
             no pictures of one size, or the pipeline has no autoencoder for pictures.
     """
 
-    def __init__(self, pipeline: Pipeline, wish: Wish) -> None:
-        self._wish = wish
+    def __init__(self, pipeline: Pipeline, settings: FrechetSettings) -> None:
+        self._settings = settings
         self._pipeline = pipeline
-        self._features = wish.features or find_features(pipeline)
+        self._features = settings.features or find_features(pipeline)
         self._dimensions = dimensions(self._features)
-        self._folder = None if wish.to is None else Folder(wish.to)
-        check_whole("batch", wish.batch, 1)
-        self._check(f"frechet {check_whole('frechet', wish.samples, 1)}", wish.samples, "samples")
+        self._folder = None if settings.to is None else Folder(settings.to)
+        check_whole("batch", settings.batch, 1)
+        self._check(
+            f"frechet {check_whole('frechet', settings.samples, 1)}", settings.samples, "samples"
+        )
         if self._folder is not None:
-            self._check(f"{wish.to}: holds {len(self._folder)}", len(self._folder), "pictures")
+            self._check(f"{settings.to}: holds {len(self._folder)}", len(self._folder), "pictures")
 
     def run(self, contest: Contest, journal: Journal) -> Distances:
         """Make everyone's samples, those that are kept aside, and compare them.
@@ -113,11 +115,11 @@ class Measurement:
             InputError: A sample is not finite, or the folder's pictures are of another size.
         """
         jobs = self._jobs(contest)
-        chosen, others = jobs[: self._wish.samples], jobs[self._wish.samples :]
-        wanted = self._wish.methods
+        chosen, others = jobs[: self._settings.samples], jobs[self._settings.samples :]
+        wanted = self._settings.methods
         peers = [peer for peer in contest.peers if wanted is None or peer.name in wanted]
         self._done, self._total = 0, len(chosen) * (1 + len(peers)) + len(others)
-        self._tell = self._wish.watch("Fréchet distances")
+        self._tell = self._settings.watch("Fréchet distances")
         full = self._cloud(journal, contest.full, chosen)
         target = gaussian(self._target(journal, contest.full, others))
         prompts = {prompt: number for number, (prompt, _) in enumerate(chosen)}
@@ -146,22 +148,22 @@ class Measurement:
 
     def _jobs(self, contest: Contest) -> list[_Job]:
         """N samples, and N others if distances are to these."""
-        prompts = self._wish.prompts or contest.prompts
-        count = self._wish.samples * (2 if self._folder is None else 1)
+        prompts = self._settings.prompts or contest.prompts
+        count = self._settings.samples * (2 if self._folder is None else 1)
         first = min(contest.seeds)
         return [_Job(prompts[k % len(prompts)], first + k // len(prompts)) for k in range(count)]
 
     def _target(self, journal: Journal, full: Peer, others: Sequence[_Job]) -> Cloud:
         if self._folder is None:
             return self._cloud(journal, full, others)
-        parts = [self._features(each) for each in self._folder.batches(self._wish.batch)]
+        parts = [self._features(each) for each in self._folder.batches(self._settings.batch)]
         return torch.cat(parts).numpy()
 
     def _cloud(self, journal: Journal, peer: Peer, jobs: Sequence[_Job]) -> Cloud:
         """Everyone's features of these samples, a batch at a time."""
         parts: list[Cloud] = []
-        for first in range(0, len(jobs), self._wish.batch):
-            batch = jobs[first : first + self._wish.batch]
+        for first in range(0, len(jobs), self._settings.batch):
+            batch = jobs[first : first + self._settings.batch]
             parts.append(self._kept(journal, peer, batch))
             self._done += len(batch)
             self._tell(self._done, self._total)
