@@ -16,9 +16,9 @@ from meancache_plan.core.moments import Moments
 from meancache_plan.core.objective import WEIGHTINGS, Measurements, Objective
 from meancache_plan.core.predictors import (
     PREDICTORS,
-    Candidate,
-    candidates,
+    Edge,
     hold_errors,
+    parallel_edges,
     residuals,
 )
 from meancache_plan.errors import InputError
@@ -26,9 +26,7 @@ from meancache_plan.errors import InputError
 BLOCK = 10_000
 """Edges scored at once: all of them, on all samples, may not fit into memory."""
 
-Costs = Callable[
-    [Measurements, Objective], Iterator[tuple[Sequence[Candidate], NDArray[np.float64]]]
-]
+Costs = Callable[[Measurements, Objective], Iterator[tuple[Sequence[Edge], NDArray[np.float64]]]]
 """(measurements, objective) → intervals and their costs on each sample, float64 [S, n], in parts;
 an interval of one of Euler's steps is exact and costs 0. Raises InputError for an objective that
 cannot be met."""
@@ -36,21 +34,21 @@ cannot be met."""
 
 def edge_costs(
     measured: Measurements, objective: Objective
-) -> Iterator[tuple[Sequence[Candidate], NDArray[np.float64]]]:
+) -> Iterator[tuple[Sequence[Edge], NDArray[np.float64]]]:
     """Intervals t→s scored on full trajectories: one for each predictor and K, in that order."""
     steps = len(measured.sigmas) - 1
     reach = edges(steps, min(objective.max_edge, steps), measured.switches)
     displaced = is_displaced(measured.displacements)
-    chosen = candidates(reach, objective.predictors, measured.index.max_window, displaced)
+    chosen = parallel_edges(reach, objective.predictors, measured.index.max_window, displaced)
     for begin in range(0, len(chosen), BLOCK):
         block = chosen[begin : begin + BLOCK]
         yield block, sample_costs(measured, objective, block)
 
 
 def sample_costs(
-    measured: Measurements, objective: Objective, chosen: Sequence[Candidate]
+    measured: Measurements, objective: Objective, chosen: Sequence[Edge]
 ) -> NDArray[np.float64]:
-    """Return the cost of each candidate on each sample, on full trajectories, float64 [S, n].
+    """Return the cost of each edge on each sample, on full trajectories, float64 [S, n].
 
     Raises:
         InputError: The metric is not measured for one of them.
@@ -62,16 +60,16 @@ def sample_costs(
     return np.where(exact, 0.0, factors) * deviations
 
 
-def _l1(measured: Measurements, chosen: Sequence[Candidate]) -> NDArray[np.float64]:
+def _l1(measured: Measurements, chosen: Sequence[Edge]) -> NDArray[np.float64]:
     columns = {triple: column for column, triple in enumerate(measured.index)}
     known = [name for name, predictor in PREDICTORS.items() if predictor.has_l1]
-    for candidate in chosen:
-        if candidate.predictor not in known:
+    for edge in chosen:
+        if edge.predictor not in known:
             raise InputError(
-                f"metric l1 is not measured for predictor {candidate.predictor!r}: "
+                f"metric l1 is not measured for predictor {edge.predictor!r}: "
                 f"choose metric rms, or predictors {', '.join(known[:-1])} and {known[-1]}"
             )
-        if (candidate.start, candidate.end, candidate.window) not in columns:
+        if (edge.start, edge.end, edge.window) not in columns:
             raise InputError(
                 f"metric l1 is measured for edges of up to {measured.index.max_edge} steps: choose "
                 "a smaller max_edge, or metric rms"
@@ -80,14 +78,14 @@ def _l1(measured: Measurements, chosen: Sequence[Candidate]) -> NDArray[np.float
     return measured.l1[:, wanted].astype(np.float64)
 
 
-def _rms(measured: Measurements, chosen: Sequence[Candidate]) -> NDArray[np.float64]:
+def _rms(measured: Measurements, chosen: Sequence[Edge]) -> NDArray[np.float64]:
     rows = residuals(measured.sigmas, chosen, measured.displacements)
     return rms(measured.grams, measured.numel, rows)
 
 
 def arc_costs(
     measured: Measurements, objective: Objective
-) -> Iterator[tuple[Sequence[Candidate], NDArray[np.float64]]]:
+) -> Iterator[tuple[Sequence[Edge], NDArray[np.float64]]]:
     """Intervals t→s after r→t, scored with the velocities that replay will have; K = t − r.
 
     A part has those of one knot t: by predictor, then r, then s. The first interval has a single
@@ -118,9 +116,7 @@ def arc_costs(
         yield [arc for _, arc in offered], each[:, [place for place, _ in offered]]
 
 
-def _arcs(
-    names: Sequence[str], t: int, ends: int, displaced: bool
-) -> Iterator[tuple[int, Candidate]]:
+def _arcs(names: Sequence[str], t: int, ends: int, displaced: bool) -> Iterator[tuple[int, Edge]]:
     """Those at a knot, and their places by predictor, r and s.
 
     Where one step is exact there is only one for all predictors, which is held.
@@ -129,9 +125,9 @@ def _arcs(
     spots = product(names, range(max(t, 1)), range(t + 1, t + ends + 1))
     for place, (name, r, s) in enumerate(spots):
         if s != exact:
-            yield place, Candidate(t, s, name, t - r)
+            yield place, Edge(t, s, name, t - r)
         elif name == names[0]:
-            yield place, Candidate(t, s, "hold", t - r)
+            yield place, Edge(t, s, "hold", t - r)
 
 
 def _first(objective: Objective) -> str:

@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 
 from meancache_plan.core.costs import Costs, edge_costs
 from meancache_plan.core.objective import Measurements, Objective
-from meancache_plan.core.predictors import Candidate
+from meancache_plan.core.predictors import Edge
 
 
 class Weighed(NamedTuple):
     """The intervals of a problem with their costs C and weights C^γ, each float64 [n]."""
 
-    intervals: list[Candidate]
+    intervals: list[Edge]
     costs: NDArray[np.float64]
     weights: NDArray[np.float64]
 
@@ -31,7 +31,7 @@ def weighed(measured: Measurements, objective: Objective, costs: Costs = edge_co
     Raises:
         InputError: The objective cannot be met, or γ is too large for floats.
     """
-    intervals: list[Candidate] = []
+    intervals: list[Edge] = []
     parts: list[NDArray[np.float64]] = []
     for chosen, each in costs(measured, objective):
         intervals += chosen

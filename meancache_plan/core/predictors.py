@@ -25,10 +25,10 @@ SHRINKAGE = 0.1
 term's own size; a plan's gains are fitted again, with a shrinkage of their own."""
 
 
-class Candidate(NamedTuple):
-    """An edge start→end with one predictor, which looks back to the step start − ``window``.
+class Edge(NamedTuple):
+    """An interval start→end with one predictor, which looks back to the step start − ``window``.
 
-    ``window`` K is 0 for an edge that was scored without a past.
+    ``window`` K is 0 if it was scored without a past; of an arc (r, t) → (t, s) it is t − r.
     """
 
     start: int
@@ -173,12 +173,12 @@ def check_predictors(names: Sequence[str], known: Sequence[str]) -> tuple[str, .
     return tuple(names)
 
 
-def candidates(
+def parallel_edges(
     edges: Iterable[tuple[int, int]],
     predictors: Sequence[str],
     max_window: int,
     displaced: bool = False,
-) -> list[Candidate]:
+) -> list[Edge]:
     """Return every edge with every predictor and K on offer, in the order given; K ascends.
 
     At step 0 there is no past, and an edge of one step needs no prediction: both have only
@@ -193,7 +193,7 @@ def candidates(
         return ("hold", *single) if end == start + 1 else predictors
 
     return [
-        Candidate(start, end, name, window)
+        Edge(start, end, name, window)
         for start, end in edges
         for name in names(start, end)
         for window in PREDICTORS[name].windows(start, max_window)
@@ -201,15 +201,15 @@ def candidates(
 
 
 def residuals(
-    sigmas: Sequence[float], chosen: Sequence[Candidate], displacements: range | None = None
+    sigmas: Sequence[float], chosen: Sequence[Edge], displacements: range | None = None
 ) -> NDArray[np.float64]:
-    """Return u(t→s) − û(t→s) of each candidate as weights of columns, float64 [n, columns].
+    """Return u(t→s) − û(t→s) of each edge as weights of columns, float64 [n, columns].
 
-    The weights of a row sum to 0. Where steps are Euler's, a candidate of one step has zeros.
+    The weights of a row sum to 0. Where steps are Euler's, an edge of one step has zeros.
 
     Args:
         sigmas: The grid, T + 1 noise levels.
-        chosen: The candidates.
+        chosen: The edges.
         displacements: The columns of what the steps moved with; the velocities' own by default.
     """
     columns = displacements or range(len(sigmas) - 1)

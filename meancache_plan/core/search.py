@@ -16,14 +16,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from meancache_plan.core.predictors import Candidate
+from meancache_plan.core.predictors import Edge
 from meancache_plan.errors import InputError
 
 
 class Path(NamedTuple):
     """A path 0→T: its intervals, and its weight Σ C^γ."""
 
-    edges: tuple[Candidate, ...]
+    edges: tuple[Edge, ...]
     weight: float
 
     @property
@@ -37,7 +37,7 @@ Search = Callable[[NDArray[np.float64], Sequence[int], int], dict[int, list[Path
 lightest paths, lightest first; a search may know fewer. Raises InputError where there is none."""
 
 
-def pssp(intervals: Sequence[Candidate], steps: int) -> Search:
+def pssp(intervals: Sequence[Edge], steps: int) -> Search:
     """Prepare the paper's search, which knows the lightest path.
 
     Dynamic programming over the number of edges. Among paths of equal weight: fewest edges, then
@@ -56,7 +56,7 @@ def pssp(intervals: Sequence[Candidate], steps: int) -> Search:
             to_go[b] = (weight + to_go[b - 1]).min(axis=1)
 
         def trace(budget: int) -> Path:
-            b, t, edges = int(to_go[: budget + 1, 0].argmin()), 0, list[Candidate]()
+            b, t, edges = int(to_go[: budget + 1, 0].argmin()), 0, list[Edge]()
             total = float(to_go[b, 0])
             if math.isinf(total):
                 raise _no_path(budget)
@@ -71,7 +71,7 @@ def pssp(intervals: Sequence[Candidate], steps: int) -> Search:
     return search
 
 
-def path_consistent(intervals: Sequence[Candidate], steps: int) -> Search:
+def path_consistent(intervals: Sequence[Edge], steps: int) -> Search:
     """Prepare the search whose paths follow an interval of window K only to t from t − K."""
     known = [(edge.start - edge.window, edge.start, edge.end) for edge in intervals]
     lightest = _Lightest(known, (steps, steps, steps + 1))

@@ -7,7 +7,7 @@ from meancache_plan.core.costs import Costs, arc_costs, edge_costs
 from meancache_plan.core.gains import fit_gains
 from meancache_plan.core.graph import weighed
 from meancache_plan.core.objective import Measurements, Objective
-from meancache_plan.core.predictors import PREDICTORS, Candidate, Predictor
+from meancache_plan.core.predictors import PREDICTORS, Edge, Predictor
 from meancache_plan.core.search import Path, Search, path_consistent, pssp
 from meancache_plan.errors import InputError
 from meancache_plan.schedule.provenance import GainFit
@@ -35,7 +35,7 @@ class Planner:
     """
 
     costs: Costs
-    search: Callable[[Sequence[Candidate], int], Search]
+    search: Callable[[Sequence[Edge], int], Search]
     can_use: Callable[[Predictor], bool]
 
     @property

@@ -14,7 +14,7 @@ from scipy.stats import rankdata
 from meancache_plan.core.costs import sample_costs
 from meancache_plan.core.grid import edges
 from meancache_plan.core.objective import Objective
-from meancache_plan.core.predictors import PREDICTORS, Candidate, check_predictors
+from meancache_plan.core.predictors import PREDICTORS, Edge, check_predictors
 from meancache_plan.errors import InputError
 from meancache_plan.measure.profile import Profile
 from meancache_plan.plan.planners import find_planner
@@ -107,14 +107,14 @@ def rank_correlation(profile: Profile, objective: Objective) -> float | None:
     return float(np.clip(pairs.mean(), -1.0, 1.0))
 
 
-def _typical_intervals(profile: Profile, objective: Objective) -> list[Candidate]:
+def _typical_intervals(profile: Profile, objective: Objective) -> list[Edge]:
     names = {PREDICTORS[name].form: name for name in objective.predictors}.values()
     longest, furthest = min(objective.max_edge, profile.steps), profile.index.max_window
-    found: list[Candidate] = []
+    found: list[Edge] = []
     for t, s in edges(profile.steps, longest, profile.switches):
         for name in names if t and s > t + 1 else ():
             window = min(s - t, t, furthest) if PREDICTORS[name].windowed else 0
-            found.append(Candidate(t, s, name, window))
+            found.append(Edge(t, s, name, window))
     return found
 
 
@@ -155,7 +155,7 @@ def regret(
     return dict(zip(sizes, excess.mean(axis=1).tolist(), strict=True))
 
 
-def _cost(plan: Intervals, price: Mapping[Candidate, float]) -> float:
+def _cost(plan: Intervals, price: Mapping[Edge, float]) -> float:
     return sum(price[interval] for interval in plan)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meancache_plan.core.objective import Measurements, Objective, Statistic
-from meancache_plan.core.predictors import Candidate
+from meancache_plan.core.predictors import Edge
 from meancache_plan.plan.planners import find_planner
 
 WORKSPACE = 1 << 28
@@ -20,7 +20,7 @@ WORKSPACE = 1 << 28
 Draws = NDArray[np.int64]
 """How often each sample is in each resampled calibration, int64 [R, S]."""
 
-Intervals = tuple[Candidate, ...]
+Intervals = tuple[Edge, ...]
 """A plan's intervals."""
 
 
@@ -66,7 +66,7 @@ def plan_draws(
     at_once = max(1, WORKSPACE // (2 * len(objective.predictors) * steps**3))
     found: list[dict[int, Intervals]] = []
     for first in range(0, len(draws), at_once):
-        intervals: list[Candidate] = []
+        intervals: list[Edge] = []
         parts: list[NDArray[np.float64]] = []
         for chosen, costs in rule.costs(measured, objective):
             intervals += chosen
@@ -80,14 +80,14 @@ def plan_draws(
 
 def prices(
     measured: Measurements, objective: Objective, planner: str, plans: Iterable[Intervals]
-) -> Mapping[Candidate, float]:
+) -> Mapping[Edge, float]:
     """Return C^γ on all samples of every interval of these plans.
 
     Raises:
         InputError: The planner is unknown or cannot meet the objective, or γ is too large.
     """
     wanted = {interval for plan in plans for interval in plan}
-    found: dict[Candidate, float] = {}
+    found: dict[Edge, float] = {}
     for chosen, costs in find_planner(planner).costs(measured, objective):
         places = [place for place, interval in enumerate(chosen) if interval in wanted]
         weights = objective.power(objective.reduce(costs[:, places]))

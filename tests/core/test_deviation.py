@@ -5,7 +5,7 @@ from torch import Tensor
 
 from meancache_plan.core import deviation
 from meancache_plan.core.deviation import gram, l1, rms, windows
-from meancache_plan.core.predictors import Candidate, candidates, residuals
+from meancache_plan.core.predictors import Edge, parallel_edges, residuals
 from tests.fields import euler, gaussian_mixture, mixture, noise, shifted_grid
 
 T = 12
@@ -17,13 +17,13 @@ def trajectory() -> tuple[Tensor, Tensor]:
     return euler(mixture(), noise(1)[0], SIGMAS)
 
 
-def direct_deviation(latents: Tensor, velocities: Tensor, candidate: Candidate) -> Tensor:
+def direct_deviation(latents: Tensor, velocities: Tensor, edge: Edge) -> Tensor:
     """U − û as the papers write it, from latents."""
 
     def u(a: int, b: int) -> Tensor:
         return (latents[b] - latents[a]) / (SIGMAS[b] - SIGMAS[a])
 
-    t, s, name, window = candidate
+    t, s, name, window = edge
     r, v, h = t - window, velocities, SIGMAS[s] - SIGMAS[t]
     if name == "hold" or window == 0:
         return u(t, s) - v[t]
@@ -68,7 +68,7 @@ def test_deviations_from_gram_matrices_equal_direct_ones_however_small(spread: f
     velocities = velocities[0] + spread * (velocities - velocities[0])
     steps = torch.tensor(SIGMAS, dtype=torch.float64).diff()
     latents = torch.cat([latents[:1], latents[0] + (steps[:, None] * velocities).cumsum(0)])
-    chosen = candidates(EVERY_EDGE, ["hold", "jvp", "adams"], max_window=4)
+    chosen = parallel_edges(EVERY_EDGE, ["hold", "jvp", "adams"], max_window=4)
     rows = residuals(SIGMAS, chosen)
     found = rms(gram(velocities)[None], velocities[0].numel(), rows)[0]
     direct = [float(direct_deviation(latents, velocities, c).square().mean()) for c in chosen]
@@ -90,7 +90,7 @@ def test_l1_deviations_equal_a_naive_loop(max_edge: int, max_window: int) -> Non
     latents, velocities = trajectory()
     index = windows(T, max_edge, max_window)
     naive = [
-        direct_deviation(latents, velocities, Candidate(t, s, "jvp", k)).abs().mean()
+        direct_deviation(latents, velocities, Edge(t, s, "jvp", k)).abs().mean()
         for t, s, k in index
     ]
     found = l1(velocities, SIGMAS, index)

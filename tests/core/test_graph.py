@@ -8,7 +8,7 @@ from meancache_plan.core.costs import edge_costs, sample_costs
 from meancache_plan.core.deviation import rms
 from meancache_plan.core.graph import interval_graph
 from meancache_plan.core.objective import DEVIATIONS, WEIGHTINGS, Objective
-from meancache_plan.core.predictors import Candidate, residuals
+from meancache_plan.core.predictors import Edge, residuals
 from meancache_plan.errors import InputError
 from meancache_plan.measure.profile import Profile
 from tests.fields import mixture_profile
@@ -67,7 +67,7 @@ def test_weights_are_costs_to_the_power_gamma(profile: Profile, gamma: float) ->
 def test_the_cost_is_the_statistic_over_samples_of_the_weighted_metric(
     profile: Profile, metric: str, weighting: str, statistic: str
 ) -> None:
-    edge = Candidate(4, 8, "jvp", 3)
+    edge = Edge(4, 8, "jvp", 3)
     h = abs(profile.sigmas[8] - profile.sigmas[4])
     factor = {"none": 1.0, "displacement": h, "propagated": h * profile.propagation_by_step()[8]}
     column = list(profile.index).index((4, 8, 3))

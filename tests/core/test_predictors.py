@@ -10,9 +10,9 @@ from torch import Tensor
 from meancache_plan.core.deviation import own_velocities
 from meancache_plan.core.predictors import (
     PREDICTORS,
-    Candidate,
-    candidates,
+    Edge,
     check_predictors,
+    parallel_edges,
     residuals,
 )
 from meancache_plan.errors import InputError
@@ -25,9 +25,9 @@ def apply(form: LinearForm, velocities: Tensor) -> Tensor:
     return sum((w * velocities[i] for i, w in form.items()), torch.zeros_like(velocities[0]))
 
 
-def error(sigmas: tuple[float, ...], velocities: Tensor, candidate: Candidate) -> float:
-    """|u − û| of a candidate, from its residual."""
-    row = torch.from_numpy(residuals(sigmas, [candidate]))[0]
+def error(sigmas: tuple[float, ...], velocities: Tensor, edge: Edge) -> float:
+    """|u − û| of an edge, from its residual."""
+    row = torch.from_numpy(residuals(sigmas, [edge]))[0]
     return float((row @ velocities).norm())
 
 
@@ -59,7 +59,7 @@ def test_over_four_steps_a_predictor_has_its_order_of_accuracy(
     grid: str, name: str, window: int, expected: int
 ) -> None:
     errors = [
-        error(sigmas, velocities, Candidate(t, t + 4, name, window))
+        error(sigmas, velocities, Edge(t, t + 4, name, window))
         for sigmas, t, velocities in refined(grid)
     ]
     assert order(errors) == pytest.approx(expected, abs=0.1)
@@ -79,7 +79,7 @@ def test_a_velocity_linear_in_sigma_is_predicted_exactly_by_adams_on_any_grid() 
     sigmas = shifted_grid(20)
     velocities = euler(polynomial(torch.randn(2, 8).double()), noise(1, 8)[0], sigmas)[1]
     offered = [(t, s) for t in range(1, 19) for s in range(t + 2, 21)]
-    rows = residuals(sigmas, candidates(offered, ["adams"], max_window=6))
+    rows = residuals(sigmas, parallel_edges(offered, ["adams"], max_window=6))
     assert np.abs(rows @ velocities.numpy()).max() < 1e-12
 
 
@@ -88,43 +88,43 @@ def test_a_linear_velocity_is_predicted_exactly_by_jvp_if_and_only_if_its_window
 ):
     sigmas = uniform_grid(20)
     velocities = euler(polynomial(torch.randn(2, 8).double()), noise(1, 8)[0], sigmas)[1]
-    for candidate in candidates([(10, 12), (10, 14), (10, 16)], ["jvp"], max_window=6):
-        exact = error(sigmas, velocities, candidate) < 1e-12
-        assert exact == (candidate.window == candidate.end - candidate.start)
+    for edge in parallel_edges([(10, 12), (10, 14), (10, 16)], ["jvp"], max_window=6):
+        exact = error(sigmas, velocities, edge) < 1e-12
+        assert exact == (edge.window == edge.end - edge.start)
 
 
 def test_jvp_over_one_step_is_hold() -> None:
     sigmas = shifted_grid(12)
-    jvp, hold = residuals(sigmas, [Candidate(5, 9, "jvp", 1), Candidate(5, 9, "hold", 0)])
+    jvp, hold = residuals(sigmas, [Edge(5, 9, "jvp", 1), Edge(5, 9, "hold", 0)])
     assert (jvp == hold).all()
 
 
 def test_a_constant_velocity_is_predicted_exactly_by_every_predictor() -> None:
     sigmas = shifted_grid(15)
     offered = [(t, s) for t in range(15) for s in range(t + 1, 16)]
-    rows = residuals(sigmas, candidates(offered, list(PREDICTORS), max_window=6))
+    rows = residuals(sigmas, parallel_edges(offered, list(PREDICTORS), max_window=6))
     assert np.abs(rows.sum(axis=1)).max() < 1e-12
 
 
 def test_an_edge_of_one_step_needs_no_prediction() -> None:
     sigmas = shifted_grid(15)
-    offered = candidates([(t, t + 1) for t in range(15)], ["jvp", "adams"], max_window=6)
+    offered = parallel_edges([(t, t + 1) for t in range(15)], ["jvp", "adams"], max_window=6)
     assert {(c.predictor, c.window) for c in offered} == {("hold", 0)}
     assert (residuals(sigmas, offered) == 0.0).all()
 
 
 def test_candidates_are_complete_and_in_the_order_of_edges_predictors_and_windows() -> None:
-    assert candidates([(0, 2), (1, 3), (3, 5), (3, 4)], ["jvp", "hold", "adams"], 2) == [
-        Candidate(0, 2, "hold", 0),
-        Candidate(1, 3, "jvp", 1),
-        Candidate(1, 3, "hold", 0),
-        Candidate(1, 3, "adams", 1),
-        Candidate(3, 5, "jvp", 1),
-        Candidate(3, 5, "jvp", 2),
-        Candidate(3, 5, "hold", 0),
-        Candidate(3, 5, "adams", 1),
-        Candidate(3, 5, "adams", 2),
-        Candidate(3, 4, "hold", 0),
+    assert parallel_edges([(0, 2), (1, 3), (3, 5), (3, 4)], ["jvp", "hold", "adams"], 2) == [
+        Edge(0, 2, "hold", 0),
+        Edge(1, 3, "jvp", 1),
+        Edge(1, 3, "hold", 0),
+        Edge(1, 3, "adams", 1),
+        Edge(3, 5, "jvp", 1),
+        Edge(3, 5, "jvp", 2),
+        Edge(3, 5, "hold", 0),
+        Edge(3, 5, "adams", 1),
+        Edge(3, 5, "adams", 2),
+        Edge(3, 4, "hold", 0),
     ]
 
 
@@ -138,7 +138,7 @@ def test_predictors_know_what_replay_calls_them() -> None:
 def test_released_is_planned_as_jvp_is() -> None:
     sigmas = shifted_grid(12)
     offered = [(t, s) for t in range(12) for s in range(t + 1, 13)]
-    jvp, released = (candidates(offered, [name], max_window=6) for name in ("jvp", "released"))
+    jvp, released = (parallel_edges(offered, [name], max_window=6) for name in ("jvp", "released"))
     assert [(c.start, c.end, c.window) for c in jvp] == [
         (c.start, c.end, c.window) for c in released
     ]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from meancache_plan.core.graph import interval_graph
 from meancache_plan.core.objective import Objective
-from meancache_plan.core.predictors import Candidate
+from meancache_plan.core.predictors import Edge
 from meancache_plan.core.search import Path
 from meancache_plan.core.search import pssp as prepare
 from meancache_plan.errors import InputError
@@ -22,7 +22,7 @@ Graph = nx.MultiDiGraph
 def pssp(graph: Graph, budgets: Iterable[int]) -> dict[int, Path]:
     """The lightest path of a multigraph for each budget."""
     edges = list(graph.edges(data=True))
-    intervals = [Candidate(t, s, edge["predictor"], edge["window"]) for t, s, edge in edges]
+    intervals = [Edge(t, s, edge["predictor"], edge["window"]) for t, s, edge in edges]
     weights = np.array([edge["weight"] for _, _, edge in edges])
     found = prepare(intervals, len(graph) - 1)(weights, list(budgets), 1)
     return {budget: path for budget, [path] in found.items()}
@@ -54,18 +54,18 @@ def multigraphs(draw: st.DrawFn) -> Graph:
     return graph
 
 
-def all_paths(graph: Graph, start: int) -> Iterator[tuple[Candidate, ...]]:
+def all_paths(graph: Graph, start: int) -> Iterator[tuple[Edge, ...]]:
     if start == len(graph) - 1:
         yield ()
     for s, parallel in graph[start].items():
         for edge, rest in product(parallel.values(), list(all_paths(graph, s))):
-            yield (Candidate(start, s, edge["predictor"], edge["window"]), *rest)
+            yield (Edge(start, s, edge["predictor"], edge["window"]), *rest)
 
 
 def brute_force(graph: Graph, budget: int) -> Path | None:
     """The first of all paths in the documented order."""
 
-    def rank(edges: tuple[Candidate, ...]) -> tuple[object, ...]:
+    def rank(edges: tuple[Edge, ...]) -> tuple[object, ...]:
         path = Path(edges, 0.0)
         return (
             total_weight(graph, path),

@@ -16,7 +16,7 @@ from meancache_plan.core.costs import sample_costs
 from meancache_plan.core.deviation import windows
 from meancache_plan.core.gains import fit_gains
 from meancache_plan.core.objective import WEIGHTINGS, Objective
-from meancache_plan.core.predictors import PREDICTORS, SHRINKAGE, candidates
+from meancache_plan.core.predictors import PREDICTORS, SHRINKAGE, parallel_edges
 from meancache_plan.core.psnr import CEILING
 from meancache_plan.errors import ProfileError
 from meancache_plan.measure.profile import Profile, measure
@@ -102,7 +102,7 @@ def test_an_arc_costs_what_its_prediction_misses_of_where_the_steps_led(
 def test_an_edge_costs_what_its_prediction_misses_of_where_the_steps_led(
     seen: Trajectories,
 ) -> None:
-    edges = candidates(combinations(range(T + 1), 2), tuple(PREDICTORS), 6, displaced=True)
+    edges = parallel_edges(combinations(range(T + 1), 2), tuple(PREDICTORS), 6, displaced=True)
     assert {e.predictor for e in edges if e.start and e.end == e.start + 1} == {
         "hold",
         "adams",

@@ -13,7 +13,7 @@ from meancache_plan.core.costs import arc_costs, edge_costs, sample_costs
 from meancache_plan.core.grid import uniform_knots
 from meancache_plan.core.moments import Moments
 from meancache_plan.core.objective import Objective
-from meancache_plan.core.predictors import PREDICTORS, Candidate, Predictor
+from meancache_plan.core.predictors import PREDICTORS, Edge, Predictor
 from meancache_plan.core.search import Path, Search
 from meancache_plan.measure.profile import Profile
 from meancache_plan.plan.planners import PLANNERS, Planner
@@ -37,7 +37,7 @@ def half_errors(found: Moments) -> NDArray[np.float64]:
     return found.aa[:, None] - found.ay + found.yy / 4
 
 
-def uniform(intervals: Sequence[Candidate], steps: int) -> Search:
+def uniform(intervals: Sequence[Edge], steps: int) -> Search:
     """Evenly spread knots, whatever intervals weigh; between parallel ones the lightest."""
 
     def search(
