@@ -9,7 +9,7 @@ import argparse
 from pathlib import Path
 
 from meancache_plan import load_profile, load_schedule
-from meancache_plan.judge.contenders import contenders
+from meancache_plan.judge.evaluation_field import evaluation_field
 from meancache_plan.judge.result import PLAN, load_evaluation
 from meancache_plan.plan.predict import predict
 
@@ -25,7 +25,7 @@ def main() -> None:
     budgets = list(found.plans())
     print(f"{'method':<14}{'B':>3}{'low':>8}{'predicted':>11}{'high':>8}{'measured':>10}  inside")
     inside: list[bool] = []
-    for contender in contenders(schedule, budgets):
+    for contender in evaluation_field(schedule, budgets):
         if contender.schedule is None or contender.budget is None:
             continue
         plan = contender.schedule.plan(contender.budget)

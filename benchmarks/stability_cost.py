@@ -18,8 +18,8 @@ import torch
 
 from benchmarks.bars import MISSED, met
 from benchmarks.realised import SCHEDULE, Loop, timed
+from meancache_plan.judge.contender import Contender
 from meancache_plan.judge.cost import compute
-from meancache_plan.judge.peer import Peer
 from meancache_plan.source import catalog
 from meancache_plan.source.diffusers.call import arguments
 from meancache_plan.source.diffusers.loading import load, quieten
@@ -61,11 +61,11 @@ def kept(pipeline: Pipeline, schedule: Schedule, budget: int, prompt: str) -> fl
     return (peaks[0] - peaks[1]) / pipeline.final_latents([prompt], [0]).nbytes
 
 
-def _following(schedule: Schedule, budget: int, policy: OnUnstable) -> Peer:
+def _following(schedule: Schedule, budget: int, policy: OnUnstable) -> Contender:
     def enter(pipeline: Pipeline) -> Any:
         return attach(pipeline.pipe, schedule, budget=budget, on_unstable=policy)
 
-    return Peer(policy, f"B = {budget}", schedule.grid.steps, enter)
+    return Contender(policy, f"B = {budget}", schedule.grid.steps, enter)
 
 
 def main() -> None:

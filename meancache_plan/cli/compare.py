@@ -77,9 +77,9 @@ def compare(
 
     Example: `meancache-plan compare --schedule schedule.json --quick --json compare.json`
     """
-    from meancache_plan.judge.compare.competitors import QUICK, THOROUGH
     from meancache_plan.judge.compare.peers.plans import baselines
     from meancache_plan.judge.compare.run_comparison import compare as shoot_out
+    from meancache_plan.judge.compare.sweep import QUICK, THOROUGH
     from meancache_plan.measure.profile import load_profile
     from meancache_plan.schedule.artifact import load_schedule
     from meancache_plan.show.comparison_files import check_outputs, write_comparison

@@ -1,4 +1,4 @@
-"""From samples to rows: figures with their spread, or why a peer has none."""
+"""From samples to rows: figures with their spread, or why a contender has none."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 
 from meancache_plan.core.psnr import latent_range
+from meancache_plan.judge.contender import Contender
 from meancache_plan.judge.contest import Programme
 from meancache_plan.judge.figures import FIGURES, Figure
 from meancache_plan.judge.outcomes import Failed, Run
-from meancache_plan.judge.peer import Peer
 from meancache_plan.judge.result import Row, Spread
 from meancache_plan.judge.run_contest import Outcomes
 
@@ -24,20 +24,21 @@ def conclude(programme: Programme, found: Outcomes) -> dict[str, Any]:
     full = [each for each in found[programme.full.key] if isinstance(each, Run)]
     value_range = latent_range([each.moments for each in full if each.moments])
     rows = tuple(
-        _row(programme, peer, found[peer.key], full, value_range) for peer in programme.everyone
+        _row(programme, contender, found[contender.key], full, value_range)
+        for contender in programme.everyone
     )
     return {**programme.circumstances, "latent_range": value_range, "rows": rows}
 
 
 def _row(
     programme: Programme,
-    peer: Peer,
+    contender: Contender,
     outcomes: Sequence[Run | Failed],
     full: Sequence[Run],
     value_range: float,
 ) -> Row:
-    about: dict[str, Any] = {"method": peer.name, "setting": peer.setting}
-    about |= {"steps": peer.steps, "budget": peer.budget}
+    about: dict[str, Any] = {"method": contender.name, "setting": contender.setting}
+    about |= {"steps": contender.steps, "budget": contender.budget}
     failed = next((each for each in outcomes if isinstance(each, Failed)), None)
     if failed is not None:
         return Row(**about, failure=failed.reason)

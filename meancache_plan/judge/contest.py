@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 from meancache_plan.errors import InputError
 from meancache_plan.files.journal import Journal
 from meancache_plan.judge.circumstances import device_words, versions
+from meancache_plan.judge.contender import Contender, plainly
 from meancache_plan.judge.figures import Figure, measured
-from meancache_plan.judge.peer import Peer, plainly
 from meancache_plan.source.diffusers.pipeline import Pipeline
 from meancache_plan.source.recipe import digest
 from meancache_plan.version import __version__
@@ -20,10 +20,11 @@ class Rules(NamedTuple):
     Attributes:
         work: Its name, for messages.
         remedy: How finished samples are kept elsewhere, for messages.
-        open: Peers of all kinds compete, beside the run that they are judged by: turns are drawn
-            anew for each sample, the full run's too, and a peer that fails is a row that says why.
-            Otherwise everyone runs in order, the full run is made once, and a failure is an error.
-        libraries: Distributions that peers come from.
+        open: Contenders of all kinds compete, beside the run that they are judged by: turns are
+            drawn anew for each sample, the full run's too, and a contender that fails is a row that
+            says why. Otherwise everyone runs in order, the full run is made once, and a failure is
+            an error.
+        libraries: Distributions that contenders come from.
     """
 
     work: str
@@ -39,8 +40,8 @@ class Contest:
     Attributes:
         pipeline: The pipeline, not attached, as its owner has set it up.
         full: The run that everything is measured against.
-        peers: Who competes.
-        prompts: Held-out prompts, on none of which a peer was fitted.
+        contenders: Who competes.
+        prompts: Held-out prompts, on none of which a contender was fitted.
         seeds: Seeds of the initial noise, each used with every prompt.
         rules: How it is held.
         figures: What is measured.
@@ -50,38 +51,38 @@ class Contest:
     """
 
     pipeline: Pipeline
-    full: Peer
-    peers: tuple[Peer, ...]
+    full: Contender
+    contenders: tuple[Contender, ...]
     prompts: tuple[str, ...]
     seeds: tuple[int, ...]
     rules: Rules
     figures: tuple[Figure, ...] = field(default_factory=measured)
-    flow: Peer | None = None
+    flow: Contender | None = None
     counted: int = 0
     known: dict[str, Any] = field(default_factory=dict[str, Any])
 
     def __post_init__(self) -> None:
-        """Refuse a contest without samples, and peers that cannot be told apart."""
+        """Refuse a contest without samples, and contenders that cannot be told apart."""
         if not self.prompts or not self.seeds:
             raise InputError(
                 f"nothing to judge by in this {self.rules.work}: give at least one prompt and one "
                 "seed"
             )
-        keys = [peer.key for peer in self.everyone]
+        keys = [contender.key for contender in self.everyone]
         for key in keys:
             if keys.count(key) > 1:
-                raise InputError(f"two peers are both called {key!r}: rename a schedule's file")
+                raise InputError(f"two methods are both called {key!r}: rename a schedule's file")
 
     @property
-    def everyone(self) -> tuple[Peer, ...]:
-        """The full run and the peers."""
-        return self.full, *self.peers
+    def everyone(self) -> tuple[Contender, ...]:
+        """The full run and the contenders."""
+        return self.full, *self.contenders
 
     def programme(self) -> "Programme":
         """The contest without its pipeline."""
         on = self._circumstances()
         return Programme(
-            everyone=tuple(replace(peer, enter=plainly) for peer in self.everyone),
+            everyone=tuple(replace(contender, enter=plainly) for contender in self.everyone),
             prompts=self.prompts,
             seeds=self.seeds,
             rules=self.rules,
@@ -118,7 +119,7 @@ class Contest:
         if not self.rules.open:
             return found
         return found | {  # whose turn it is depends on all who compete
-            "peers": digest([peer.identity for peer in self.peers]),
+            "peers": digest([contender.identity for contender in self.contenders]),
             "flow": None if self.flow is None else self.flow.key,
             "counted": self.counted,
         }
@@ -129,7 +130,7 @@ class Programme:
     """A contest as whoever keeps its outcomes knows it: without a pipeline, so it can be pickled.
 
     Attributes:
-        everyone: The full run and the peers, none of which can enter a pipeline.
+        everyone: The full run and the contenders, none of which can enter a pipeline.
         prompts: Held-out prompts.
         seeds: Each used with every prompt.
         rules: How it is held.
@@ -139,7 +140,7 @@ class Programme:
             differs, in messages.
     """
 
-    everyone: tuple[Peer, ...]
+    everyone: tuple[Contender, ...]
     prompts: tuple[str, ...]
     seeds: tuple[int, ...]
     rules: Rules
@@ -148,13 +149,13 @@ class Programme:
     settings: dict[str, Any]
 
     @property
-    def full(self) -> Peer:
+    def full(self) -> Contender:
         """The run that everything is measured against."""
         return self.everyone[0]
 
-    def peer(self, key: str) -> Peer:
+    def contender(self, key: str) -> Contender:
         """The one of everyone that has this key."""
-        return next(peer for peer in self.everyone if peer.key == key)
+        return next(contender for contender in self.everyone if contender.key == key)
 
     @property
     def jobs(self) -> list[tuple[str, int]]:

@@ -1,16 +1,16 @@
-"""One sample made by one peer, and what that costs: seconds, denoiser calls, memory, FLOPs."""
+"""One sample made by one contender, and what that costs: seconds, denoiser calls, memory, FLOPs."""
 
 from typing import NamedTuple
 
 import numpy as np
 import torch
 
+from meancache_plan.judge.contender import Contender
 from meancache_plan.judge.left_as_found import left_as_found
 from meancache_plan.judge.loop_watch import Watch
 from meancache_plan.judge.measured_sample import Made
 from meancache_plan.judge.memory import Allocator
 from meancache_plan.judge.operations import Operations
-from meancache_plan.judge.peer import Peer
 from meancache_plan.source.diffusers.pipeline import Pipeline
 from meancache_runtime.errors import NonFiniteError
 
@@ -44,8 +44,8 @@ class Forms(NamedTuple):
     batch: int
 
 
-def make(pipeline: Pipeline, peer: Peer, prompt: str, seed: int) -> Made:
-    """Make one sample with a peer in the pipeline, which is left as it was found.
+def make(pipeline: Pipeline, contender: Contender, prompt: str, seed: int) -> Made:
+    """Make one sample with a contender in the pipeline, which is left as it was found.
 
     Raises:
         NonFiniteError: The sample overflowed.
@@ -53,15 +53,15 @@ def make(pipeline: Pipeline, peer: Peer, prompt: str, seed: int) -> Made:
     """
     device = pipeline.device
     watch = Watch(device, account=Allocator(device) if device.type == "cuda" else None)
-    with watch.on(pipeline.pipe), left_as_found(pipeline.pipe), peer.enter(pipeline):
-        sample = pipeline.generate(prompt, seed, steps=peer.steps, after_step=watch.step)
+    with watch.on(pipeline.pipe), left_as_found(pipeline.pipe), contender.enter(pipeline):
+        sample = pipeline.generate(prompt, seed, steps=contender.steps, after_step=watch.step)
     if not (torch.isfinite(sample.latents).all() and np.isfinite(sample.frames).all()):
         raise NonFiniteError("the sample is not finite")
     taken = sample.seconds, watch.seconds(), watch.calls, watch.memory
     return Made(sample.latents, sample.frames, *taken)
 
 
-def compute(pipeline: Pipeline, peer: Peer, prompt: str, seed: int) -> Compute:
+def compute(pipeline: Pipeline, contender: Contender, prompt: str, seed: int) -> Compute:
     """Count the same in a run that is not timed: products of matrices and attention; tensors.
 
     Raises:
@@ -70,7 +70,7 @@ def compute(pipeline: Pipeline, peer: Peer, prompt: str, seed: int) -> Compute:
     operations = Operations()
     watch = Watch(torch.device("cpu"), operations, operations)
     with operations:
-        _run(pipeline, peer, prompt, seed, watch)
+        _run(pipeline, contender, prompt, seed, watch)
     calls = watch.flops()
     return Compute(float(sum(calls)), tuple(map(float, calls)), watch.memory or 0)
 
@@ -82,11 +82,11 @@ def forms(pipeline: Pipeline, prompt: str, seed: int) -> Forms:
         InputError: The pipeline took no step.
     """
     watch = Watch(torch.device("cpu"))
-    _run(pipeline, Peer("full", "", 2), prompt, seed, watch)
+    _run(pipeline, Contender("full", "", 2), prompt, seed, watch)
     return Forms(max(1, watch.calls // 2), watch.batch)
 
 
-def _run(pipeline: Pipeline, peer: Peer, prompt: str, seed: int, watch: Watch) -> None:
+def _run(pipeline: Pipeline, contender: Contender, prompt: str, seed: int, watch: Watch) -> None:
     """A run that decodes nothing, where the pipeline can."""
-    with watch.on(pipeline.pipe), left_as_found(pipeline.pipe), peer.enter(pipeline):
-        pipeline.final_latents([prompt], [seed], steps=peer.steps, after_step=watch.step)
+    with watch.on(pipeline.pipe), left_as_found(pipeline.pipe), contender.enter(pipeline):
+        pipeline.final_latents([prompt], [seed], steps=contender.steps, after_step=watch.step)

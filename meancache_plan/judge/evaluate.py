@@ -8,8 +8,8 @@ from typing import Any
 from meancache_plan.errors import InputError, check_kind
 from meancache_plan.fleet.crew import Alone, Crew, Once, crew_of
 from meancache_plan.judge.conclusions import conclude
-from meancache_plan.judge.contenders import contenders
 from meancache_plan.judge.contest import Contest, Rules
+from meancache_plan.judge.evaluation_field import evaluation_field
 from meancache_plan.judge.figures import measured
 from meancache_plan.judge.frechet.measure import FrechetSettings, Measurement
 from meancache_plan.judge.other_requests import other_request
@@ -124,11 +124,11 @@ def _contest(
 ) -> Contest:
     """An evaluation with a pipeline, once it is known that all schedules fit it."""
     check_rivals(pipeline.pipe, schedule, budgets or schedule.budgets, rivals)
-    full, *peers = contenders(schedule, budgets, rivals, baselines=baselines)
+    full, *contenders = evaluation_field(schedule, budgets, rivals, baselines=baselines)
     return Contest(
         pipeline=pipeline,
         full=full,
-        peers=tuple(peers),
+        contenders=tuple(contenders),
         prompts=prompts,
         seeds=seeds,
         rules=RULES,

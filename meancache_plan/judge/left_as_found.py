@@ -1,4 +1,4 @@
-"""A pipeline left as it was found, whatever a peer did to it."""
+"""A pipeline left as it was found, whatever a contender did to it."""
 
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
@@ -31,7 +31,7 @@ def left_as_found(pipe: Any) -> Generator[None]:
 
 
 def _owners(pipe: Any) -> Iterator[Any]:
-    """Everything whose attributes a peer may change: the pipeline and its class come first."""
+    """Everything whose attributes a contender may change: the pipeline and its class come first."""
     yield pipe
     yield type(pipe)
     for denoiser in map(unwrap, denoisers(pipe).values()):

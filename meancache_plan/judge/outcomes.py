@@ -6,14 +6,14 @@ from pydantic import Field, TypeAdapter
 
 from meancache_plan.files.journal import Journal
 from meancache_plan.files.validation import Checked
+from meancache_plan.judge.contender import Contender
 from meancache_plan.judge.cost import Compute
-from meancache_plan.judge.peer import Peer
 
 SAMPLE, COMPUTE = "sample", "compute"
 
 
 class Run(Checked):
-    """One peer's run of one sample.
+    """One contender's run of one sample.
 
     Attributes:
         figures: What is kept of each figure that was measured, by name.
@@ -26,7 +26,7 @@ class Run(Checked):
 
 
 class Failed(Checked):
-    """Why a peer has no run of this sample."""
+    """Why a contender has no run of this sample."""
 
     kind: Literal["failed"] = "failed"
     reason: str
@@ -39,7 +39,7 @@ _COMPUTE: TypeAdapter[Compute] = TypeAdapter(Compute)
 
 
 class Kept:
-    """Outcomes by prompt, seed and peer, and what was counted for them.
+    """Outcomes by prompt, seed and contender, and what was counted for them.
 
     Args:
         journal: Its settings hold everything else that a sample depends on.
@@ -48,21 +48,21 @@ class Kept:
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
 
-    def find(self, prompt: str, seed: int, peer: Peer) -> Run | Failed | None:
+    def find(self, prompt: str, seed: int, contender: Contender) -> Run | Failed | None:
         """What is known of this sample, if anything."""
-        known = self._journal.find(SAMPLE, [prompt, seed, *peer.identity])
+        known = self._journal.find(SAMPLE, [prompt, seed, *contender.identity])
         return None if known is None else _OUTCOME.validate_python(known.value)
 
-    def keep(self, prompt: str, seed: int, peer: Peer, outcome: Run | Failed) -> None:
+    def keep(self, prompt: str, seed: int, contender: Contender, outcome: Run | Failed) -> None:
         """Note the outcome of a finished sample."""
-        inputs = [prompt, seed, *peer.identity]
+        inputs = [prompt, seed, *contender.identity]
         self._journal.keep(SAMPLE, inputs, outcome.model_dump(mode="json"))
 
-    def find_compute(self, prompt: str, seed: int, peer: Peer) -> Compute | None:
+    def find_compute(self, prompt: str, seed: int, contender: Contender) -> Compute | None:
         """What this sample takes, if that was counted."""
-        known = self._journal.find(COMPUTE, [prompt, seed, *peer.identity])
+        known = self._journal.find(COMPUTE, [prompt, seed, *contender.identity])
         return None if known is None else _COMPUTE.validate_python(known.value)
 
-    def keep_compute(self, prompt: str, seed: int, peer: Peer, counted: Compute) -> None:
+    def keep_compute(self, prompt: str, seed: int, contender: Contender, counted: Compute) -> None:
         """Note what a sample takes."""
-        self._journal.keep(COMPUTE, [prompt, seed, *peer.identity], counted)
+        self._journal.keep(COMPUTE, [prompt, seed, *contender.identity], counted)

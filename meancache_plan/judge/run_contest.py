@@ -8,9 +8,9 @@ import numpy as np
 
 from meancache_plan.files.journal import Journal
 from meancache_plan.fleet.crew import Alone, Crew
+from meancache_plan.judge.contender import Contender
 from meancache_plan.judge.contest import Contest, Programme
 from meancache_plan.judge.outcomes import Failed, Kept, Run
-from meancache_plan.judge.peer import Peer
 from meancache_plan.judge.picture_witnesses import Witness
 from meancache_plan.judge.result import Shot
 from meancache_plan.judge.turns import Counted, Job, Turn, judging
@@ -38,7 +38,7 @@ class Running:
         programme: Who competes on what.
         journal: Keeps finished samples; those that it has are not made.
         witnesses: Shown pictures of samples.
-        progress: Told of each sample of each peer.
+        progress: Told of each sample of each contender.
     """
 
     programme: Programme
@@ -78,44 +78,49 @@ class Running:
                 continue
             found[place][turn.key] = self._settled(jobs[place], turn)
             self.progress(sum(map(len, found)), total)
-        return {peer.key: [each[peer.key] for each in found] for peer in programme.everyone}
+        return {
+            contender.key: [each[contender.key] for each in found]
+            for contender in programme.everyone
+        }
 
     def _job(self, number: int) -> Job:
         """A sample with what is known of it."""
         prompt, seed = self.programme.jobs[number]
         kept, everyone = Kept(self.journal), self.programme.everyone
-        found = {peer.key: kept.find(prompt, seed, peer) for peer in everyone}
+        found = {contender.key: kept.find(prompt, seed, contender) for contender in everyone}
         known = {key: outcome for key, outcome in found.items() if outcome is not None}
-        counts = {peer.key: kept.find_compute(prompt, seed, peer) for peer in everyone}
+        counts = {
+            contender.key: kept.find_compute(prompt, seed, contender) for contender in everyone
+        }
         counted = {key: compute for key, compute in counts.items() if compute is not None}
         pictures = any(witness.wants(prompt, seed) for witness in self.witnesses)
         job = Job(number, prompt, seed, known, counted, frozenset(), pictures)
-        again = {peer.key for peer in everyone if not self._is_held(job, peer)}
+        again = {contender.key for contender in everyone if not self._is_held(job, contender)}
         return job._replace(again=frozenset(again & known.keys()))
 
     def _settled(self, job: Job, turn: Turn) -> Run | Failed:
         """Keep an outcome, and show its pictures."""
-        peer = self.programme.peer(turn.key)
+        contender = self.programme.contender(turn.key)
         if turn.frames is not None and isinstance(turn.outcome, Run):
             for witness in self.witnesses:
-                witness.keep(_shot(job, peer, turn.outcome, turn.frames))
+                witness.keep(_shot(job, contender, turn.outcome, turn.frames))
         if turn.outcome != job.known.get(turn.key):
-            Kept(self.journal).keep(job.prompt, job.seed, peer, turn.outcome)
+            Kept(self.journal).keep(job.prompt, job.seed, contender, turn.outcome)
         return turn.outcome
 
     def _note(self, job: Job, counted: Counted) -> None:
-        peer = self.programme.peer(counted.key)
-        Kept(self.journal).keep_compute(job.prompt, job.seed, peer, counted.compute)
+        contender = self.programme.contender(counted.key)
+        Kept(self.journal).keep_compute(job.prompt, job.seed, contender, counted.compute)
 
-    def _is_held(self, job: Job, peer: Peer) -> bool:
+    def _is_held(self, job: Job, contender: Contender) -> bool:
         """Whether nobody who looks on has to see this sample again."""
-        outcome = job.known.get(peer.key)
+        outcome = job.known.get(contender.key)
         if not isinstance(outcome, Run):
             return True
-        shot = _shot(job, peer, outcome, NO_FRAMES)
+        shot = _shot(job, contender, outcome, NO_FRAMES)
         return all(witness.holds(shot) for witness in self.witnesses)
 
 
-def _shot(job: Job, peer: Peer, outcome: Run, frames: Frames) -> Shot:
+def _shot(job: Job, contender: Contender, outcome: Run, frames: Frames) -> Shot:
     calls, psnr = int(outcome.figures["calls"]), outcome.figures["psnr"]
-    return Shot(job.prompt, job.seed, peer.name, peer.budget or 0, calls, psnr, frames)
+    return Shot(job.prompt, job.seed, contender.name, contender.budget or 0, calls, psnr, frames)

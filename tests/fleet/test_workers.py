@@ -15,8 +15,8 @@ from torch import Tensor
 from meancache_plan.cli.loading import Loading
 from meancache_plan.files.journal import Journal
 from meancache_plan.fleet.crew import Alone, Begin, Change, Crew
-from meancache_plan.judge.compare.competitors import QUICK, Extrapolating, Skipping, WarmingUp
 from meancache_plan.judge.compare.run_comparison import compare
+from meancache_plan.judge.compare.sweep import QUICK, Extrapolating, Skipping, WarmingUp
 from meancache_plan.judge.evaluate import evaluate
 from meancache_plan.judge.figures import FIGURES
 from meancache_plan.judge.other_requests import OtherRequest

@@ -7,8 +7,8 @@ from typing import Any
 
 from diffusers import FluxPipeline
 
+from meancache_plan.judge.contender import Contender
 from meancache_plan.judge.figures import FIGURES
-from meancache_plan.judge.peer import Peer
 from meancache_plan.judge.result import Comparison, Evaluation, Row, Spread
 from meancache_plan.schedule.artifact import Grid, ModelIdentity, PlanEntry, Schedule
 from meancache_plan.source.diffusers.pipeline import Pipeline
@@ -18,7 +18,7 @@ from tests.tiny import SIDE, TEXT_LENGTH
 
 STEPS = 8
 PROMPT, SEED = "red fox", 3
-FULL = Peer("full", "all steps", STEPS)
+FULL = Contender("full", "all steps", STEPS)
 HOLD, ADAMS = Hold(), Adams((1.0, 1.0))
 
 SCHEDULE = Schedule(

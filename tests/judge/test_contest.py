@@ -17,12 +17,12 @@ from meancache_plan.judge import turns
 from meancache_plan.judge.compare.peers import plans, solvers
 from meancache_plan.judge.compare.run_comparison import RULES
 from meancache_plan.judge.conclusions import conclude
-from meancache_plan.judge.contenders import full_run
+from meancache_plan.judge.contender import Contender, unavailable
 from meancache_plan.judge.contest import Contest
 from meancache_plan.judge.cost import compute
 from meancache_plan.judge.evaluate import evaluate
+from meancache_plan.judge.evaluation_field import full_run
 from meancache_plan.judge.outcomes import Run
-from meancache_plan.judge.peer import Peer, unavailable
 from meancache_plan.judge.result import Comparison
 from meancache_plan.judge.run_contest import run
 from meancache_runtime.errors import ModelMismatchError
@@ -37,9 +37,9 @@ def exploding(_pipeline: Any) -> Generator[NoReturn]:
     yield
 
 
-def contest(pipe: FluxPipeline, *peers: Peer, **options: Any) -> Contest:
+def contest(pipe: FluxPipeline, *contenders: Contender, **options: Any) -> Contest:
     given = {"prompts": PROMPTS, "seeds": SEEDS, "rules": RULES, "counted": 1}
-    return Contest(tiny_pipeline(pipe), full_run(STEPS), peers, **(given | options))
+    return Contest(tiny_pipeline(pipe), full_run(STEPS), contenders, **(given | options))
 
 
 def compared(given: Contest, folder: Path | None = None) -> Comparison:
@@ -50,8 +50,8 @@ def compared(given: Contest, folder: Path | None = None) -> Comparison:
 def test_a_peer_that_fails_is_a_row_that_says_why_and_the_others_go_on(
     tiny_flux: FluxPipeline,
 ) -> None:
-    bad = Peer("bad", "always", STEPS, exploding)
-    absent = Peer("absent", "here", STEPS, unavailable("is not installed"))
+    bad = Contender("bad", "always", STEPS, exploding)
+    absent = Contender("absent", "here", STEPS, unavailable("is not installed"))
     found = compared(contest(tiny_flux, bad, absent, *plans.fewer_steps("Euler", [4])))
     assert [row.failure for row in found.rows] == [
         None,
@@ -69,8 +69,8 @@ def test_a_long_reason_on_a_long_prompt_is_cut(tiny_flux: FluxPipeline) -> None:
         raise RuntimeError("no " * 1000)
         yield
 
-    peer = Peer("wordy", "x", STEPS, wordy)
-    failure = compared(contest(tiny_flux, peer, prompts=("fox " * 500,))).rows[1].failure
+    contender = Contender("wordy", "x", STEPS, wordy)
+    failure = compared(contest(tiny_flux, contender, prompts=("fox " * 500,))).rows[1].failure
     assert failure is not None
     assert failure.startswith("RuntimeError: no no")
     assert len(failure) < 300
@@ -86,14 +86,14 @@ def test_a_peer_that_fails_later_is_a_failure_as_a_whole(tiny_flux: FluxPipeline
             raise MemoryError
         yield
 
-    found = compared(contest(tiny_flux, Peer("tiring", "x", STEPS, later)))
+    found = compared(contest(tiny_flux, Contender("tiring", "x", STEPS, later)))
     assert found.rows[1].failure == "MemoryError (on 'tree')"
     assert len(entered) == 1 + 4  # on the first sample it is counted as well
 
 
 def test_figures_are_those_of_an_evaluation(tiny_flux: FluxPipeline) -> None:
-    peers = (*plans.plans("plan", SCHEDULE, [3]), *plans.fewer_steps("Euler", [3]))
-    found = compared(contest(tiny_flux, *peers))
+    contenders = (*plans.plans("plan", SCHEDULE, [3]), *plans.fewer_steps("Euler", [3]))
+    found = compared(contest(tiny_flux, *contenders))
     known = evaluate(tiny_pipeline(tiny_flux), SCHEDULE, PROMPTS, SEEDS, budgets=[3])
     assert found.latent_range == pytest.approx(known.latent_range)
     for row, other in zip(
@@ -113,7 +113,7 @@ def test_relative_seconds_are_those_of_each_sample_over_its_own_full_run(
     found = conclude(given.programme(), samples)["rows"][1]
     own, full = (
         np.array([each.figures["loop_seconds"] for each in samples[key] if isinstance(each, Run)])
-        for key in (given.peers[0].key, given.full.key)
+        for key in (given.contenders[0].key, given.full.key)
     )
     assert found.figure("relative_seconds").samples == pytest.approx(own / full)
     assert found.mean("relative_seconds") == pytest.approx(float((own / full).mean()))
@@ -144,8 +144,8 @@ def test_an_interrupted_contest_goes_on_where_it_was(
             raise KeyboardInterrupt
         yield
 
-    peer = Peer("noted", "x", STEPS, noted)
-    given, kept = contest(tiny_flux, peer), tmp_path / "kept"
+    contender = Contender("noted", "x", STEPS, noted)
+    given, kept = contest(tiny_flux, contender), tmp_path / "kept"
     with pytest.raises(KeyboardInterrupt):
         run(given, kept)
     first = run(given, kept)
@@ -160,11 +160,11 @@ def test_what_was_counted_before_an_interruption_is_not_counted_again(
     entered: list[str] = []
     counted: list[str] = []
 
-    def counting(pipeline: Any, peer: Peer, prompt: str, seed: int) -> Any:
-        counted.append(peer.name)
-        return compute(pipeline, peer, prompt, seed)
+    def counting(pipeline: Any, contender: Contender, prompt: str, seed: int) -> Any:
+        counted.append(contender.name)
+        return compute(pipeline, contender, prompt, seed)
 
-    def peer(name: str, interrupted: bool = False) -> Peer:
+    def contender(name: str, interrupted: bool = False) -> Contender:
         @contextmanager
         def enter(_pipeline: Any) -> Generator[None]:
             entered.append(name)
@@ -172,11 +172,14 @@ def test_what_was_counted_before_an_interruption_is_not_counted_again(
                 raise KeyboardInterrupt
             yield
 
-        return Peer(name, "x", 2, enter)
+        return Contender(name, "x", 2, enter)
 
     monkeypatch.setattr(turns, "compute", counting)
-    peers = peer("first"), peer("second", interrupted=True)
-    given, kept = contest(tiny_flux, *peers, prompts=PROMPTS[:1], seeds=SEEDS[:1]), tmp_path / "k"
+    contenders = contender("first"), contender("second", interrupted=True)
+    given, kept = (
+        contest(tiny_flux, *contenders, prompts=PROMPTS[:1], seeds=SEEDS[:1]),
+        tmp_path / "k",
+    )
     with pytest.raises(KeyboardInterrupt):
         run(given, kept)
     found = compared(given, kept)
@@ -190,8 +193,8 @@ def test_a_row_has_the_memory_that_was_counted_and_keeps_it(
 ) -> None:
     given = contest(tiny_flux, *plans.plans("plan", SCHEDULE, [3]))
     counted = [
-        compute(given.pipeline, peer, PROMPTS[0], SEEDS[0]).memory
-        for peer in (given.full, *given.peers)
+        compute(given.pipeline, contender, PROMPTS[0], SEEDS[0]).memory
+        for contender in (given.full, *given.contenders)
     ]
     for found in (compared(given, tmp_path / "kept"), compared(given, tmp_path / "kept")):
         assert [row.mean("memory") for row in found.rows] == counted
@@ -204,16 +207,16 @@ def test_everyone_has_run_before_anyone_is_timed_and_then_in_a_drawn_order(
     ran: list[str] = []
 
     def noted(kind: str, original: Any) -> Any:
-        def run(pipeline: Any, peer: Peer, prompt: str, seed: int) -> Any:
-            ran.append(f"{kind} {peer.name}")
-            return original(pipeline, peer, prompt, seed)
+        def run(pipeline: Any, contender: Contender, prompt: str, seed: int) -> Any:
+            ran.append(f"{kind} {contender.name}")
+            return original(pipeline, contender, prompt, seed)
 
         return run
 
     monkeypatch.setattr(turns, "make", noted("timed", turns.make))
     monkeypatch.setattr(turns, "compute", noted("counted", turns.compute))
-    peers = plans.fewer_steps("Euler", [2, 3, 4])
-    run(contest(tiny_flux, *peers))
+    contenders = plans.fewer_steps("Euler", [2, 3, 4])
+    run(contest(tiny_flux, *contenders))
     assert ran[0] == "timed full"  # what all are judged by; its time is not used
     assert sorted(ran[1:5]) == sorted([*["counted fewer steps, Euler"] * 3, "counted full"])
     rounds = [ran[5:9], *(ran[start + 1 : start + 5] for start in (9, 14, 19))]
@@ -256,7 +259,7 @@ def test_a_plan_that_overflows_is_a_row_and_the_others_go_on(tiny_flux: FluxPipe
         yield
         handle.remove()
 
-    plan = Peer("plan", "B = 3", STEPS, overflowing, budget=3)
+    plan = Contender("plan", "B = 3", STEPS, overflowing, budget=3)
     found = compared(contest(tiny_flux, plan, *plans.fewer_steps("Euler", [2])))
     assert [row.failure for row in found.rows] == [
         None,

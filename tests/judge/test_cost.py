@@ -12,9 +12,9 @@ from diffusers import FluxPipeline
 from torch._dynamo.testing import CompileCounterWithBackend
 
 from meancache_plan.judge.compare.peers import plans, solvers
+from meancache_plan.judge.contender import Contender
 from meancache_plan.judge.cost import compute, forms, make
 from meancache_plan.judge.left_as_found import left_as_found
-from meancache_plan.judge.peer import Peer
 from meancache_runtime.errors import NonFiniteError
 from tests.judge.given import FULL, PROMPT, SCHEDULE, SEED, STEPS, tiny_pipeline
 
@@ -26,7 +26,7 @@ def test_so_many_fewer_steps_cost_exactly_their_share_of_the_flops(
 ) -> None:
     pipeline = tiny_pipeline(tiny_flux, guided)
     full = compute(pipeline, FULL, PROMPT, SEED)
-    few = compute(pipeline, Peer("fewer", str(steps), steps), PROMPT, SEED)
+    few = compute(pipeline, Contender("fewer", str(steps), steps), PROMPT, SEED)
     assert few.total == pytest.approx(full.total * steps / STEPS, rel=1e-12)
     assert few.whole(full) == steps / STEPS
 
@@ -34,12 +34,12 @@ def test_so_many_fewer_steps_cost_exactly_their_share_of_the_flops(
 def test_a_plan_costs_its_refreshes_and_nothing_else(tiny_flux: FluxPipeline) -> None:
     pipeline = tiny_pipeline(tiny_flux, guided=True)
     full = compute(pipeline, FULL, PROMPT, SEED)
-    for peer in plans.plans("plan", SCHEDULE):
-        assert peer.budget is not None
-        found = compute(pipeline, peer, PROMPT, SEED)
-        assert found.total == full.total * peer.budget / STEPS
-        assert found.whole(full) == peer.budget / STEPS
-        assert make(pipeline, peer, PROMPT, SEED).calls == 2 * peer.budget
+    for contender in plans.plans("plan", SCHEDULE):
+        assert contender.budget is not None
+        found = compute(pipeline, contender, PROMPT, SEED)
+        assert found.total == full.total * contender.budget / STEPS
+        assert found.whole(full) == contender.budget / STEPS
+        assert make(pipeline, contender, PROMPT, SEED).calls == 2 * contender.budget
 
 
 def test_flops_of_a_call_are_those_of_its_matrix_products(tiny_flux: FluxPipeline) -> None:
@@ -89,9 +89,9 @@ def test_a_sample_that_is_not_finite_is_refused(tiny_flux: FluxPipeline) -> None
         yield
         hook.remove()
 
-    peer = Peer("broken", "infinite", STEPS, overflow)
+    contender = Contender("broken", "infinite", STEPS, overflow)
     with pytest.raises(NonFiniteError, match="not finite"):
-        make(tiny_pipeline(tiny_flux), peer, PROMPT, SEED)
+        make(tiny_pipeline(tiny_flux), contender, PROMPT, SEED)
 
 
 def test_whatever_is_changed_is_put_back(tiny_flux: FluxPipeline) -> None:

@@ -15,8 +15,8 @@ from meancache_plan import solve
 from meancache_plan.core.bootstrap import bootstrap_interval
 from meancache_plan.core.psnr import CEILING
 from meancache_plan.errors import InputError
-from meancache_plan.judge.contenders import contenders
 from meancache_plan.judge.evaluate import evaluate, with_measured
+from meancache_plan.judge.evaluation_field import evaluation_field
 from meancache_plan.judge.figures import FIGURES
 from meancache_plan.judge.replay import replay
 from meancache_plan.judge.result import ALWAYS, Evaluation
@@ -146,7 +146,7 @@ def test_uniform_hold_is_fewer_steps_where_the_grids_nest(evaluation: Evaluation
 
 
 def test_uniform_adams_is_second_order_after_one_interval_of_hold() -> None:
-    adams = {c.name: c for c in contenders(SCHEDULE, [3])}["uniform-adams"].schedule
+    adams = {c.name: c for c in evaluation_field(SCHEDULE, [3])}["uniform-adams"].schedule
     assert adams is not None
     plan = adams.plan(3)
     assert plan.knots == (0, 2, 4)
@@ -159,7 +159,7 @@ def test_all_who_compete_refresh_where_the_pipeline_switches_denoisers(tmp_path:
     assert profile.switches
     schedule = solve(profile, [3])
     assert schedule.grid.switches == profile.switches
-    entrants = [each for each in contenders(schedule) if each.schedule is not None]
+    entrants = [each for each in evaluation_field(schedule) if each.schedule is not None]
     assert [each.name for each in entrants] == ["plan", "uniform-hold", "uniform-adams"]
     for each in entrants:
         assert each.schedule is not None
@@ -170,7 +170,7 @@ def test_all_who_compete_refresh_where_the_pipeline_switches_denoisers(tmp_path:
 
 def test_the_full_run_has_the_steps_of_the_run_that_plans_aim_at() -> None:
     finer = SCHEDULE.grid.model_copy(update={"finer_steps": 12})
-    full = contenders(SCHEDULE.model_copy(update={"grid": finer}))[0]
+    full = evaluation_field(SCHEDULE.model_copy(update={"grid": finer}))[0]
     assert (full.name, full.budget, full.steps) == ("full", STEPS, 12)
 
 

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from meancache_plan.judge.compare.peers import plans
+from meancache_plan.judge.contender import Contender
 from meancache_plan.judge.cost import compute, make
 from meancache_plan.judge.memory import Allocator
 from meancache_plan.judge.operations import Operations
-from meancache_plan.judge.peer import Peer
 from meancache_plan.show.terminal.comparison import memory_words
 from tests.judge.given import (
     FULL,
@@ -94,7 +94,7 @@ def test_the_peak_is_that_of_a_ledger(actions: list[tuple[int, int]]) -> None:
         assert account.peak() == most
 
 
-def holding(kept: list[int]) -> Peer:
+def holding(kept: list[int]) -> Contender:
     """The full run, which keeps a float32 tensor of so many elements after each call."""
 
     @contextmanager
@@ -109,7 +109,7 @@ def holding(kept: list[int]) -> Peer:
         yield
         handle.remove()
 
-    return Peer("holding", "all", STEPS, enter)
+    return Contender("holding", "all", STEPS, enter)
 
 
 def test_what_a_method_keeps_is_added_to_what_the_full_run_takes(tiny_flux: FluxPipeline) -> None:
@@ -117,7 +117,7 @@ def test_what_a_method_keeps_is_added_to_what_the_full_run_takes(tiny_flux: Flux
     full = compute(pipeline, FULL, PROMPT, SEED)
     found = compute(pipeline, holding([1_000, 2_000, 500]), PROMPT, SEED)
     assert 0 < full.memory == found.memory - 4 * 3_500
-    fewer = compute(pipeline, Peer("fewer", "3", 3), PROMPT, SEED)
+    fewer = compute(pipeline, Contender("fewer", "3", 3), PROMPT, SEED)
     assert fewer.memory == full.memory
 
 
@@ -125,8 +125,8 @@ def test_plans_keep_a_few_latents_and_nothing_of_the_denoiser(tiny_flux: FluxPip
     pipeline = tiny_pipeline(tiny_flux)
     full = compute(pipeline, FULL, PROMPT, SEED)
     latents = make(pipeline, FULL, PROMPT, SEED).latents
-    for peer in plans.plans("plan", SCHEDULE):
-        kept = compute(pipeline, peer, PROMPT, SEED).memory - full.memory
+    for contender in plans.plans("plan", SCHEDULE):
+        kept = compute(pipeline, contender, PROMPT, SEED).memory - full.memory
         assert 0 <= kept <= 4 * latents.nbytes
 
 

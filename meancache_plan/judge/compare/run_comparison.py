@@ -6,12 +6,12 @@ from pathlib import Path
 
 from meancache_plan.errors import InputError
 from meancache_plan.fleet.crew import Crew, Once, crew_of
-from meancache_plan.judge.compare.competitors import THOROUGH, Sweep, field
 from meancache_plan.judge.compare.peers.solvers import flow
+from meancache_plan.judge.compare.sweep import THOROUGH, Sweep, field
 from meancache_plan.judge.conclusions import conclude
-from meancache_plan.judge.contenders import full_run
 from meancache_plan.judge.contest import Contest, Rules
 from meancache_plan.judge.cost import forms
+from meancache_plan.judge.evaluation_field import full_run
 from meancache_plan.judge.figures import measured
 from meancache_plan.judge.result import Comparison
 from meancache_plan.judge.rivals import check_rivals
@@ -45,12 +45,12 @@ def compare(
         schedule: What is judged, at all of its budgets unless the sweep says which.
         prompts: Held-out prompts.
         seeds: Seeds of the initial noise, each used with every prompt.
-        calibration: Calibration prompts, for what peers fit.
+        calibration: Calibration prompts, for what contenders fit.
         rivals: Other schedules for the same steps, by the names of their rows.
-        sweep: The settings of every peer.
+        sweep: The settings of every contender.
         folder: Where finished samples are kept; a run that was interrupted goes on from there.
         lpips: Measure LPIPS too; see :func:`meancache_plan.judge.likeness.load_lpips`.
-        progress: Told of each sample of each peer.
+        progress: Told of each sample of each contender.
 
     Raises:
         InputError: There is no prompt or seed, a rival is for another model or number of steps,
@@ -101,7 +101,7 @@ def _contest(
     return Contest(
         pipeline=pipeline,
         full=full_run(steps),
-        peers=field(pipeline, schedule, calibration, found, rivals=rivals, sweep=sweep),
+        contenders=field(pipeline, schedule, calibration, found, rivals=rivals, sweep=sweep),
         prompts=prompts,
         seeds=seeds,
         rules=RULES,

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from meancache_plan.core.frechet import Gaussian, frechet_change, frechet_distance, gaussian
 from meancache_plan.errors import InputError, check_whole
 from meancache_plan.files.journal import Journal
+from meancache_plan.judge.contender import Contender
 from meancache_plan.judge.contest import Contest
 from meancache_plan.judge.frechet.distances import Distance, Distances
 from meancache_plan.judge.frechet.features import Features, Pictures, dimensions, find_features
 from meancache_plan.judge.frechet.folder import Folder
 from meancache_plan.judge.left_as_found import left_as_found
-from meancache_plan.judge.peer import Peer
 from meancache_plan.source.diffusers.pipeline import Pipeline
 
 Cloud = NDArray[np.float32]
@@ -117,17 +117,17 @@ class Measurement:
         jobs = self._jobs(contest)
         chosen, others = jobs[: self._settings.samples], jobs[self._settings.samples :]
         wanted = self._settings.methods
-        peers = [peer for peer in contest.peers if wanted is None or peer.name in wanted]
-        self._done, self._total = 0, len(chosen) * (1 + len(peers)) + len(others)
+        contenders = [each for each in contest.contenders if wanted is None or each.name in wanted]
+        self._done, self._total = 0, len(chosen) * (1 + len(contenders)) + len(others)
         self._tell = self._settings.watch("Fréchet distances")
         full = self._cloud(journal, contest.full, chosen)
         target = gaussian(self._target(journal, contest.full, others))
         prompts = {prompt: number for number, (prompt, _) in enumerate(chosen)}
         groups = [prompts[prompt] for prompt, _ in chosen]
         rows = [self._row(contest.full, full, full, target, groups)]
-        for peer in peers:
-            cloud = self._cloud(journal, peer, chosen)
-            rows.append(self._row(peer, full, cloud, target, groups))
+        for contender in contenders:
+            cloud = self._cloud(journal, contender, chosen)
+            rows.append(self._row(contender, full, cloud, target, groups))
         return Distances(
             name=self._features.name,
             dimensions=self._dimensions,
@@ -153,55 +153,55 @@ class Measurement:
         first = min(contest.seeds)
         return [_Job(prompts[k % len(prompts)], first + k // len(prompts)) for k in range(count)]
 
-    def _target(self, journal: Journal, full: Peer, others: Sequence[_Job]) -> Cloud:
+    def _target(self, journal: Journal, full: Contender, others: Sequence[_Job]) -> Cloud:
         if self._folder is None:
             return self._cloud(journal, full, others)
         parts = [self._features(each) for each in self._folder.batches(self._settings.batch)]
         return torch.cat(parts).numpy()
 
-    def _cloud(self, journal: Journal, peer: Peer, jobs: Sequence[_Job]) -> Cloud:
+    def _cloud(self, journal: Journal, contender: Contender, jobs: Sequence[_Job]) -> Cloud:
         """Everyone's features of these samples, a batch at a time."""
         parts: list[Cloud] = []
         for first in range(0, len(jobs), self._settings.batch):
             batch = jobs[first : first + self._settings.batch]
-            parts.append(self._kept(journal, peer, batch))
+            parts.append(self._kept(journal, contender, batch))
             self._done += len(batch)
             self._tell(self._done, self._total)
         return np.concatenate(parts)
 
-    def _kept(self, journal: Journal, peer: Peer, jobs: Sequence[_Job]) -> Cloud:
-        inputs = [self._features.name, *peer.identity, *map(list, jobs)]
+    def _kept(self, journal: Journal, contender: Contender, jobs: Sequence[_Job]) -> Cloud:
+        inputs = [self._features.name, *contender.identity, *map(list, jobs)]
         known = journal.find("features", inputs)
         if known is None:
-            found = self._features(self._sampled(peer, jobs))
+            found = self._features(self._sampled(contender, jobs))
             known = journal.keep("features", inputs, tensors={"features": found})
         return known.tensors()["features"].numpy()
 
-    def _sampled(self, peer: Peer, jobs: Sequence[_Job]) -> Pictures:
+    def _sampled(self, contender: Contender, jobs: Sequence[_Job]) -> Pictures:
         """The pictures of one call, rounded to 8 bits as files hold them; a video's middle one."""
         pipeline, (prompts, seeds) = self._pipeline, map(list, zip(*jobs, strict=True))
-        with left_as_found(pipeline.pipe), peer.enter(pipeline):
-            result = pipeline.run(prompts, seeds, steps=peer.steps, output_type="np")
+        with left_as_found(pipeline.pipe), contender.enter(pipeline):
+            result = pipeline.run(prompts, seeds, steps=contender.steps, output_type="np")
         pictures = np.asarray(result.images if hasattr(result, "images") else result.frames)
         if pictures.ndim == 5:
             pictures = pictures[:, pictures.shape[1] // 2]
         if not np.isfinite(pictures).all():
             raise InputError(
-                f"{peer.name} at budget {peer.budget}: a sample for {prompts[0]!r} is not finite: "
-                "the model overflows; try another dtype"
+                f"{contender.name} at budget {contender.budget}: a sample for {prompts[0]!r} is "
+                "not finite: the model overflows; try another dtype"
             )
         if self._folder is not None:
             self._folder.check((pictures.shape[2], pictures.shape[1]))
         return (pictures.clip(0, 1) * 255).round().astype(np.uint8)
 
     def _row(
-        self, peer: Peer, full: Cloud, cloud: Cloud, target: Gaussian, groups: list[int]
+        self, contender: Contender, full: Cloud, cloud: Cloud, target: Gaussian, groups: list[int]
     ) -> Distance:
         change = frechet_change(full, cloud, target, groups)
         return Distance(
-            method=peer.name,
-            setting=peer.setting,
-            budget=peer.budget,
+            method=contender.name,
+            setting=contender.setting,
+            budget=contender.budget,
             distance=frechet_distance(gaussian(cloud), target),
             change=change.value,
             interval=change.interval,

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from meancache_plan.judge.compare import competitors
-from meancache_plan.judge.compare.competitors import QUICK, Extrapolating, WarmingUp
+from meancache_plan.judge.compare import sweep
+from meancache_plan.judge.compare.sweep import QUICK, Extrapolating, WarmingUp
 from meancache_plan.judge.result import load_comparison
 from meancache_plan.schedule.artifact import save_schedule
 from meancache_plan.source.recipe import find_recipe
@@ -36,7 +36,7 @@ def test_everyone_makes_pictures_of_the_reference_pipeline(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, guidance: float
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(competitors, "QUICK", ONE_SETTING)
+    monkeypatch.setattr(sweep, "QUICK", ONE_SETTING)
     save_schedule(ONE_PLAN, Path("schedule.json"))
     Path("fit.txt").write_text("a green apple\n")
     Path("held.txt").write_text("a red apple\n")

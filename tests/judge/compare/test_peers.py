@@ -14,8 +14,8 @@ from diffusers import FlowMatchEulerDiscreteScheduler, FluxPipeline
 
 from meancache_plan.core.psnr import mean_square
 from meancache_plan.judge.compare.peers import attention, blocks, cache_dit, plans, solvers, vision
+from meancache_plan.judge.contender import Contender, UnavailableError
 from meancache_plan.judge.cost import Forms, compute, make
-from meancache_plan.judge.peer import Peer, UnavailableError
 from tests.judge.given import FULL, PROMPT, SCHEDULE, SEED, STEPS, tiny_pipeline
 
 ONE, TWO = Forms(calls=1, batch=1), Forms(calls=2, batch=1)
@@ -25,7 +25,7 @@ needs_cache_dit = pytest.mark.skipif(
     importlib.util.find_spec("cache_dit") is None, reason="the extra `compare` is not installed"
 )
 
-HARMLESS: dict[str, Callable[[Forms], list[Peer]]] = {
+HARMLESS: dict[str, Callable[[Forms], list[Contender]]] = {
     "FirstBlockCache": lambda _: blocks.first_block(STEPS, [0.0]),
     "MagCache": lambda _: blocks.mag(STEPS, [1.1] * STEPS, [0.0], [3], 0.0),
     "TaylorSeer": lambda _: blocks.taylorseer(STEPS, [1], [1], lite=False),
@@ -35,7 +35,7 @@ HARMLESS: dict[str, Callable[[Forms], list[Peer]]] = {
 }
 """Caches in a setting in which they skip nothing."""
 
-EAGER: dict[str, Callable[[Forms], list[Peer]]] = {
+EAGER: dict[str, Callable[[Forms], list[Contender]]] = {
     "FirstBlockCache": lambda _: blocks.first_block(STEPS, [1e9]),
     "MagCache": lambda _: blocks.mag(STEPS, RATIOS, [1.0], [STEPS], 0.0),
     "TaylorSeer": lambda _: blocks.taylorseer(STEPS, [4], [1], lite=False),
@@ -70,7 +70,7 @@ def test_dbcache_that_skips_nothing_gives_the_full_run(
     check_harmless(tiny_flux, peer, guided)
 
 
-def check_harmless(pipe: FluxPipeline, peer: Peer, guided: bool) -> None:
+def check_harmless(pipe: FluxPipeline, peer: Contender, guided: bool) -> None:
     pipeline = tiny_pipeline(pipe, guided)
     full, found = (make(pipeline, each, PROMPT, SEED) for each in (FULL, peer))
     torch.testing.assert_close(found.latents, full.latents, atol=1e-5, rtol=1e-5)
@@ -99,7 +99,7 @@ def test_dbcache_that_skips_saves_compute_and_leaves_no_trace(
     check_eager(tiny_flux, peer, guided)
 
 
-def check_eager(pipe: FluxPipeline, peer: Peer, guided: bool) -> None:
+def check_eager(pipe: FluxPipeline, peer: Contender, guided: bool) -> None:
     pipeline = tiny_pipeline(pipe, guided)
     before = make(pipeline, FULL, PROMPT, SEED)
     attributes = {name: set(vars(module)) for name, module in pipe.transformer.named_modules()}
@@ -252,7 +252,7 @@ def test_with_many_steps_every_solver_arrives_where_many_euler_steps_do(
     tiny_flux: FluxPipeline, name: str
 ) -> None:
     pipeline = tiny_pipeline(tiny_flux)
-    flow = make(pipeline, Peer("fine", "500", 500), PROMPT, SEED).latents
+    flow = make(pipeline, Contender("fine", "500", 500), PROMPT, SEED).latents
 
     def error(steps: int) -> float:
         cost = 2 * steps - 1 if name == "Heun" else steps

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from meancache_plan.judge.compare.peers.blocks import enable, hooks
+from meancache_plan.judge.contender import Contender, Enter, unavailable
 from meancache_plan.judge.cost import Forms
-from meancache_plan.judge.peer import Enter, Peer, unavailable
 from meancache_plan.source.diffusers.pipeline import Pipeline
 
 EVERYWHERE = (-1, 999)
@@ -17,10 +17,10 @@ MIXED = (
 )
 
 
-def pyramid(steps: int, forms: Forms, ranges: Sequence[int]) -> list[Peer]:
+def pyramid(steps: int, forms: Forms, ranges: Sequence[int]) -> list[Contender]:
     """Pyramid Attention Broadcast: attention is computed every so many steps."""
 
-    def peer(skip: int) -> Peer:
+    def peer(skip: int) -> Contender:
         def config(pipeline: Pipeline) -> Any:
             return hooks().PyramidAttentionBroadcastConfig(
                 spatial_attention_block_skip_range=skip,
@@ -28,15 +28,15 @@ def pyramid(steps: int, forms: Forms, ranges: Sequence[int]) -> list[Peer]:
                 current_timestep_callback=lambda: pipeline.pipe.current_timestep,
             )
 
-        return Peer("PAB", f"every {skip}", steps, _if_one_call(forms, enable(config)))
+        return Contender("PAB", f"every {skip}", steps, _if_one_call(forms, enable(config)))
 
     return [peer(skip) for skip in ranges]
 
 
-def faster(steps: int, forms: Forms, ranges: Sequence[int]) -> list[Peer]:
+def faster(steps: int, forms: Forms, ranges: Sequence[int]) -> list[Contender]:
     """FasterCache; its part that skips the unconditional branch needs both in one batch."""
 
-    def peer(skip: int) -> Peer:
+    def peer(skip: int) -> Contender:
         def config(pipeline: Pipeline) -> Any:
             return hooks().FasterCacheConfig(
                 spatial_attention_block_skip_range=skip,
@@ -47,7 +47,7 @@ def faster(steps: int, forms: Forms, ranges: Sequence[int]) -> list[Peer]:
                 current_timestep_callback=lambda: pipeline.pipe.current_timestep,
             )
 
-        return Peer("FasterCache", f"every {skip}", steps, _if_one_call(forms, enable(config)))
+        return Contender("FasterCache", f"every {skip}", steps, _if_one_call(forms, enable(config)))
 
     return [peer(skip) for skip in ranges]
 

@@ -13,8 +13,14 @@ import numpy as np
 import torch
 
 from meancache_plan.judge.compare.peers import vision
+from meancache_plan.judge.contender import (
+    Contender,
+    Enter,
+    UnavailableError,
+    reason_of,
+    unavailable,
+)
 from meancache_plan.judge.left_as_found import left_as_found
-from meancache_plan.judge.peer import Enter, Peer, UnavailableError, reason_of, unavailable
 from meancache_plan.source.diffusers.pipeline import Pipeline
 from meancache_runtime.hosts.diffusers.identity import denoisers
 
@@ -59,19 +65,19 @@ def enable(configure: Callable[[Pipeline], Any]) -> Enter:
     return enter
 
 
-def first_block(steps: int, thresholds: Sequence[float]) -> list[Peer]:
+def first_block(steps: int, thresholds: Sequence[float]) -> list[Contender]:
     """FirstBlockCache: all blocks are skipped while the first one's residual changes little."""
 
-    def peer(threshold: float) -> Peer:
+    def peer(threshold: float) -> Contender:
         enter = enable(lambda _: hooks().FirstBlockCacheConfig(threshold=threshold))
-        return Peer("FirstBlockCache", f"threshold {threshold:g}", steps, enter, adaptive=True)
+        return Contender("FirstBlockCache", f"threshold {threshold:g}", steps, enter, adaptive=True)
 
     return [peer(threshold) for threshold in thresholds]
 
 
 def taylorseer(
     steps: int, intervals: Sequence[int], orders: Sequence[int], lite: bool, warm_up: int = 3
-) -> list[Peer]:
+) -> list[Contender]:
     """TaylorSeer: outputs extrapolated in time; of attention layers, or (lite) of the whole model.
 
     Args:
@@ -83,7 +89,7 @@ def taylorseer(
     """
     name = "TaylorSeer lite" if lite else "TaylorSeer"
 
-    def peer(interval: int, order: int) -> Peer:
+    def peer(interval: int, order: int) -> Contender:
         def config(_pipeline: Pipeline) -> Any:
             return hooks().TaylorSeerCacheConfig(
                 cache_interval=interval,
@@ -93,12 +99,12 @@ def taylorseer(
                 use_lite_mode=lite,
             )
 
-        return Peer(name, f"interval {interval}, order {order}", steps, enable(config))
+        return Contender(name, f"interval {interval}, order {order}", steps, enable(config))
 
     return [peer(interval, order) for interval in intervals for order in orders]
 
 
-def sea(steps: int, thresholds: Sequence[float], most: Sequence[int]) -> list[Peer]:
+def sea(steps: int, thresholds: Sequence[float], most: Sequence[int]) -> list[Contender]:
     """SeaCache, told what a pipeline does not tell it; where it still caches nothing, it says why.
 
     Args:
@@ -107,7 +113,7 @@ def sea(steps: int, thresholds: Sequence[float], most: Sequence[int]) -> list[Pe
         most: Steps that may be skipped in a row.
     """
 
-    def peer(threshold: float, skipped: int) -> Peer:
+    def peer(threshold: float, skipped: int) -> Contender:
         inner = enable(
             lambda pipeline: hooks().SeaCacheConfig(
                 threshold=threshold,
@@ -125,7 +131,7 @@ def sea(steps: int, thresholds: Sequence[float], most: Sequence[int]) -> list[Pe
                 raise UnavailableError(said[0])
 
         setting = f"threshold {threshold:g}, at most {skipped}"
-        return Peer("SeaCache", setting, steps, enter, adaptive=True)
+        return Contender("SeaCache", setting, steps, enter, adaptive=True)
 
     return [peer(threshold, skipped) for threshold in thresholds for skipped in most]
 
@@ -168,7 +174,7 @@ def mag(
     most: Sequence[int],
     retention: float,
     source: str = "",
-) -> list[Peer]:
+) -> list[Contender]:
     """MagCache with ratios of :func:`magnitudes`.
 
     Args:
@@ -180,7 +186,7 @@ def mag(
         source: What the ratios were measured on.
     """
 
-    def peer(threshold: float, skipped: int) -> Peer:
+    def peer(threshold: float, skipped: int) -> Contender:
         def config(_pipeline: Pipeline) -> Any:
             return hooks().MagCacheConfig(
                 threshold=threshold,
@@ -192,7 +198,9 @@ def mag(
 
         enter = unavailable(reason_of(ratios)) if isinstance(ratios, Exception) else enable(config)
         setting = f"threshold {threshold:g}, at most {skipped}"
-        return Peer("MagCache", setting, steps, enter, source=f"{source}, retention {retention:g}")
+        return Contender(
+            "MagCache", setting, steps, enter, source=f"{source}, retention {retention:g}"
+        )
 
     return [peer(threshold, skipped) for threshold in thresholds for skipped in most]
 

@@ -6,8 +6,8 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from meancache_plan.judge.contender import Contender, Enter, UnavailableError
 from meancache_plan.judge.cost import Forms
-from meancache_plan.judge.peer import Enter, Peer, UnavailableError
 from meancache_plan.source.diffusers.pipeline import Pipeline
 
 LOGGER = "CACHE_DIT"
@@ -19,7 +19,7 @@ def dual_block(
     thresholds: Sequence[float],
     warm_ups: Sequence[int],
     taylor_order: int | None,
-) -> list[Peer]:
+) -> list[Contender]:
     """DBCache F1B0: all blocks are skipped while the first one's residual changes little.
 
     Args:
@@ -31,7 +31,7 @@ def dual_block(
     """
     name = "DBCache" if taylor_order is None else "DBCache + TaylorSeer"
 
-    def peer(threshold: float, warm_up: int) -> Peer:
+    def peer(threshold: float, warm_up: int) -> Contender:
         settings: dict[str, Any] = {
             "Fn_compute_blocks": 1,
             "Bn_compute_blocks": 0,
@@ -40,7 +40,7 @@ def dual_block(
             "enable_separate_cfg": forms.calls > 1,
         }
         setting = f"threshold {threshold:g}, {warm_up} first"
-        return Peer(name, setting, steps, _enter(settings, taylor_order), adaptive=True)
+        return Contender(name, setting, steps, _enter(settings, taylor_order), adaptive=True)
 
     return [peer(threshold, warm_up) for threshold in thresholds for warm_up in warm_ups]
 

@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 
-from meancache_plan.judge.peer import Peer, following
+from meancache_plan.judge.contender import Contender, following
 from meancache_plan.measure.profile import Profile
 from meancache_plan.plan.solve import solve
 from meancache_plan.schedule.artifact import Schedule
 
 
-def plans(name: str, schedule: Schedule, budgets: Sequence[int] | None = None) -> list[Peer]:
+def plans(name: str, schedule: Schedule, budgets: Sequence[int] | None = None) -> list[Contender]:
     """One peer for each plan of a schedule, all budgets by default.
 
     Raises:
@@ -41,6 +41,6 @@ def baselines(profile: Profile, budgets: Sequence[int]) -> dict[str, Schedule]:
     return {"paper": planned("jvp"), "released": planned("released")}
 
 
-def fewer_steps(sampler: str, numbers: Sequence[int]) -> list[Peer]:
+def fewer_steps(sampler: str, numbers: Sequence[int]) -> list[Contender]:
     """The pipeline's own sampler, by its name, with fewer steps."""
-    return [Peer(f"fewer steps, {sampler}", f"{n} steps", n) for n in numbers]
+    return [Contender(f"fewer steps, {sampler}", f"{n} steps", n) for n in numbers]

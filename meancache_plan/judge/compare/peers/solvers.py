@@ -20,7 +20,7 @@ from diffusers.schedulers.scheduling_unipc_multistep import UniPCMultistepSchedu
 
 from meancache_plan.core.grid import check_sigmas
 from meancache_plan.errors import InputError
-from meancache_plan.judge.peer import Peer, UnavailableError, reason_of, unavailable
+from meancache_plan.judge.contender import Contender, UnavailableError, reason_of, unavailable
 from meancache_plan.source.diffusers import call
 from meancache_plan.source.diffusers import recording as steps
 from meancache_plan.source.diffusers.interception import Answers
@@ -54,7 +54,7 @@ def unipc(sigmas: Sequence[float]) -> Any:
 SOLVERS: dict[str, Build] = {"Heun": heun, "DPM-Solver++": dpm, "UniPC": unipc}
 
 
-def solvers(pipeline: Pipeline, prompt: str, costs: Sequence[int]) -> list[Peer]:
+def solvers(pipeline: Pipeline, prompt: str, costs: Sequence[int]) -> list[Contender]:
     """Every solver with so many steps that it costs no more than so many refreshes.
 
     Args:
@@ -64,13 +64,13 @@ def solvers(pipeline: Pipeline, prompt: str, costs: Sequence[int]) -> list[Peer]
     """
     grids: dict[int, Sequence[float] | Exception] = {}
 
-    def peer(name: str, build: Build, n: int) -> Peer:
+    def peer(name: str, build: Build, n: int) -> Contender:
         if n not in grids:
             grids[n] = _grid(pipeline, prompt, n)
         grid, setting = grids[n], f"{n} steps"
         if isinstance(grid, Exception):
-            return Peer(name, setting, n, unavailable(reason_of(grid)))
-        return Peer(name, setting, n, _enter(build, grid))
+            return Contender(name, setting, n, unavailable(reason_of(grid)))
+        return Contender(name, setting, n, _enter(build, grid))
 
     return [
         peer(name, build, n)
@@ -79,12 +79,12 @@ def solvers(pipeline: Pipeline, prompt: str, costs: Sequence[int]) -> list[Peer]
     ]
 
 
-def flow(pipeline: Pipeline, prompt: str, steps: int) -> Peer | None:
+def flow(pipeline: Pipeline, prompt: str, steps: int) -> Contender | None:
     """UniPC with so many steps: where the flow itself leads; None if it cannot run."""
     grid = _grid(pipeline, prompt, steps)
     if isinstance(grid, Exception):
         return None
-    return Peer("flow", f"UniPC, {steps} steps", steps, _enter(unipc, grid))
+    return Contender("flow", f"UniPC, {steps} steps", steps, _enter(unipc, grid))
 
 
 def _grid(pipeline: Pipeline, prompt: str, n: int) -> Sequence[float] | Exception:

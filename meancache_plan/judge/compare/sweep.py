@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from meancache_plan.judge.compare.peers import attention, blocks, cache_dit, plans, solvers
+from meancache_plan.judge.contender import Contender
 from meancache_plan.judge.cost import Forms
-from meancache_plan.judge.peer import Peer
 from meancache_plan.judge.result import FULL, PLAN
 from meancache_plan.judge.rivals import check_name, check_rival
 from meancache_plan.schedule.artifact import Schedule
@@ -39,7 +39,7 @@ class WarmingUp:
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """The settings of every peer.
+    """The settings in which each method competes.
 
     Attributes:
         budgets: Of the plans and of rival schedules; None for all that the judged one has.
@@ -102,7 +102,7 @@ def field(
     *,
     rivals: Mapping[str, Schedule] | None = None,
     sweep: Sweep = THOROUGH,
-) -> tuple[Peer, ...]:
+) -> tuple[Contender, ...]:
     """Everyone, ready to be put into the pipeline; who is known to be unable says so then.
 
     Args:
@@ -126,11 +126,11 @@ def field(
         found += plans.plans(name, rival, sweep.budgets)
     own = type(pipeline.pipe.scheduler).__name__
     sampler = own.removeprefix("FlowMatch").removesuffix("Scheduler").removesuffix("Discrete")
-    costs = _few(sorted(peer.budget or steps for peer in judged), steps, sweep)
+    costs = _few(sorted(each.budget or steps for each in judged), steps, sweep)
     found += plans.fewer_steps(sampler, costs)
     found += solvers.solvers(pipeline, calibration[0], costs)
     others = [*found, *_caches(pipeline, steps, calibration, forms, sweep)]
-    methods = {peer.name for peer in others if peer.budget is None}
+    methods = {each.name for each in others if each.budget is None}
     for name in rivals or {}:
         check_name(name, methods)
     return tuple(others)
@@ -147,7 +147,7 @@ def _few(budgets: Sequence[int], steps: int, sweep: Sweep) -> list[int]:
 
 def _caches(
     pipeline: Pipeline, steps: int, calibration: Sequence[str], forms: Forms, sweep: Sweep
-) -> list[Peer]:
+) -> list[Contender]:
     """The caches of diffusers and of cache-dit."""
     prompts = calibration[: sweep.mag_prompts]
     ratios = blocks.magnitudes(pipeline, prompts, 0, steps)

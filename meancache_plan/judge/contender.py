@@ -1,4 +1,4 @@
-"""A competitor: a way to make samples, in one of its settings."""
+"""A contender: a way to make samples, in one of its settings."""
 
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -15,11 +15,11 @@ LONGEST = 220
 
 
 class UnavailableError(InputError):
-    """A peer cannot run on this pipeline; the message says why."""
+    """A contender cannot run on this pipeline; the message says why."""
 
 
 Enter = Callable[[Pipeline], AbstractContextManager[Any]]
-"""Puts a peer into a pipeline; leaving the context takes it out again."""
+"""Puts a contender into a pipeline; leaving the context takes it out again."""
 
 
 def plainly(_pipeline: Pipeline) -> AbstractContextManager[Any]:
@@ -28,7 +28,7 @@ def plainly(_pipeline: Pipeline) -> AbstractContextManager[Any]:
 
 
 @dataclass(frozen=True, slots=True)
-class Peer:
+class Contender:
     """One method in one setting.
 
     Attributes:
@@ -62,8 +62,8 @@ class Peer:
         return [self.key, self.steps, self.budget, self.source, repr(self.schedule)]
 
 
-def following(name: str, schedule: Schedule, budget: int) -> Peer:
-    """The peer that follows a schedule's plan for ``budget``, with the adapters in effect."""
+def following(name: str, schedule: Schedule, budget: int) -> Contender:
+    """The contender that follows a schedule's plan for ``budget``, with the adapters in effect."""
     model, plan = schedule.model, schedule.plan(budget)
     alone = Schedule(model, schedule.grid, (plan,))
 
@@ -72,11 +72,11 @@ def following(name: str, schedule: Schedule, budget: int) -> Peer:
         return attach(pipeline.pipe, replace(alone, model=known), on_unstable="ignore")
 
     setting = f"B = {budget}"
-    return Peer(name, setting, schedule.grid.steps, enter, budget=budget, schedule=alone)
+    return Contender(name, setting, schedule.grid.steps, enter, budget=budget, schedule=alone)
 
 
 def unavailable(reason: str) -> Enter:
-    """What puts in a peer that cannot run: it raises UnavailableError with ``reason``."""
+    """What puts in a contender that cannot run: it raises UnavailableError with ``reason``."""
 
     @contextmanager
     def enter(_pipeline: Pipeline) -> Generator[NoReturn]:
@@ -87,7 +87,7 @@ def unavailable(reason: str) -> Enter:
 
 
 def reason_of(error: Exception) -> str:
-    """One line that says why a peer failed."""
+    """One line that says why a contender failed."""
     if isinstance(error, InputError) and isinstance(error.__cause__, TypeError | ValueError):
         error = error.__cause__  # the pipeline's call says so of whatever it raises
     text = str(error).strip().splitlines()

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from meancache_plan.core.grid import uniform_knots
-from meancache_plan.judge.peer import Peer, following
+from meancache_plan.judge.contender import Contender, following
 from meancache_plan.judge.result import FULL, PLAN
 from meancache_plan.judge.rivals import check_name, check_rival
 from meancache_plan.plan.simple_plans import adams_plan, hold_plan
@@ -16,13 +16,13 @@ METHODS = (FULL, PLAN, "uniform-hold", "uniform-adams", "fewer-steps")
 """What every evaluation compares; rival schedules come under names of their own."""
 
 
-def contenders(
+def evaluation_field(
     schedule: Schedule,
     budgets: Sequence[int] | None = None,
     rivals: Mapping[str, Schedule] | None = None,
     *,
     baselines: bool = True,
-) -> list[Peer]:
+) -> list[Contender]:
     """The run that plans aim at, then, budget by budget, the plan, its rivals and its baselines.
 
     Args:
@@ -53,13 +53,13 @@ def contenders(
     return found
 
 
-def full_run(steps: int, finer_steps: int | None = None) -> Peer:
+def full_run(steps: int, finer_steps: int | None = None) -> Contender:
     """The run of all steps, or of the finer run that plans aim at, which all are judged by."""
     taken = finer_steps or steps
-    return Peer(FULL, f"{taken} steps", taken, budget=steps)
+    return Contender(FULL, f"{taken} steps", taken, budget=steps)
 
 
-def _baselines(schedule: ReplaySchedule, plan: Plan) -> list[Peer]:
+def _baselines(schedule: ReplaySchedule, plan: Plan) -> list[Contender]:
     """What one would use instead, with as many denoiser refreshes as the plan has."""
     steps, budget, refreshes = schedule.grid.steps, plan.budget, len(plan.knots)
     knots = uniform_knots(steps, refreshes, schedule.grid.switches)
@@ -67,5 +67,5 @@ def _baselines(schedule: ReplaySchedule, plan: Plan) -> list[Peer]:
     return [
         following("uniform-hold", replace(schedule, plans=(hold,)), budget),
         following("uniform-adams", replace(schedule, plans=(adams,)), budget),
-        Peer("fewer-steps", f"B = {budget}", refreshes, budget=budget),
+        Contender("fewer-steps", f"B = {budget}", refreshes, budget=budget),
     ]
