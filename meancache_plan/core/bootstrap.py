@@ -1,14 +1,21 @@
 """How sure a mean is: its bootstrap interval."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import stats
 
 from meancache_plan.errors import InputError
 
 _RESAMPLES = 9999
+
+_SHARED_RESAMPLES = 1000
+
+_LEVELS = (0.025, 0.975)
+"""95 % of the resampled means lie between them."""
 
 
 def bootstrap_interval(
@@ -40,3 +47,30 @@ def bootstrap_interval(
         (data,), np.mean, n_resamples=_RESAMPLES, rng=np.random.default_rng(0)
     )
     return float(found.confidence_interval.low), float(found.confidence_interval.high)
+
+
+def percentile_interval(
+    values: NDArray[np.float64], groups: NDArray[np.int64]
+) -> tuple[float, float]:
+    """95 % interval of the mean by the percentile bootstrap, for thousands of means at once.
+
+    All share one set of draws: it is as good as free, but not corrected for bias, as
+    :func:`bootstrap_interval` is by drawing anew each time.
+
+    Args:
+        values: Figures, at least one.
+        groups: The group of each; groups are resampled, if there are several.
+    """
+    _, place = np.unique(groups, return_inverse=True)
+    if place.max() == 0:
+        place = np.arange(len(values))
+    means = np.bincount(place, values) / np.bincount(place)
+    low, high = np.quantile(_draws(len(means)) @ means, _LEVELS)
+    return float(low), float(high)
+
+
+@lru_cache(maxsize=4)
+def _draws(count: int) -> NDArray[np.float64]:
+    """The share of each of ``count`` units in each draw, float64 [draws, count]; seed fixed."""
+    rng = np.random.default_rng(0)
+    return rng.multinomial(count, np.full(count, 1 / count), size=_SHARED_RESAMPLES) / count

@@ -19,7 +19,7 @@ LEAST = 1e-6
 """Bounds are never below this: rounding alone must not reach them."""
 
 
-class Spread(NamedTuple):
+class InnovationSpread(NamedTuple):
     """What calibration samples do at each knot after the first, float64 [N − 1] each."""
 
     median: NDArray[np.float64]
@@ -48,9 +48,11 @@ def innovations(
     return np.sqrt(np.maximum(gaps, 0.0) / wholes)
 
 
-def spread(found: NDArray[np.float64]) -> Spread:
+def spread(found: NDArray[np.float64]) -> InnovationSpread:
     """Sum :func:`innovations` up over the samples."""
-    return Spread(np.median(found, axis=0), np.quantile(found, SURE, axis=0), found.max(axis=0))
+    return InnovationSpread(
+        np.median(found, axis=0), np.quantile(found, SURE, axis=0), found.max(axis=0)
+    )
 
 
 def bounds(found: NDArray[np.float64], prompts: NDArray[np.int64]) -> tuple[float, ...] | None:

@@ -19,7 +19,7 @@ from meancache_plan.errors import InputError, check_kind, check_whole
 from meancache_plan.fleet.crew import Crew, crew_of
 from meancache_plan.measure.partial_profile import (
     Job,
-    Measured,
+    MeasuredSample,
     Partial,
     assemble,
     measured,
@@ -233,12 +233,12 @@ def _measure_missing(
 
 def _measuring(
     source: Source, *, request: Callable[[Source], dict[str, Any]]
-) -> Callable[[Batch], Iterator[Measured]]:
+) -> Callable[[Batch], Iterator[MeasuredSample]]:
     """What measures batches with a source."""
     settings = request(source)
     unchecked = True
 
-    def measure_missing(batch: Batch) -> Iterator[Measured]:
+    def measure_missing(batch: Batch) -> Iterator[MeasuredSample]:
         nonlocal unchecked
         trajectories, seconds = _recorded(source, batch.jobs, settings["finer_steps"])
         for job, trajectory in zip(batch.jobs, trajectories, strict=True):

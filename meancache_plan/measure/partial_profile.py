@@ -38,7 +38,7 @@ class Job(NamedTuple):
     seed: int
 
 
-class Measured(NamedTuple):
+class MeasuredSample(NamedTuple):
     """A sample that was measured: what is kept of it, and the settings that it was made with."""
 
     job: Job
@@ -49,7 +49,7 @@ class Measured(NamedTuple):
 
 def measured(
     request: dict[str, Any], job: Job, trajectory: Trajectory, seconds: float, finish: Finish
-) -> Measured:
+) -> MeasuredSample:
     """Measure a sample.
 
     Args:
@@ -65,7 +65,7 @@ def measured(
     arrays = {"gram": found.gram, "l1": found.l1}
     arrays |= {} if propagation is None else {"propagation": propagation}
     values = {"seconds": seconds, "moments": moments(trajectory.latents[-1])}
-    return Measured(
+    return MeasuredSample(
         job, settings, values, {name: torch.from_numpy(array) for name, array in arrays.items()}
     )
 
@@ -99,7 +99,7 @@ class Partial:
         """Whether this sample is done."""
         return self._settings is not None and self._find(job) is not None
 
-    def keep(self, sample: Measured) -> None:
+    def keep(self, sample: MeasuredSample) -> None:
         """Keep a sample.
 
         Raises:

@@ -5,12 +5,12 @@ trajectories; that replay leaves these, and that an error may turn on its way to
 """
 
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from meancache_plan.core.bootstrap import percentile_interval
 from meancache_plan.core.deviation import dense, is_displaced, rms, single_columns
 from meancache_plan.core.psnr import CEILING
 from meancache_plan.measure.profile import Profile
@@ -20,11 +20,6 @@ from meancache_runtime.schedule import Plan
 
 QUANTILES = (0.1, 0.9)
 """Of the propagation over the samples, for the two ends of the interval."""
-
-LEVELS = (0.025, 0.975)
-"""The bootstrap's: 95 % of the resampled means lie between them."""
-
-RESAMPLES = 1000
 
 MARGIN = 1.0
 """What replay on other trajectories may change either way, in dB: about as much as was found on
@@ -107,7 +102,8 @@ def predict(profile: Profile, plan: Plan, fit: GainFit | None = None) -> Quality
     )
     units = profile.prompt_index
     middle = float(central.mean())
-    low, high = _bounds(worst, units)[0] - MARGIN, _bounds(best, units)[1] + MARGIN
+    low = percentile_interval(worst, units)[0] - MARGIN
+    high = percentile_interval(best, units)[1] + MARGIN
     return Quality(
         psnr_latent=round(middle, DIGITS),
         low=round(max(min(low, middle), -CEILING), DIGITS),
@@ -137,24 +133,3 @@ def _decibels(errors: NDArray[np.float64], value_range: float) -> NDArray[np.flo
     tiny = np.finfo(np.float64).tiny
     ratio = np.log10(max(value_range, tiny)) - np.log10(np.maximum(errors, tiny))
     return np.clip(20 * ratio, -CEILING, CEILING)
-
-
-def _bounds(values: NDArray[np.float64], units: NDArray[np.int64]) -> tuple[float, float]:
-    """Percentile bootstrap of the mean; units, if there are several, are what is resampled.
-
-    (:func:`meancache_plan.core.bootstrap.bootstrap_interval`, for measured figures, corrects for
-    bias by resampling anew each time; here thousands of plans share one set of draws.)
-    """
-    _, place = np.unique(units, return_inverse=True)
-    if place.max() == 0:
-        place = np.arange(len(values))
-    means = np.bincount(place, values) / np.bincount(place)
-    low, high = np.quantile(_resamplings(len(means)) @ means, LEVELS)
-    return float(low), float(high)
-
-
-@lru_cache(maxsize=4)
-def _resamplings(count: int) -> NDArray[np.float64]:
-    """The share of each of ``count`` units in each draw, float64 [RESAMPLES, count]; seed fixed."""
-    rng = np.random.default_rng(0)
-    return rng.multinomial(count, np.full(count, 1 / count), size=RESAMPLES) / count
