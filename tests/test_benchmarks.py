@@ -19,7 +19,7 @@ from matplotlib.colors import to_rgb
 from PIL import Image
 from torch import Tensor
 
-from benchmarks import full_size, realised, stability_cost
+from benchmarks import full_size, realised, stability, stability_cost
 from benchmarks.contest import BASELINES, METHODS, REFINED, RELEASED, Bench, Judge, compete
 from benchmarks.digits import DigitFlow, DigitSource
 from benchmarks.giants import GIANTS
@@ -83,6 +83,39 @@ def test_a_look_at_the_bounds_keeps_one_latent_more_than_a_plan_that_looks_back_
     bounded = replace(SCHEDULE.replayable(), plans=(plan,))
     assert stability_cost.kept(pipeline, bounded, 5, PROMPT) == 1.0
     assert isfinite(stability_cost.share(pipeline, bounded, 5, 1))
+
+
+def found(name: str, decibels: float, told: float) -> stability.Found:
+    spread = Spread.of([decibels] * 4, higher=True)
+    return stability.Found(name, spread, [0.5] * 4, told, spread, 5.0, None)
+
+
+@pytest.mark.parametrize(
+    ("calm", "other", "good"),
+    [
+        (found("calm", 40.0, 0.0), found("costs much, told", 30.0, 1.0), True),
+        (found("calm", 40.0, 0.0), found("costs much, silent", 30.0, 0.5), False),
+        (found("calm", 40.0, 0.0), found("costs nothing, silent", 39.0, 0.0), True),
+        (found("false alarms", 40.0, 0.25), found("costs nothing", 40.0, 0.0), False),
+    ],
+)
+def test_stability_is_met_if_what_costs_is_told_and_little_else(
+    calm: stability.Found, other: stability.Found, good: bool
+) -> None:
+    assert stability.judged([calm, other]) == good
+
+
+@pytest.mark.parametrize("rank", [None, 2])
+def test_weights_are_moved_by_a_share_of_their_size_and_put_back(
+    tiny_flux: FluxPipeline, rank: int | None
+) -> None:
+    pipe = tiny_flux
+    before = {name: value.clone() for name, value in pipe.transformer.state_dict().items()}
+    name = "transformer_blocks.0.attn.to_q.weight"
+    with stability.weights_moved(0.1, rank)(pipe):
+        moved = pipe.transformer.state_dict()[name] - before[name]
+        assert float(moved.std() / before[name].std()) == pytest.approx(0.1, rel=0.3)
+    assert all(torch.equal(v, before[k]) for k, v in pipe.transformer.state_dict().items())
 
 
 @pytest.mark.parametrize("sigma", [0.9, 0.5, 0.1, 0.0])
