@@ -17,8 +17,8 @@ from meancache_plan.core.deviation import dense, is_displaced, own_velocities, s
 from meancache_plan.core.moments import Moments
 from meancache_plan.errors import InputError
 from meancache_runtime.binding import LinearForm, adams, average, jvp
-from meancache_runtime.schedule import Adams, Hold, Jvp, Released
-from meancache_runtime.schedule import Predictor as ReplayPredictor
+from meancache_runtime.predictors import Adams, Hold, Jvp, Released
+from meancache_runtime.predictors import Predictor as ReplayPredictor
 
 SHRINKAGE = 0.1
 """Ridge towards plain Adams–Bashforth with which arcs are scored for ``fitted``, relative to a
@@ -149,7 +149,7 @@ PREDICTORS: dict[str, Predictor] = {
         on_dark="#4fd1d3",
     ),
 }
-"""By name; what replays has the name of :data:`meancache_runtime.schedule.Predictor`.
+"""By name; what replays has the name of :data:`meancache_runtime.predictors.Predictor`.
 
 ``released`` is the paper's formula for planning, the released scripts' for replay. On a full
 trajectory ``adams`` is scored as if the previous knot were at t − K; replay takes the real one.

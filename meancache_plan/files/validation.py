@@ -1,13 +1,14 @@
 """Pydantic's validation errors in the words of the runtime's own reader."""
 
 from itertools import pairwise
-from typing import Annotated, get_args
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from meancache_runtime import schedule as runtime
 from meancache_runtime import strict_json
+from meancache_runtime.predictors import KINDS
 from meancache_runtime.strict_json import quote, shorten
 
 _REASONS = {
@@ -42,7 +43,7 @@ _REASONS = {
 _KEYS = {"missing", "extra_forbidden"}
 """Errors of a key, which is the last part of their place."""
 
-_TAGS = {predictor.name for predictor in get_args(runtime.Predictor)}
+_TAGS = frozenset(KINDS)
 """Parts that pydantic adds to the place of an error inside a union: no part of the file."""
 
 

@@ -20,7 +20,8 @@ from meancache_plan.core.reweighted import Equations, solve
 from meancache_plan.improve.ensemble import final_errors
 from meancache_plan.source.protocols import Ensemble
 from meancache_runtime.binding import LinearForm
-from meancache_runtime.schedule import Adams, Hold, Plan
+from meancache_runtime.predictors import Adams, Hold
+from meancache_runtime.schedule import Plan
 
 MAX_GAIN = 1000.0
 """The largest gain: a term that would need more is rounding noise."""

@@ -11,8 +11,9 @@ from meancache_plan.core.predictors import PREDICTORS, Edge, Predictor
 from meancache_plan.core.search import Path, Search, path_consistent, pssp
 from meancache_plan.errors import InputError
 from meancache_plan.schedule.provenance import GainFit
-from meancache_runtime.schedule import Adams, Plan
-from meancache_runtime.schedule import Predictor as ReplayPredictor
+from meancache_runtime.predictors import Adams
+from meancache_runtime.predictors import Predictor as ReplayPredictor
+from meancache_runtime.schedule import Plan
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from meancache_plan.core.predictors import PREDICTORS, check_predictors
 from meancache_plan.errors import InputError, check_kind, check_list, check_whole
 from meancache_plan.measure.profile import Profile
 from meancache_plan.plan.planners import find_planner
-from meancache_runtime.schedule import MAX_ORDER
+from meancache_runtime.predictors import MAX_ORDER
 
 PLANNER = "path"
 """The planner, unless another is chosen."""

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from meancache_runtime.schedule import Adams, Hold, Plan
+from meancache_runtime.predictors import Adams, Hold
+from meancache_runtime.schedule import Plan
 
 
 def hold_plan(knots: Sequence[int], budget: int | None = None) -> Plan:

@@ -1,7 +1,7 @@
 """An interval's predictor as a schedule file has it; inside, the compiler has the runtime's own.
 
 Pydantic models stand at the file's edge only: :data:`Interval` is a field that holds one of
-:data:`meancache_runtime.schedule.Predictor`, and is checked and written by way of these models.
+:data:`meancache_runtime.predictors.Predictor`, and is checked and written by way of these models.
 """
 
 from typing import Annotated, Any, Literal, Self
@@ -11,7 +11,7 @@ from pydantic_core import CoreSchema, core_schema
 
 from meancache_plan.files.validation import Real, Strict
 from meancache_runtime import schedule as runtime
-from meancache_runtime.schedule import Adams, Hold, Jvp, Predictor, Released
+from meancache_runtime.predictors import MAX_ORDER, Adams, Hold, Jvp, Predictor, Released
 
 
 class HoldInterval(Strict):
@@ -50,8 +50,8 @@ class AdamsInterval(Strict):
     """Adams–Bashforth over the last ``order`` knots, each term scaled by its gain."""
 
     predictor: Literal["adams"] = "adams"
-    order: Annotated[int, Field(ge=1, le=runtime.MAX_ORDER)]
-    gains: Annotated[tuple[Real, ...], Field(fail_fast=True, max_length=runtime.MAX_ORDER)]
+    order: Annotated[int, Field(ge=1, le=MAX_ORDER)]
+    gains: Annotated[tuple[Real, ...], Field(fail_fast=True, max_length=MAX_ORDER)]
 
     @model_validator(mode="after")
     def _check(self) -> Self:

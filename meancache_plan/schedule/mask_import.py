@@ -19,7 +19,8 @@ from meancache_plan.files.validation import Step, first_reason
 from meancache_plan.schedule.artifact import Grid, ModelIdentity, PlanEntry, Schedule
 from meancache_runtime import strict_json
 from meancache_runtime.errors import ScheduleError
-from meancache_runtime.schedule import MAX_ORDER, MAX_STEPS, Adams, Hold
+from meancache_runtime.predictors import MAX_ORDER, Adams, Hold
+from meancache_runtime.schedule import MAX_STEPS
 
 ROUNDING = 2.0**-20
 """How far noise levels that were written as float32 may be off."""

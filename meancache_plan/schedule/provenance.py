@@ -16,6 +16,7 @@ from pydantic import (
 from meancache_plan.files.validation import Count, Real, Strict, Text
 from meancache_runtime import schedule as runtime
 from meancache_runtime import strict_json
+from meancache_runtime.predictors import MAX_ORDER
 
 
 class Quality(Strict):
@@ -184,7 +185,7 @@ class Provenance(Strict):
     weighting: Text
     statistic: Text
     gamma: Annotated[float, Field(ge=0, le=1e6)]
-    order: Annotated[int, Field(ge=1, le=runtime.MAX_ORDER)]
+    order: Annotated[int, Field(ge=1, le=MAX_ORDER)]
     max_edge: Annotated[int, Field(ge=1, le=runtime.MAX_STEPS)]
     plans: Annotated[tuple[PlanRecord, ...], Field(max_length=runtime.MAX_PLANS)] = ()
     pruned: Annotated[tuple[Pruned, ...], Field(max_length=runtime.MAX_PLANS)] = ()

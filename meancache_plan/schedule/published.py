@@ -20,7 +20,8 @@ from meancache_plan.schedule.artifact import Grid, ModelIdentity, PlanEntry, Sch
 from meancache_plan.schedule.mask_import import read_mask
 from meancache_runtime import strict_json
 from meancache_runtime.errors import ScheduleError
-from meancache_runtime.schedule import MAX_STEPS, Hold, Released
+from meancache_runtime.predictors import Hold, Released
+from meancache_runtime.schedule import MAX_STEPS
 
 Span = Annotated[int, Field(ge=0, le=MAX_STEPS)]
 

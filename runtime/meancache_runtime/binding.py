@@ -18,17 +18,8 @@ from typing import Any
 
 from .errors import GridMismatchError, ScheduleError
 from .grid import as_levels, check_grid
-from .schedule import (
-    Adams,
-    Hold,
-    Jvp,
-    Plan,
-    Predictor,
-    Released,
-    Replayable,
-    Schedule,
-    as_schedule,
-)
+from .predictors import Adams, Hold, Jvp, Predictor, Released
+from .schedule import Plan, Replayable, Schedule, as_schedule
 
 LinearForm = dict[int, float]
 """Step → weight: ``Σ weight · v[step]``."""

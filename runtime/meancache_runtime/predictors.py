@@ -1,4 +1,4 @@
-"""The predictors that a plan may name, and how a file says them."""
+"""The predictors that a plan may name: how a file says them, and how far each looks back."""
 
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
@@ -16,6 +16,19 @@ class Hold:
 
     name: ClassVar[str] = "hold"
 
+    @classmethod
+    def read(cls, value: Any, where: str) -> "Hold":
+        """What a file says. Raises ScheduleError."""
+        read_object(value, where, ("predictor",))
+        return cls()
+
+    def check(self, where: str, start: int, known: int) -> None:
+        """It never looks back."""
+
+    def since_start(self, knot: int, known: int) -> "Predictor":
+        """It stays as it is."""
+        return self
+
 
 @dataclass(frozen=True, slots=True)
 class Jvp:
@@ -23,6 +36,19 @@ class Jvp:
 
     name: ClassVar[str] = "jvp"
     window: int
+
+    @classmethod
+    def read(cls, value: Any, where: str) -> "Jvp":
+        """What a file says. Raises ScheduleError."""
+        return cls(_reach(value, where, "window"))
+
+    def check(self, where: str, start: int, known: int) -> None:
+        """Refuse to look back to before the run. Raises ScheduleError."""
+        _check_reach(self.window, f"{where}.window", start)
+
+    def since_start(self, knot: int, known: int) -> "Predictor":
+        """Itself, or holding where its window reaches to before the run."""
+        return Hold() if self.window > knot else self
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +58,19 @@ class Released:
     name: ClassVar[str] = "released"
     span: int
 
+    @classmethod
+    def read(cls, value: Any, where: str) -> "Released":
+        """What a file says. Raises ScheduleError."""
+        return cls(_reach(value, where, "span"))
+
+    def check(self, where: str, start: int, known: int) -> None:
+        """Refuse to look back to before the run. Raises ScheduleError."""
+        _check_reach(self.span, f"{where}.span", start + 1)
+
+    def since_start(self, knot: int, known: int) -> "Predictor":
+        """Itself, or holding where its span reaches to before the run."""
+        return Hold() if self.span > knot + 1 else self
+
 
 @dataclass(frozen=True, slots=True)
 class Adams:
@@ -40,9 +79,41 @@ class Adams:
     name: ClassVar[str] = "adams"
     gains: tuple[float, ...]
 
+    @classmethod
+    def read(cls, value: Any, where: str) -> "Adams":
+        """What a file says. Raises ScheduleError."""
+        got = read_object(value, where, ("predictor", "order", "gains"))
+        order = read_integer(got["order"], f"{where}.order", 1, MAX_ORDER)
+        entries = read_list(got["gains"], f"{where}.gains", MAX_ORDER)
+        if len(entries) != order:
+            raise ScheduleError(f"{where}.gains: {len(entries)} given; order {order} needs {order}")
+        gains = (read_number(g, f"{where}.gains[{i}]", -1e6, 1e6) for i, g in enumerate(entries))
+        return cls(tuple(gains))
+
+    def check(self, where: str, start: int, known: int) -> None:
+        """Refuse an order of more knots than are known. Raises ScheduleError."""
+        if (order := len(self.gains)) > known:
+            raise ScheduleError(
+                f"{where}.order: order {order} needs {order} knots, {known} are known"
+            )
+
+    def since_start(self, knot: int, known: int) -> "Predictor":
+        """The gains for the knots that are known."""
+        return Adams(self.gains[:known])
+
 
 Predictor = Hold | Jvp | Released | Adams
-"""Each is named, as files name it, by its ``name``."""
+"""A rule for û(t→s), named, as files name it, by its ``name``; it has:
+
+- ``read(value, where)``: from a file's value, found at ``where``;
+- ``check(where, start, known)``: whether it fits the ``known``-th interval, which starts at step
+  ``start``;
+- ``since_start(knot, known)``: what is left of it where a run begins late, in the ``known``-th
+  interval of what is left, which starts ``knot`` steps after.
+"""
+
+KINDS: dict[str, type[Predictor]] = {kind.name: kind for kind in (Hold, Jvp, Released, Adams)}
+"""By the names that files have."""
 
 
 def read_predictor(value: Any, where: str, known: int, start: int) -> Predictor:
@@ -55,39 +126,23 @@ def read_predictor(value: Any, where: str, known: int, start: int) -> Predictor:
         raise ScheduleError(f"{where}: must be an object")
     if "predictor" not in value:
         raise ScheduleError(f'{where}: "predictor" is missing')
-    match value["predictor"]:
-        case Hold.name:
-            read_object(value, where, ("predictor",))
-            return Hold()
-        case Jvp.name:
-            return Jvp(_reach(value, where, "window", start))
-        case Released.name:
-            return Released(_reach(value, where, "span", start + 1))
-        case Adams.name:
-            return _adams(value, where, known)
-        case name:
-            raise ScheduleError(f"{where}: unknown predictor {quote(name)}")
+    name = value["predictor"]
+    if not isinstance(name, str) or name not in KINDS:
+        raise ScheduleError(f"{where}: unknown predictor {quote(name)}")
+    found = KINDS[name].read(value, where)
+    found.check(where, start, known)
+    return found
 
 
-def _reach(value: Any, where: str, key: str, step: int) -> int:
-    """The one other key of an interval: how many steps it looks back from ``step``."""
+def _reach(value: Any, where: str, key: str) -> int:
+    """The one other key of an interval: how many steps it looks back."""
     got = read_object(value, where, ("predictor", key))
-    reach = read_integer(got[key], f"{where}.{key}", 1, MAX_STEPS)
+    return read_integer(got[key], f"{where}.{key}", 1, MAX_STEPS)
+
+
+def _check_reach(reach: int, where: str, step: int) -> None:
     if reach > step:
-        raise ScheduleError(f"{where}.{key}: reaches {reach} steps back from step {step}")
-    return reach
-
-
-def _adams(value: Any, where: str, known: int) -> Adams:
-    got = read_object(value, where, ("predictor", "order", "gains"))
-    order = read_integer(got["order"], f"{where}.order", 1, MAX_ORDER)
-    if order > known:
-        raise ScheduleError(f"{where}.order: order {order} needs {order} knots, {known} are known")
-    entries = read_list(got["gains"], f"{where}.gains", MAX_ORDER)
-    if len(entries) != order:
-        raise ScheduleError(f"{where}.gains: {len(entries)} given; order {order} needs {order}")
-    gains = (read_number(g, f"{where}.gains[{i}]", -1e6, 1e6) for i, g in enumerate(entries))
-    return Adams(tuple(gains))
+        raise ScheduleError(f"{where}: reaches {reach} steps back from step {step}")
 
 
 def written(predictor: Predictor) -> dict[str, Any]:

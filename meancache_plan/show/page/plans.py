@@ -7,7 +7,7 @@ from meancache_plan.schedule.artifact import PlanEntry, Schedule
 from meancache_plan.schedule.provenance import PlanRecord
 from meancache_plan.show.terminal.quality import quality_notes
 from meancache_plan.show.terminal.reliability import stability_note
-from meancache_runtime.schedule import Predictor
+from meancache_runtime.predictors import Predictor
 
 
 def plan_data(schedule: Schedule) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from ...errors import GridMismatchError, MismatchError, StepCountError
 from ...grid import check_grid, check_monotone
-from ...schedule import Adams, Grid, Hold, Jvp, Plan, Predictor, Released, Schedule
+from ...schedule import Grid, Plan, Schedule
 from .sampler import run_sigmas
 
 
@@ -101,14 +101,14 @@ def enter(plan: Plan, start: int) -> Plan:
         start: 0 ≤ start < T.
 
     Example:
-        >>> from meancache_runtime.schedule import Jvp
+        >>> from meancache_runtime.predictors import Hold, Jvp
         >>> enter(Plan(2, (0, 4), (Hold(), Jvp(3))), 2)
         Plan(budget=2, knots=(0, 2), intervals=(Hold(), Hold()), innovation=None)
     """
     first = bisect_right(plan.knots, start) - 1
     knots = (0, *(knot - start for knot in plan.knots[first + 1 :]))
     intervals = tuple(
-        _since_start(predictor, knot, known)
+        predictor.since_start(knot, known)
         for known, (knot, predictor) in enumerate(
             zip(knots, plan.intervals[first:], strict=True), start=1
         )
@@ -126,16 +126,3 @@ def _bounds_since(plan: Plan, start: int, first: int) -> tuple[float, ...]:
         else inf
         for n in range(first + 1, len(plan.knots))
     )
-
-
-def _since_start(predictor: Predictor, knot: int, known: int) -> Predictor:
-    """A predictor for the interval from ``knot`` on, where ``known`` velocities are fresh."""
-    match predictor:
-        case Hold():
-            return predictor
-        case Adams(gains):
-            return Adams(gains[:known])
-        case Jvp(window):
-            return Hold() if window > knot else predictor
-        case Released(span):
-            return Hold() if span > knot + 1 else predictor
