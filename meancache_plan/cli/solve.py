@@ -9,6 +9,7 @@ from typer.models import OptionInfo
 
 from meancache_plan.cli.noted_commands import given, measured_by, note, noted
 from meancache_plan.cli.options import PROFILE
+from meancache_plan.plan.names import planner_help, predictor_help
 from meancache_plan.show.terminal.console import display, say
 
 
@@ -52,14 +53,13 @@ Every = Annotated[
 
 Planner = Annotated[
     str,
-    _choice("How knots are placed: path scores what replay will do, pssp is the paper's method."),
+    _choice(f"How knots are placed: {planner_help()}."),
 ]
 Predictors = Annotated[
     str | None,
     _choice(
-        "How cached steps are predicted, a list: hold and adams with either planner, fitted "
-        "with path, jvp and released with pssp. By default adams; with path, fitted for plans "
-        "that aim at the flow or at a finer run."
+        f"How cached steps are predicted, a list; by planner: {predictor_help()}. By default "
+        "adams; with path, fitted for plans that aim at the flow or at a finer run."
     ),
 ]
 Metric = Annotated[

@@ -16,6 +16,7 @@ from meancache_plan.core.objective import Objective
 from meancache_plan.core.predictors import PREDICTORS, Edge, Predictor
 from meancache_plan.core.search import Path, Search
 from meancache_plan.measure.profile import Profile
+from meancache_plan.plan import names
 from meancache_plan.plan.planners import PLANNERS, Planner
 from meancache_plan.plan.reliability import with_reliability
 from meancache_plan.schedule.artifact import from_bytes, to_bytes
@@ -100,6 +101,13 @@ def test_after_the_knot_before_an_interval_costs_what_it_does_alone_with_that_wi
         if places:
             alone = sample_costs(profile, objective, [intervals[i] for i in places])
             np.testing.assert_allclose(costs[:, places], alone, rtol=1e-6, atol=1e-12)
+
+
+def test_the_names_that_help_shows_are_those_of_the_registries() -> None:
+    assert list(names.PLANNERS) == list(PLANNERS)
+    for predictor, planners in names.PREDICTORS.items():
+        assert planners == tuple(n for n, each in PLANNERS.items() if predictor in each.predictors)
+    assert names.PREDICTORS.keys() == PREDICTORS.keys()
 
 
 def test_what_was_registered_for_a_test_is_gone() -> None:
