@@ -28,6 +28,10 @@ function fixed(value, digits) {
   return value.toFixed(digits).replace("-", "−");
 }
 
+function labelOf(kind) {
+  return kind.label + (kind.unit ? `, ${kind.unit}` : "");
+}
+
 function withUnit(value, kind) {
   return fixed(value, kind.digits) + (kind.unit ? ` ${kind.unit}` : "");
 }

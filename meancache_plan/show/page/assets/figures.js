@@ -88,11 +88,11 @@ function rivals() {
       nameOf(row.method),
       row.same ? "same" : fixed(row.quality[kind.key].mean, kind.digits),
       row.same ? "–" : fixed(row.quality[kind.key].worst, kind.digits),
-      fixed(row.quality[last.key].mean, 3),
+      fixed(row.quality[last.key].mean, last.digits),
       row.seconds === null ? "–" : fixed(row.seconds, 2),
     ],
   }));
-  return table(["method", "PSNR, dB", "worst", "SSIM", "seconds"], lines, "Pictures against those of all steps");
+  return table(["method", labelOf(kind), "worst", labelOf(last), "seconds"], lines, "Against the samples of all steps");
 }
 
 function allFigures() {

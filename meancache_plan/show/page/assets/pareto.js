@@ -112,7 +112,7 @@ function axes(across, up, kind, cost) {
   const better = kind.higher ? "↑ better" : "↓ better";
   const name = cost === "calls" ? data.figures.cost : "seconds a sample";
   parts.push(svg("text", { class: "axis", x: (left + width) / 2, y: height - 8, "text-anchor": "middle" }, name));
-  parts.push(svg("text", { class: "axis", x: 8, y: 14 }, `${kind.label}${kind.unit ? `, ${kind.unit}` : ""}  ${better}`));
+  parts.push(svg("text", { class: "axis", x: 8, y: 14 }, `${labelOf(kind)}  ${better}`));
   return svg("g", {}, parts);
 }
 
