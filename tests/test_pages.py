@@ -7,13 +7,17 @@ from pathlib import Path
 
 import pytest
 
+from meancache_plan.plan import names
+from meancache_runtime.predictors import KINDS
+
 ROOT = Path(__file__).parent.parent
 FOLDERS = ("benchmarks", "calibration", "docs", "integrations", "runtime", "schedules", "tests")
 PAGES = sorted([*ROOT.glob("*.md"), *(page for f in FOLDERS for page in (ROOT / f).rglob("*.md"))])
 LINES = {"README.md": 150, "docs/ARCHITECTURE.md": 150, "CONTRIBUTING.md": 100}
 LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]+))?\)")
-TO_TOUCH = re.compile(r"^(?:-|\d+\.) `(\S+/\S*|\S+\.\w+)` `([^`]+)`:", re.MULTILINE)
-"""An entry of a list of files: its path, and what one looks for in it."""
+ENTRY = re.compile(r"^(?:-|\d+\.) `.*$", re.MULTILINE)
+TO_TOUCH = re.compile(r"`(\S+/\S*|\S+\.\w+|Makefile)` `([^`]+)`(?=[,:])")
+"""What an entry of a list of files begins with: paths, and what one looks for in each."""
 
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 
@@ -43,9 +47,47 @@ def test_every_link_leads_to_a_file_and_a_heading(page: Path) -> None:
         assert not anchor or anchor in anchors(there), f"{target}#{anchor}"
 
 
-@pytest.mark.parametrize(("page", "least"), [("CONTRIBUTING.md", 25), ("docs/ARCHITECTURE.md", 18)])
+def to_touch(text: str) -> list[tuple[str, str]]:
+    """The files of its lists, each with what one looks for in it."""
+    return [pair for entry in ENTRY.findall(text) for pair in TO_TOUCH.findall(entry)]
+
+
+@pytest.mark.parametrize(("page", "least"), [("CONTRIBUTING.md", 45), ("docs/ARCHITECTURE.md", 18)])
 def test_the_files_to_touch_are_there_and_have_what_is_looked_for(page: str, least: int) -> None:
-    found = TO_TOUCH.findall((ROOT / page).read_text(encoding="utf-8"))
+    found = to_touch((ROOT / page).read_text(encoding="utf-8"))
     assert len(found) >= least
     for name, wanted in found:
         assert wanted in (ROOT / name).read_text(encoding="utf-8"), f"{name}: {wanted}"
+
+
+PREDICTORS = "|".join(kind.__name__ for kind in KINDS.values())
+CODE = ("meancache_plan/**/*.py", "runtime/meancache_runtime/**/*.py")
+KNOWN_BY_NAME = {
+    "Add a predictor": (CODE, [rf"\bcase ({PREDICTORS})\(|isinstance\([^)]*\b({PREDICTORS})\b"]),
+    "Add a planner": (CODE, [rf'"{name}": ' for name in names.PLANNERS]),
+    "Add a host": (
+        ("*.*", "docs/*.md", "runtime/*", "runtime/meancache_runtime/**/*.py", "tests/hosts/*.py"),
+        [r"(?i)\bcomfyui\b", r"(?i)\bjax\b", r"(?i)\bmflux\b"],
+    ),
+    "Add a figure": (CODE, [rf"\"{name}\"" for name in ("psnr_latent", "ssim", "flip")]),
+}
+"""Section: where to look, and what a file has, all of it, that knows all of a kind by name."""
+
+MADE = {"CHANGELOG.md", "docs/HOSTS.md"}
+"""Pages that are written after the fact, or by a command of the list."""
+
+
+@pytest.mark.parametrize("section", KNOWN_BY_NAME)
+def test_the_files_to_touch_are_all_that_know_each_of_a_kind_by_name(section: str) -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    _, _, rest = text.partition(f"## {section}")
+    listed = {name for name, _ in to_touch(rest.partition("\n## ")[0])}
+    where, signs = KNOWN_BY_NAME[section]
+    files = {path for pattern in where for path in ROOT.glob(pattern) if path.is_file()}
+    knowing = {
+        path.relative_to(ROOT).as_posix()
+        for path in files
+        if all(re.search(sign, path.read_text(encoding="utf-8"), re.M) for sign in signs)
+    }
+    assert knowing & listed, "the signs find nothing"
+    assert knowing - MADE <= listed
