@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, Self, TypeVar
+from typing import Annotated, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -236,26 +236,14 @@ class Comparison(Findings):
         return {name: (min(some) / full, max(some) / full) for name, some in taken.items() if full}
 
 
-_Found = TypeVar("_Found", bound=Findings)
-
-
 def load_evaluation(file: Path) -> Evaluation:
     """Read what ``evaluate --json`` wrote. Raises InputError with the place and reason."""
-    return _load(Evaluation, file, "evaluation", "evaluate")
-
-
-def load_comparison(file: Path) -> Comparison:
-    """Read what ``compare --json`` wrote. Raises InputError with the place and reason."""
-    return _load(Comparison, file, "comparison", "compare")
-
-
-def _load(kind: type[_Found], file: Path, what: str, command: str) -> _Found:
     try:
-        return kind.model_validate_json(file.read_bytes())
+        return Evaluation.model_validate_json(file.read_bytes())
     except OSError as error:
         raise InputError(
             f"{file}: cannot be read ({error.strerror}); "
-            f"make it with `meancache-plan {command} --json FILE`"
+            "make it with `meancache-plan evaluate --json FILE`"
         ) from error
     except ValidationError as error:
-        raise InputError(f"{file}: {first_reason(error, what)}") from error
+        raise InputError(f"{file}: {first_reason(error, 'evaluation')}") from error

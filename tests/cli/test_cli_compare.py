@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from meancache_plan.cli.other_schedules import load_rivals
-from meancache_plan.judge.result import load_comparison
+from meancache_plan.judge.result import Comparison
 from meancache_plan.schedule.artifact import save_schedule
 from meancache_plan.source.diffusers.pipeline import Pipeline
 from tests.commands import refuse, run
@@ -37,7 +37,7 @@ def test_everyone_competes_and_the_figures_are_written(
 ) -> None:
     files = ("--json", "c.json", "--csv", "c.csv", "--plot", "c.png")
     run(*COMMAND, "--against", "rival.json", "--limit", "1", *files)
-    found = load_comparison(cwd / "c.json")
+    found = Comparison.model_validate_json((cwd / "c.json").read_bytes())
     assert (found.prompts, found.steps, found.calls_per_step) == (1, STEPS, 1)
     peers = {row.method for row in found.measured()}
     assert peers >= {"plan", "rival", "fewer steps, Euler", "Heun", "DPM-Solver++", "UniPC"}
@@ -114,7 +114,10 @@ def test_mean_caches_own_plans_compete_if_there_is_a_profile(cwd: Path) -> None:
     run("calibrate", "model", "--recipe", "tiny.toml", "-o", "p.safetensors")
     files = ("--profile", "p.safetensors", "--limit", "1", "--json", "c.json")
     run(*COMMAND, *files)
-    peers = {row.method for row in load_comparison(cwd / "c.json").measured()}
+    peers = {
+        row.method
+        for row in Comparison.model_validate_json((cwd / "c.json").read_bytes()).measured()
+    }
     assert peers >= {"plan", "paper", "released"}
 
 

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from meancache_plan.improve.ensemble import FlowEnsemble
 from meancache_plan.measure.profile import Profile
 from meancache_plan.plan.solve import solve
 from meancache_plan.schedule.artifact import Schedule
@@ -18,6 +17,7 @@ from meancache_runtime import Schedule as Replayable
 from meancache_runtime import integrate
 from meancache_runtime.schedule import Plan
 from tests.fields import euler, mixture, noise, profile_of, shifted_grid
+from tests.improve.flow_ensemble import FlowEnsemble
 
 SAMPLES = 16
 

@@ -15,11 +15,12 @@ from torch import Tensor
 from meancache_plan.core.reweighted import MAX_WEIGHT, ROUNDS
 from meancache_plan.errors import InputError
 from meancache_plan.improve.closed_loop import fit, prior_gains, with_gains
-from meancache_plan.improve.ensemble import FlowEnsemble, final_errors, spread_rows
+from meancache_plan.improve.ensemble import final_errors, spread_rows
 from meancache_plan.plan.simple_plans import adams_plan
 from meancache_runtime import integrate
 from meancache_runtime.schedule import Grid, Hold, Jvp, Plan, Schedule
 from tests.fields import Field, euler, mixture, noise, polynomial, shifted_grid
+from tests.improve.flow_ensemble import FlowEnsemble
 
 Array = NDArray[np.float64]
 

@@ -13,13 +13,13 @@ from torch import Tensor
 from meancache_plan.core.reweighted import Equations
 from meancache_plan.files.journal import Journal
 from meancache_plan.improve.closed_loop import MAX_GAIN, fit, prior_gains, with_gains
-from meancache_plan.improve.ensemble import FlowEnsemble
 from meancache_plan.improve.joint_fit import Gains, refreshes, responses, step
 from meancache_plan.improve.trials import Trials
 from meancache_plan.plan.simple_plans import adams_plan
 from meancache_runtime import integrate
 from meancache_runtime.schedule import Grid, Schedule
 from tests.fields import Field, euler, linear, noise, polynomial, shifted_grid
+from tests.improve.flow_ensemble import FlowEnsemble
 
 Array = NDArray[np.float64]
 

@@ -13,7 +13,6 @@ from meancache_plan.core.grid import graded_knots, uniform_knots
 from meancache_plan.files.journal import Journal
 from meancache_plan.improve.candidates import Candidate, pools
 from meancache_plan.improve.closed_loop import prior_gains
-from meancache_plan.improve.ensemble import FlowEnsemble
 from meancache_plan.improve.race import Entry, Race
 from meancache_plan.improve.trials import Standing, Trials
 from meancache_plan.plan.simple_plans import adams_plan
@@ -21,6 +20,7 @@ from meancache_plan.plan.solve import solve
 from meancache_plan.schedule.artifact import PlanEntry
 from meancache_runtime.schedule import Plan
 from tests.fields import linear, noise, shifted_grid
+from tests.improve.flow_ensemble import FlowEnsemble
 from tests.improve.refinement import SAMPLES, Case, Samples, case
 
 Knots = tuple[int, ...]

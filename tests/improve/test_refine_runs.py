@@ -14,7 +14,6 @@ from torch import Tensor
 from meancache_plan.core.grid import uniform_knots
 from meancache_plan.errors import InputError
 from meancache_plan.files.journal import Journal
-from meancache_plan.improve.ensemble import FlowEnsemble
 from meancache_plan.improve.refine import refine
 from meancache_plan.plan.solve import solve
 from meancache_plan.schedule.artifact import Schedule, from_bytes, to_bytes
@@ -23,6 +22,7 @@ from meancache_runtime import Replay
 from meancache_runtime.binding import bind
 from meancache_runtime.schedule import Plan
 from tests.fields import mixture, noise, polynomial, profile_of, shifted_grid
+from tests.improve.flow_ensemble import FlowEnsemble
 from tests.improve.refinement import SAMPLES, Case, Samples, case, nan, spoiled
 
 
@@ -143,11 +143,6 @@ def test_one_prompt_is_refused_however_many_samples(flow: Case) -> None:
     ensemble = FlowEnsemble(mixture(), noise(4), shifted_grid(8), prompt_index=[0] * 4)
     with pytest.raises(InputError, match="refine with more calibration prompts"):
         refine(flow.profile, flow.schedule, ensemble)
-
-
-def test_prompts_of_another_number_of_samples_are_refused() -> None:
-    with pytest.raises(InputError, match="3 prompts for 4 samples of noise"):
-        FlowEnsemble(mixture(), noise(4), shifted_grid(8), prompt_index=[0, 1, 2])
 
 
 def test_a_budget_at_which_fewer_steps_win_is_pruned_and_said_so(flow: Case) -> None:

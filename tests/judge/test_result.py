@@ -62,6 +62,11 @@ def test_other_json_is_refused_by_name(
         load_evaluation(file)
 
 
+def test_a_missing_file_says_how_to_make_one(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="evaluate --json"):
+        load_evaluation(tmp_path / "absent.json")
+
+
 def test_json_is_read_back_as_it_was(tmp_path: Path) -> None:
     found: Evaluation = evaluation(row("plan", "B = 3", 3.0, [1.0], budget=3))
     (tmp_path / "e.json").write_text(found.to_json())

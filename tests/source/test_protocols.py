@@ -6,13 +6,13 @@ import inspect
 
 import pytest
 
-from meancache_plan.improve.ensemble import FlowEnsemble
 from meancache_plan.source.diffusers.ensemble import PipelineEnsemble
 from meancache_plan.source.diffusers.pipeline import Pipeline
 from meancache_plan.source.protocols import Ensemble, Source
 from tests.core import test_propagation
 from tests.fields import mixture, noise, shifted_grid
 from tests.improve import refinement, test_closed_loop
+from tests.improve.flow_ensemble import FlowEnsemble
 from tests.measure import test_calibrate, test_calibrate_batches
 
 SOURCES = (

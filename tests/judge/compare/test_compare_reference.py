@@ -9,7 +9,7 @@ import pytest
 
 from meancache_plan.judge.compare import sweep
 from meancache_plan.judge.compare.sweep import QUICK, Extrapolating, WarmingUp
-from meancache_plan.judge.result import load_comparison
+from meancache_plan.judge.result import Comparison
 from meancache_plan.schedule.artifact import save_schedule
 from meancache_plan.source.recipe import find_recipe
 from tests.commands import run
@@ -48,7 +48,7 @@ def test_everyone_makes_pictures_of_the_reference_pipeline(
         'prompts = "fit.txt"\nheldout_prompts = "held.txt"\n'
     )
     run("compare", "reference", "--recipe", "recipe.toml", "--quick", "--json", "c.json")
-    found = load_comparison(Path("c.json"))
+    found = Comparison.model_validate_json(Path("c.json").read_bytes())
     assert found.calls_per_step == (2 if guidance > 1 else 1)
     others = {row.method for row in found.failures()} - {"DBCache", "DBCache + TaylorSeer"}
     assert others == (WITH_ONE_STATE if guidance > 1 else set())
