@@ -1,7 +1,7 @@
 """An interval's predictor as a schedule file has it; inside, the compiler has the runtime's own.
 
-Pydantic models stand at the file's edge only: :data:`Interval` is a field that holds one of
-:data:`meancache_runtime.predictors.Predictor`, and is checked and written by way of these models.
+These models stand at the file's edge only: :data:`Interval` is a field of a plan's model that holds
+one of :data:`meancache_runtime.predictors.Predictor`, and is checked and written by way of them.
 """
 
 from typing import Annotated, Any, Literal, Self
