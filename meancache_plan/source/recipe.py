@@ -193,8 +193,12 @@ def follow(recipe: Recipe, schedule: Schedule) -> Recipe:
     if schedule.generation is not None:
         sizes = {"height", "width", "frames", "dtype"}
         options |= schedule.generation.model_dump(include=sizes)
-        for argument, value in schedule.generation.guidance.items():
-            options |= {"guidance_argument": argument, "guidance": value}
+        guidance = dict(schedule.generation.guidance)
+        own = recipe.guidance_argument
+        own = own if own in guidance else next(iter(guidance), own)
+        options |= {"guidance_argument": own, "guidance": guidance.pop(own, None)}
+        others = {name: value for name, value in recipe.call.items() if name != own}
+        options["call"] = others | guidance
     return override(recipe, **options)
 
 

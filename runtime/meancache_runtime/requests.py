@@ -10,9 +10,11 @@ What cannot work at all is refused by an error of its own: another step count, g
 or denoiser switch, and another cache at work in the denoiser (:mod:`.errors`).
 """
 
+import re
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import isclose
 from typing import Any, Literal
 
 from .annotations import Also, Generation, Value
@@ -29,6 +31,12 @@ SEEDS = "seeds"
 """In a request of a file: the noise of its samples, by which nothing is told from calibration."""
 
 NO_ADAPTERS = "none"
+
+GUIDANCE = re.compile("guidance|cfg")
+"""What a diffusers pipeline's arguments of guidance have in their names."""
+
+NEGATIVE = re.compile(r"negative_prompt(_\d)?")
+"""Its negative prompts, one for each text encoder."""
 
 FIX = "its measured quality does not hold: ask for that, or calibrate for this"
 
@@ -116,19 +124,41 @@ def refuse(message: str, strict: bool) -> str:
     return message
 
 
-def stated(arguments: Mapping[str, Any], made: Generation | None) -> Mapping[str, Value]:
+def stated(arguments: Mapping[str, Any], made: Generation | None) -> Mapping[str, Value | None]:
     """Of a diffusers pipeline's arguments what a schedule speaks of, by its names."""
     if made is None:
         return {}
     names = {"height": "height", "width": "width", "frames": FRAMES}
     names |= {name: name for name in made.guidance}
     found = {name: arguments.get(argument) for name, argument in names.items()}
-    numbers: dict[str, Value] = {
-        name: value
-        for name, value in found.items()
-        if isinstance(value, int | float) and not isinstance(value, bool)
-    }
-    return numbers | _negative(arguments)
+    seen = {name: _number(value) for name, value in found.items() if value is not None}
+    return {**seen, "negative_prompt": negative(arguments)}
+
+
+def completed(schedule: Schedule, defaults: Mapping[str, Any]) -> Schedule:
+    """A schedule that also says which guidance its samples had because nothing else was asked for.
+
+    Args:
+        schedule: What notes the guidance that calibration gave.
+        defaults: Of a diffusers pipeline's arguments, by their names.
+    """
+    if schedule.generation is None:
+        return schedule
+    made = schedule.generation
+    own = guidance(defaults) | dict(made.guidance)
+    return replace(schedule, generation=replace(made, guidance=own))
+
+
+def guidance(arguments: Mapping[str, Any]) -> dict[str, float]:
+    """Of a diffusers pipeline's arguments the numbers that say how it guides.
+
+    Example:
+        >>> guidance({"true_cfg_scale": 4, "guidance_scale_2": None, "cfg_normalization": False})
+        {'true_cfg_scale': 4.0}
+    """
+    given = {k: v for k, v in arguments.items() if GUIDANCE.search(k) and not isinstance(v, bool)}
+    numbers = {name: _number(value) for name, value in given.items() if value is not None}
+    return {name: value for name, value in numbers.items() if isinstance(value, float)}
 
 
 def says_something(prompt: Any) -> bool:
@@ -142,11 +172,25 @@ def says_something(prompt: Any) -> bool:
     return any(isinstance(text, str) and text.strip() for text in texts)
 
 
-def _negative(arguments: Mapping[str, Any]) -> dict[str, Value]:
-    """Whether the negative prompt says anything; not told where it comes as numbers."""
-    if arguments.get("negative_prompt_embeds") is not None or "negative_prompt" not in arguments:
-        return {}
-    return {"negative_prompt": says_something(arguments["negative_prompt"])}
+def negative(arguments: Mapping[str, Any]) -> bool | None:
+    """Whether a negative prompt says anything; None where it comes as numbers, or there is none.
+
+    Example:
+        >>> negative({"negative_prompt": None, "negative_prompt_2": "blurry"})
+        True
+    """
+    prompts = [value for name, value in arguments.items() if NEGATIVE.fullmatch(name)]
+    if not prompts or arguments.get("negative_prompt_embeds") is not None:
+        return None
+    return any(map(says_something, prompts))
+
+
+def _number(value: Any) -> Value:
+    """A number of whatever library, or as text what is none."""
+    try:
+        return str(value) if isinstance(value, str | bool) else float(value)
+    except (TypeError, ValueError, RuntimeError):  # of one value a sample
+        return str(value)
 
 
 def _different(
@@ -160,11 +204,20 @@ def _different(
     found = {
         name: (here, calibrated)
         for name, calibrated in there.items()
-        if (here := asked.get(name)) is not None and calibrated is not None and here != calibrated
+        if (here := asked.get(name)) is not None
+        and calibrated is not None
+        and not _equal(here, calibrated)
     }
     if found.keys() & set(SIZES):
         found.pop("elements", None)
     return found
+
+
+def _equal(here: Value, there: Value) -> bool:
+    """Whether two values are the same, but for a number's rounding to float32."""
+    if isinstance(here, int | float) and isinstance(there, int | float):
+        return isclose(here, there, rel_tol=1e-6)
+    return here == there
 
 
 def _is_of(row: Also, different: Mapping[str, tuple[Value, Value]]) -> bool:
@@ -173,7 +226,7 @@ def _is_of(row: Also, different: Mapping[str, tuple[Value, Value]]) -> bool:
     there = {name: value for name, value in row.request.items() if name != SEEDS}
     if here.keys() <= {"elements"}:  # a host that sees no more of a size
         return there.keys() <= set(SIZES) and row.elements == here.get("elements")
-    return here == there
+    return here.keys() == there.keys() and all(_equal(here[name], there[name]) for name in here)
 
 
 def recognised(adapters: Sequence[Adapter]) -> str | None:

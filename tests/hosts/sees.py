@@ -55,7 +55,9 @@ schedule's bounds do, if it costs much. They alone see, whatever the host,
 - what a text encoder was taught (textual inversion, a LoRA of its own): to a plan that is what
   another prompt is;
 - how strongly a call asks for a LoRA (`joint_attention_kwargs={"scale": …}`), for a ControlNet
-  (`controlnet_conditioning_scale`) or for a picture.
+  (`controlnet_conditioning_scale`) or for a picture;
+- how long a text may be (`max_sequence_length`), and a scale of guidance that a callback changes in
+  mid-run without ending a branch.
 """
 
 SAME = Generation(

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
@@ -13,6 +16,7 @@ from torch import Tensor
 
 from meancache_plan.source.catalog import schedule_files
 from meancache_runtime import integrate, load_schedule
+from meancache_runtime.annotations import Generation
 from meancache_runtime.errors import (
     BudgetError,
     GridMismatchError,
@@ -231,3 +235,25 @@ def test_what_cannot_be_followed_is_refused_before_any_run() -> None:
         sampler_function(plan(), budget=5)
     with pytest.raises(SwitchError, match="two denoisers"):
         sampler_function(plan(switches=(4,)), budget=4)
+
+
+@pytest.mark.parametrize(
+    ("noted", "branches", "cfg", "says"),
+    [
+        ({"true_cfg_scale": 4.0}, 2, 4.0, None),
+        ({"true_cfg_scale": 4.0, "guidance_scale": 3.5}, 2, 7.0, "true_cfg_scale 7, .* with 4"),
+        ({"guidance_scale": 5.0}, 2, 5.0, None),
+        ({"guidance_scale": 5.0}, 2, 1.0, "guidance_scale 1, .* with 5"),
+        ({"guidance_scale": 3.5}, 1, 1.0, None),
+        ({"guidance_scale": 3.5}, 1, 4.0, "true_cfg_scale 4, .* with 1"),
+    ],
+)
+def test_another_scale_is_named_as_the_schedule_names_it(
+    noted: dict[str, float], branches: int, cfg: float, says: str | None
+) -> None:
+    made = Generation(None, None, None, noted, "float32", calls=(branches,) * STEPS)
+    function = sampler_function(replace(plan(), generation=made), budget=4)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        run(function, Model(), cfg=cfg)
+    assert [bool(re.search(says or "", str(each.message))) for each in told] == [True] * bool(says)

@@ -189,7 +189,7 @@ def test_a_tensor_in_a_call_is_told_by_its_values(tiny_flux: FluxPipeline) -> No
 
     first, again, other = made(values), made(values.clone()), made(values + 1)
     assert first.fingerprint == again.fingerprint != other.fingerprint
-    assert first.settings.guidance == {"true_cfg_scale": 2.0}
+    assert first.settings.guidance == {"guidance_scale": 1.0, "true_cfg_scale": 2.0}
     assert not np.allclose(first.grams, other.grams)
 
 

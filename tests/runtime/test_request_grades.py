@@ -8,16 +8,19 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from diffusers import FirstBlockCacheConfig, FluxPipeline, QwenImagePipeline
 from diffusers.models.attention_dispatch import attention_backend
+from torch.ao.quantization import quantize_dynamic
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from meancache_plan import calibrate, solve
 from meancache_runtime import MeanCacheScheduler, attach
 from meancache_runtime.annotations import Also, Generation
 from meancache_runtime.errors import NonFiniteError, RequestMismatchError, StackedCacheError
-from meancache_runtime.requests import compare
+from meancache_runtime.requests import compare, guidance
 from meancache_runtime.schedule import Schedule
 from tests.families.case import Case
 from tests.families.case import run as run_case
@@ -109,6 +112,20 @@ def _in_half(pipe: Any) -> Generator[None]:
     yield
 
 
+def _math_kernel(pipe: Any) -> Any:
+    return sdpa_kernel(SDPBackend.MATH)
+
+
+def _autocast(pipe: Any) -> Any:
+    return torch.autocast("cpu", torch.bfloat16)
+
+
+@contextmanager
+def _dynamically_quantised(pipe: Any) -> Generator[None]:
+    quantize_dynamic(pipe.transformer, {torch.nn.Linear}, torch.qint8, inplace=True)
+    yield
+
+
 def _as_it_is(pipe: Any) -> Any:
     return nullcontext()
 
@@ -116,8 +133,16 @@ def _as_it_is(pipe: Any) -> Any:
 OTHERS: dict[str, tuple[dict[str, Any], Callable[[Any], Any], str]] = {
     "no guidance": ({"true_cfg_scale": 1.0}, _as_it_is, "true_cfg_scale 1,"),
     "more guidance": ({"true_cfg_scale": 7.0}, _as_it_is, "true_cfg_scale 7,"),
+    "a scale of NumPy's": ({"true_cfg_scale": np.float32(7)}, _as_it_is, "true_cfg_scale 7,"),
+    "a scale in a tensor": ({"true_cfg_scale": torch.tensor(7.0)}, _as_it_is, "true_cfg_scale 7,"),
+    "a scale that nobody set": ({"guidance_scale": 30.0}, _as_it_is, "guidance_scale 30,"),
     "no negative branch": ({"negative_prompt": None}, _as_it_is, "through the denoiser once"),
     "a negative prompt": ({"negative_prompt": "ugly"}, _as_it_is, "has a negative prompt"),
+    "a negative prompt for the other encoder": (
+        {"negative_prompt_2": "ugly"},
+        _as_it_is,
+        "has a negative prompt",
+    ),
     "another size": ({"height": 2 * SIDE}, _as_it_is, f"height {2 * SIDE},"),
     "another size by default": (
         {"height": None, "width": None},
@@ -125,7 +150,10 @@ OTHERS: dict[str, tuple[dict[str, Any], Callable[[Any], Any], str]] = {
         "latents have .* numbers a sample",
     ),
     "another attention": ({}, _native_math, "attention _native_math"),
+    "another kernel": ({}, _math_kernel, r"attention native \(math\)"),
     "quantised": ({}, _in_eight_bits, "quantisation float8_e4m3fn"),
+    "quantised in layers": ({}, _dynamically_quantised, "quantisation .*quantized.dynamic"),
+    "autocast": ({}, _autocast, "dtype bfloat16"),
     "half precision": ({}, _in_half, "dtype bfloat16"),
 }
 
@@ -175,7 +203,8 @@ def _guidance_ends(pipe: Any, step: int, _t: Any, tensors: dict[str, Any]) -> di
 def test_guidance_that_a_callback_ends_is_seen_at_the_step_after(strict: bool) -> None:
     case: Case = SD3[0]
     pipe = case.build()
-    made = Generation(None, None, None, {}, "float32", calls=(2,) * case.steps)
+    scales = guidance(case.call(case.steps))
+    made = Generation(None, None, None, scales, "float32", calls=(2,) * case.steps)
     schedule = replace(by_hand.schedule(case.steps, (0, 2, 6)), generation=made)
     inputs = ["latents", "prompt_embeds", "pooled_prompt_embeds"]
     ending = {
@@ -198,7 +227,7 @@ def test_a_guidance_interval_is_seen_where_it_ends_unless_it_was_calibrated(stri
     options = case.call(case.steps) | {"cfg_trunc_ratio": 0.5}
     plain = by_hand.schedule(case.steps, (0, 2, 6))
     for calls in ((2,) * case.steps, (2,) * half + (1,) * half):
-        made = Generation(None, None, None, {}, "float32", calls=calls)
+        made = Generation(None, None, None, guidance(options), "float32", calls=calls)
         says = f"at step {half} a sample goes through the denoiser once"
         refused = pytest.raises(RequestMismatchError, match=says)
         expected = refused if strict else pytest.warns(UserWarning, match=says)

@@ -18,10 +18,11 @@ from tests.tiny import SIDE, call_options
 
 STEPS = 6
 CFG = {"negative_prompt": "", "true_cfg_scale": 2.5}
+GUIDED = {"guidance_scale": 1.0, "true_cfg_scale": 2.5}
 
 
 def schedule(**made: Any) -> Schedule:
-    known = {"height": SIDE, "width": SIDE, "frames": None, "guidance": {"true_cfg_scale": 2.5}}
+    known = {"height": SIDE, "width": SIDE, "frames": None, "guidance": GUIDED}
     generation = Generation(**(known | {"dtype": "float32"} | made))
     return replace(by_hand.schedule(STEPS, (0, 2, 4)), generation=generation)
 
@@ -70,8 +71,8 @@ def test_a_strict_attachment_refuses_it_before_the_denoiser_runs(
     [
         ({}, {}),
         ({"height": None, "width": None}, {}),
-        ({"guidance": {}}, {"true_cfg_scale": 4.0}),
-        ({"guidance": {"true_cfg_scale": 1.0}}, {"true_cfg_scale": 1}),
+        ({"guidance": {}}, {"true_cfg_scale": 1.0, "guidance_scale": 3.5}),  # FluxPipeline's own
+        ({"guidance": GUIDED | {"true_cfg_scale": 1.0}}, {"true_cfg_scale": 1}),
     ],
 )
 def test_the_calibrated_request_and_what_was_not_noted_say_nothing(

@@ -49,7 +49,11 @@ def test_options_override_only_what_they_name() -> None:
 
 def test_a_schedule_s_settings_are_followed() -> None:
     generation = Generation(
-        height=32, width=64, frames=None, guidance={"true_cfg_scale": 7.0}, dtype="float16"
+        height=32,
+        width=64,
+        frames=None,
+        guidance={"guidance_scale_2": 3.0, "true_cfg_scale": 7.0},
+        dtype="float16",
     )
     plan = PlanEntry(budget=1, knots=(0,), intervals=(Hold(),))
     schedule = Schedule(
@@ -59,9 +63,13 @@ def test_a_schedule_s_settings_are_followed() -> None:
         plans=(plan,),
         provenance=None,
     )
-    recipe = follow(Recipe(height=8, guidance=1.0), schedule)
+    recipe = follow(Recipe(height=8, guidance_argument="true_cfg_scale", guidance=1.0), schedule)
     assert (recipe.steps, recipe.height, recipe.width, recipe.dtype) == (12, 32, 64, "float16")
     assert (recipe.guidance_argument, recipe.guidance) == ("true_cfg_scale", 7.0)
+    assert recipe.call == {"guidance_scale_2": 3.0}
+    other = follow(Recipe(guidance=1.0, call={"guidance_scale_2": 4.0}), schedule)
+    assert (other.guidance_argument, other.guidance) == ("guidance_scale_2", 3.0)
+    assert other.call == {"true_cfg_scale": 7.0}
 
 
 def test_other_steps_and_sizes_drop_what_the_recipe_says_of_its_own() -> None:

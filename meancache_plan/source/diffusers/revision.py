@@ -12,7 +12,7 @@ from meancache_plan.source.recipe import Recipe
 from meancache_runtime.hosts.diffusers import identity
 from meancache_runtime.hosts.diffusers.adapters import adapters_in_effect
 from meancache_runtime.hosts.diffusers.precision import attention, quantisation
-from meancache_runtime.requests import says_something
+from meancache_runtime.requests import guidance, negative
 
 
 def origin(pipe: Any, loaded_from: str) -> tuple[str, str | None]:
@@ -40,13 +40,14 @@ def model_identity(pipe: Any, name: str, commit: str | None) -> ModelIdentity:
 
 def generation(pipe: Any, recipe: Recipe, arguments: Mapping[str, Any]) -> Generation:
     """How samples are made, as far as it is known before a run."""
+    chosen = {} if recipe.guidance is None else {recipe.guidance_argument: recipe.guidance}
     return Generation(
         height=recipe.height,
         width=recipe.width,
         frames=recipe.frames,
-        guidance={} if recipe.guidance is None else {recipe.guidance_argument: recipe.guidance},
+        guidance=guidance(arguments) | chosen,
         dtype=recipe.dtype,
-        negative_prompt=says_something(arguments.get("negative_prompt")),
+        negative_prompt=bool(negative(arguments)),
         attention=attention(pipe),
         quantisation=quantisation(pipe),
     )

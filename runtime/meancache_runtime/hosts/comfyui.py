@@ -20,9 +20,12 @@ from ..errors import (
     UnsupportedSchedulerError,
 )
 from ..grid import check_grid
-from ..requests import warn_of
+from ..requests import completed, warn_of
 from ..schedule import Replayable, Schedule, as_schedule
 from ..table import Table
+
+TRUE_CFG = "true_cfg_scale"
+"""diffusers' name for a scale that always weighs two branches."""
 
 ROUNDING = 2.0**-24
 """How far ComfyUI's noise levels, float32 from 0 to 1, may be off by rounding alone."""
@@ -69,13 +72,23 @@ def sampler_function(schedule: Schedule | Replayable, *, budget: int) -> Callabl
         options = extra_args or {}
         _check_flow(model.inner_model.inner_model.model_sampling)
         _check_alone(options.get("model_options", {}))
-        guidance = getattr(model.inner_model, "cfg", None)
-        warn_of({"elements": elements(x), "true_cfg_scale": guidance}, schedule, budget)
+        _warn(schedule, budget, x, getattr(model.inner_model, "cfg", None))
         table = Table.of(bind(plan, check_sigmas(schedule, sigmas), schedule.grid.displaced))
         denoise = partial(model, **options)
         return _follow(table, denoise, x, sigmas, callback or (lambda _: None), disable)
 
     return sample
+
+
+def _warn(schedule: Schedule, budget: int, latents: Array, scale: float | None) -> None:
+    """Say in what a request is unknown, by the name that the schedule has for ComfyUI's scale."""
+    name, made = TRUE_CFG, schedule.generation
+    if made is not None and made.calls is not None and TRUE_CFG not in made.guidance:
+        if max(made.calls) > 1:
+            name = next(iter(made.guidance), name)
+        else:  # what is noted is told to the model itself
+            schedule = completed(schedule, {TRUE_CFG: 1.0})
+    warn_of({"elements": elements(latents), name: scale}, schedule, budget)
 
 
 def _follow(

@@ -1,5 +1,6 @@
 """Put a schedule into a diffusers pipeline, and take it out again."""
 
+import inspect
 import threading
 import warnings
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -18,7 +19,7 @@ from ...errors import (
 )
 from ...innovation import OnUnstable, check_policy
 from ...other_adapters import other_adapters
-from ...requests import Verdict, compare, recognised, refuse, stated
+from ...requests import Verdict, compare, completed, recognised, refuse, stated
 from ...schedule import Adapter, Plan, Replayable, Schedule, as_schedule, load_schedule
 from ...snapshot import beside
 from ...stats import ReplayStats, ReplayWarning
@@ -128,6 +129,8 @@ class Attachment:
             check_model(pipe, schedule.model)
         self._pipe, self._schedule, self._strict = pipe, schedule, strict
         self._budget = plan.budget
+        arguments = inspect.signature(pipe.__call__).parameters.values()
+        self._made = completed(schedule, {each.name: each.default for each in arguments})
         self._scheduler = pipe.scheduler
         bind_here = lru_cache(maxsize=4)(partial(bind, displaced=schedule.grid.displaced))
         self._open_channel = partial(
@@ -227,8 +230,8 @@ class Attachment:
             RequestMismatchError, ModelMismatchError: The attachment is strict, and it is unknown.
         """
         here = self._adapters()
-        seen = {**stated(asked, self._schedule.generation), **precision(self._pipe)}
-        verdict = compare(seen | {"adapters": recognised(here)}, self._schedule, self._budget)
+        seen = {**stated(asked, self._made.generation), **precision(self._pipe)}
+        verdict = compare(seen | {"adapters": recognised(here)}, self._made, self._budget)
         self.stats.request = verdict.grade
         self._note_adapters(here, measured=verdict.measured)
         for message in verdict.messages:

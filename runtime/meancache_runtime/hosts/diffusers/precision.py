@@ -4,10 +4,15 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import torch
+
 from .identity import denoisers
 from .weights import READABLE
 
 NOT_QUANTISED = "none"
+
+KERNELS = ("flash", "mem_efficient", "math")
+"""Those of PyTorch's own attention, all of them allowed unless somebody says otherwise."""
 
 
 def precision(pipe: Any) -> dict[str, str | None]:
@@ -20,8 +25,18 @@ def precision(pipe: Any) -> dict[str, str | None]:
 
 
 def dtype(pipe: Any) -> str | None:
-    """The dtype that the denoisers say they have; None if they do not say."""
-    return _joined(pipe, lambda denoiser: (getattr(denoiser, "dtype", None),))
+    """The dtype that the denoisers compute in, as far as they say; None if they do not."""
+    return _joined(
+        pipe, lambda denoiser: (_autocast(denoiser) or getattr(denoiser, "dtype", None),)
+    )
+
+
+def _autocast(denoiser: Any) -> Any:
+    """What autocast makes of the denoiser's numbers here and now."""
+    kind = getattr(getattr(denoiser, "device", None), "type", None)
+    if kind in (None, "meta") or not torch.is_autocast_enabled(kind):
+        return None
+    return torch.get_autocast_dtype(kind)
 
 
 def attention(pipe: Any) -> str | None:
@@ -50,7 +65,8 @@ def _backends(denoiser: Any) -> Iterator[str | None]:
             yield type(processor).__name__.replace("Fused", "")
             continue
         backend = processor._attention_backend or _active()
-        yield getattr(backend, "value", backend)
+        name = getattr(backend, "value", backend)
+        yield f"{name}{_kernels()}" if name == "native" else name
 
 
 def _active() -> Any:
@@ -60,8 +76,17 @@ def _active() -> Any:
     return None if registry is None else registry.get_active_backend()[0]
 
 
+def _kernels() -> str:
+    """Which kernels PyTorch may choose from, where these are not all."""
+    allowed = [name for name in KERNELS if getattr(torch.backends.cuda, f"{name}_sdp_enabled")()]
+    return "" if len(allowed) == len(KERNELS) else f" ({', '.join(allowed) or 'none'})"
+
+
 def _kinds(denoiser: Any) -> Iterator[str]:
-    """The classes of weights that are tensors of a kind of their own, or else their dtypes."""
+    """Layers that keep quantised weights, weights of a class of their own, or else their dtypes."""
+    for layer in denoiser.modules() if hasattr(denoiser, "modules") else ():
+        if type(layer).__module__.startswith("torch.ao.nn"):
+            yield f"{type(layer).__module__.split('.modules')[0]}.{type(layer).__name__}"
     for weight in denoiser.parameters() if hasattr(denoiser, "parameters") else ():
         cls = type(weight.data)
         if cls.__module__.startswith("torch.distributed"):  # a share of a plain one
