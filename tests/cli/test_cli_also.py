@@ -15,7 +15,7 @@ from meancache_runtime import attach
 from meancache_runtime import load_schedule as load_for_replay
 from meancache_runtime.errors import ModelMismatchError, RequestMismatchError
 from tests.commands import STEPS, refuse, run
-from tests.runtime.loras import add
+from tests.runtime.hosts.diffusers.loras import add
 from tests.tiny import SIDE, TEXT_LENGTH, tiny_flux
 
 BIG = 2 * SIDE

@@ -25,7 +25,7 @@ class Report(NamedTuple):
     tests: tuple[str, ...] = ()
 
 
-LIVING, RUNTIME = "tests/living", "tests/runtime"
+LIVING, RUNTIME = "tests/living", "tests/runtime/hosts/diffusers"
 GRADES = f"{RUNTIME}/test_request_grades.py"
 OTHERS = f"{GRADES}::test_another_request_is_named_in_every_run_and_said_aloud_once"
 

@@ -17,7 +17,7 @@ from diffusers import FlowMatchEulerDiscreteScheduler
 from meancache_runtime.hosts.servers.offer import BUDGET, SCHEDULE
 from meancache_runtime.schedule import Schedule, to_document
 from tests.hosts.host import Host, Latents, Model, Run
-from tests.runtime.servers.conftest import faked
+from tests.runtime.hosts.servers.conftest import faked
 
 Serve = Callable[[torch.Tensor, list[float]], torch.Tensor]
 """Two samples of noise, and σ₀ … σ_{T−1} → latents at σ_T."""

@@ -28,7 +28,7 @@ from meancache_runtime import attach
 from meancache_runtime.errors import BudgetError
 from meancache_runtime.schedule import Adams, Hold, Jvp
 from tests.judge import given
-from tests.source.sampled import TWO_DENOISERS, Sampled
+from tests.source.diffusers.sampled import TWO_DENOISERS, Sampled
 from tests.tiny import SIDE, tiny_flux
 
 STEPS = 6

@@ -22,7 +22,7 @@ from meancache_plan.source.diffusers.pipeline import Pipeline
 from meancache_plan.source.recipe import Recipe
 from meancache_runtime import attach
 from meancache_runtime.errors import UnsupportedPipelineError
-from tests.runtime.loras import add
+from tests.runtime.hosts.diffusers.loras import add
 from tests.tiny import SIDE, TEXT_LENGTH, tiny_flux
 
 STEPS = 6

@@ -15,7 +15,7 @@ from torch import Tensor
 from meancache_runtime import MeanCacheScheduler, attach
 from meancache_runtime.errors import StepCountError
 from tests.hosts.modular import modular_flux, modular_qwen_image, packed
-from tests.runtime.test_attach import FULL, PLAN, STEPS
+from tests.runtime.hosts.diffusers.test_attach import FULL, PLAN, STEPS
 from tests.tiny import call_options, tiny_flux
 from tests.tiny_families import qwen_image_options, tiny_qwen_image
 

@@ -11,7 +11,7 @@ from torch.distributed.fsdp import FSDPModule
 from meancache_runtime import attach
 from meancache_runtime.errors import StepCountError
 from meancache_runtime.hosts.diffusers.identity import fingerprint
-from tests.runtime.test_attach import PLAN, STEPS, run
+from tests.runtime.hosts.diffusers.test_attach import PLAN, STEPS, run
 
 
 @pytest.mark.parametrize("steps", [1, STEPS - 2, STEPS + 20])

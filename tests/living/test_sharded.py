@@ -26,7 +26,7 @@ torch.accelerator.device_count = lambda: 1  # diffusers counts accelerators, of 
 from diffusers import ContextParallelConfig
 from meancache_runtime import MeanCacheScheduler
 from meancache_runtime.hosts.diffusers.identity import fingerprint, kind
-from tests.runtime.test_attach import PLAN, run
+from tests.runtime.hosts.diffusers.test_attach import PLAN, run
 from tests.tiny import tiny_flux
 
 def follow():

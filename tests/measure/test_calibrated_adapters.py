@@ -14,7 +14,7 @@ from meancache_plan.source.diffusers.pipeline import Pipeline
 from meancache_plan.source.recipe import Recipe
 from meancache_runtime import attach
 from meancache_runtime.errors import ModelMismatchError
-from tests.runtime.loras import add
+from tests.runtime.hosts.diffusers.loras import add
 from tests.tiny import SIDE, TEXT_LENGTH
 
 RECIPE = Recipe(

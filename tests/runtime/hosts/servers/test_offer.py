@@ -14,12 +14,12 @@ import pytest
 from meancache_runtime.errors import BudgetError, ScheduleError, ScheduleNotFoundError
 from meancache_runtime.hosts.servers.offer import BUDGET, SCHEDULE, Offer, is_offered
 from meancache_runtime.schedule import to_document
-from tests.runtime.servers.conftest import FAKES
-from tests.runtime.servers.world import BUDGET as FEW
-from tests.runtime.servers.world import EVERY, STEPS, write
-from tests.runtime.servers.world import SCHEDULE as PLANS
+from tests.runtime.hosts.servers.conftest import FAKES
+from tests.runtime.hosts.servers.world import BUDGET as FEW
+from tests.runtime.hosts.servers.world import EVERY, STEPS, write
+from tests.runtime.hosts.servers.world import SCHEDULE as PLANS
 
-RUNTIME = Path(__file__).parents[3] / "runtime"
+RUNTIME = Path(__file__).parents[4] / "runtime"
 
 
 def offer(budget: str | None = None, *files: Path | str) -> Offer:

@@ -7,7 +7,6 @@ from typing import get_args
 
 import numpy as np
 import pytest
-from rich.console import Console, RenderableType
 
 from meancache_plan.measure.profile import Profile
 from meancache_plan.plan.reliability import with_reliability
@@ -19,6 +18,7 @@ from meancache_plan.show.terminal.reliability import profile_facts, schedule_fac
 from meancache_plan.show.terminal.views import show_profile, show_schedule
 from meancache_runtime.schedule import Adams, Hold, Jvp, Predictor, Released
 from tests.fields import mixture_profile
+from tests.show.given import in_one_line
 
 STEPS = 12
 
@@ -27,14 +27,6 @@ STEPS = 12
 def profile() -> Profile:
     """Four prompts of two seeds each."""
     return mixture_profile(STEPS, samples=8)
-
-
-def printed(view: RenderableType) -> str:
-    """At 80 columns, with folded lines joined."""
-    console = Console(width=80, highlight=False, force_terminal=False)
-    with console.capture() as capture:
-        console.print(view)
-    return " ".join(capture.get().split())
 
 
 def with_record(schedule: Schedule, **update: object) -> Schedule:
@@ -52,7 +44,7 @@ def test_profile_view_names_correlation_and_regret_as_they_were_assessed(profile
     assert made is not None
     assert made.reliability is not None
     found = made.reliability
-    text = printed(show_profile(profile))
+    text = in_one_line(show_profile(profile))
     assert f"alike, Spearman's ρ {found.rank_correlation:.2f}" in text
     excess = f"{found.regret['1']:.0%}, {found.regret['2']:.0%}"
     assert f"n = 1, 2 prompts cost {excess} more than from all 4 (budgets 2, 3, 4)" in text
@@ -61,7 +53,7 @@ def test_profile_view_names_correlation_and_regret_as_they_were_assessed(profile
 def test_profile_of_one_prompt_is_not_judged(profile: Profile) -> None:
     alone = replace(profile, prompt_index=np.zeros_like(profile.prompt_index))
     assert profile_facts(alone) == {}
-    assert "agreement" not in printed(show_profile(alone))
+    assert "agreement" not in in_one_line(show_profile(alone))
 
 
 def test_edges_too_short_for_few_refreshes_are_assessed_at_what_they_reach() -> None:
@@ -72,17 +64,17 @@ def test_edges_too_short_for_few_refreshes_are_assessed_at_what_they_reach() -> 
 def test_profile_without_l1_deviations_is_shown(profile: Profile) -> None:
     settings = profile.settings.model_copy(update={"transferred_from": "sha256:0"})
     carried = replace(profile, settings=settings, l1=profile.l1[:, :0])
-    text = printed(show_profile(carried))
+    text = in_one_line(show_profile(carried))
     assert "do not carry over" in text
     assert "Spearman" in text
 
 
 def test_schedule_view_has_a_line_of_reliability_and_notes_the_knots(profile: Profile) -> None:
     plain = solve(profile, [3])
-    assert "reliability" not in printed(show_schedule(plain))
+    assert "reliability" not in in_one_line(show_schedule(plain))
     found = Reliability(rank_correlation=0.874, regret={"2": 0.31, "16": 0.031, "4": 12.0})
     full = with_record(with_record(plain, reliability=found), stability=(1.0, 0.35, 0.61))
-    text = printed(show_schedule(full))
+    text = in_one_line(show_schedule(full))
     assert "alike, Spearman's ρ 0.87; plans from n = 16 prompts cost 3.1% more" in text
     third = full.plans[0].knots[1]
     assert (
@@ -116,7 +108,7 @@ def test_knots_that_are_all_as_sure_have_no_least_sure_one() -> None:
 def test_odd_files_are_shown_too(profile: Profile) -> None:
     odd = Reliability(rank_correlation=0.5, regret={"many": 0.1, "\x1b[31m": 0.2})
     odd_schedule = with_record(solve(profile, [3]), reliability=odd)
-    text = printed(show_schedule(with_record(odd_schedule, stability=(1.0,))))
+    text = in_one_line(show_schedule(with_record(odd_schedule, stability=(1.0,))))
     assert "ρ 0.50" in text
     assert "\x1b" not in text
     assert "found again" not in text
@@ -133,4 +125,4 @@ def test_every_kind_of_interval_has_a_style_and_is_drawn(profile: Profile) -> No
     assert {interval.name for interval in intervals} <= COLOURS.keys()
     plan = PlanEntry(budget=4, knots=(0, 3, 6, 9), intervals=intervals)
     schedule = solve(profile, [4]).model_copy(update={"plans": (plan,)})
-    assert "1 hold, 1 jvp, 1 released, 1 adams" in printed(show_schedule(schedule))
+    assert "1 hold, 1 jvp, 1 released, 1 adams" in in_one_line(show_schedule(schedule))

@@ -21,7 +21,7 @@ from tests.tiny_families import (
     z_image_options,
 )
 
-SCHEDULES = Path(__file__).parents[2] / "schedules"
+SCHEDULES = Path(__file__).parents[4] / "schedules"
 PUBLISHED = json.loads((SCHEDULES / "published.json").read_text())["models"]
 
 

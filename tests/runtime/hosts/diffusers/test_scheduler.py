@@ -30,9 +30,9 @@ from meancache_runtime.errors import (
 from meancache_runtime.schedule import Adams, Hold, Jvp, Released
 from tests.families.case import run as run_case
 from tests.runtime import by_hand
-from tests.runtime.test_attach import CFG, FULL, PLAN, PREDICTORS, STEPS, run
-from tests.runtime.test_switch import CASE as WAN
-from tests.runtime.test_switch import calls_of, video
+from tests.runtime.hosts.diffusers.test_attach import CFG, FULL, PLAN, PREDICTORS, STEPS, run
+from tests.runtime.hosts.diffusers.test_switch import CASE as WAN
+from tests.runtime.hosts.diffusers.test_switch import calls_of, video
 
 BUDGET = PLAN.budgets[0]
 CLOSE = {"rtol": 0, "atol": 1e-6}

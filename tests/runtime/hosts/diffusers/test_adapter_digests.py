@@ -15,12 +15,12 @@ from torch import Tensor
 from meancache_runtime import attach
 from meancache_runtime.hosts.diffusers.adapters import adapters_in_effect
 from meancache_runtime.schedule import Adapter
-from tests.runtime.loras import TARGETS, add
-from tests.runtime.test_adapters import made_on, run
+from tests.runtime.hosts.diffusers.loras import TARGETS, add
+from tests.runtime.hosts.diffusers.test_adapters import made_on, run
 from tests.tiny import tiny_flux as build
 
 STYLE = "style"
-SPECIFICATION = (Path(__file__).parents[2] / "schedules" / "README.md").read_text()
+SPECIFICATION = (Path(__file__).parents[4] / "schedules" / "README.md").read_text()
 
 
 def digest(pipe: Any) -> str | None:

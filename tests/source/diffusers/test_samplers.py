@@ -19,7 +19,7 @@ from meancache_plan.measure.calibrate import calibrate
 from meancache_plan.source.diffusers.ensemble import PipelineEnsemble
 from meancache_runtime import attach
 from tests.runtime import by_hand
-from tests.source.sampled import HEUN, SOUND, TWO_DENOISERS, UNIPC, Calls, Sampled
+from tests.source.diffusers.sampled import HEUN, SOUND, TWO_DENOISERS, UNIPC, Calls, Sampled
 
 REPLACED = {UNIPC: "UniPCMultistepScheduler", HEUN: "FlowMatchHeunDiscreteScheduler"}
 every_sampler = pytest.mark.parametrize("name", REPLACED)

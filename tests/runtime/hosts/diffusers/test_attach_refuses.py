@@ -38,12 +38,12 @@ from meancache_runtime.errors import (
 from meancache_runtime.hosts.diffusers.identity import fingerprint, hub_id
 from meancache_runtime.schedule import Hold, Model, Plan
 from tests.runtime import by_hand
-from tests.runtime.test_attach import PLAN, STEPS, run
+from tests.runtime.hosts.diffusers.test_attach import PLAN, STEPS, run
 from tests.tiny import SIDE, call_options
 from tests.tiny import tiny_flux as build
 
 SIGMAS = by_hand.shifted(STEPS)
-SPECIFICATION = Path(__file__).parents[2] / "schedules" / "README.md"
+SPECIFICATION = Path(__file__).parents[4] / "schedules" / "README.md"
 MODEL = Model("owner/model", None, None, "FluxPipeline", None, ())
 
 

@@ -9,7 +9,7 @@ import torch
 from diffusers import FluxImg2ImgPipeline, FluxPipeline
 
 from meancache_runtime import attach
-from tests.runtime.test_attach import FULL, PLAN, STEPS, run
+from tests.runtime.hosts.diffusers.test_attach import FULL, PLAN, STEPS, run
 
 
 def test_detach_restores_the_very_objects(tiny_flux):

@@ -15,8 +15,8 @@ from meancache_runtime.errors import ModelMismatchError
 from meancache_runtime.hosts.diffusers.adapters import adapters_in_effect
 from meancache_runtime.hosts.diffusers.identity import fingerprint
 from meancache_runtime.schedule import Adapter, Model, Schedule
-from tests.runtime.loras import add
-from tests.runtime.test_attach import PLAN, run
+from tests.runtime.hosts.diffusers.loras import add
+from tests.runtime.hosts.diffusers.test_attach import PLAN, run
 
 MODEL = Model("owner/model", None, None, "FluxPipeline", None, ())
 

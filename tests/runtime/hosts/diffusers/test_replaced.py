@@ -15,8 +15,8 @@ from tests.families import wan
 from tests.families.by_sampler import followed_by_hand
 from tests.families.case import run
 from tests.runtime import by_hand
-from tests.runtime.loops import NOISE, Loop, field
-from tests.runtime.test_sampler import REPLACEABLE, sampler
+from tests.runtime.hosts.diffusers.loops import NOISE, Loop, field
+from tests.runtime.hosts.diffusers.test_sampler import REPLACEABLE, sampler
 
 STEPS = 8
 KNOTS = (0, 1, 3, 6)

@@ -16,7 +16,7 @@ from meancache_runtime.hosts.diffusers.identity import fingerprint, kind
 from meancache_runtime.hosts.servers.served_model import check_served
 from meancache_runtime.schedule import Model
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 REFERENCE = ROOT / "calibration" / "reference"
 REFERENCE_MODEL = load_schedule(ROOT / "schedules" / "reference" / "50-steps.json").model
 UNKNOWN = Model("tiny", None, None, None, None, ())

@@ -22,9 +22,9 @@ from meancache_runtime.errors import (
     UnsupportedSchedulerError,
 )
 from meancache_runtime.hosts.servers.offer import SCHEDULE as SCHEDULE_SET
-from tests.runtime.servers import world
-from tests.runtime.servers.conftest import Offer
-from tests.runtime.servers.world import BUDGET, CLOSE, EVERY, STEPS, Denoiser, write
+from tests.runtime.hosts.servers import world
+from tests.runtime.hosts.servers.conftest import Offer
+from tests.runtime.hosts.servers.world import BUDGET, CLOSE, EVERY, STEPS, Denoiser, write
 
 Worker = Callable[..., Any]
 

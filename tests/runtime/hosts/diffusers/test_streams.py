@@ -22,7 +22,7 @@ from meancache_runtime.errors import (
 )
 from meancache_runtime.schedule import Adams, Hold, Jvp, Plan, Released, Schedule
 from tests.runtime import by_hand
-from tests.runtime.loops import NOISE, Streams, coupled
+from tests.runtime.hosts.diffusers.loops import NOISE, Streams, coupled
 
 STEPS = 8
 KNOTS = (0, 1, 3, 6)

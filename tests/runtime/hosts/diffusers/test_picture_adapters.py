@@ -11,8 +11,8 @@ from diffusers.models.transformers.transformer_flux import FluxIPAdapterAttnProc
 from meancache_runtime import attach
 from meancache_runtime.errors import ModelMismatchError
 from meancache_runtime.hosts.diffusers.adapters import adapters_in_effect
-from tests.runtime.test_adapters import in_effect, made_on, made_with
-from tests.runtime.test_companions import CASE, several
+from tests.runtime.hosts.diffusers.test_adapters import in_effect, made_on, made_with
+from tests.runtime.hosts.diffusers.test_companions import CASE, several
 from tests.tiny import WIDTH
 
 

@@ -16,7 +16,7 @@ import pytest
 from meancache_runtime.hosts.servers.offer import BUDGET, SCHEDULE
 
 FAKES = Path(__file__).parent / "fakes"
-DISTRIBUTION = Path(__file__).parents[3] / "runtime" / "pyproject.toml"
+DISTRIBUTION = Path(__file__).parents[4] / "runtime" / "pyproject.toml"
 
 
 @contextmanager
