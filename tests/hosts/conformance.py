@@ -10,12 +10,11 @@ import torch
 
 from meancache_runtime.schedule import Adams, Hold, Jvp, Released, Schedule
 from tests.hosts.host import SIZE, Host, Latents, Model, field
+from tests.plans import KNOTS, PREDICTORS
 from tests.runtime import by_hand
 
 STEPS = 10
 SIGMAS = by_hand.shifted(STEPS)
-KNOTS = (0, 1, 3, 6)
-PREDICTORS = (Hold(), Released(2), Jvp(3), Adams((1.02, 0.7, 0.4)))
 NOISE: Latents = np.random.default_rng(0).uniform(-1, 1, SIZE)
 EPSILON = {"float64": 2.0**-52, "float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}
 ROUNDINGS = 8

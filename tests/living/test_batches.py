@@ -14,7 +14,8 @@ from torch import Tensor
 
 from meancache_runtime import attach
 from tests.families.case import Case
-from tests.living.pipelines import BUDGET, CASES, SCHEDULE, STEPS
+from tests.living.pipelines import CASES
+from tests.plans import BUDGET, SCHEDULE, STEPS
 
 PROMPTS = ["a cat", "dogs in the sun", "a bird"]
 

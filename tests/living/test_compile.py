@@ -12,7 +12,8 @@ from torch._dynamo.testing import CompileCounterWithBackend
 from meancache_runtime import MeanCacheScheduler, attach
 from meancache_runtime.errors import ReplacedComponentError
 from tests.families.case import Case, run
-from tests.living.pipelines import BUDGET, CASES, SCHEDULE, STEPS, every_pipeline
+from tests.living.pipelines import CASES, every_pipeline
+from tests.plans import BUDGET, SCHEDULE, STEPS
 
 
 def _whole(pipe: Any, backend: Any) -> None:

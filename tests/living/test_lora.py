@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from peft import LoraConfig, get_peft_model_state_dict
+from peft import get_peft_model_state_dict
 from torch import Tensor
 
 from meancache_runtime import attach
 from meancache_runtime.errors import ModelMismatchError
 from meancache_runtime.hosts.diffusers.adapters import adapters_in_effect
-from meancache_runtime.schedule import Model, Schedule
 from tests.families.by_sampler import followed_by_hand
 from tests.families.case import Case, run
 from tests.living import test_offload as offloading
-from tests.living.pipelines import PLAN, SCHEDULE, STEPS, every_pipeline
+from tests.living.pipelines import every_pipeline
+from tests.plans import PLAN, SCHEDULE, STEPS
+from tests.runtime.hosts.diffusers.loras import add, made_on
 
 Load = Callable[[Any, Case, str], None]
 
@@ -28,12 +28,7 @@ Load = Callable[[Any, Case, str], None]
 def save_lora(case: Case, seed: int, folder: Path) -> None:
     """Write random attention adapters for the case's denoiser, as training scripts do."""
     pipe = case.build()
-    targets = ["to_q", "to_k", "to_v"]
-    pipe.transformer.add_adapter(LoraConfig(r=2, lora_alpha=4, target_modules=targets))
-    generator = torch.Generator().manual_seed(seed)
-    for name, weight in pipe.transformer.named_parameters():
-        if "lora_" in name:
-            weight.data = 0.5 * torch.randn(weight.shape, generator=generator)
+    add(pipe, "default", seed=seed)
     layers = get_peft_model_state_dict(pipe.transformer)
     type(pipe).save_lora_weights(folder, transformer_lora_layers=layers)
 
@@ -53,13 +48,6 @@ def load(tmp_path_factory: pytest.TempPathFactory) -> Load:
         pipe.set_adapters([name])
 
     return load
-
-
-def made_on(pipe: Any) -> Schedule:
-    """The schedule as if it had been compiled with the adapters in effect."""
-    adapters = adapters_in_effect(pipe)
-    assert None not in [adapter.digest for adapter in adapters]
-    return replace(SCHEDULE, model=Model("a/model", None, None, None, None, adapters))
 
 
 def replay(pipe: Any, case: Case) -> Tensor:
@@ -189,6 +177,7 @@ def test_adapters_offloaded_to_disk_are_not_read_from_what_is_left_in_memory(
     pipe = case.build()
     load(pipe, case, "a")
     schedule = made_on(pipe)
+    assert None not in [adapter.digest for adapter in adapters_in_effect(pipe)]
     pipe.transformer.enable_group_offload(
         torch.device("cpu"), offload_type="leaf_level", offload_to_disk_path=str(tmp_path)
     )

@@ -14,12 +14,11 @@ from torch import Tensor
 
 from meancache_runtime import MeanCacheScheduler, attach
 from meancache_runtime.errors import StepCountError
+from tests.counting import count_calls
 from tests.hosts.modular import modular_flux, modular_qwen_image, packed
-from tests.runtime.hosts.diffusers.test_attach import FULL, PLAN, STEPS
+from tests.plans import BUDGET, FULL, SCHEDULE, STEPS
 from tests.tiny import call_options, tiny_flux
 from tests.tiny_families import qwen_image_options, tiny_qwen_image
-
-BUDGET = PLAN.budgets[0]
 
 
 class Pair:
@@ -33,8 +32,7 @@ class Pair:
         else:
             self.ordinary = tiny_flux()
             self.modular = modular_flux(self.ordinary)
-        self.calls: list[int] = []
-        self.ordinary.transformer.register_forward_hook(lambda *_: self.calls.append(1))
+        self.calls = count_calls(self.ordinary.transformer)
 
     def _options(self) -> dict[str, Any]:
         if self.branches == 2:
@@ -65,9 +63,9 @@ def pair(request: pytest.FixtureRequest) -> Pair:
 
 
 def test_latents_are_those_of_the_ordinary_pipeline_with_the_plan_attached(pair: Pair) -> None:
-    with attach(pair.ordinary, PLAN):
+    with attach(pair.ordinary, SCHEDULE):
         attached = pair.run_ordinary()
-    pair.follow(PLAN)
+    pair.follow(SCHEDULE)
     torch.testing.assert_close(pair.run(), attached, rtol=0, atol=2e-6)
     assert len(pair.calls) == BUDGET * pair.branches
 
@@ -80,7 +78,7 @@ def test_a_knot_at_every_step_changes_no_bit(pair: Pair) -> None:
 
 
 def test_a_second_run_equals_the_first_and_another_step_count_is_refused(pair: Pair) -> None:
-    pair.follow(PLAN)
+    pair.follow(SCHEDULE)
     first = pair.run()
     with pytest.raises(StepCountError, match=f"made for {STEPS}"):
         pair.run(num_inference_steps=STEPS + 1)
@@ -103,7 +101,7 @@ def test_every_guider_s_branches_run_once_a_refresh(
     pair.modular.update_components(guider=guider())
     plain = pair.run()
     assert len(pair.calls) == STEPS * branches
-    pair.follow(PLAN)
+    pair.follow(SCHEDULE)
     assert not torch.equal(pair.run(), plain)
     assert len(pair.calls) == BUDGET * branches
     pair.follow(FULL)
@@ -113,7 +111,7 @@ def test_every_guider_s_branches_run_once_a_refresh(
 def test_the_window_of_a_guider_is_of_refreshes() -> None:
     pair = Pair("Qwen-Image")
     pair.modular.update_components(guider=ClassifierFreeGuidance(stop=0.5))
-    pair.follow(PLAN)
+    pair.follow(SCHEDULE)
     pair.run()
     assert len(pair.calls) == BUDGET // 2 * 2 + BUDGET // 2
 
@@ -121,7 +119,7 @@ def test_the_window_of_a_guider_is_of_refreshes() -> None:
 def test_a_saved_pipeline_keeps_its_plan(tmp_path: Path) -> None:
     pair = Pair("Qwen-Image")
     pair.modular.update_components(
-        scheduler=MeanCacheScheduler.from_schedule(pair.modular.scheduler, PLAN, budget=BUDGET)
+        scheduler=MeanCacheScheduler.from_schedule(pair.modular.scheduler, SCHEDULE, budget=BUDGET)
     )
     expected = pair.run()
     pair.modular.save_pretrained(str(tmp_path), overwrite_modular_index=True)

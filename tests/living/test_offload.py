@@ -11,7 +11,8 @@ import torch
 
 from meancache_runtime import attach
 from tests.families.case import Case, run
-from tests.living.pipelines import BUDGET, SCHEDULE, STEPS, every_pipeline
+from tests.living.pipelines import every_pipeline
+from tests.plans import BUDGET, SCHEDULE, STEPS
 
 CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 Offload = Callable[[Any, str], None]

@@ -13,7 +13,8 @@ from torch import Tensor
 from meancache_runtime import attach
 from meancache_runtime.schedule import Released
 from tests.families.case import Case, run
-from tests.living.pipelines import KNOTS, STEPS, every_pipeline
+from tests.living.pipelines import every_pipeline
+from tests.plans import KNOTS, STEPS
 from tests.runtime import by_hand
 
 SPANS = (1, 2, 2, 3)

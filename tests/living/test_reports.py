@@ -11,14 +11,15 @@ from torch.distributed.fsdp import FSDPModule
 from meancache_runtime import attach
 from meancache_runtime.errors import StepCountError
 from meancache_runtime.hosts.diffusers.identity import fingerprint
-from tests.runtime.hosts.diffusers.test_attach import PLAN, STEPS, run
+from tests.plans import SCHEDULE, STEPS
+from tests.runtime.hosts.diffusers.given import run
 
 
 @pytest.mark.parametrize("steps", [1, STEPS - 2, STEPS + 20])
 def test_a_request_of_other_steps_is_refused_and_leaves_nothing_for_the_next(
     tiny_flux: Any, steps: int
 ) -> None:
-    with attach(tiny_flux, PLAN):
+    with attach(tiny_flux, SCHEDULE):
         first = run(tiny_flux)
         with pytest.raises(StepCountError, match=f"made for {STEPS}"):
             run(tiny_flux, num_inference_steps=steps)
@@ -28,7 +29,7 @@ def test_a_request_of_other_steps_is_refused_and_leaves_nothing_for_the_next(
 def test_steps_left_to_the_pipeline_are_refused_and_its_own_levels_may_be_given(
     tiny_flux: Any,
 ) -> None:
-    with attach(tiny_flux, PLAN):
+    with attach(tiny_flux, SCHEDULE):
         first = run(tiny_flux)
         with pytest.raises(StepCountError):
             run(tiny_flux, num_inference_steps=28)
@@ -37,7 +38,7 @@ def test_steps_left_to_the_pipeline_are_refused_and_its_own_levels_may_be_given(
 
 
 def test_nothing_of_the_prompts_before_is_left_in_a_request(tiny_flux: Any) -> None:
-    with attach(tiny_flux, PLAN):
+    with attach(tiny_flux, SCHEDULE):
         first = run(tiny_flux, "a cat")
         run(tiny_flux, "a dog that is far longer than all of the prompts before and after it")
         assert torch.equal(run(tiny_flux, "a cat"), first)
@@ -52,7 +53,7 @@ def test_a_training_step_through_the_denoiser_passes_while_a_plan_is_attached(
         inputs.update(keywords)
 
     hook = tiny_flux.transformer.register_forward_pre_hook(remember, with_kwargs=True)
-    with attach(tiny_flux, PLAN) as attached:
+    with attach(tiny_flux, SCHEDULE) as attached:
         first = run(tiny_flux)
         hook.remove()
         calls = attached.stats.denoiser_calls

@@ -26,15 +26,15 @@ torch.accelerator.device_count = lambda: 1  # diffusers counts accelerators, of 
 from diffusers import ContextParallelConfig
 from meancache_runtime import MeanCacheScheduler
 from meancache_runtime.hosts.diffusers.identity import fingerprint, kind
-from tests.runtime.hosts.diffusers.test_attach import PLAN, run
+from tests.counting import count_calls
+from tests.plans import BUDGET, SCHEDULE
+from tests.runtime.hosts.diffusers.given import run
 from tests.tiny import tiny_flux
 
 def follow():
     pipe = tiny_flux()
-    calls = []
-    pipe.scheduler = MeanCacheScheduler.from_schedule(pipe.scheduler, PLAN, budget=4)
-    pipe.transformer.register_forward_hook(lambda *_: calls.append(1))
-    return pipe, calls
+    pipe.scheduler = MeanCacheScheduler.from_schedule(pipe.scheduler, SCHEDULE, budget=BUDGET)
+    return pipe, count_calls(pipe.transformer)
 
 pipe, _ = follow()
 alone = run(pipe)

@@ -12,7 +12,8 @@ from PIL import Image
 
 from meancache_runtime import attach
 from tests.families.case import Case, run
-from tests.living.pipelines import BUDGET, CASES, SCHEDULE, STEPS, every_pipeline
+from tests.living.pipelines import CASES, every_pipeline
+from tests.plans import BUDGET, SCHEDULE, STEPS
 from tests.runtime import by_hand
 from tests.tiny import SIDE, call_options
 

@@ -16,6 +16,7 @@ from meancache_plan.measure.shards import Shard
 from meancache_plan.source.diffusers.pipeline import Pipeline
 from meancache_plan.source.recipe import Recipe, find_recipe, parse_numbers, read_prompts
 from tests.commands import refuse, run
+from tests.counting import count_calls
 from tests.tiny import SIDE, TEXT_LENGTH
 
 STEPS = 12
@@ -41,12 +42,10 @@ def calls_of_a_calibration(
     pipe: FluxPipeline, made: Recipe, path: Path, shard: Shard, **options: Any
 ) -> int:
     """How often the denoiser runs when the recipe is calibrated."""
-    ran: list[None] = []
-    hook = pipe.transformer.register_forward_hook(lambda *_: ran.append(None))
+    ran = count_calls(pipe.transformer)
     prompts, seeds = read_prompts(made.prompts), parse_numbers(made.seeds, "seeds")
     source = Pipeline(pipe, made, "tiny")
     found = calibrate(source, prompts, seeds, path, shard=shard, **options)
-    hook.remove()
     assert found.settings.latent_shape == made.latent_shape
     return len(ran)
 

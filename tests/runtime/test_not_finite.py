@@ -15,8 +15,8 @@ from meancache_runtime.binding import bind
 from meancache_runtime.errors import NonFiniteError, UnstableError
 from tests.families.case import run
 from tests.runtime import by_hand
+from tests.runtime.hosts.diffusers.given import WAN, two_denoisers
 from tests.runtime.hosts.diffusers.loops import Loop, Streams, coupled, field
-from tests.runtime.hosts.diffusers.test_switch import CASE, video
 
 STEPS = 8
 KNOTS = (0, 2, 5)
@@ -145,12 +145,12 @@ def test_a_stream_of_its_own_scheduler_is_looked_at_too() -> None:
 
 
 def test_of_two_denoisers_the_one_is_named_that_gave_it() -> None:
-    pipe, switch = video(), 3
+    pipe, switch = two_denoisers(), 3
     with torch.no_grad():
         pipe.transformer_2.proj_out.bias.fill_(math.nan)
     schedule = by_hand.schedule(STEPS, (0, 2, switch))
     with attach(pipe, schedule, budget=3), pytest.raises(NonFiniteError, match=r"^transformer_2: "):
-        run(pipe, CASE.call(STEPS))
+        run(pipe, WAN.call(STEPS))
 
 
 def test_the_scheduler_serves_the_next_run() -> None:

@@ -41,14 +41,3 @@ class Sampled(Pipeline):
         options = self.case.call(self.recipe.steps if steps is None else steps)
         with torch.no_grad():
             return self.pipe(**{**options, **extra}, generator=generator)
-
-
-class Calls:
-    """Counts how often each denoiser of a pipeline really runs."""
-
-    def __init__(self, pipe: Any) -> None:
-        self.names: list[str] = []
-        for name in ("transformer", "transformer_2"):
-            module = getattr(pipe, name, None)
-            if module is not None:
-                module.register_forward_hook(lambda *_, name=name: self.names.append(name))

@@ -12,6 +12,7 @@ from meancache_plan.core.trajectory import Trajectory
 from meancache_plan.errors import InputError
 from meancache_plan.source.diffusers.pipeline import Pipeline
 from meancache_plan.source.recipe import Recipe
+from tests.counting import count_calls
 from tests.tiny import SIDE, TEXT_LENGTH
 
 STEPS = 6
@@ -25,11 +26,9 @@ def pipeline(pipe: FluxPipeline, **options: Any) -> Pipeline:
 
 
 @pytest.fixture
-def calls(tiny_flux: FluxPipeline) -> list[None]:
+def calls(tiny_flux: FluxPipeline) -> list[int]:
     """One item for each time that the denoiser has really run."""
-    ran: list[None] = []
-    tiny_flux.transformer.register_forward_hook(lambda *_: ran.append(None))
-    return ran
+    return count_calls(tiny_flux.transformer)
 
 
 def remainder(whole: Trajectory, step: int, until: int = STEPS) -> Trajectory:
@@ -51,7 +50,7 @@ def same(a: Trajectory, b: Trajectory) -> bool:
 @pytest.mark.parametrize("options", [{}, TRUE_CFG], ids=["no CFG", "true CFG"])
 @pytest.mark.parametrize("step", range(STEPS))
 def test_resuming_from_recorded_latents_gives_the_rest_bit_for_bit(
-    tiny_flux: FluxPipeline, calls: list[None], step: int, options: dict[str, Any]
+    tiny_flux: FluxPipeline, calls: list[int], step: int, options: dict[str, Any]
 ) -> None:
     source = pipeline(tiny_flux, **options)
     whole, _ = source.record("a cat", 0)
@@ -63,7 +62,7 @@ def test_resuming_from_recorded_latents_gives_the_rest_bit_for_bit(
 
 
 def test_resuming_stops_before_the_step_that_is_not_wanted(
-    tiny_flux: FluxPipeline, calls: list[None]
+    tiny_flux: FluxPipeline, calls: list[int]
 ) -> None:
     source = pipeline(tiny_flux)
     whole, _ = source.record("a cat", 0)
@@ -75,7 +74,7 @@ def test_resuming_stops_before_the_step_that_is_not_wanted(
 
 
 def test_an_unknown_form_of_the_denoisers_call_costs_one_step_once(
-    tiny_flux: FluxPipeline, calls: list[None]
+    tiny_flux: FluxPipeline, calls: list[int]
 ) -> None:
     whole, _ = pipeline(tiny_flux).record("a cat", 0)
     fresh = pipeline(tiny_flux)
@@ -100,7 +99,7 @@ def test_other_latents_lead_elsewhere_and_are_where_the_run_begins(tiny_flux: Fl
 @pytest.mark.parametrize("options", [{}, TRUE_CFG], ids=["no CFG", "true CFG"])
 @pytest.mark.parametrize("step", [0, 3])
 def test_a_batch_is_resumed_in_one_call_and_agrees_with_its_samples(
-    tiny_flux: FluxPipeline, calls: list[None], step: int, options: dict[str, Any]
+    tiny_flux: FluxPipeline, calls: list[int], step: int, options: dict[str, Any]
 ) -> None:
     source = pipeline(tiny_flux, **options)
     prompts, seeds = ("a cat", "an owl"), (3, 4)

@@ -18,8 +18,9 @@ from meancache_plan.improve.refine_with_pipeline import refine_with
 from meancache_plan.measure.calibrate import calibrate
 from meancache_plan.source.diffusers.ensemble import PipelineEnsemble
 from meancache_runtime import attach
+from tests.counting import denoisers_called
 from tests.runtime import by_hand
-from tests.source.diffusers.sampled import HEUN, SOUND, TWO_DENOISERS, UNIPC, Calls, Sampled
+from tests.source.diffusers.sampled import HEUN, SOUND, TWO_DENOISERS, UNIPC, Sampled
 
 REPLACED = {UNIPC: "UniPCMultistepScheduler", HEUN: "FlowMatchHeunDiscreteScheduler"}
 every_sampler = pytest.mark.parametrize("name", REPLACED)
@@ -79,10 +80,10 @@ def test_a_resumed_run_takes_eulers_steps_and_costs_only_these(
 ) -> None:
     source = Sampled(name)
     trajectory, _ = source.record("a", 0)
-    calls = Calls(source.pipe)
+    calls = denoisers_called(source.pipe)
     found = source.resume("a", 0, step, trajectory.latents[step], until)
     taken = (until or len(trajectory.velocities)) - step
-    assert len(calls.names) == taken * source.case.branches
+    assert len(calls) == taken * source.case.branches
     assert len(found.velocities) == taken
     assert torch.equal(found.latents[0], trajectory.latents[step])
     assert not found.displaced
@@ -93,17 +94,17 @@ def test_a_resumed_run_takes_eulers_steps_and_costs_only_these(
 def test_seconds_are_those_of_a_refresh(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Heun's method refreshes twice a step; the clock here ticks once a refresh."""
     source = Sampled(name)
-    calls = Calls(source.pipe)
-    monkeypatch.setattr("time.perf_counter", lambda: float(len(calls.names)))
+    calls = denoisers_called(source.pipe)
+    monkeypatch.setattr("time.perf_counter", lambda: float(len(calls)))
     assert source.record("a", 0)[1] == source.case.branches
 
 
 def test_where_another_denoiser_takes_over_every_plan_has_a_knot(tmp_path: Path) -> None:
     source = Sampled(TWO_DENOISERS)
-    calls = Calls(source.pipe)
+    calls = denoisers_called(source.pipe)
     source.run("a", 0)
     branches = source.case.branches
-    ran = calls.names[::branches]
+    ran = calls[::branches]
     [switch] = [i for i in range(1, len(ran)) if ran[i] != ran[i - 1]]
     profile = calibrate(source, ["a", "b"], [0], tmp_path / "p")
     assert profile.switches == (switch,)
@@ -117,9 +118,9 @@ def test_a_finer_run_is_seen_on_the_replayed_grid() -> None:
     source = Sampled(UNIPC)
     own, _ = source.record("a", 0)
     fine, _ = Sampled(UNIPC, steps=48).record("a", 0)
-    calls = Calls(source.pipe)
+    calls = denoisers_called(source.pipe)
     found, _ = source.record("a", 0, finer_steps=48)
-    assert len(calls.names) == 48 * source.case.branches  # the grid was found without any
+    assert len(calls) == 48 * source.case.branches  # the grid was found without any
     assert found.sigmas == own.sigmas
     assert torch.equal(found.latents[0], own.latents[0])
     assert torch.equal(found.latents[-1], fine.latents[-1])
@@ -133,12 +134,12 @@ def test_a_finer_run_is_seen_on_the_replayed_grid() -> None:
 
 def test_finding_the_replayed_grid_costs_one_refresh_at_most() -> None:
     source = Sampled(UNIPC)
-    calls = Calls(source.pipe)
+    calls = denoisers_called(source.pipe)
     source.record("a", 0, finer_steps=12)
-    assert len(calls.names) <= (12 + 1) * source.case.branches
-    calls.names.clear()
+    assert len(calls) <= (12 + 1) * source.case.branches
+    calls.clear()
     source.record("b", 0, finer_steps=12)
-    assert len(calls.names) == 12 * source.case.branches
+    assert len(calls) == 12 * source.case.branches
 
 
 def test_the_denoisers_change_where_the_replayed_grid_has_it_not_the_finer_one() -> None:
@@ -185,17 +186,17 @@ def test_two_states_are_recorded_joined_and_resumed_apart() -> None:
     ends = torch.cat([video, sound], dim=1).sort().values
     torch.testing.assert_close(trajectory.latents[-1].sort().values, ends)
     trajectory.check_euler()
-    calls = Calls(source.pipe)
+    calls = denoisers_called(source.pipe)
     for step in (0, 3, steps - 1):
-        calls.names.clear()
+        calls.clear()
         rest = source.resume("a", 0, step, trajectory.latents[step])
         assert torch.equal(rest.latents, trajectory.latents[step:])
         assert torch.equal(rest.velocities, trajectory.velocities[step:])
-        assert len(calls.names) == (steps - step) * source.case.branches
-    calls.names.clear()
+        assert len(calls) == (steps - step) * source.case.branches
+    calls.clear()
     part = source.resume("a", 0, 2, trajectory.latents[2], until=4)
     assert torch.equal(part.velocities, trajectory.velocities[2:4])
-    assert len(calls.names) == 2 * source.case.branches
+    assert len(calls) == 2 * source.case.branches
     moved = source.resume("a", 0, 3, trajectory.latents[3] + 1)
     assert torch.equal(moved.latents[0], trajectory.latents[3] + 1)
 

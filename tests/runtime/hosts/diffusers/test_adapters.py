@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,28 +13,16 @@ from meancache_runtime import attach
 from meancache_runtime.errors import ModelMismatchError
 from meancache_runtime.hosts.diffusers.adapters import adapters_in_effect
 from meancache_runtime.hosts.diffusers.identity import fingerprint
-from meancache_runtime.schedule import Adapter, Model, Schedule
-from tests.runtime.hosts.diffusers.loras import add
-from tests.runtime.hosts.diffusers.test_attach import PLAN, run
-
-MODEL = Model("owner/model", None, None, "FluxPipeline", None, ())
-
-
-def made_with(*adapters: Adapter) -> Schedule:
-    return replace(PLAN, model=replace(MODEL, adapters=adapters))
-
-
-def made_on(pipe: Any) -> Schedule:
-    return made_with(*adapters_in_effect(pipe))
+from meancache_runtime.schedule import Adapter, Schedule
+from tests.counting import count_calls
+from tests.plans import SCHEDULE
+from tests.runtime.hosts.diffusers.given import run
+from tests.runtime.hosts.diffusers.loras import add, in_effect, made_on, made_with
 
 
 def named(*names: str) -> Schedule:
     """A schedule that knows no digests."""
     return made_with(*(Adapter(name, None) for name in names))
-
-
-def in_effect(pipe: Any) -> list[str]:
-    return [adapter.name for adapter in adapters_in_effect(pipe)]
 
 
 def assert_refused(pipe: Any, schedule: Schedule, words: str) -> None:
@@ -289,7 +276,7 @@ def test_hostile_names_are_cut_short(tiny_flux):
 
 def test_a_schedule_for_any_model_does_not_ask(tiny_flux):
     add(tiny_flux, "style")
-    assert_accepted(tiny_flux, PLAN)
+    assert_accepted(tiny_flux, SCHEDULE)
 
 
 def test_a_swap_while_attached_is_seen_by_the_next_run(tiny_flux):
@@ -311,11 +298,11 @@ def test_strict_a_swap_while_attached_is_refused_before_the_denoiser_runs(tiny_f
     add(tiny_flux, "a")
     add(tiny_flux, "b", seed=1)
     tiny_flux.set_adapters(["a"])
-    calls = []
+    calls = count_calls(tiny_flux.transformer)
     with attach(tiny_flux, made_on(tiny_flux), strict=True):
         expected = run(tiny_flux)
         tiny_flux.set_adapters(["b"])
-        tiny_flux.transformer.register_forward_hook(lambda *_: calls.append(1))
+        calls.clear()
         with pytest.raises(ModelMismatchError, match=r"adapters a, .* adapters b"):
             run(tiny_flux)
         assert calls == []

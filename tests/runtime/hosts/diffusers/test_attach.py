@@ -11,40 +11,10 @@ import pytest
 import torch
 
 from meancache_runtime import attach
-from meancache_runtime.schedule import Adams, Hold, Jvp, Released
+from tests.counting import count_calls
+from tests.plans import FULL, KNOTS, PLAN, SCHEDULE, STEPS
 from tests.runtime import by_hand
-from tests.tiny import call_options
-
-STEPS = 8
-KNOTS = (0, 1, 3, 6)
-PREDICTORS = [Hold(), Released(2), Jvp(3), Adams((1.02, 0.7, 0.4))]
-PLAN = by_hand.schedule(STEPS, KNOTS, PREDICTORS)
-FULL = by_hand.schedule(STEPS, range(STEPS))
-CFG = {"negative_prompt": "blur", "true_cfg_scale": 2.5}
-
-
-def run(pipe: Any, prompt: Any = "a cat", **options: Any) -> torch.Tensor:
-    with torch.no_grad():
-        return pipe(prompt, **call_options(STEPS) | options).images
-
-
-class Record:
-    """What the denoiser and the scheduler themselves saw, behind the attachment."""
-
-    def __init__(self, pipe: Any) -> None:
-        self.outputs: list[torch.Tensor] = []
-        self.received: list[torch.Tensor] = []
-        self.samples: list[torch.Tensor] = []
-        self._step = pipe.scheduler.step
-        pipe.scheduler.step = self._observe
-        pipe.transformer.register_forward_hook(
-            lambda _module, _args, output: self.outputs.append(output[0].clone())
-        )
-
-    def _observe(self, model_output: Any, timestep: Any, sample: Any, **kwargs: Any) -> Any:
-        self.received.append(model_output.clone())
-        self.samples.append(sample.clone())
-        return self._step(model_output, timestep, sample, **kwargs)
+from tests.runtime.hosts.diffusers.given import CFG, Record, run
 
 
 @contextmanager
@@ -83,13 +53,13 @@ def test_every_step_gets_what_replay_by_hand_gives(tiny_flux, branches, prompt, 
     record = Record(tiny_flux)
     count = 1 if isinstance(prompt, str) else len(prompt)
     options = CFG | {"negative_prompt": ["blur"] * count} if branches == 2 else {}
-    with attach(tiny_flux, PLAN, budget=4) as attachment:
+    with attach(tiny_flux, SCHEDULE, budget=4) as attachment:
         latents = run(tiny_flux, prompt, num_images_per_prompt=images, **options)
     fresh = record.outputs
     if branches == 2:
         fresh = [n + 2.5 * (p - n) for p, n in zip(fresh[::2], fresh[1::2], strict=True)]
     assert len(fresh) == len(KNOTS)
-    expected = by_hand.answers(PLAN.plans[0], tiny_flux.scheduler.sigmas.tolist(), fresh)
+    expected = by_hand.answers(PLAN, tiny_flux.scheduler.sigmas.tolist(), fresh)
     for received, answer in zip(record.received, expected, strict=True):
         assert torch.allclose(received.double(), answer, rtol=1e-5, atol=1e-5)
     assert len(latents) == images * count
@@ -99,7 +69,7 @@ def test_every_step_gets_what_replay_by_hand_gives(tiny_flux, branches, prompt, 
 
 def test_the_attached_run_differs_from_the_full_run_but_stays_near_it(tiny_flux):
     full = run(tiny_flux)
-    with attach(tiny_flux, PLAN):
+    with attach(tiny_flux, SCHEDULE):
         cached = run(tiny_flux)
     assert not torch.equal(full, cached)
     assert (full - cached).norm() < 0.2 * full.norm()
@@ -115,12 +85,12 @@ def test_bfloat16_history_is_kept_in_float32(tiny_flux):
         dtypes.update(tensor.dtype for tensor in machine._fresh.values())
         return tensors
 
-    with attach(tiny_flux, PLAN) as attachment:
+    with attach(tiny_flux, SCHEDULE) as attachment:
         latents = run(tiny_flux, callback_on_step_end=look)
     assert dtypes == {torch.float32}
     assert latents.dtype == torch.bfloat16
     sigmas = tiny_flux.scheduler.sigmas.tolist()
-    expected = by_hand.answers(PLAN.plans[0], sigmas, record.outputs)
+    expected = by_hand.answers(PLAN, sigmas, record.outputs)
     for received, answer in zip(record.received, expected, strict=True):
         assert torch.equal(received, answer.to(torch.bfloat16)) or torch.allclose(
             received.double(), answer, rtol=2**-8, atol=1e-6
@@ -169,7 +139,7 @@ def test_an_exception_leaves_nothing_behind(tiny_flux, place, at_call):
             raise RuntimeError("broken on purpose")
         return tensors
 
-    attachment = attach(tiny_flux, PLAN)
+    attachment = attach(tiny_flux, SCHEDULE)
     expected = run(tiny_flux)
     name, _, method = place.partition(".")
     if place == "callback":
@@ -193,14 +163,14 @@ def test_no_tensor_is_kept_after_a_run(tiny_flux):
     tiny_flux.transformer.register_forward_hook(
         lambda _module, _args, output: kept.append(weakref.ref(output[0]))
     )
-    with attach(tiny_flux, PLAN):
+    with attach(tiny_flux, SCHEDULE):
         run(tiny_flux)
         gc.collect()
         assert [velocity() for velocity in kept] == [None] * len(KNOTS)
 
 
 def test_a_second_run_starts_anew(tiny_flux):
-    with attach(tiny_flux, PLAN) as attachment:
+    with attach(tiny_flux, SCHEDULE) as attachment:
         first = run(tiny_flux)
         run(tiny_flux, ["a dog", "a bird"], **CFG)
         assert attachment.stats.denoiser_calls == 8
@@ -209,22 +179,21 @@ def test_a_second_run_starts_anew(tiny_flux):
 
 
 def test_detaching_in_a_callback_leaves_the_rest_of_the_run_plain(tiny_flux):
-    attachment = attach(tiny_flux, PLAN)
+    attachment = attach(tiny_flux, SCHEDULE)
 
     def detach(pipe, step, t, tensors):
         if step == 3:
             attachment.detach()
         return tensors
 
-    calls = []
-    tiny_flux.transformer.register_forward_hook(lambda *_: calls.append(1))
+    calls = count_calls(tiny_flux.transformer)
     run(tiny_flux, callback_on_step_end=detach)
     assert len(calls) == 3 + (STEPS - 4)
     assert attachment.stats.refreshes == 3
 
 
 def test_other_uses_of_the_components_are_not_intercepted(tiny_flux):
-    with attach(tiny_flux, PLAN) as attachment:
+    with attach(tiny_flux, SCHEDULE) as attachment:
         run(tiny_flux)
         calls = attachment.stats.denoiser_calls
         embeds = torch.zeros(1, 12, 16)

@@ -9,14 +9,15 @@ import torch
 from diffusers import FluxImg2ImgPipeline, FluxPipeline
 
 from meancache_runtime import attach
-from tests.runtime.hosts.diffusers.test_attach import FULL, PLAN, STEPS, run
+from tests.plans import FULL, SCHEDULE, STEPS
+from tests.runtime.hosts.diffusers.given import run
 
 
 def test_detach_restores_the_very_objects(tiny_flux):
     attributes = dict(vars(tiny_flux))
     config = dict(tiny_flux.config)
     inner = [dict(vars(tiny_flux.transformer)), dict(vars(tiny_flux.scheduler))]
-    with attach(tiny_flux, PLAN):
+    with attach(tiny_flux, SCHEDULE):
         assert tiny_flux.transformer is not attributes["transformer"]
     assert type(tiny_flux) is FluxPipeline
     assert list(vars(tiny_flux)) == list(attributes)
@@ -30,7 +31,7 @@ def test_detach_restores_after_runs_and_after_an_exception(tiny_flux):
     transformer, scheduler = tiny_flux.transformer, tiny_flux.scheduler
 
     def in_a_block() -> None:
-        with attach(tiny_flux, PLAN):
+        with attach(tiny_flux, SCHEDULE):
             run(tiny_flux)
             raise ZeroDivisionError
 
@@ -50,7 +51,7 @@ def test_an_attached_pipeline_still_looks_like_itself(tiny_flux):
         "repr": repr(tiny_flux.transformer),
         "len": len(tiny_flux.scheduler),
     }
-    with attach(tiny_flux, PLAN):
+    with attach(tiny_flux, SCHEDULE):
         assert isinstance(tiny_flux, FluxPipeline)
         assert type(tiny_flux).__name__ == "FluxPipeline"
         assert isinstance(tiny_flux.transformer, torch.nn.Module)
@@ -65,14 +66,14 @@ def test_an_attached_pipeline_still_looks_like_itself(tiny_flux):
         }
         tiny_flux.transformer.note = "kept"
     assert tiny_flux.transformer.note == "kept"
-    with attach(tiny_flux, PLAN):
+    with attach(tiny_flux, SCHEDULE):
         del tiny_flux.transformer.note
     assert not hasattr(tiny_flux.transformer, "note")
 
 
 def test_components_are_handed_on_as_they_are(tiny_flux):
     plain = tiny_flux.components
-    with attach(tiny_flux, PLAN):
+    with attach(tiny_flux, SCHEDULE):
         assert all(tiny_flux.components[name] is plain[name] for name in plain)
         other = FluxPipeline(**tiny_flux.components)
         third = FluxImg2ImgPipeline.from_pipe(tiny_flux)
@@ -85,7 +86,7 @@ def test_components_are_handed_on_as_they_are(tiny_flux):
 def test_saving_while_attached_saves_the_plain_pipeline(tiny_flux, tmp_path):
     expected = run(tiny_flux)
     tiny_flux.save_pretrained(tmp_path / "plain")
-    with attach(tiny_flux, PLAN):
+    with attach(tiny_flux, SCHEDULE):
         tiny_flux.save_pretrained(tmp_path / "attached")
     files = sorted(p.relative_to(tmp_path / "plain") for p in (tmp_path / "plain").rglob("*.json"))
     assert files

@@ -37,8 +37,10 @@ from meancache_runtime.errors import (
 )
 from meancache_runtime.hosts.diffusers.identity import fingerprint, hub_id
 from meancache_runtime.schedule import Hold, Model, Plan
+from tests.counting import count_calls
+from tests.plans import SCHEDULE, STEPS
 from tests.runtime import by_hand
-from tests.runtime.hosts.diffusers.test_attach import PLAN, STEPS, run
+from tests.runtime.hosts.diffusers.given import run
 from tests.tiny import SIDE, call_options
 from tests.tiny import tiny_flux as build
 
@@ -49,7 +51,7 @@ MODEL = Model("owner/model", None, None, "FluxPipeline", None, ())
 
 def test_a_schedule_of_several_budgets_asks_which(tiny_flux):
     plans = (Plan(1, (0,), (Hold(),)), Plan(2, (0, 4), (Hold(), Hold())))
-    schedule = replace(PLAN, plans=plans)
+    schedule = replace(SCHEDULE, plans=plans)
     with pytest.raises(BudgetError, match="one of 1, 2"):
         attach(tiny_flux, schedule)
     with pytest.raises(BudgetError, match="budget 3; it has 1, 2"):
@@ -60,20 +62,20 @@ def test_a_schedule_of_several_budgets_asks_which(tiny_flux):
 
 
 def test_attaching_twice_is_refused_and_the_first_stays(tiny_flux):
-    attachment = attach(tiny_flux, PLAN)
+    attachment = attach(tiny_flux, SCHEDULE)
     expected = run(tiny_flux)
     with pytest.raises(AlreadyAttachedError, match=r"detach\(\)"):
-        attach(tiny_flux, PLAN)
+        attach(tiny_flux, SCHEDULE)
     assert torch.equal(run(tiny_flux), expected)
     attachment.detach()
     attachment.detach()
-    with attach(tiny_flux, PLAN):
+    with attach(tiny_flux, SCHEDULE):
         assert torch.equal(run(tiny_flux), expected)
 
 
 @pytest.mark.parametrize("steps", [STEPS - 1, STEPS + 1])
 def test_another_number_of_steps(tiny_flux, steps):
-    with attach(tiny_flux, PLAN):
+    with attach(tiny_flux, SCHEDULE):
         with pytest.raises(StepCountError, match=f"num_inference_steps={STEPS}"):
             run(tiny_flux, num_inference_steps=steps)
         assert run(tiny_flux).isfinite().all()
@@ -94,9 +96,8 @@ def test_a_grid_too_far_off(tiny_flux):
 
 
 def test_every_denoiser_call_is_refused_before_it_is_made(tiny_flux):
-    calls = []
-    tiny_flux.transformer.register_forward_hook(lambda *_: calls.append(1))
-    with attach(tiny_flux, PLAN), pytest.raises(StepCountError):
+    calls = count_calls(tiny_flux.transformer)
+    with attach(tiny_flux, SCHEDULE), pytest.raises(StepCountError):
         run(tiny_flux, num_inference_steps=3)
     assert calls == []
 
@@ -119,19 +120,19 @@ class Sideways(FlowMatchEulerDiscreteScheduler):
 def test_another_scheduler(tiny_flux, scheduler, hint):
     tiny_flux.scheduler = scheduler
     with pytest.raises(UnsupportedSchedulerError, match=hint):
-        attach(tiny_flux, PLAN)
+        attach(tiny_flux, SCHEDULE)
     assert tiny_flux.scheduler is scheduler
 
 
 def test_a_scheduler_told_to_be_stochastic_while_attached(tiny_flux):
-    with attach(tiny_flux, PLAN):
+    with attach(tiny_flux, SCHEDULE):
         tiny_flux.scheduler.register_to_config(stochastic_sampling=True)
         with pytest.raises(UnsupportedSchedulerError, match="fresh noise"):
             run(tiny_flux)
 
 
 def test_a_sampler_that_no_plan_can_stand_for(tiny_flux):
-    schedule = replace(PLAN, grid=replace(PLAN.grid, replaces="\x1b[31mDDIMScheduler"))
+    schedule = replace(SCHEDULE, grid=replace(SCHEDULE.grid, replaces="\x1b[31mDDIMScheduler"))
     with pytest.raises(UnsupportedSchedulerError, match="which no plan can do") as refused:
         attach(tiny_flux, schedule)
     assert "\x1b" not in str(refused.value)
@@ -139,13 +140,13 @@ def test_a_sampler_that_no_plan_can_stand_for(tiny_flux):
 
 def test_a_subclass_that_keeps_eulers_step_is_fine(tiny_flux):
     tiny_flux.scheduler = type("Mine", (FlowMatchEulerDiscreteScheduler,), {})(shift=3.0)
-    with attach(tiny_flux, PLAN):
+    with attach(tiny_flux, SCHEDULE):
         assert run(tiny_flux).isfinite().all()
 
 
 @pytest.mark.parametrize("name", ["transformer", "scheduler"])
 def test_a_component_swapped_while_attached(tiny_flux, name):
-    attachment = attach(tiny_flux, PLAN)
+    attachment = attach(tiny_flux, SCHEDULE)
     other = getattr(build(seed=1), name)
     setattr(tiny_flux, name, other)
     with pytest.raises(ReplacedComponentError, match=rf"pipe\.{name} was replaced.*detach"):
@@ -164,7 +165,7 @@ def test_a_transformer_swapped_in_mid_run(tiny_flux):
         pipe.transformer = other
         return tensors
 
-    with attach(tiny_flux, PLAN), pytest.raises(ReplacedComponentError, match="during a run"):
+    with attach(tiny_flux, SCHEDULE), pytest.raises(ReplacedComponentError, match="during a run"):
         run(tiny_flux, callback_on_step_end=swap)
 
 
@@ -172,10 +173,9 @@ def test_a_run_from_mid_grid_of_another_grid(tiny_flux):
     pipe = FluxImg2ImgPipeline(**tiny_flux.components)
     pipe.set_progress_bar_config(disable=True)
     options = call_options(2 * STEPS) | {"image": Image.new("RGB", (SIDE, SIDE)), "strength": 0.25}
-    calls = []
-    tiny_flux.transformer.register_forward_hook(lambda *_: calls.append(1))
+    calls = count_calls(tiny_flux.transformer)
     with (
-        attach(pipe, PLAN),
+        attach(pipe, SCHEDULE),
         pytest.raises(StepCountError, match=r"starts at step 12.*takes 4 steps.*calibrate"),
         torch.no_grad(),
     ):
@@ -194,27 +194,27 @@ def test_a_shared_scheduler_used_in_mid_run(tiny_flux):
             pipe.scheduler.set_begin_index(0)
         return tensors
 
-    with attach(tiny_flux, PLAN), pytest.raises(StepCountError, match="no other pipeline"):
+    with attach(tiny_flux, SCHEDULE), pytest.raises(StepCountError, match="no other pipeline"):
         run(tiny_flux, callback_on_step_end=disturb)
 
 
 def test_another_models_schedule(tiny_flux):
     own = replace(MODEL, fingerprint=fingerprint(tiny_flux))
-    with attach(tiny_flux, replace(PLAN, model=own)):
+    with attach(tiny_flux, replace(SCHEDULE, model=own)):
         assert run(tiny_flux).isfinite().all()
     other = replace(MODEL, fingerprint=fingerprint(build(guidance_embeds=True)))
     with pytest.raises(ModelMismatchError, match=r"compiled for owner/model.*calibrate"):
-        attach(tiny_flux, replace(PLAN, model=other))
+        attach(tiny_flux, replace(SCHEDULE, model=other))
 
 
 def test_another_hub_ids_schedule(tiny_flux):
     tiny_flux.register_to_config(_name_or_path="someone/else")
     assert hub_id(tiny_flux) == "someone/else"
     with pytest.raises(ModelMismatchError, match=r"owner/model, but this pipeline is someone/else"):
-        attach(tiny_flux, replace(PLAN, model=MODEL))
-    with attach(tiny_flux, replace(PLAN, model=replace(MODEL, id="someone/else"))):
+        attach(tiny_flux, replace(SCHEDULE, model=MODEL))
+    with attach(tiny_flux, replace(SCHEDULE, model=replace(MODEL, id="someone/else"))):
         pass
-    with attach(tiny_flux, replace(PLAN, model=None)):
+    with attach(tiny_flux, replace(SCHEDULE, model=None)):
         pass
 
 
@@ -249,7 +249,7 @@ def test_the_fingerprint_is_the_specified_one(tiny_flux):
 
 def test_what_is_no_pipeline():
     with pytest.raises(UnsupportedPipelineError, match="integrate"):
-        attach(object(), PLAN)
+        attach(object(), SCHEDULE)
 
 
 def test_components_that_are_no_plain_attributes(tiny_flux):
@@ -261,7 +261,7 @@ def test_components_that_are_no_plain_attributes(tiny_flux):
     odd = Odd()
     odd.scheduler = scheduler
     with pytest.raises(UnsupportedPipelineError, match=r"Odd\.transformer.*integrate"):
-        attach(odd, PLAN)
+        attach(odd, SCHEDULE)
     assert odd.scheduler is scheduler
     assert type(odd) is Odd
 
@@ -275,7 +275,7 @@ def test_a_pipeline_that_keeps_its_denoiser_elsewhere(tiny_flux):
             self.scheduler.step(hidden, self.scheduler.timesteps[0], torch.zeros(1))
 
     tiny_flux.__class__ = Elsewhere
-    with attach(tiny_flux, PLAN), pytest.raises(ReplacedComponentError, match="integrate"):
+    with attach(tiny_flux, SCHEDULE), pytest.raises(ReplacedComponentError, match="integrate"):
         tiny_flux(STEPS)
 
 
@@ -291,13 +291,13 @@ def test_per_token_timesteps(tiny_flux):
 
     tiny_flux.__class__ = PerToken
     vars(tiny_flux)["transformer"] = lambda z: (z,)
-    with attach(tiny_flux, PLAN), pytest.raises(UnsupportedSchedulerError, match="per-token"):
+    with attach(tiny_flux, SCHEDULE), pytest.raises(UnsupportedSchedulerError, match="per-token"):
         tiny_flux()
     assert tiny_flux.scheduler.step == step
 
 
 def test_copying_and_pickling_while_attached(tiny_flux):
-    with attach(tiny_flux, PLAN):
+    with attach(tiny_flux, SCHEDULE):
         for make in (copy.copy, copy.deepcopy, pickle.dumps):
             with pytest.raises(AttachError, match=r"detach\(\) before"):
                 make(tiny_flux)
@@ -315,7 +315,7 @@ def test_one_pipeline_serves_one_call_at_a_time(tiny_flux):
         go_on.wait(30)
         return tensors
 
-    with attach(tiny_flux, PLAN):
+    with attach(tiny_flux, SCHEDULE):
         expected = run(tiny_flux)
         results: list[torch.Tensor] = []
         thread = threading.Thread(

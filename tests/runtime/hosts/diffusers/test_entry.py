@@ -16,9 +16,8 @@ from meancache_runtime.errors import GridMismatchError, StepCountError
 from meancache_runtime.hosts.diffusers.entry import enter
 from meancache_runtime.schedule import Adams, Hold, Jvp, Plan, Released, Schedule
 from tests.runtime import by_hand
+from tests.runtime.hosts.diffusers.given import Record, sampler
 from tests.runtime.hosts.diffusers.loops import NOISE, Loop, field
-from tests.runtime.hosts.diffusers.test_attach import Record
-from tests.runtime.hosts.diffusers.test_sampler import sampler
 from tests.tiny import SIDE, call_options
 
 STEPS = 16

@@ -11,8 +11,8 @@ from diffusers.models.transformers.transformer_flux import FluxIPAdapterAttnProc
 from meancache_runtime import attach
 from meancache_runtime.errors import ModelMismatchError
 from meancache_runtime.hosts.diffusers.adapters import adapters_in_effect
-from tests.runtime.hosts.diffusers.test_adapters import in_effect, made_on, made_with
-from tests.runtime.hosts.diffusers.test_companions import CASE, several
+from tests.runtime.hosts.diffusers.given import CONTROLNET, two_controlnets
+from tests.runtime.hosts.diffusers.loras import in_effect, made_on, made_with
 from tests.tiny import WIDTH
 
 
@@ -61,7 +61,7 @@ def test_of_several_ip_adapters_those_of_scale_0_are_none(tiny_flux: Any) -> Non
     assert [adapter.name for adapter in adapters_in_effect(tiny_flux)] == ["IP-Adapter 2"]
 
 
-@pytest.mark.parametrize("build", [CASE.build, several], ids=["one", "several"])
+@pytest.mark.parametrize("build", [CONTROLNET.build, two_controlnets], ids=["one", "several"])
 def test_a_controlnet_is_known_by_its_weights(build: Any) -> None:
     pipe = build()
     made = made_on(pipe)

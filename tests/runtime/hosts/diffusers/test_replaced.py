@@ -10,18 +10,14 @@ import torch
 
 from meancache_runtime import attach
 from meancache_runtime.errors import UnsupportedSchedulerError
-from meancache_runtime.schedule import Adams, Hold, Jvp, Released, Schedule
-from tests.families import wan
+from meancache_runtime.schedule import Schedule
+from tests.counting import count_calls
 from tests.families.by_sampler import followed_by_hand
 from tests.families.case import run
+from tests.plans import FULL, KNOTS, PLAN, SCHEDULE, STEPS
 from tests.runtime import by_hand
+from tests.runtime.hosts.diffusers.given import REPLACEABLE, WAN, sampler
 from tests.runtime.hosts.diffusers.loops import NOISE, Loop, field
-from tests.runtime.hosts.diffusers.test_sampler import REPLACEABLE, sampler
-
-STEPS = 8
-KNOTS = (0, 1, 3, 6)
-PREDICTORS = [Hold(), Released(2), Jvp(3), Adams((1.02, 0.7, 0.4))]
-CASE = wan.CASES[0]
 
 every_sampler = pytest.mark.parametrize("name", REPLACEABLE)
 
@@ -30,13 +26,9 @@ def made_for(name: str | None, schedule: Schedule) -> Schedule:
     return replace(schedule, grid=replace(schedule.grid, replaces=name))
 
 
-PLAN = by_hand.schedule(STEPS, KNOTS, PREDICTORS)
-FULL = by_hand.schedule(STEPS, range(STEPS))
-
-
 def video(name: str) -> Any:
     """Wan with another sampler: 32-bit latents, guidance in two calls, no begin index."""
-    pipe = CASE.build()
+    pipe = WAN.build()
     pipe.scheduler = sampler(name)
     return pipe
 
@@ -44,23 +36,23 @@ def video(name: str) -> Any:
 @every_sampler
 def test_a_budget_of_all_steps_leaves_the_sampler_to_itself(name):
     pipe = video(name)
-    (plain,) = run(pipe, CASE.call(STEPS))
+    (plain,) = run(pipe, WAN.call(STEPS))
     with attach(pipe, made_for(name, FULL)) as attached:
-        (replayed,) = run(pipe, CASE.call(STEPS))
+        (replayed,) = run(pipe, WAN.call(STEPS))
     assert torch.equal(replayed, plain)
     assert (attached.stats.refreshes, attached.stats.cached_steps) == (STEPS, 0)
 
 
 @every_sampler
 def test_a_plan_steps_by_euler_with_its_own_velocities(name):
-    pipe, calls = video(name), []
-    pipe.transformer.register_forward_hook(lambda *_: calls.append(1))
-    with followed_by_hand(type(pipe.scheduler), PLAN.plans[0], displaced=True):
-        (expected,) = run(pipe, CASE.call(STEPS))
+    pipe = video(name)
+    calls = count_calls(pipe.transformer)
+    with followed_by_hand(type(pipe.scheduler), PLAN, displaced=True):
+        (expected,) = run(pipe, WAN.call(STEPS))
     calls.clear()
-    with attach(pipe, made_for(name, PLAN)) as attached:
-        (replayed,) = run(pipe, CASE.call(STEPS))
-        (again,) = run(pipe, CASE.call(STEPS))
+    with attach(pipe, made_for(name, SCHEDULE)) as attached:
+        (replayed,) = run(pipe, WAN.call(STEPS))
+        (again,) = run(pipe, WAN.call(STEPS))
     assert (replayed - expected).norm() <= 1e-5 * expected.norm()
     assert torch.equal(again, replayed)
     assert len(calls) == 2 * 2 * len(KNOTS)
@@ -71,17 +63,17 @@ def test_a_plan_steps_by_euler_with_its_own_velocities(name):
 @every_sampler
 def test_what_the_sampler_knew_of_a_replaced_run_does_not_reach_the_next(name):
     pipe = video(name)
-    (plain,) = run(pipe, CASE.call(STEPS))
-    with attach(pipe, made_for(name, PLAN)):
-        run(pipe, CASE.call(STEPS))
-    assert torch.equal(run(pipe, CASE.call(STEPS))[0], plain)
+    (plain,) = run(pipe, WAN.call(STEPS))
+    with attach(pipe, made_for(name, SCHEDULE)):
+        run(pipe, WAN.call(STEPS))
+    assert torch.equal(run(pipe, WAN.call(STEPS))[0], plain)
 
 
 def test_the_attached_result_stays_near_the_samplers_own():
     pipe = video("UniPCMultistepScheduler")
-    (plain,) = run(pipe, CASE.call(STEPS))
-    with attach(pipe, made_for("UniPCMultistepScheduler", PLAN)):
-        (replayed,) = run(pipe, CASE.call(STEPS))
+    (plain,) = run(pipe, WAN.call(STEPS))
+    with attach(pipe, made_for("UniPCMultistepScheduler", SCHEDULE)):
+        (replayed,) = run(pipe, WAN.call(STEPS))
     assert 0 < (replayed - plain).norm() < 0.2 * plain.norm()
 
 
@@ -145,7 +137,7 @@ def test_an_error_at_heuns_second_evaluation_leaves_no_trace():
         ("DPMSolverMultistepScheduler", "UniPCMultistepScheduler"),
     ],
 )
-@pytest.mark.parametrize("schedule", [PLAN, FULL], ids=["cached", "all steps"])
+@pytest.mark.parametrize("schedule", [SCHEDULE, FULL], ids=["cached", "all steps"])
 def test_another_sampler_than_the_schedules_is_refused_and_left_alone(here, there, schedule):
     loop = Loop(sampler(here))
     scheduler = loop.scheduler

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from itertools import pairwise, product
-from typing import Any
 
 import diffusers
 import pytest
@@ -17,24 +16,7 @@ from meancache_runtime.hosts.diffusers.sampler import (
     run_sigmas,
     take,
 )
-
-FLOW: dict[str, Any] = {
-    "prediction_type": "flow_prediction",
-    "use_flow_sigmas": True,
-    "flow_shift": 3.0,
-}
-REPLACEABLE = (
-    "UniPCMultistepScheduler",
-    "DPMSolverMultistepScheduler",
-    "DPMSolverSinglestepScheduler",
-    "FlowMatchHeunDiscreteScheduler",
-)
-
-
-def sampler(name: str, **options: Any) -> Any:
-    """A sampler of diffusers as pipelines configure it for a flow."""
-    common = {"shift": 3.0} if name.startswith("FlowMatch") else FLOW
-    return getattr(diffusers, name)(**(common | options))
+from tests.runtime.hosts.diffusers.given import REPLACEABLE, sampler
 
 
 def test_eulers_own_steps_are_not_replaced():

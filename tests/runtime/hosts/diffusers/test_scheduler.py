@@ -27,18 +27,17 @@ from meancache_runtime.errors import (
     StepCountError,
     UnsupportedSchedulerError,
 )
-from meancache_runtime.schedule import Adams, Hold, Jvp, Released
+from meancache_runtime.schedule import Adams, Hold
+from tests.counting import count_calls, denoisers_called
 from tests.families.case import run as run_case
+from tests.plans import BUDGET, FULL, KNOTS, PLAN, PREDICTORS, SCHEDULE, STEPS
 from tests.runtime import by_hand
-from tests.runtime.hosts.diffusers.test_attach import CFG, FULL, PLAN, PREDICTORS, STEPS, run
-from tests.runtime.hosts.diffusers.test_switch import CASE as WAN
-from tests.runtime.hosts.diffusers.test_switch import calls_of, video
+from tests.runtime.hosts.diffusers.given import CFG, WAN, run, two_denoisers
 
-BUDGET = PLAN.budgets[0]
 CLOSE = {"rtol": 0, "atol": 1e-6}
 
 
-def follow(pipe: Any, schedule: Any = PLAN, budget: int | None = None) -> MeanCacheScheduler:
+def follow(pipe: Any, schedule: Any = SCHEDULE, budget: int | None = None) -> MeanCacheScheduler:
     made = MeanCacheScheduler.from_schedule(
         pipe.scheduler, schedule, budget=budget or schedule.budgets[0]
     )
@@ -48,27 +47,21 @@ def follow(pipe: Any, schedule: Any = PLAN, budget: int | None = None) -> MeanCa
 
 def following(scheduler: Any = None) -> MeanCacheScheduler:
     return MeanCacheScheduler.from_schedule(
-        scheduler or FlowMatchEulerDiscreteScheduler(), PLAN, budget=BUDGET
+        scheduler or FlowMatchEulerDiscreteScheduler(), SCHEDULE, budget=BUDGET
     )
 
 
 @pytest.fixture
 def attached(tiny_flux: FluxPipeline) -> torch.Tensor:
-    with attach(tiny_flux, PLAN):
+    with attach(tiny_flux, SCHEDULE):
         return run(tiny_flux, **CFG)
-
-
-def count_calls(pipe: Any) -> list[int]:
-    calls: list[int] = []
-    pipe.transformer.register_forward_hook(lambda *_: calls.append(1))
-    return calls
 
 
 def test_its_latents_are_those_of_attach_and_its_loop_runs_once_a_refresh(
     tiny_flux: FluxPipeline, attached: torch.Tensor
 ) -> None:
     follow(tiny_flux)
-    calls, seen = count_calls(tiny_flux), []
+    calls, seen = count_calls(tiny_flux.transformer), []
     found = run(
         tiny_flux,
         callback_on_step_end=lambda _pipe, step, _t, inputs: seen.append(step) or inputs,
@@ -152,12 +145,12 @@ def test_a_pipeline_is_saved_and_loaded_with_its_plan(
 
 
 def test_two_denoisers_take_turns_as_they_do_where_the_plan_is_attached() -> None:
-    pipe, switch = video(), 3
+    pipe, switch = two_denoisers(), 3
     schedule = by_hand.schedule(STEPS, (0, 1, switch, 5), PREDICTORS, switches=(switch,))
     with attach(pipe, schedule):
         (expected,) = run_case(pipe, WAN.call(STEPS))
     follow(pipe, schedule)
-    calls = calls_of(pipe)
+    calls = denoisers_called(pipe)
     (found,) = run_case(pipe, WAN.call(STEPS))
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
     assert calls == 4 * ["transformer"] + 4 * ["transformer_2"]
@@ -205,7 +198,7 @@ def test_a_start_in_mid_grid_is_refused_and_strength_one_is_followed(
     picture = torch.zeros(1, 3, 32, 32)
     with pytest.raises(StepCountError, match="strength 1"):
         run(pipe, image=picture, strength=0.6)
-    calls = count_calls(pipe)
+    calls = count_calls(pipe.transformer)
     with pytest.warns(UserWarning, match=f"a strength above {1 - 1 / BUDGET:.2f} counts as 1"):
         found = run(pipe, image=picture, strength=1.0)
     assert found.isfinite().all()
@@ -300,7 +293,11 @@ def test_inpainting_at_full_strength_keeps_what_its_mask_keeps(tiny_flux: FluxPi
     follow(tiny_flux)
     pipe = FluxInpaintPipeline.from_pipe(tiny_flux)
     pipe.set_progress_bar_config(disable=True)
-    calls, picture, mask = count_calls(pipe), torch.zeros(1, 3, 32, 32), torch.ones(1, 1, 32, 32)
+    calls, picture, mask = (
+        count_calls(pipe.transformer),
+        torch.zeros(1, 3, 32, 32),
+        torch.ones(1, 1, 32, 32),
+    )
     mask[..., :16] = 0
     found = [run(pipe, p, image=picture, mask_image=mask, strength=1.0) for p in ("a cat", "owls")]
     one, other = (latents.unflatten(1, (4, 4)) for latents in found)
@@ -316,16 +313,16 @@ def test_a_configuration_without_a_plan_and_what_is_no_schedule_are_refused_by_n
     made = [
         lambda: MeanCacheScheduler.from_config(plain.config),
         MeanCacheScheduler,
-        lambda: MeanCacheScheduler(PLAN, 4),
+        lambda: MeanCacheScheduler(SCHEDULE, 4),
     ]
     for make in made:
         with pytest.raises(ScheduleError, match=r"MeanCacheScheduler\.from_schedule\("):
             make()
-    for wrong in ("schedule.json", PLAN.plans[0], bind(PLAN.plans[0], by_hand.shifted(STEPS))):
+    for wrong in ("schedule.json", PLAN, bind(PLAN, by_hand.shifted(STEPS))):
         with pytest.raises(ScheduleError, match="give what load_schedule"):
             MeanCacheScheduler.from_schedule(plain, wrong, budget=4)
     with pytest.raises(UnsupportedSchedulerError):
-        MeanCacheScheduler.from_schedule(tiny_flux, PLAN, budget=4)
+        MeanCacheScheduler.from_schedule(tiny_flux, SCHEDULE, budget=4)
 
 
 @pytest.mark.parametrize("wrong", ["8", 8.0, 0, -5])
@@ -372,14 +369,14 @@ def test_other_samplers_and_budgets_are_refused(tiny_flux: FluxPipeline) -> None
         use_flow_sigmas=True, prediction_type="flow_prediction", flow_shift=3.0
     )
     with pytest.raises(UnsupportedSchedulerError, match="from_config"):
-        MeanCacheScheduler.from_schedule(unipc, PLAN, budget=BUDGET)
+        MeanCacheScheduler.from_schedule(unipc, SCHEDULE, budget=BUDGET)
     replacing = by_hand.schedule(
         STEPS, (0, 3), [Hold(), Hold()], replaces="UniPCMultistepScheduler"
     )
     with pytest.raises(UnsupportedSchedulerError, match=r"use meancache_runtime\.attach"):
         MeanCacheScheduler.from_schedule(tiny_flux.scheduler, replacing, budget=2)
     with pytest.raises(BudgetError, match="no plan for budget 5"):
-        MeanCacheScheduler.from_schedule(tiny_flux.scheduler, PLAN, budget=5)
+        MeanCacheScheduler.from_schedule(tiny_flux.scheduler, SCHEDULE, budget=5)
     with pytest.raises(ScheduleError):
         MeanCacheScheduler(meancache_schedule={}, meancache_budget=4)
 
@@ -399,14 +396,13 @@ def test_attach_refuses_a_pipeline_that_follows_a_plan_by_its_scheduler(
 ) -> None:
     follow(tiny_flux)
     with pytest.raises(UnsupportedSchedulerError, match="follows a schedule already"):
-        attach(tiny_flux, PLAN)
+        attach(tiny_flux, SCHEDULE)
 
 
 def test_every_predictor_survives_the_configuration() -> None:
-    predictors = [Hold(), Released(2), Jvp(3), Adams((1.02, 0.7, 0.4))]
-    schedule = by_hand.schedule(STEPS, (0, 1, 3, 6), predictors, switches=(3,))
+    schedule = by_hand.schedule(STEPS, KNOTS, PREDICTORS, switches=(3,))
     made = MeanCacheScheduler.from_schedule(
-        FlowMatchEulerDiscreteScheduler(shift=2.0), schedule, budget=4
+        FlowMatchEulerDiscreteScheduler(shift=2.0), schedule, budget=BUDGET
     )
     again = MeanCacheScheduler.from_config(made.config)
     assert again._plan == schedule.plans[0]

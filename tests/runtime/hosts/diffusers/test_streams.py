@@ -20,14 +20,10 @@ from meancache_runtime.errors import (
     StepCountError,
     UnstableError,
 )
-from meancache_runtime.schedule import Adams, Hold, Jvp, Plan, Released, Schedule
+from meancache_runtime.schedule import Plan, Schedule
+from tests.plans import KNOTS, PLAN, SCHEDULE, STEPS
 from tests.runtime import by_hand
 from tests.runtime.hosts.diffusers.loops import NOISE, Streams, coupled
-
-STEPS = 8
-KNOTS = (0, 1, 3, 6)
-PREDICTORS = [Hold(), Released(2), Jvp(3), Adams((1.02, 0.7, 0.4))]
-SCHEDULE = by_hand.schedule(STEPS, KNOTS, PREDICTORS)
 
 
 def followed(plan: Plan, sigmas: list[float]) -> tuple[Tensor, Tensor]:
@@ -59,7 +55,7 @@ def test_each_stream_gets_what_replay_by_hand_gives(make, early, order):
     pipe = Streams(make, early=early, order=order)
     with attach(pipe, SCHEDULE) as attached:
         streams, again = pipe(STEPS), pipe(STEPS)
-    expected = followed(SCHEDULE.plans[0], pipe.scheduler.sigmas.tolist())
+    expected = followed(PLAN, pipe.scheduler.sigmas.tolist())
     for stream, repeated, wanted in zip(streams, again, expected, strict=True):
         assert torch.allclose(stream, wanted, rtol=1e-6, atol=1e-6)
         assert torch.equal(repeated, stream)
@@ -91,8 +87,7 @@ def largest(plan: Plan, sigmas: list[float]) -> list[float]:
 
 
 def bounded(limits: tuple[float, ...]) -> Schedule:
-    [plan] = SCHEDULE.plans
-    return replace(SCHEDULE, plans=(replace(plan, innovation=limits),))
+    return replace(SCHEDULE, plans=(replace(PLAN, innovation=limits),))
 
 
 @pytest.mark.parametrize("order", [("main", "copy"), ("copy", "main")])
@@ -100,7 +95,7 @@ def test_bounds_are_of_both_streams_together(order):
     pipe = Streams(order=order)
     with attach(pipe, SCHEDULE):
         expected = pipe(STEPS)
-    limits = largest(SCHEDULE.plans[0], pipe.scheduler.sigmas.tolist())
+    limits = largest(PLAN, pipe.scheduler.sigmas.tolist())
     for factor, kinds in ((1.001, []), (0.999, ["unstable"])):
         pipe = Streams(order=order)
         with warnings.catch_warnings(), attach(pipe, bounded((1e6, factor * limits[1], 1e6))) as on:
@@ -133,7 +128,7 @@ def test_a_copy_of_the_copy_follows_too():
     pipe = Streams(lambda scheduler: copy.deepcopy(copy.deepcopy(scheduler)))
     with attach(pipe, SCHEDULE):
         streams = pipe(STEPS)
-    expected = followed(SCHEDULE.plans[0], pipe.scheduler.sigmas.tolist())
+    expected = followed(PLAN, pipe.scheduler.sigmas.tolist())
     assert torch.allclose(streams[1], expected[1], rtol=1e-6, atol=1e-6)
 
 

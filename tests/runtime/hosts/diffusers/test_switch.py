@@ -2,52 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 import torch
-from diffusers import WanPipeline
 
 from meancache_runtime import attach
 from meancache_runtime.errors import MismatchError, SwitchError
 from meancache_runtime.schedule import Adams, Hold, Jvp, Released
-from tests.families import wan
+from tests.counting import denoisers_called
 from tests.families.by_sampler import followed_by_hand
-from tests.families.case import run, seeded
+from tests.families.case import run
+from tests.plans import STEPS
 from tests.runtime import by_hand
-
-STEPS = 8
-CASE = wan.CASES[0]
-
-
-def video() -> Any:
-    first, second = CASE.build(), seeded(CASE.build, seed=1)
-    pipe = WanPipeline(
-        transformer=first.transformer,
-        transformer_2=second.transformer,
-        scheduler=first.scheduler,
-        vae=None,
-        text_encoder=None,
-        tokenizer=None,
-        boundary_ratio=0.875,
-    )
-    pipe.set_progress_bar_config(disable=True)
-    return pipe
-
-
-def calls_of(pipe: Any) -> list[str]:
-    calls: list[str] = []
-    for name in ("transformer", "transformer_2"):
-        getattr(pipe, name).register_forward_hook(lambda *_, name=name: calls.append(name))
-    return calls
+from tests.runtime.hosts.diffusers.given import WAN, two_denoisers
 
 
 @pytest.fixture
 def switch() -> int:
     """The step at which the plain pipeline first calls its second denoiser."""
-    pipe = video()
-    calls = calls_of(pipe)
-    run(pipe, CASE.call(STEPS))
+    pipe = two_denoisers()
+    calls = denoisers_called(pipe)
+    run(pipe, WAN.call(STEPS))
     return calls.index("transformer_2") // 2
 
 
@@ -56,26 +30,26 @@ def test_a_plan_with_a_knot_at_the_switch_is_followed(switch):
     schedule = by_hand.schedule(
         STEPS, knots, [Hold(), Released(2), Jvp(2), Adams((1.02, 0.7, 0.4))]
     )
-    pipe = video()
-    calls = calls_of(pipe)
+    pipe = two_denoisers()
+    calls = denoisers_called(pipe)
     with followed_by_hand(type(pipe.scheduler), schedule.plans[0]):
-        (expected,) = run(pipe, CASE.call(STEPS))
+        (expected,) = run(pipe, WAN.call(STEPS))
     calls.clear()
     with attach(pipe, schedule) as attached:
-        (replayed,) = run(pipe, CASE.call(STEPS))
+        (replayed,) = run(pipe, WAN.call(STEPS))
     assert (replayed - expected).norm() <= 1e-5 * expected.norm()
     assert calls == 4 * ["transformer"] + 4 * ["transformer_2"]
     assert attached.stats.denoiser_calls == 8
 
 
 def test_a_plan_without_that_knot_is_refused_where_the_pipeline_switches(switch):
-    pipe = video()
-    plain = run(pipe, CASE.call(STEPS))
+    pipe = two_denoisers()
+    plain = run(pipe, WAN.call(STEPS))
     schedule = by_hand.schedule(STEPS, (0, 1, switch + 1))
     message = rf"at step {switch} the pipeline calls transformer_2.*no knot.*calibrate"
     with attach(pipe, schedule), pytest.raises(SwitchError, match=message):
-        run(pipe, CASE.call(STEPS))
-    assert torch.equal(run(pipe, CASE.call(STEPS))[0], plain[0])
+        run(pipe, WAN.call(STEPS))
+    assert torch.equal(run(pipe, WAN.call(STEPS))[0], plain[0])
     assert issubclass(SwitchError, MismatchError)
 
 
@@ -85,7 +59,7 @@ def test_a_switch_back_needs_a_knot_too():
     class ThereAndBack:
         def __init__(self) -> None:
             self.transformer = self.transformer_2 = lambda z: z
-            self.scheduler = CASE.build().scheduler
+            self.scheduler = WAN.build().scheduler
 
         def __call__(self, steps: int) -> None:
             self.scheduler.set_timesteps(steps)
