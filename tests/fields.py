@@ -119,3 +119,11 @@ def mixture_profile(steps: int, samples: int = 3, max_edge: int | None = None) -
     runs = [euler(mixture(), z, sigmas) for z in noise(samples)]
     ends = [latents[-1] for latents, _ in runs]
     return profile_of([velocities for _, velocities in runs], sigmas, max_edge, ends=ends)
+
+
+def grown(sigmas: tuple[float, ...], rates: Tensor, step: int) -> Tensor:
+    """Π (1 + Δσ·rate) over the steps from ``step`` on: Euler's own growth of an error."""
+    total = torch.ones_like(rates)
+    for sigma, following in pairwise(sigmas[step:]):
+        total = total * (1 + (following - sigma) * rates)
+    return total

@@ -15,8 +15,7 @@ from meancache_plan.measure.transfer import transfer
 from meancache_plan.plan.predict import predict
 from meancache_runtime import integrate
 from meancache_runtime.schedule import Hold, Plan
-from tests.core.test_propagation import grown
-from tests.fields import euler, linear, mixture, noise, shifted_grid
+from tests.fields import euler, grown, linear, mixture, noise, shifted_grid
 
 T = 8
 

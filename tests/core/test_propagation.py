@@ -10,32 +10,24 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from diffusers import FluxPipeline
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
 from meancache_plan import load_profile, merge_profiles, profile_flow, save_profile
 from meancache_plan.core.propagation import choose, injected, interval_error, propagation
-from meancache_plan.core.trajectory import Trajectory, record_flow
+from meancache_plan.core.trajectory import record_flow
 from meancache_plan.errors import InputError, MergeError, ProfileError
-from meancache_plan.measure.calibrate import calibrate
-from meancache_plan.measure.shards import Shard
-from meancache_plan.source.diffusers.pipeline import Pipeline
-from meancache_plan.source.recipe import Recipe
-from tests.fields import Field, gaussian_mixture, linear, mixture, noise, polynomial, shifted_grid
-from tests.tiny import SIDE, TEXT_LENGTH
-
-PROMPTS = ("a cat", "a dog", "an owl")
-STEPS = 8
-
-
-def grown(sigmas: tuple[float, ...], rates: Tensor, step: int) -> Tensor:
-    """Π (1 + Δσ·rate) over the steps from ``step`` on: Euler's own growth of an error."""
-    total = torch.ones_like(rates)
-    for sigma, following in pairwise(sigmas[step:]):
-        total = total * (1 + (following - sigma) * rates)
-    return total
+from tests.fields import (
+    Field,
+    gaussian_mixture,
+    grown,
+    linear,
+    mixture,
+    noise,
+    polynomial,
+    shifted_grid,
+)
 
 
 @pytest.mark.parametrize("rate", [-2.0, 0.7, 1.5])
@@ -150,112 +142,10 @@ def test_samples_are_taken_from_all_prompts_alike(steps: int, samples: int) -> N
         assert first <= number < following
 
 
-class Source(Pipeline):
-    """A pipeline that counts its full runs and the steps of its other runs."""
-
-    recorded = 0
-    resumed = 0
-    stop_after: int | None = None
-
-    def record(
-        self, prompt: str, seed: int, *, finer_steps: int | None = None
-    ) -> tuple[Trajectory, float]:
-        self.recorded += 1
-        return super().record(prompt, seed)[0], 0.25
-
-    def resume(self, *args: Any, **kwargs: Any) -> Trajectory:
-        if self.stop_after is not None and self.resumed >= self.stop_after:
-            raise KeyboardInterrupt
-        found = super().resume(*args, **kwargs)
-        self.resumed += len(found.velocities)
-        return found
-
-
-def source(pipe: FluxPipeline) -> Source:
-    call = {"max_sequence_length": TEXT_LENGTH}
-    recipe = Recipe(
-        model="tiny", steps=STEPS, height=SIDE, width=SIDE, dtype="float32", guidance=1.0, call=call
-    )
-    return Source(pipe, recipe, "tiny")
-
-
-def test_the_denoiser_runs_a_quarter_more_often_at_most(
-    tiny_flux: FluxPipeline, tmp_path: Path
-) -> None:
-    calls: list[None] = []
-    tiny_flux.transformer.register_forward_hook(lambda *_: calls.append(None))
-    profile = calibrate(source(tiny_flux), PROMPTS, (0, 1), tmp_path / "with")
-    positions, samples = choose(STEPS, 6)
-    assert len(calls) == 6 * STEPS + len(samples) * sum(STEPS - s for s in positions)
-    assert 6 * STEPS < len(calls) <= 6 * STEPS * 5 // 4
-    assert profile.has_propagation
-    assert profile.propagation.shape == (len(samples), len(positions))
-
-
-def test_the_measured_propagation_is_that_of_runs_made_by_hand(
-    tiny_flux: FluxPipeline, tmp_path: Path
-) -> None:
-    profile = calibrate(source(tiny_flux), PROMPTS, (0, 1), tmp_path / "p")
-    positions, samples = choose(STEPS, 6)
-    for row, number in enumerate(samples):
-        prompt, seed = PROMPTS[number // 2], number % 2
-        whole, _ = source(tiny_flux).record(prompt, seed)
-        for column, step in enumerate(positions):
-            error = injected(whole.sigmas, whole.latents, whole.velocities, step)
-            rest = source(tiny_flux).resume(prompt, seed, step, whole.latents[step] + error)
-            off = (rest.latents[-1] - whole.latents[-1]).norm() / error.norm()
-            assert profile.propagation[row, column] == pytest.approx(float(off), rel=1e-3)
-
-
-def test_switched_off_it_costs_nothing_and_says_how_to_have_it(
-    tiny_flux: FluxPipeline, tmp_path: Path
-) -> None:
-    without = source(tiny_flux)
-    profile = calibrate(without, PROMPTS, (0, 1), tmp_path / "without", propagation=False)
-    assert without.resumed == 0
-    assert not profile.has_propagation
-    assert (profile.propagation_sigmas.size, profile.propagation.shape) == (0, (0, 0))
-    with pytest.raises(InputError, match="calibrate with propagation"):
-        profile.propagation_by_step()
-    with pytest.raises(InputError, match=r"its propagation \(False there, True here\)"):
-        calibrate(source(tiny_flux), PROMPTS, (0, 1), tmp_path / "without")
-    flow = profile_flow(mixture(), noise(4), shifted_grid(10), propagation=False)
-    assert not flow.has_propagation
-
-
 def test_it_is_part_of_the_fingerprint() -> None:
     profile = profile_flow(mixture(), noise(8), shifted_grid(10))
     other = replace(profile, propagation=profile.propagation * 2)
     assert profile.fingerprint != other.fingerprint
-
-
-def test_shards_merge_into_the_whole_bit_for_bit(tiny_flux: FluxPipeline, tmp_path: Path) -> None:
-    whole = calibrate(source(tiny_flux), PROMPTS, range(6), tmp_path / "whole")
-    assert len(whole.propagation_index) > 1
-    parts = [
-        calibrate(source(tiny_flux), PROMPTS, range(6), tmp_path / f"{i}", shard=Shard(i, 5))
-        for i in range(1, 6)
-    ]
-    assert {part.has_propagation for part in parts} == {True, False}
-    merged = merge_profiles(parts[::-1])
-    assert merged.fingerprint == whole.fingerprint
-    save_profile(merged, tmp_path / "merged")
-    assert (tmp_path / "merged").read_bytes() == (tmp_path / "whole").read_bytes()
-
-
-def test_interrupted_while_measuring_it_goes_on_to_the_same_bytes(
-    tiny_flux: FluxPipeline, tmp_path: Path
-) -> None:
-    calibrate(source(tiny_flux), PROMPTS, range(6), tmp_path / "whole")
-    for steps in (0, 1, 18):
-        first = source(tiny_flux)
-        first.stop_after = steps
-        with pytest.raises(KeyboardInterrupt):
-            calibrate(first, PROMPTS, range(6), tmp_path / f"{steps}")
-        second = source(tiny_flux)
-        calibrate(second, PROMPTS, range(6), tmp_path / f"{steps}")
-        assert first.recorded + second.recorded == 18 + 1
-        assert (tmp_path / f"{steps}").read_bytes() == (tmp_path / "whole").read_bytes()
 
 
 def test_shards_of_other_noise_levels_do_not_merge() -> None:

@@ -115,3 +115,11 @@ def guarded(decibels: Sequence[float], decile: float) -> float:
 
 def nan(_plan: Plan, latents: Tensor) -> Tensor:
     return torch.full_like(latents, torch.nan)
+
+
+class Overflowing(FlowEnsemble):
+    """The third sample's velocities are NaN."""
+
+    def velocity(self, rows: Sequence[int], step: int, latents: Tensor) -> Tensor:
+        found = super().velocity(rows, step, latents)
+        return torch.where(torch.tensor([[row == 2] for row in rows]), torch.nan, found)

@@ -21,6 +21,7 @@ from meancache_runtime import integrate
 from meancache_runtime.schedule import Grid, Hold, Jvp, Plan, Schedule
 from tests.fields import Field, euler, mixture, noise, polynomial, shifted_grid
 from tests.improve.flow_ensemble import FlowEnsemble
+from tests.improve.refinement import Overflowing
 
 Array = NDArray[np.float64]
 
@@ -134,14 +135,6 @@ def test_reported_errors_are_those_of_replaying_the_fitted_plan() -> None:
     found = fit(flow(mixture(), 6), (1, 2, 5), KNOTS, PLAIN, order=3, shrinkage=0.01)
     errors = replayed(mixture(), noise(6), with_gains(adams_plan(KNOTS), found.gains))
     assert found.errors == pytest.approx(errors[[1, 2, 5]], rel=1e-9)
-
-
-class Overflowing(FlowEnsemble):
-    """The third sample's velocities are NaN."""
-
-    def velocity(self, rows: Sequence[int], step: int, latents: Tensor) -> Tensor:
-        found = super().velocity(rows, step, latents)
-        return torch.where(torch.tensor([[row == 2] for row in rows]), torch.nan, found)
 
 
 def test_a_sample_that_overflows_has_no_say_and_an_infinite_error() -> None:

@@ -17,7 +17,7 @@ from meancache_runtime.errors import ModelMismatchError
 from meancache_runtime.hosts.diffusers.adapters import adapters_in_effect
 from tests.families.by_sampler import followed_by_hand
 from tests.families.case import Case, run
-from tests.living import test_offload as offloading
+from tests.living import offloading
 from tests.living.pipelines import every_pipeline
 from tests.plans import PLAN, SCHEDULE, STEPS
 from tests.runtime.hosts.diffusers.loras import add, made_on

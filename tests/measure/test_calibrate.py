@@ -2,73 +2,24 @@
 
 from __future__ import annotations
 
-import gc
 import signal
 import subprocess
 import sys
 import time
-import weakref
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from diffusers import FlowMatchEulerDiscreteScheduler, FluxPipeline
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+from diffusers import FluxPipeline
 
-from meancache_plan import load_profile, merge_profiles, profile_flow, save_profile, solve
-from meancache_plan.core.deviation import windows
-from meancache_plan.core.trajectory import Tape, Trajectory, record_flow
+from meancache_plan import load_profile
 from meancache_plan.errors import InputError
 from meancache_plan.measure.calibrate import calibrate
-from meancache_plan.measure.profile import measure
 from meancache_plan.measure.shards import Shard
 from meancache_plan.source.diffusers.loading import load
-from meancache_plan.source.diffusers.pipeline import Pipeline
 from meancache_plan.source.recipe import Recipe
-from meancache_runtime import integrate
-from meancache_runtime.errors import UnsupportedSchedulerError
-from tests.tiny import SIDE, TEXT_LENGTH, call_options
-
-PROMPTS = ("a cat", "a dog", "an owl")
-SEEDS = (0, 1)
-
-
-class Source(Pipeline):
-    """A pipeline whose measured seconds are fixed, so that whole files can be compared."""
-
-    recorded = 0
-    stop_after: int | None = None
-
-    def record(
-        self, prompt: str, seed: int, *, finer_steps: int | None = None
-    ) -> tuple[Trajectory, float]:
-        if self.recorded == self.stop_after:
-            raise KeyboardInterrupt
-        self.recorded += 1
-        return super().record(prompt, seed, finer_steps=finer_steps)[0], 0.25
-
-
-def source(pipe: FluxPipeline, **options: Any) -> Source:
-    recipe: dict[str, Any] = {
-        "steps": 6,
-        "height": SIDE,
-        "width": SIDE,
-        "dtype": "float32",
-        "guidance": 1.0,
-    }
-    recipe |= {"call": {"max_sequence_length": TEXT_LENGTH}}
-    return Source(pipe, Recipe.model_validate({"model": "tiny", **recipe, **options}), "tiny")
-
-
-def interrupt(pipe: FluxPipeline, path: Path, *, after: int) -> None:
-    """Calibrate into ``path`` until ``after`` samples are done."""
-    first = source(pipe)
-    first.stop_after = after
-    with pytest.raises(KeyboardInterrupt):
-        calibrate(first, PROMPTS, SEEDS, path)
+from tests.measure.given import PROMPTS, SEEDS, interrupt, source
+from tests.tiny import SIDE, TEXT_LENGTH
 
 
 def test_edges_are_at_most_as_long_as_the_grid(tiny_flux: FluxPipeline, tmp_path: Path) -> None:
@@ -78,40 +29,6 @@ def test_edges_are_at_most_as_long_as_the_grid(tiny_flux: FluxPipeline, tmp_path
     assert (
         calibrate(source(tiny_flux), PROMPTS, [0], tmp_path / "b", max_edge=2).index.max_edge == 2
     )
-
-
-def test_recorded_latents_and_velocities_are_those_of_the_plain_run(
-    tiny_flux: FluxPipeline,
-) -> None:
-    seen: list[torch.Tensor] = []
-
-    def keep(_pipe: Any, _i: int, _t: Any, tensors: dict[str, Any]) -> dict[str, Any]:
-        seen.append(tensors["latents"].clone())
-        return tensors
-
-    final = tiny_flux("a cat", callback_on_step_end=keep, **call_options()).images
-    trajectory, _ = source(tiny_flux).record("a cat", 0)
-    assert torch.equal(trajectory.latents[1:], torch.stack(seen))
-    assert torch.equal(trajectory.latents[-1], final)
-    sigmas = torch.tensor(trajectory.sigmas)
-    steps = (trajectory.latents[1:] - trajectory.latents[:-1]) / (sigmas[1:] - sigmas[:-1]).view(
-        -1, 1, 1, 1
-    )
-    torch.testing.assert_close(trajectory.velocities, steps, rtol=1e-3, atol=1e-4)
-
-
-def test_the_guided_velocity_is_recorded_under_true_cfg(tiny_flux: FluxPipeline) -> None:
-    options = {"guidance_argument": "true_cfg_scale", "negative_prompt": "a dog", "guidance": 3.0}
-    trajectory, _ = source(tiny_flux, **options).record("a cat", 0)
-    trajectory.check_euler()
-    plain, _ = source(tiny_flux).record("a cat", 0)
-    assert not torch.allclose(trajectory.velocities, plain.velocities)
-
-
-def test_recording_leaves_the_pipeline_as_it_was(tiny_flux: FluxPipeline) -> None:
-    before = (type(tiny_flux), tiny_flux.scheduler, tiny_flux.transformer)
-    source(tiny_flux).record("a cat", 0)
-    assert (type(tiny_flux), tiny_flux.scheduler, tiny_flux.transformer) == before
 
 
 @pytest.mark.parametrize("done", [0, 1, 3, 5])
@@ -157,17 +74,6 @@ def test_a_killed_command_goes_on_where_it_stopped(tiny_flux: FluxPipeline, tmp_
 
 def call_length() -> dict[str, int]:
     return {"max_sequence_length": TEXT_LENGTH}
-
-
-def test_shards_merge_into_the_whole(tiny_flux: FluxPipeline, tmp_path: Path) -> None:
-    whole = calibrate(source(tiny_flux), PROMPTS, SEEDS, tmp_path / "whole")
-    parts = [
-        calibrate(source(tiny_flux), PROMPTS, SEEDS, tmp_path / f"part{i}", shard=Shard(i, 4))
-        for i in (1, 2, 3, 4)
-    ]
-    save_profile(merge_profiles(parts[::-1]), tmp_path / "merged")
-    assert (tmp_path / "merged").read_bytes() == (tmp_path / "whole").read_bytes()
-    assert whole.samples == 6
 
 
 def test_a_partial_run_with_other_settings_is_refused_by_the_settings_name(
@@ -250,107 +156,3 @@ def test_a_refused_run_leaves_nothing_behind(tiny_flux: FluxPipeline, tmp_path: 
     with pytest.raises(InputError, match="refuses the recipe's arguments"):
         calibrate(source(tiny_flux, height=SIDE + 1, call={"x": 1}), PROMPTS, SEEDS, tmp_path / "p")
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_scheduler_that_adds_noise_in_each_step_is_refused(tiny_flux: FluxPipeline) -> None:
-    tiny_flux.scheduler = FlowMatchEulerDiscreteScheduler(stochastic_sampling=True)
-    with pytest.raises(UnsupportedSchedulerError, match="noise"):
-        source(tiny_flux).record("a cat", 0)
-
-
-def test_a_step_that_is_not_euler_is_refused() -> None:
-    trajectory = record_flow(lambda z, s: z, torch.ones(4), [1.0, 0.5, 0.0])
-    trajectory.latents[1] += 0.1
-    with pytest.raises(InputError, match="step 0"):
-        trajectory.check_euler()
-
-
-def test_an_unfinished_run_is_no_trajectory() -> None:
-    tape = Tape([1.0, 0.5, 0.0], torch.ones(4))
-    tape.append(torch.ones(4), torch.ones(4))
-    with pytest.raises(InputError, match="1 of 2 steps"):
-        tape.trajectory()
-
-
-def test_every_shard_has_a_file_name_of_its_own() -> None:
-    assert Shard(1, 1).suffixed("a.b.safetensors") == "a.b.safetensors"
-    assert Shard(2, 8).suffixed("a.b.safetensors") == "a.b.2-of-8.safetensors"
-
-
-@pytest.mark.parametrize("text", ["0/2", "3/2", "1", "a/b", "1/", "-1/2"])
-def test_a_bad_shard_is_refused(text: str) -> None:
-    with pytest.raises(InputError, match="shard"):
-        Shard.parse(text)
-
-
-class LiveBytes(TorchDispatchMode):
-    """Counts the bytes of all live tensor storages that are made inside it, and their peak."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.live = self.peak = 0
-        self._known: set[int] = set()
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = func(*args, **(kwargs or {}))
-        for leaf in tree_leaves(result):
-            if isinstance(leaf, torch.Tensor):
-                self._add(leaf.untyped_storage())
-        return result
-
-    def _add(self, storage: torch.UntypedStorage) -> None:
-        key, size = storage._cdata, storage.nbytes()
-        if key in self._known:
-            return
-        self._known.add(key)
-        self.live += size
-        self.peak = max(self.peak, self.live)
-
-        def gone() -> None:
-            self._known.discard(key)
-            self.live -= size
-
-        weakref.finalize(storage, gone)
-
-
-def test_capture_and_measurement_fit_in_two_latents_a_step() -> None:
-    steps, numel = 10, 1 << 20
-    grid = [1 - i / steps for i in range(steps + 1)]
-    with LiveBytes() as memory:
-        noise = torch.zeros(numel)
-        tape = Tape(grid, noise)
-        for _ in range(steps):
-            tape.append(noise, noise)
-        trajectory = tape.trajectory()
-        del tape
-        gc.collect()
-        measure(trajectory.velocities, trajectory.sigmas, windows(steps, steps, 6))
-    own = noise.nbytes
-    assert memory.peak - own <= 2 * (steps + 1) * noise.nbytes
-
-
-def test_profile_flow_feeds_solve_and_integrate() -> None:
-    """A linear velocity is predicted exactly by adams: the replay hits the full Euler run."""
-    grid = [1 - i / 12 for i in range(13)]
-
-    def velocity(z: torch.Tensor, sigma: float) -> torch.Tensor:
-        return torch.full_like(z, 2.0 + 3.0 * sigma)
-
-    noise = torch.randn(3, 5, dtype=torch.float64)
-    profile = profile_flow(velocity, noise, grid)
-    schedule = solve(profile, budgets=[3], predictors=("hold", "adams"), metric="rms")
-    calls: list[float] = []
-
-    def counted(z: torch.Tensor, sigma: float) -> torch.Tensor:
-        calls.append(sigma)
-        return velocity(z, sigma)
-
-    got = integrate(counted, noise, schedule, budget=3)
-    full = record_flow(velocity, noise, grid).latents[-1]
-    assert len(calls) == len(schedule.plans[0].knots) <= 3
-    np.testing.assert_allclose(got.numpy(), full.numpy(), atol=1e-12)
-
-
-def test_profile_flow_refuses_no_samples() -> None:
-    with pytest.raises(InputError, match="no sample"):
-        profile_flow(lambda z, s: z, torch.zeros(0, 4), [1.0, 0.0])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +11,11 @@ import torch
 from diffusers import FluxPipeline
 
 from meancache_plan import merge_profiles
-from meancache_plan.core.trajectory import Trajectory
 from meancache_plan.errors import InputError
 from meancache_plan.measure.calibrate import calibrate
 from meancache_plan.measure.shards import Shard
-from meancache_plan.source.diffusers.pipeline import Pipeline
 from meancache_plan.source.recipe import Recipe
+from tests.measure.given import Batching
 from tests.tiny import SIDE, TEXT_LENGTH
 
 PROMPTS = ("a cat", "a dog", "an owl")
@@ -25,37 +23,13 @@ SEEDS = (0, 1)
 STEPS = 6
 
 
-class Source(Pipeline):
-    """A pipeline with guidance by two calls, whose measured seconds are fixed."""
-
-    calls: list[int]
-    stop_after: int | None = None
-
-    def record(
-        self, prompt: str, seed: int, *, finer_steps: int | None = None
-    ) -> tuple[Trajectory, float]:
-        self._count(1)
-        return super().record(prompt, seed, finer_steps=finer_steps)[0], 0.25
-
-    def record_batch(
-        self, prompts: Sequence[str], seeds: Sequence[int], *, finer_steps: int | None = None
-    ) -> tuple[list[Trajectory], float]:
-        self._count(len(prompts))
-        return super().record_batch(prompts, seeds, finer_steps=finer_steps)[0], 0.25
-
-    def _count(self, samples: int) -> None:
-        if sum(self.calls) == self.stop_after:
-            raise KeyboardInterrupt
-        self.calls.append(samples)
-
-
-def source(pipe: FluxPipeline, stop_after: int | None = None) -> Source:
+def source(pipe: FluxPipeline, stop_after: int | None = None) -> Batching:
     call: dict[str, Any] = {"max_sequence_length": TEXT_LENGTH}
     guided = {"guidance_argument": "true_cfg_scale", "guidance": 3.0, "negative_prompt": "a dog"}
     recipe = Recipe.model_validate(
         {"steps": STEPS, "height": SIDE, "width": SIDE, "dtype": "float32", "call": call, **guided}
     )
-    made = Source(pipe, recipe, "tiny")
+    made = Batching(pipe, recipe, "tiny")
     made.calls, made.stop_after = [], stop_after
     return made
 

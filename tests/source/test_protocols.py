@@ -9,19 +9,13 @@ import pytest
 from meancache_plan.source.diffusers.ensemble import PipelineEnsemble
 from meancache_plan.source.diffusers.pipeline import Pipeline
 from meancache_plan.source.protocols import Ensemble, Source
-from tests.core import test_propagation
 from tests.fields import mixture, noise, shifted_grid
-from tests.improve import refinement, test_closed_loop
+from tests.improve import refinement
 from tests.improve.flow_ensemble import FlowEnsemble
-from tests.measure import test_calibrate, test_calibrate_batches
+from tests.measure import given
 
-SOURCES = (
-    Pipeline,
-    test_propagation.Source,
-    test_calibrate.Source,
-    test_calibrate_batches.Source,
-)
-ENSEMBLES = (PipelineEnsemble, FlowEnsemble, refinement.Samples, test_closed_loop.Overflowing)
+SOURCES = (Pipeline, given.Source, given.Batching, given.Resuming)
+ENSEMBLES = (PipelineEnsemble, FlowEnsemble, refinement.Samples, refinement.Overflowing)
 
 
 def refused(kind: type, protocol: type) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from itertools import pairwise
@@ -16,14 +15,11 @@ from meancache_plan.core.psnr import mean_square
 from meancache_plan.judge.compare.peers import attention, blocks, cache_dit, plans, solvers, vision
 from meancache_plan.judge.contender import Contender, UnavailableError
 from meancache_plan.judge.cost import Forms, compute, make
+from tests.extras import needs_cache_dit
 from tests.judge.given import FULL, PROMPT, SCHEDULE, SEED, STEPS, tiny_pipeline
 
 ONE, TWO = Forms(calls=1, batch=1), Forms(calls=2, batch=1)
 RATIOS = [1.0] * STEPS
-
-needs_cache_dit = pytest.mark.skipif(
-    importlib.util.find_spec("cache_dit") is None, reason="the extra `compare` is not installed"
-)
 
 HARMLESS: dict[str, Callable[[Forms], list[Contender]]] = {
     "FirstBlockCache": lambda _: blocks.first_block(STEPS, [0.0]),

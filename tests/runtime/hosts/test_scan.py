@@ -19,7 +19,7 @@ from meancache_runtime.errors import BudgetError, GridMismatchError, ReplayError
 from meancache_runtime.hosts.jax import scan_sampler
 from meancache_runtime.schedule import Adams, Hold, Plan
 from tests.runtime import by_hand
-from tests.runtime.test_plan_table import PLANS, SIGMAS, field
+from tests.runtime.given import PLANS, SIGMAS, field
 
 jax.config.update("jax_num_cpu_devices", 2)
 NOISE = np.linspace(-1, 1, 6)

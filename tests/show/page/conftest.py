@@ -12,6 +12,7 @@ import pytest
 from meancache_plan.show.page import write_report
 from tests.show.page import given
 from tests.show.page.browser import MissingBrowserError, driver, launched, program
+from tests.show.page.visit import Visit, visited
 
 REQUIRED = os.environ.get("MEANCACHE_BROWSER") == "required"
 
@@ -43,3 +44,11 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
         name=f"{given.HOSTILE}.json",
     )
     return folder / "report.html"
+
+
+@pytest.fixture
+def visit(browser: Any, report: Path) -> Iterator[Visit]:
+    """The report, open, which complains of nothing until the test is over."""
+    with visited(browser, report) as found:
+        yield found
+        assert found.complaints == []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +10,10 @@ import pytest
 from meancache_plan.show.landscape import hold_surfaces
 from meancache_plan.show.page import write_report
 from tests.show.page import given
-from tests.show.page.visit import Visit, visited
+from tests.show.page.visit import INK, Visit, visited
 
 PLANS = given.SCHEDULE.plans
 BOUNDS = [[*zip(plan.knots, (*plan.knots[1:], given.STEPS), strict=True)] for plan in PLANS]
-
-
-@pytest.fixture
-def visit(browser: Any, report: Path) -> Iterator[Visit]:
-    with visited(browser, report) as found:
-        yield found
-        assert found.complaints == []
 
 
 def test_without_scripts_the_plans_stand_in_a_table_and_nothing_is_dead(
@@ -64,25 +56,13 @@ def test_pictures_that_did_not_fit_are_said_to_be_left_out(
         assert "evaluate" not in found.text("#pictures")
 
 
-def intervals(visit: Visit, selector: str) -> list[tuple[int, int]]:
-    nodes = visit.page.locator(selector)
-    read = "nodes => nodes.map(n => [Number(n.dataset.start), Number(n.dataset.end)])"
-    return [(start, end) for start, end in nodes.evaluate_all(read)]
-
-
-def card(visit: Visit, prompt: str) -> Any:
-    cards = visit.page.locator("article.card")
-    texts = [text.strip() for text in cards.locator(".prompt").all_text_contents()]
-    return cards.nth(texts.index(prompt.strip()))
-
-
 @pytest.mark.parametrize("index", [0, 1, 2])
 def test_the_slider_moves_the_timeline_and_the_plan_on_the_heat_map(
     visit: Visit, index: int
 ) -> None:
     visit.choose(index)
-    assert intervals(visit, "#timeline .segment") == BOUNDS[index]
-    assert intervals(visit, "#heat circle.knot") == BOUNDS[index]
+    assert visit.intervals("#timeline .segment") == BOUNDS[index]
+    assert visit.intervals("#heat circle.knot") == BOUNDS[index]
     lanes = visit.page.locator("#overview .lane.now")
     assert lanes.get_attribute("data-budget") == str(PLANS[index].budget)
     kinds = visit.page.locator("#timeline .segment").evaluate_all(
@@ -126,10 +106,10 @@ def test_the_slider_moves_the_pictures(visit: Visit, index: int, prompt: str) ->
     visit.choose(index)
     budget = given.BUDGETS[index]
     full, cached = given.PROMPTS[prompt].full, given.PROMPTS[prompt].cached[budget]
-    pictures = card(visit, prompt).locator("img")
+    pictures = visit.card(prompt).locator("img")
     assert visit.pixel(pictures.nth(0)) == [full, full, full, 255]
     assert visit.pixel(pictures.nth(1)) == [cached, cached, cached, 255]
-    assert f"{50 - abs(cached - full):.1f} dB" in card(visit, prompt).inner_text()
+    assert f"{50 - abs(cached - full):.1f} dB" in visit.card(prompt).inner_text()
 
 
 def test_differences_are_black_where_nothing_differs_and_bright_where_much_does(
@@ -139,11 +119,11 @@ def test_differences_are_black_where_nothing_differs_and_bright_where_much_does(
     found: dict[int, int] = {}
     for index, budget in enumerate(given.BUDGETS):
         visit.choose(index)
-        found[budget] = sum(visit.pixel(card(visit, given.HOSTILE).locator("canvas"))[:3])
+        found[budget] = sum(visit.pixel(visit.card(given.HOSTILE).locator("canvas"))[:3])
     assert found[3] > found[4] > found[6] > 0
     visit.page.locator("#gain").select_option("50")
     visit.settle()
-    assert sum(visit.pixel(card(visit, given.HOSTILE).locator("canvas"))[:3]) > found[6]
+    assert sum(visit.pixel(visit.card(given.HOSTILE).locator("canvas"))[:3]) > found[6]
 
 
 def test_arrow_keys_move_the_slider_from_anywhere(visit: Visit) -> None:
@@ -152,7 +132,7 @@ def test_arrow_keys_move_the_slider_from_anywhere(visit: Visit) -> None:
     visit.page.keyboard.press("ArrowRight")
     assert slider.get_attribute("aria-valuetext") == "budget 6: 5 of 12 refreshes"
     visit.page.keyboard.press("Home")
-    assert intervals(visit, "#timeline .segment") == BOUNDS[0]
+    assert visit.intervals("#timeline .segment") == BOUNDS[0]
     slider.focus()
     visit.page.keyboard.press("ArrowRight")
     assert slider.input_value() == "1"
@@ -196,7 +176,7 @@ def test_hostile_texts_are_shown_as_they_are_and_create_no_elements(visit: Visit
     page = visit.page
     assert page.locator("h1").text_content() == f"emoji{given.HOSTILE}"
     assert page.title().split() == f"emoji{given.HOSTILE}: cache schedule".split()
-    assert card(visit, given.HOSTILE).is_visible()
+    assert visit.card(given.HOSTILE).is_visible()
     assert given.HOSTILE in (page.locator("#facts").text_content() or "")
     assert given.HOSTILE in (page.locator("#about").text_content() or "")
     assert given.HOSTILE[:40] in (page.locator("#rivals").text_content() or "")
@@ -231,7 +211,7 @@ def test_lines_are_copied_as_they_stand(browser: Any, report: Path) -> None:
 
 def test_an_enlarged_sample_flips_between_cached_and_full(visit: Visit) -> None:
     visit.choose(0)
-    card(visit, given.HOSTILE).locator(".open").click()
+    visit.card(given.HOSTILE).locator(".open").click()
     viewer = visit.page.locator("#viewer")
     assert viewer.locator(".prompt").text_content() == given.HOSTILE
     picture, levels = viewer.locator("img"), given.PROMPTS[given.HOSTILE]
@@ -255,14 +235,6 @@ def test_a_worst_prompt_says_among_how_many_it_was_sought(browser: Any, tmp_path
     with visited(browser, tmp_path / "r.html") as found:
         words = "Pictures were kept of 3 of the 64 prompts judged"
         assert words in found.page.locator("#pictures").inner_text()
-
-
-INK = (
-    "h1", "h2", ".about", ".eyebrow", "#verdict", ".tile .value", ".tile .small", "#rivals th",
-    "#rivals .ours td", "#rivals td", "#chosen", "#chosen strong", ".ticks .now", ".ticks button",
-    "figcaption", "#pareto .tick", "#pareto .axis", "#timeline .tick", ".notes li", ".prompt",
-    "pre code", ".copy", "#theme", "dt", "dd", "footer", "summary", ".readout",
-)  # fmt: skip
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -312,7 +284,7 @@ def test_what_is_missing_is_said_with_the_command_that_adds_it(
             text = found.page.locator(section).inner_text()
             assert words in text
             assert command in text
-        assert intervals(found, "#timeline .segment") == BOUNDS[1]
+        assert found.intervals("#timeline .segment") == BOUNDS[1]
 
 
 def test_a_pack_of_one_plan_for_any_grid_is_shown_too(browser: Any, tmp_path: Path) -> None:
@@ -324,4 +296,4 @@ def test_a_pack_of_one_plan_for_any_grid_is_shown_too(browser: Any, tmp_path: Pa
     with visited(browser, tmp_path / "alone.html") as found:
         assert found.complaints == []
         assert found.text("h1") == "Any model"
-        assert intervals(found, "#timeline .segment") == BOUNDS[0]
+        assert found.intervals("#timeline .segment") == BOUNDS[0]

@@ -23,6 +23,14 @@ PIXEL = """([node, x, y]) => {
     return Array.from(context.getImageData(x, y, 1, 1).data);
 }"""  # noqa: E501
 
+INK = (
+    "h1", "h2", ".about", ".eyebrow", "#verdict", ".tile .value", ".tile .small", "#rivals th",
+    "#rivals .ours td", "#rivals td", "#chosen", "#chosen strong", ".ticks .now", ".ticks button",
+    "figcaption", "#pareto .tick", "#pareto .axis", "#timeline .tick", ".notes li", ".prompt",
+    "pre code", ".copy", "#theme", "dt", "dd", "footer", "summary", ".readout",
+)  # fmt: skip
+"""Whatever is read on the page."""
+
 
 class Visit:
     """An open page, with every request it made and everything it complained of."""
@@ -51,6 +59,17 @@ class Visit:
     def text(self, selector: str) -> str:
         """The text that is shown there, spaces folded."""
         return " ".join(self.page.locator(selector).first.inner_text().split())
+
+    def intervals(self, selector: str) -> list[tuple[int, int]]:
+        """First step and end of the intervals that are drawn there."""
+        read = "nodes => nodes.map(n => [Number(n.dataset.start), Number(n.dataset.end)])"
+        return [(start, end) for start, end in self.page.locator(selector).evaluate_all(read)]
+
+    def card(self, prompt: str) -> Any:
+        """The samples of a prompt."""
+        cards = self.page.locator("article.card")
+        texts = [text.strip() for text in cards.locator(".prompt").all_text_contents()]
+        return cards.nth(texts.index(prompt.strip()))
 
     def pixel(self, node: Any, x: int = 0, y: int = 0) -> list[int]:
         """Red, green, blue and alpha of a pixel of a picture or canvas."""

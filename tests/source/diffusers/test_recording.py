@@ -1,4 +1,4 @@
-"""A run resumed from recorded latents is the recorded run, and costs only the steps it takes."""
+"""A recorded run is the plain one; resumed from its latents, it costs only the steps it takes."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ from typing import Any
 
 import pytest
 import torch
-from diffusers import FluxPipeline
+from diffusers import FlowMatchEulerDiscreteScheduler, FluxPipeline
 
 from meancache_plan.core.trajectory import Trajectory
 from meancache_plan.errors import InputError
 from meancache_plan.source.diffusers.pipeline import Pipeline
 from meancache_plan.source.recipe import Recipe
+from meancache_runtime.errors import UnsupportedSchedulerError
 from tests.counting import count_calls
-from tests.tiny import SIDE, TEXT_LENGTH
+from tests.tiny import SIDE, TEXT_LENGTH, call_options
 
 STEPS = 6
 TRUE_CFG = {"guidance_argument": "true_cfg_scale", "negative_prompt": "a dog", "guidance": 3.0}
@@ -167,3 +168,42 @@ def test_steps_out_of_range_are_refused(
 def test_latents_of_another_shape_are_refused_by_shape(tiny_flux: FluxPipeline) -> None:
     with pytest.raises(InputError, match=r"shape \[2, 16, 16\], the pipeline's \[1, 16, 16\]"):
         pipeline(tiny_flux).resume("a cat", 0, 2, torch.zeros(2, 16, 16))
+
+
+def test_recorded_latents_and_velocities_are_those_of_the_plain_run(
+    tiny_flux: FluxPipeline,
+) -> None:
+    seen: list[torch.Tensor] = []
+
+    def keep(_pipe: Any, _i: int, _t: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+        seen.append(tensors["latents"].clone())
+        return tensors
+
+    final = tiny_flux("a cat", callback_on_step_end=keep, **call_options()).images
+    trajectory, _ = pipeline(tiny_flux).record("a cat", 0)
+    assert torch.equal(trajectory.latents[1:], torch.stack(seen))
+    assert torch.equal(trajectory.latents[-1], final)
+    sigmas = torch.tensor(trajectory.sigmas)
+    steps = (trajectory.latents[1:] - trajectory.latents[:-1]) / (sigmas[1:] - sigmas[:-1]).view(
+        -1, 1, 1, 1
+    )
+    torch.testing.assert_close(trajectory.velocities, steps, rtol=1e-3, atol=1e-4)
+
+
+def test_the_guided_velocity_is_recorded_under_true_cfg(tiny_flux: FluxPipeline) -> None:
+    trajectory, _ = pipeline(tiny_flux, **TRUE_CFG).record("a cat", 0)
+    trajectory.check_euler()
+    plain, _ = pipeline(tiny_flux).record("a cat", 0)
+    assert not torch.allclose(trajectory.velocities, plain.velocities)
+
+
+def test_recording_leaves_the_pipeline_as_it_was(tiny_flux: FluxPipeline) -> None:
+    before = (type(tiny_flux), tiny_flux.scheduler, tiny_flux.transformer)
+    pipeline(tiny_flux).record("a cat", 0)
+    assert (type(tiny_flux), tiny_flux.scheduler, tiny_flux.transformer) == before
+
+
+def test_a_scheduler_that_adds_noise_in_each_step_is_refused(tiny_flux: FluxPipeline) -> None:
+    tiny_flux.scheduler = FlowMatchEulerDiscreteScheduler(stochastic_sampling=True)
+    with pytest.raises(UnsupportedSchedulerError, match="noise"):
+        pipeline(tiny_flux).record("a cat", 0)

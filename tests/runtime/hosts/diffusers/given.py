@@ -6,12 +6,17 @@ from typing import Any
 
 import diffusers
 import torch
-from diffusers import FluxControlNetPipeline, WanPipeline
+from diffusers import (
+    FlowMatchEulerDiscreteScheduler,
+    FluxControlNetPipeline,
+    WanPipeline,
+)
 from diffusers.models.controlnets.controlnet_flux import FluxMultiControlNetModel
 
+from meancache_runtime import MeanCacheScheduler
 from tests.families import flux, wan
 from tests.families.case import Case, seeded
-from tests.plans import STEPS
+from tests.plans import BUDGET, SCHEDULE, STEPS
 from tests.tiny import call_options
 
 CFG = {"negative_prompt": "blur", "true_cfg_scale": 2.5}
@@ -82,3 +87,19 @@ class Record:
         self.received.append(model_output.clone())
         self.samples.append(sample.clone())
         return self._step(model_output, timestep, sample, **kwargs)
+
+
+def follow(pipe: Any, schedule: Any = SCHEDULE, budget: int | None = None) -> MeanCacheScheduler:
+    """Give the pipeline a scheduler that is the plan."""
+    made = MeanCacheScheduler.from_schedule(
+        pipe.scheduler, schedule, budget=budget or schedule.budgets[0]
+    )
+    pipe.scheduler = made
+    return made
+
+
+def following(scheduler: Any = None) -> MeanCacheScheduler:
+    """A scheduler that is the plan, in no pipeline."""
+    return MeanCacheScheduler.from_schedule(
+        scheduler or FlowMatchEulerDiscreteScheduler(), SCHEDULE, budget=BUDGET
+    )
