@@ -90,9 +90,9 @@ schedules: .venv/installed
 evidence: .venv/installed
 	$(BIN)/python -m benchmarks.measured
 
-# Makes the schedules of the tables that MeanCache's authors publish: seconds.
+# Makes the schedules of the plans that MeanCache's authors publish: seconds.
 published: .venv/installed
-	$(BIN)/meancache-plan import-table schedules/published.json -o schedules
+	$(BIN)/meancache-plan import-plans schedules/published.json -o schedules
 
 # Trains the reference pipeline again: hours on 2 cores; needs npm. Not part of demo or test.
 reference: .venv/installed

@@ -29,7 +29,7 @@ from meancache_plan.core.grid import uniform_knots
 from meancache_plan.core.trajectory import Trajectory
 from meancache_plan.measure.calibrate import calibrate
 from meancache_plan.measure.profile import Profile
-from meancache_plan.schedule.published import load_tables
+from meancache_plan.schedule.published import load_plans
 from meancache_plan.source import catalog
 from meancache_plan.source.diffusers.loading import load
 from meancache_plan.source.diffusers.pipeline import Pipeline
@@ -121,7 +121,7 @@ def published_knots(steps: int) -> dict[str, dict[int, Sequence[int]]]:
     """The fresh steps of every published table of so many steps."""
     return {
         model: {int(budget): entry.fresh_steps for budget, entry in table.budgets.items()}
-        for model, table in load_tables(TABLES).items()
+        for model, table in load_plans(TABLES).items()
         if table.steps == steps
     }
 

@@ -10,7 +10,7 @@ from meancache_plan.cli.compare import compare
 from meancache_plan.cli.evaluate import evaluate
 from meancache_plan.cli.export import export
 from meancache_plan.cli.generate import generate
-from meancache_plan.cli.import_table import import_table
+from meancache_plan.cli.import_plans import import_plans
 from meancache_plan.cli.pack import pack
 from meancache_plan.cli.quiet import quieten
 from meancache_plan.cli.recipes import recipes
@@ -33,7 +33,7 @@ COMMANDS = (
     merge,
     solve,
     refine,
-    import_table,
+    import_plans,
     evaluate,
     compare,
     generate,

@@ -1,4 +1,4 @@
-"""The candidates of a selection: plans from all planners, simple rules, and published tables."""
+"""The candidates of a selection: plans from all planners, simple rules, and published plans."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace

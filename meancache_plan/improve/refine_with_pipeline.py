@@ -125,7 +125,7 @@ def _settings(
 
 
 def _published(steps: int) -> dict[str, Schedule]:
-    """The bundled schedules that fit any grid of so many steps: tables that others published."""
+    """The bundled schedules that fit any grid of so many steps: plans that others published."""
     found = {name: load_schedule(file) for name, file in catalog.schedule_files().items()}
     return {
         name: schedule

@@ -1,8 +1,8 @@
-"""Tables of fresh steps and spans, as MeanCache's authors publish them, made into schedules.
+"""Published plans: fresh steps and spans, as MeanCache's authors list them, made into schedules.
 
-A table says, for each budget, at which steps the denoiser runs (``fresh_steps``) and over how many
+A list says, for each budget, at which steps the denoiser runs (``fresh_steps``) and over how many
 steps the released scripts look back in each interval (``edge_span``, K). Weights depend on σ, so a
-schedule made from a table states no grid: it is bound to the run's own when it is attached.
+schedule made from it states no grid: it is bound to the run's own when it is attached.
 """
 
 import re
@@ -76,7 +76,7 @@ class Entry(Strict):
         return tuple((*edge, span) for edge, span in zip(edges, spans, strict=True))
 
 
-class Table(Strict):
+class PublishedPlans(Strict):
     """One model's entries by budget, for runs of ``steps`` steps.
 
     ``pipeline``, ``denoiser`` and ``scheduler`` name the classes that the model is used with, where
@@ -124,82 +124,84 @@ def _check_span(where: str, start: int, end: int, span: int) -> None:
 
 
 class Collection(Strict):
-    """Tables by model: hub id → table."""
+    """By model: hub id → its plans."""
 
     source: Text | None = None
     semantics: Text | None = None
-    models: Annotated[dict[Text, Table], Field(min_length=1)]
+    models: Annotated[dict[Text, PublishedPlans], Field(min_length=1)]
 
     @field_validator("semantics")
     @classmethod
     def _know(cls, semantics: str | None) -> str | None:
         if semantics is not None and not semantics.startswith("release"):
             raise ValueError(
-                f"{strict_json.quote(semantics)} is unknown: only tables with the meaning that "
+                f"{strict_json.quote(semantics)} is unknown: only plans with the meaning that "
                 'they have in MeanCache\'s released scripts can be read ("released")'
             )
         return semantics
 
 
-def load_tables(file: Path, model: str | None = None) -> dict[str, Table]:
-    """Read tables from JSON: a :class:`Collection`, or one bare :class:`Table`.
+def load_plans(file: Path, model: str | None = None) -> dict[str, PublishedPlans]:
+    """Read plans from JSON: a :class:`Collection`, or one model's :class:`PublishedPlans`.
 
     Args:
         file: The JSON file.
-        model: Which model's table; all by default. A bare table needs it, as its name.
+        model: Which model's plans; all by default. Plans of a model without a name need it.
 
     Returns:
-        Model → table; only ``model``'s if it is given.
+        Model → plans; only ``model``'s if it is given.
 
     Raises:
-        InputError: The file cannot be read, is not valid, or has no table for ``model``.
+        InputError: The file cannot be read, is not valid, or has no plans for ``model``.
     """
-    tables = _read(file)
-    if isinstance(tables, Table):
+    plans = _read(file)
+    if isinstance(plans, PublishedPlans):
         if model is None:
-            raise InputError(f"{file}: holds one table without a name: give it with --model")
-        return {model: tables}
+            raise InputError(
+                f"{file}: holds the plans of one model without a name: give it with --model"
+            )
+        return {model: plans}
     if model is None:
-        return tables.models
-    if model not in tables.models:
-        known = ", ".join(map(strict_json.shorten, tables.models))
-        raise InputError(f"{file}: has no table for {model}: it has {known}")
-    return {model: tables.models[model]}
+        return plans.models
+    if model not in plans.models:
+        known = ", ".join(map(strict_json.shorten, plans.models))
+        raise InputError(f"{file}: has no plans for {model}: it has {known}")
+    return {model: plans.models[model]}
 
 
-def _read(file: Path) -> Collection | Table:
+def _read(file: Path) -> Collection | PublishedPlans:
     try:
         with file.open("rb") as stream:
             data = stream.read(strict_json.MAX_BYTES + 1)
         value = strict_json.decode(data)
         if isinstance(value, dict) and "models" in value:
             return Collection.model_validate_json(data)
-        return Table.model_validate_json(data)
+        return PublishedPlans.model_validate_json(data)
     except OSError as error:
         raise InputError(f"{file}: cannot be read ({error.strerror}); give a JSON file") from error
     except ScheduleError as error:
         raise InputError(f"{file}: {error}") from error
     except ValidationError as error:
-        raise InputError(f"{file}: {first_reason(error, 'table')}") from error
+        raise InputError(f"{file}: {first_reason(error, 'plans')}") from error
 
 
-def to_schedule(model: str, table: Table) -> Schedule:
-    """The schedule of a model's table, a plan for each budget, for any Euler grid of its steps."""
+def to_schedule(model: str, published: PublishedPlans) -> Schedule:
+    """The schedule of a model's published plans, for any Euler grid of their steps."""
     identity = ModelIdentity(
         id=model,
         revision=None,
-        fingerprint=None if table.denoiser is None else f"class:{table.denoiser}",
-        pipeline=table.pipeline,
-        scheduler=table.scheduler,
+        fingerprint=None if published.denoiser is None else f"class:{published.denoiser}",
+        pipeline=published.pipeline,
+        scheduler=published.scheduler,
         adapters=(),
     )
     return Schedule(
         model=identity,
-        grid=Grid(steps=table.steps, sigmas=None, tolerance=0.0),
+        grid=Grid(steps=published.steps, sigmas=None, tolerance=0.0),
         generation=None,
         plans=tuple(
-            _plan(table.budgets[str(budget)], table.steps)
-            for budget in sorted(map(int, table.budgets))
+            _plan(published.budgets[str(budget)], published.steps)
+            for budget in sorted(map(int, published.budgets))
         ),
         provenance=None,
     )
@@ -217,18 +219,18 @@ def _plan(entry: Entry, steps: int) -> PlanEntry:
 
 
 def load_published(file: Path, model: str | None = None) -> dict[str, Schedule]:
-    """Read tables as :func:`load_tables` does, or one step mask, and make schedules of them.
+    """Read plans as :func:`load_plans` does, or one step mask, and make schedules of them.
 
     Raises:
-        InputError: As :func:`load_tables`; a mask needs ``model``, as its name; or ``model`` is
+        InputError: As :func:`load_plans`; a mask needs ``model``, as its name; or ``model`` is
             empty or too long to be one.
     """
     if model is not None:
         _check_name(model)
     mask = read_mask(file)
     if mask is None:
-        tables = load_tables(file, model)
-        return {name: to_schedule(name, table) for name, table in tables.items()}
+        plans = load_plans(file, model)
+        return {name: to_schedule(name, published) for name, published in plans.items()}
     if model is None:
         raise InputError(f"{file}: holds the steps of one model without a name: give --model")
     try:

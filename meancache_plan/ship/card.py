@@ -81,7 +81,7 @@ def _quality(schedule: Schedule, evaluation: Evaluation | None) -> list[str]:
     model = shlex.quote(model_name(schedule))
     command = f"meancache-plan evaluate {model} --schedule {FILE_NAME} --record"
     known = (
-        "it was made elsewhere, or imported from a published table, and nothing was predicted"
+        "it was made elsewhere, or imported from published plans, and nothing was predicted"
         if schedule.provenance is None
         else "the figures below are predicted from the calibration"
     )
@@ -226,7 +226,7 @@ def _provenance(
     schedule: Schedule, evaluation: Evaluation | None, profile: Profile | None
 ) -> Iterator[str]:
     if schedule.provenance is None:
-        yield "It was made elsewhere, or imported from a published table."
+        yield "It was made elsewhere, or imported from published plans."
     for name, value in provenance_data(schedule, evaluation):
         yield f"{text(name)}: {text(value)}"
     if profile is None:

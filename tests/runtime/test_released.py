@@ -22,10 +22,10 @@ from tests.runtime import by_hand
 from tests.tiny import call_options
 
 PUBLISHED = Path(__file__).parents[2] / "schedules" / "published.json"
-TABLES = {
+LISTED = {
     f"{model} {budget}": entry
-    for model, table in json.loads(PUBLISHED.read_text())["models"].items()
-    for budget, entry in table["budgets"].items()
+    for model, listed in json.loads(PUBLISHED.read_text())["models"].items()
+    for budget, entry in listed["budgets"].items()
 }
 GRID = fields.shifted_grid(50)
 FIELD = fields.mixture()
@@ -36,9 +36,9 @@ def field(latents: Tensor, sigma: float) -> Tensor:
     return FIELD(latents.double(), sigma).to(latents.dtype)
 
 
-def spans_of(table: Mapping[str, Any]) -> dict[int, int]:
-    """Fresh step → K, as the scripts' tables have it; nothing is cached after the last."""
-    return dict(zip(table["fresh_steps"], [*table["edge_span"], 0], strict=True))
+def spans_of(listed: Mapping[str, Any]) -> dict[int, int]:
+    """Fresh step → K, as the scripts have it; nothing is cached after the last."""
+    return dict(zip(listed["fresh_steps"], [*listed["edge_span"], 0], strict=True))
 
 
 def schedule_of(spans: Mapping[int, int], sigmas: Sequence[float]) -> Schedule:
@@ -51,9 +51,9 @@ def relative(result: Tensor, expected: Tensor) -> float:
 
 
 @pytest.mark.parametrize(("dtype", "limit"), [(torch.float64, 1e-10), (torch.float32, 1e-5)])
-@pytest.mark.parametrize("name", TABLES)
-def test_published_tables_replay_as_the_released_scripts_do(name, dtype, limit):
-    spans = spans_of(TABLES[name])
+@pytest.mark.parametrize("name", LISTED)
+def test_published_plans_replay_as_the_released_scripts_do(name, dtype, limit):
+    spans = spans_of(LISTED[name])
     noise = fields.noise(4)
     expected = by_hand.released(field, noise, spans, GRID)[0][-1]
     plan = schedule_of(spans, GRID)
@@ -64,7 +64,7 @@ def test_published_tables_replay_as_the_released_scripts_do(name, dtype, limit):
 
 @pytest.mark.parametrize("name", ["Qwen/Qwen-Image-2512 10", "Tongyi-MAI/Z-Image 20"])
 def test_an_attached_pipeline_gets_the_velocities_of_the_released_scripts(tiny_flux, name):
-    spans = spans_of(TABLES[name])
+    spans = spans_of(LISTED[name])
     outputs: list[Tensor] = []
     received: list[Tensor] = []
     starts: list[Tensor] = []

@@ -119,7 +119,7 @@ def test_what_no_mask_can_say_is_not_written(
 def test_what_was_exported_comes_back_with_the_same_knots(tmp_path: Path) -> None:
     mask, again = tmp_path / "mask.yaml", tmp_path / "again.json"
     assert command("export", REFERENCE, "--budget", 10, "--to", "cache-dit", "-o", mask) == 0
-    assert command("import-table", mask, "--model", "a/model", "-o", again) == 0
+    assert command("import-plans", mask, "--model", "a/model", "-o", again) == 0
     (plan,) = load_for_replay(again).plans
     assert plan.knots == load_for_replay(REFERENCE).plan(10).knots
     assert plan.intervals[0] == Hold()
@@ -158,7 +158,7 @@ def test_dpcaches_schedule_keeps_its_noise_levels_and_extrapolates_linearly(
 ) -> None:
     file, out = tmp_path / "dp.json", tmp_path / "s.json"
     file.write_text(json.dumps(DPCACHE))
-    assert command("import-table", file, "--model", "a/model", "-o", out) == 0
+    assert command("import-plans", file, "--model", "a/model", "-o", out) == 0
     schedule = load_for_replay(out)
     assert schedule.grid.sigmas == tuple(DPCACHE["request"]["sigmas"])
     (plan,) = schedule.plans

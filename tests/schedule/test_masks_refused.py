@@ -50,7 +50,7 @@ def test_what_is_no_plan_is_refused_by_name(
 ) -> None:
     path = tmp_path / "bad.json"
     path.write_text(json.dumps(changed(file, place, value)))
-    assert command("import-table", path, "--model", "a/model", "-o", tmp_path / "out.json") == 2
+    assert command("import-plans", path, "--model", "a/model", "-o", tmp_path / "out.json") == 2
     message = said(capsys)
     assert reason in message
     assert "bad.json: " in message
@@ -86,7 +86,7 @@ def test_hostile_yaml_is_refused_by_name(
 ) -> None:
     path = tmp_path / "bad.yaml"
     path.write_text(text)
-    assert command("import-table", path, "--model", "a/model", "-o", tmp_path / "out.json") == 2
+    assert command("import-plans", path, "--model", "a/model", "-o", tmp_path / "out.json") == 2
     message = said(capsys)
     assert reason in message
     assert "Traceback" not in message
@@ -97,15 +97,15 @@ def test_a_mask_must_be_there_needs_a_models_name_and_is_not_replaced(
 ) -> None:
     file = tmp_path / "mask.json"
     file.write_text(json.dumps(CACHE_DIT))
-    assert command("import-table", file, "-o", tmp_path / "folder") == 2
+    assert command("import-plans", file, "-o", tmp_path / "folder") == 2
     assert "give --model" in said(capsys)
     for model, reason in (("", "must not be empty"), ("m" * 1001, "at most 1000 characters")):
-        assert command("import-table", file, "--model", model, "-o", tmp_path / "out") == 2
+        assert command("import-plans", file, "--model", model, "-o", tmp_path / "out") == 2
         assert f"{reason}: give the model's hub id" in said(capsys)
-    assert command("import-table", file, "--model", "a/model", "-o", file) == 2
+    assert command("import-plans", file, "--model", "a/model", "-o", file) == 2
     assert "choose another file" in said(capsys)
     assert json.loads(file.read_text()) == CACHE_DIT
     for missing in ("none.yaml", "none.json"):
         path = tmp_path / missing
-        assert command("import-table", path, "--model", "a/model", "-o", tmp_path / "out") == 2
+        assert command("import-plans", path, "--model", "a/model", "-o", tmp_path / "out") == 2
         assert f"{missing}: cannot be read (No such file" in said(capsys)

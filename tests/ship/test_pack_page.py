@@ -20,7 +20,7 @@ def test_the_page_of_an_imported_table_claims_no_calibration_and_no_grid(cwd: Pa
     source = catalog.schedule_files()["qwen-image/50-steps"]
     run("pack", "--schedule", str(source), "-o", "release")
     card = (cwd / "release" / "MEANCACHE.md").read_text()
-    assert "imported from a published table" in card
+    assert "imported from published plans" in card
     assert "for any noise levels of 50 steps" in card
     assert "The schedule: as its source states." in card
     assert not re.search("calibrat|predicted, dB|more than 0 off|Make it again|own licence", card)

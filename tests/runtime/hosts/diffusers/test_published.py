@@ -1,4 +1,4 @@
-"""The shipped schedules of published tables, attached to pipelines of the tables' own families."""
+"""The shipped schedules of published plans, attached to pipelines of the plans' own families."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ FAMILIES = {
     "Qwen/Qwen-Image-2512": ("qwen-image-2512", QWEN_IMAGE),
     "Tongyi-MAI/Z-Image": ("z-image", Z_IMAGE),
 }
-CASES = [(model, budget) for model, table in PUBLISHED.items() for budget in table["budgets"]]
+CASES = [(model, budget) for model, listed in PUBLISHED.items() for budget in listed["budgets"]]
 
 
 def released_loop(pipe: Any, fresh_steps: list[int], edge_span: list[int]) -> None:

@@ -1,4 +1,4 @@
-"""``import-table``: make schedules from tables that others publish."""
+"""``import-plans``: make schedules from plans that others publish."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,11 +8,11 @@ import typer
 from meancache_plan.show.terminal.console import say
 
 
-def import_table(
+def import_plans(
     file: Annotated[
         Path,
         typer.Argument(
-            help="The tables as JSON, in the form of schedules/published.json; or the steps of one "
+            help="The plans as JSON, in the form of schedules/published.json; or the steps of one "
             "plan, as cache-dit (YAML) or sglang's DPCache (JSON) has them."
         ),
     ],
@@ -27,18 +27,18 @@ def import_table(
     model: Annotated[
         str | None,
         typer.Option(
-            help="Only this model's table, by hub id; or the model of a file with one table."
+            help="Only this model's plans, by hub id; or the model of a file that names none."
         ),
     ] = None,
 ) -> None:
-    """Make schedules from tables such as MeanCache's authors publish.
+    """Make schedules from plans such as MeanCache's authors publish.
 
     A plan of steps alone gets the predictor that is nearest to what its own host does between them:
     judge it (`evaluate`) before you use it.
 
     Without `--model`, every model's schedule is written, as FOLDER/name/50-steps.json.
 
-    Example: `meancache-plan import-table schedules/published.json -o schedules`
+    Example: `meancache-plan import-plans schedules/published.json -o schedules`
     """
     from meancache_plan.files.atomic import check_writable
     from meancache_plan.schedule.artifact import save_schedule

@@ -1,4 +1,4 @@
-"""Published tables into schedules: what is shipped, what is read, and what is refused."""
+"""Published plans into schedules: what is shipped, what is read, and what is refused."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from meancache_plan import load_schedule
 from meancache_plan.cli import main
 from meancache_plan.errors import InputError
-from meancache_plan.schedule.published import Table, load_tables, to_schedule
+from meancache_plan.schedule.published import PublishedPlans, load_plans, to_schedule
 from meancache_plan.source import catalog
 from meancache_runtime.schedule import Hold, Released
 
@@ -33,7 +33,7 @@ BARE = {
 
 def command(*arguments: object) -> int:
     with pytest.raises(SystemExit) as stop:
-        main(["import-table", *map(str, arguments)])
+        main(["import-plans", *map(str, arguments)])
     return int(stop.value.code or 0)
 
 
@@ -44,19 +44,19 @@ def write(path: Path, value: Any) -> Path:
 
 def changed(place: str, value: Any) -> dict[str, Any]:
     """BARE with another value at a place such as ``budgets/3/edge_span``; None takes it out."""
-    table = copy.deepcopy(BARE)
+    listed = copy.deepcopy(BARE)
     *parents, last = place.split("/")
-    inner: Any = table
+    inner: Any = listed
     for key in parents:
         inner = inner[key]
     if value is None:
         del inner[last]
     else:
         inner[last] = value
-    return table
+    return listed
 
 
-def test_the_shipped_schedules_are_what_the_command_makes_of_the_published_tables(tmp_path):
+def test_the_shipped_schedules_are_what_the_command_makes_of_the_published_plans(tmp_path):
     assert command(PUBLISHED, "-o", tmp_path) == 0
     made = {f"{path.parent.name}/{path.stem}": path for path in tmp_path.glob("*/*")}
     shipped = catalog.schedule_files()
@@ -71,15 +71,15 @@ def test_every_published_budget_is_shipped_with_its_fresh_steps():
     assert {schedule.model.id for schedule in schedules if schedule.model} == set(models)
     for schedule in schedules:
         assert schedule.model is not None
-        table = models[schedule.model.id]
+        listed = models[schedule.model.id]
         found = {str(plan.budget): list(plan.knots) for plan in schedule.plans}
-        expected = {budget: entry["fresh_steps"] for budget, entry in table["budgets"].items()}
+        expected = {budget: entry["fresh_steps"] for budget, entry in listed["budgets"].items()}
         assert found == expected
-        assert schedule.grid.steps == table["steps"] == 50
+        assert schedule.grid.steps == listed["steps"] == 50
         assert schedule.grid.sigmas is None
 
 
-def test_a_published_table_by_hand():
+def test_published_plans_by_hand():
     plan = load_schedule(SCHEDULES / "qwen-image-2512" / "50-steps.json").plans[0]
     spans = [1, 3, 1, 1, 1, 1, 1, 1, 4]
     assert plan.knots == (0, 2, 4, 7, 14, 21, 28, 35, 42, 49)
@@ -95,35 +95,35 @@ def test_the_catalog_has_the_reference_schedule_beside_the_published_ones():
 @pytest.mark.parametrize("spans", [[0, 0, 3], [0, 0, 3, 0], [7, 9, 3, 9]])
 def test_a_span_without_cached_steps_is_ignored_and_the_last_may_be_left_out(spans):
     entry = {"fresh_steps": [0, 1, 2, 7], "edge_span": spans}
-    table = Table.model_validate_json(json.dumps({"steps": 8, "budgets": {"4": entry}}))
-    plan = to_schedule("owner/model", table).plans[0]
+    listed = PublishedPlans.model_validate_json(json.dumps({"steps": 8, "budgets": {"4": entry}}))
+    plan = to_schedule("owner/model", listed).plans[0]
     held = Hold()
     assert plan.intervals == (held, held, Released(3), held)
 
 
 def test_cached_steps_after_the_last_fresh_one_have_a_span_of_their_own():
-    table = Table.model_validate_json(json.dumps(BARE))
-    small, large = to_schedule("owner/model", table).plans
+    listed = PublishedPlans.model_validate_json(json.dumps(BARE))
+    small, large = to_schedule("owner/model", listed).plans
     assert (small.budget, large.budget) == (2, 3)
     assert small.intervals == (Released(1), Released(2))
     assert large.intervals[-1] == Hold()
 
 
-def test_one_models_table_goes_into_one_file(tmp_path, capsys):
+def test_one_models_plans_go_into_one_file(tmp_path, capsys):
     file = tmp_path / "mine.json"
     assert command(PUBLISHED, "--model", "Qwen/Qwen-Image", "-o", file) == 0
     assert file.read_bytes() == catalog.schedule_files()["qwen-image/50-steps"].read_bytes()
     assert "Qwen/Qwen-Image, 50 steps, budgets 10, 17, 25" in capsys.readouterr().out
 
 
-def test_a_bare_table_is_named_by_the_option(tmp_path):
-    table = write(tmp_path / "table.json", BARE)
-    assert command(table, "--model", "my/model", "-o", tmp_path / "mine.json") == 0
+def test_plans_that_name_no_model_are_named_by_the_option(tmp_path):
+    listed = write(tmp_path / "plans.json", BARE)
+    assert command(listed, "--model", "my/model", "-o", tmp_path / "mine.json") == 0
     schedule = load_schedule(tmp_path / "mine.json")
     assert schedule.model is not None
     assert schedule.model.id == "my/model"
     with pytest.raises(InputError, match="--model"):
-        load_tables(table)
+        load_plans(listed)
 
 
 @pytest.mark.parametrize(
@@ -154,10 +154,10 @@ def test_a_bare_table_is_named_by_the_option(tmp_path):
         ("budgets/2/edge_span", [1], "from 4 to the end included"),
     ],
 )
-def test_a_bad_table_is_refused_with_the_place_and_the_reason(tmp_path, place, value, reason):
-    file = write(tmp_path / "table.json", changed(place, value))
+def test_bad_plans_are_refused_with_the_place_and_the_reason(tmp_path, place, value, reason):
+    file = write(tmp_path / "plans.json", changed(place, value))
     with pytest.raises(InputError, match=reason) as refusal:
-        load_tables(file, "my/model")
+        load_plans(file, "my/model")
     assert str(refusal.value).startswith(f"{file}: ")
 
 
@@ -176,7 +176,7 @@ def test_a_bad_table_is_refused_with_the_place_and_the_reason(tmp_path, place, v
 )
 def test_bad_files_are_refused(tmp_path, text, reason):
     with pytest.raises(InputError, match=reason):
-        load_tables(write(tmp_path / "table.json", text), "my/model")
+        load_plans(write(tmp_path / "plans.json", text), "my/model")
 
 
 def test_bad_input_ends_with_one_message_exit_code_2_and_no_file(tmp_path, capsys):
@@ -185,7 +185,7 @@ def test_bad_input_ends_with_one_message_exit_code_2_and_no_file(tmp_path, capsy
         ((bad,), "models.a/bad"),
         ((tmp_path / "none.json",), "none.json: cannot be read"),
         ((tmp_path,), "cannot be read"),
-        ((PUBLISHED, "--model", "a/b"), "has no table for a/b: it has Qwen/Qwen-Image, "),
+        ((PUBLISHED, "--model", "a/b"), "has no plans for a/b: it has Qwen/Qwen-Image, "),
     ]:
         assert command(*arguments, "-o", tmp_path / "out") == 2
         message = re.sub(r"\s+", " ", capsys.readouterr().err)
@@ -204,9 +204,9 @@ def test_a_place_that_cannot_be_written_is_refused(tmp_path, capsys):
 
 @pytest.mark.parametrize("last", ["taken", "n" * 300])
 def test_where_one_schedule_cannot_be_written_none_is(tmp_path, capsys, last):
-    tables = write(tmp_path / "tables.json", {"models": dict.fromkeys(["a/first", last], BARE)})
+    file = write(tmp_path / "plans.json", {"models": dict.fromkeys(["a/first", last], BARE)})
     (tmp_path / "out" / "taken" / "8-steps.json").mkdir(parents=True)
-    assert command(tables, "-o", tmp_path / "out") == 2
+    assert command(file, "-o", tmp_path / "out") == 2
     assert "Traceback" not in capsys.readouterr().err
     assert not [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
 
@@ -220,15 +220,15 @@ def test_where_one_schedule_cannot_be_written_none_is(tmp_path, capsys, last):
     ],
 )
 def test_names_that_make_no_file_of_their_own_are_refused(tmp_path, capsys, models, reason):
-    tables = write(tmp_path / "tables.json", {"models": dict.fromkeys(models, BARE)})
-    assert command(tables, "-o", tmp_path / "out") == 2
+    file = write(tmp_path / "plans.json", {"models": dict.fromkeys(models, BARE)})
+    assert command(file, "-o", tmp_path / "out") == 2
     assert reason in re.sub(r"\s+", " ", capsys.readouterr().err)
     assert not (tmp_path / "out").exists()
 
 
 def test_a_models_name_never_leads_out_of_the_folder(tmp_path):
-    tables = write(tmp_path / "tables.json", {"models": {"a/..\\ü evil": BARE}})
-    assert command(tables, "-o", tmp_path / "out") == 0
+    file = write(tmp_path / "plans.json", {"models": {"a/..\\ü evil": BARE}})
+    assert command(file, "-o", tmp_path / "out") == 0
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["evil"]
 
 
