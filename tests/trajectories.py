@@ -158,7 +158,7 @@ def plan_cost(
     name: str = "mean",
     gamma: float = 2.0,
 ) -> float:
-    """Σ C^γ of a plan with the û that replay is bound to, on full trajectories."""
+    """Σ C^γ of a plan with the û that replay is bound to, on full runs."""
     plan = Plan(len(knots), tuple(knots), tuple(predictors))
     bound = bind(plan, seen.sigmas, displaced=seen.moved is not None)
     total = 0.0

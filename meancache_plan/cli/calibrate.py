@@ -39,7 +39,8 @@ AnyDevice = Annotated[
     bool,
     typer.Option(
         "--any-device",
-        help="Let other kinds of devices go on with it, or share it: bits then depend on that.",
+        help="Let devices of other kinds resume or share this calibration; its bits then depend on "
+        "which.",
     ),
 ]
 
@@ -84,8 +85,8 @@ def calibrate(
     finer_steps: Annotated[
         int | None,
         typer.Option(
-            help="Steps of a finer run to aim at; by default, the run of --steps itself. Where the "
-            "denoiser runs in every step, samplers other than Euler's run unchanged."
+            help="Steps of a finer run to aim at; by default, the run of --steps itself. A plan "
+            "whose budget is all steps leaves a sampler other than Euler's unchanged."
         ),
     ] = None,
     dry_run: Annotated[
@@ -107,7 +108,7 @@ def calibrate(
         ),
     ] = None,
 ) -> None:
-    """Measure full-step runs of a pipeline into a profile.
+    """Measure full runs of a pipeline into a profile.
 
     If it is interrupted, run the same command again: it resumes where it stopped.
 

@@ -13,7 +13,7 @@ def show(
         Path,
         typer.Argument(help="A profile that calibrate wrote, or a schedule: its file or folder."),
     ],
-    plot: Annotated[Path | None, typer.Option(help="Draw it into this PNG, too.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Also draw it as this PNG.")] = None,
     graph: Annotated[
         Path | None,
         typer.Option(

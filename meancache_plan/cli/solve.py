@@ -46,7 +46,7 @@ MinPsnr = Annotated[
 Every = Annotated[
     bool,
     _wish(
-        "Every budget that is better than all smaller ones; prints what each gives.",
+        "Every budget that is better than all smaller ones, with the quality predicted for each.",
         "--all",
     ),
 ]
@@ -118,7 +118,9 @@ def solve(
     sigmas: Sigmas = None,
     reliability: Annotated[
         bool,
-        typer.Option(help="Resample the prompts to tell how sure the plans are; takes seconds."),
+        typer.Option(
+            help="Resample the prompts to estimate how reliable the plans are; takes seconds."
+        ),
     ] = True,
     output: Annotated[Path, typer.Option("-o", "--output", help="The schedule to write.")] = Path(
         "schedule.json"

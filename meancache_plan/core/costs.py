@@ -35,7 +35,7 @@ cannot be met."""
 def edge_costs(
     measured: Measurements, objective: Objective
 ) -> Iterator[tuple[Sequence[Edge], NDArray[np.float64]]]:
-    """Intervals t→s scored on full trajectories: one for each predictor and K, in that order."""
+    """Intervals t→s scored on full runs: one for each predictor and K, in that order."""
     steps = len(measured.sigmas) - 1
     reach = edges(steps, min(objective.max_edge, steps), measured.switches)
     displaced = is_displaced(measured.displacements)
@@ -48,7 +48,7 @@ def edge_costs(
 def sample_costs(
     measured: Measurements, objective: Objective, chosen: Sequence[Edge]
 ) -> NDArray[np.float64]:
-    """Return the cost of each edge on each sample, on full trajectories, float64 [S, n].
+    """Return the cost of each edge on each sample, on full runs, float64 [S, n].
 
     Raises:
         InputError: The metric is not measured for one of them.

@@ -71,7 +71,7 @@ def windows(steps: int, max_edge: int, max_window: int) -> EdgeIndex:
 
 @lru_cache(maxsize=8)
 def own_velocities(steps: int) -> tuple[LinearForm, ...]:
-    """Return the forms of v₀ … v_{T−1} on a full trajectory, where every step has its own."""
+    """Return the forms of v₀ … v_{T−1} on a full run, where every step has its own."""
     return single_columns(range(steps))
 
 

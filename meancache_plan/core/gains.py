@@ -72,7 +72,7 @@ def fit_gains(
     weighting: str,
     free: Sequence[bool] | None = None,
 ) -> FittedGains:
-    """Fit the gains of every interval, open loop: on the velocities of full trajectories.
+    """Fit the gains of every interval, open loop: on the velocities of full runs.
 
     Args:
         measured: A profile.

@@ -1,7 +1,7 @@
 """The registry of predictors: each named once, with all in which they differ.
 
 The formulas themselves stand in :mod:`meancache_runtime.binding`. A planner scores a predictor's
-intervals in one of two ways: each alone, on a full trajectory, where every step's own velocity is
+intervals in one of two ways: each alone, on a full run, where every step's own velocity is
 known (``form``); or after the knot before, with the velocities that replay will have (``errors``:
 the squared norm of what it misses of z_s for each sample, r and s).
 """
@@ -47,7 +47,7 @@ class Predictor:
         replay: K → the predictor as a schedule names it; None if its gains are fitted to a plan.
         errors: Moments at a knot → the squared norms of its misses, float64 that broadcasts to
             [S, r, s]; None if it may look further back than to the knot before.
-        windowed: Whether, on a full trajectory, it looks K ≥ 1 steps back.
+        windowed: Whether, on a full run, it looks K ≥ 1 steps back.
         one_step: Whether it is on offer for a single step, where steps are displaced.
         has_l1: Whether calibration measures its L1 deviations.
         colour: Of its knots on a light background, #rrggbb; told apart by colour-blind people too.

@@ -1,4 +1,4 @@
-"""Trajectories: what a full-step run of a flow-matching sampler looks like."""
+"""Trajectories: what a full run of a flow-matching sampler looks like."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -16,7 +16,7 @@ Velocity = Callable[[Tensor, float], Tensor]
 
 @dataclass(frozen=True, slots=True)
 class Trajectory:
-    """One sample's full-step run.
+    """One sample's full run.
 
     Attributes:
         sigmas: Noise levels σ₀ … σ_T.

@@ -1,8 +1,8 @@
 """Closed-loop fit: gains for the states that replay really visits.
 
-Replay leaves the full trajectories. Interval by interval, all samples are advanced together with
+Replay leaves the full runs. Interval by interval, all samples are advanced together with
 the gains fitted so far; the next gains are those with which they come closest, in least squares,
-to the full trajectories' z_s, shrunk towards the plan's own. It takes B denoiser refreshes a
+to the full runs' z_s, shrunk towards the plan's own. It takes B denoiser refreshes a
 sample, as a replay does.
 """
 

@@ -1,6 +1,6 @@
 """Joint fit: how the final sample of a replay answers to every gain of its plan.
 
-The closed-loop fit brings each interval nearest to the full trajectory's z_s; what counts is where
+The closed-loop fit brings each interval nearest to the full run's z_s; what counts is where
 the last one ends. A gain moves the sample along its own term when its interval ends, and what
 becomes of that is found by replaying copies that are moved so: forward differences, no backward
 pass. Nothing changes before an interval, so a gain costs only the refreshes after it.

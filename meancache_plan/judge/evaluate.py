@@ -44,7 +44,7 @@ def evaluate(
     work: Path | None = None,
     progress: Progress = lambda done, total: None,
 ) -> Evaluation:
-    """Compare plans with their baselines, sample by sample, against the full trajectory.
+    """Compare plans with their baselines, sample by sample, against the full run.
 
     For each prompt and seed: all T steps once, or as many as the run has that the plans aim at
     (the schedule's ``finer_steps``); then, for each budget and with as many denoiser

@@ -1,1 +1,1 @@
-"""From a model to a profile: run full trajectories, keep what planning needs."""
+"""From a model to a profile: make full runs, keep what planning needs."""

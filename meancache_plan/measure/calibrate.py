@@ -1,4 +1,4 @@
-"""Measure full-step trajectories into a profile: durable, resumable, divisible."""
+"""Measure full runs into a profile: durable, resumable, divisible."""
 
 import functools
 from collections.abc import Callable, Iterator, Sequence

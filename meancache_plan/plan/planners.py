@@ -94,7 +94,7 @@ PLANNERS: dict[str, Planner] = {
     "pssp": Planner(edge_costs, pssp, lambda rule: rule.replay is not None),
 }
 """``path`` scores an interval with the very velocities that replay will have, ``pssp`` (the
-paper's) with those of the full trajectory."""
+paper's) with those of the full run."""
 
 
 def find_planner(name: str) -> Planner:

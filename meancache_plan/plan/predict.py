@@ -46,7 +46,7 @@ class Misses(NamedTuple):
 
 
 def misses(plan: Plan, sigmas: Sequence[float], displacements: range | None = None) -> Misses:
-    """Return what a plan's intervals miss on the full trajectories of this grid.
+    """Return what a plan's intervals miss on the full runs of this grid.
 
     Predictors get the velocities that replay has; intervals that are exact, as those of one step
     where steps are Euler's, are left out.

@@ -14,7 +14,7 @@ from meancache_runtime import Schedule
 
 @runtime_checkable
 class Source(Protocol):
-    """Whatever full-step trajectories can be recorded from."""
+    """Whatever full runs can be recorded from."""
 
     def identity(self) -> ModelIdentity:
         """The model, as the artifact names it."""
@@ -77,7 +77,7 @@ class Ensemble(Protocol):
         ...
 
     def full(self, rows: Sequence[int], step: int) -> Tensor:
-        """Latents z_step of the full trajectories."""
+        """Latents z_step of the full runs."""
         ...
 
     def velocity(self, rows: Sequence[int], step: int, latents: Tensor) -> Tensor:

@@ -87,7 +87,7 @@ def jvp(
     """MeanCache's predictor (arXiv 2601.19961): ``û = v_t + h·JVP`` with r = t − window.
 
     ``JVP = (u(r→t) − v_r) / (σ_t − σ_r)``. ``applied[i]`` is the velocity that step i moved
-    with, ``instantaneous[i]`` the velocity known at step i; on a full trajectory both are v_i.
+    with, ``instantaneous[i]`` the velocity known at step i; on a full run both are v_i.
     """
     return _extrapolate({start: 1.0}, sigmas, start, end, window, applied, instantaneous)
 

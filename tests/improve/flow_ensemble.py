@@ -53,7 +53,7 @@ class FlowEnsemble:
             self._full = record_finer(velocity, noise, self.sigmas, finer).latents
 
     def full(self, rows: Sequence[int], step: int) -> Tensor:
-        """Latents z_step of the full trajectories."""
+        """Latents z_step of the full runs."""
         return self._full[step, list(rows)]
 
     def velocity(self, rows: Sequence[int], step: int, latents: Tensor) -> Tensor:

@@ -37,7 +37,7 @@ class _Part(NamedTuple):
 
 
 class PipelineEnsemble:
-    """Every prompt with every seed, recorded once: a journal keeps the full trajectories.
+    """Every prompt with every seed, recorded once: a journal keeps the full runs.
 
     Args:
         pipeline: The pipeline, not attached, with its settings; or a crew whose workers have one
@@ -79,7 +79,7 @@ class PipelineEnsemble:
         self._dtype = self._kept[0].item(LATENTS, 0).dtype
 
     def full(self, rows: Sequence[int], step: int) -> Tensor:
-        """Latents z_step of the full trajectories, in float32 or wider, on the CPU."""
+        """Latents z_step of the full runs, in float32 or wider, on the CPU."""
         return torch.cat([_wide(self._kept[row].item(LATENTS, step)) for row in rows])
 
     def velocity(self, rows: Sequence[int], step: int, latents: Tensor) -> Tensor:
