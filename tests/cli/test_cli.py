@@ -19,17 +19,18 @@ from meancache_plan.cli import app
 from tests.commands import PAPER, refuse, run
 from tests.tiny import SIDE, TEXT_LENGTH
 
+TOLD = re.compile(r"two.png: 3 of 8 steps refreshed \(3 denoiser calls\), picture PSNR (\S+) dB")
+
 
 def test_the_whole_path_on_a_tiny_pipeline(
     model: Path, cwd: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run("calibrate", "model", "--recipe", "tiny.toml")
     run("solve", "--budget", "3,8")
-    options = ("model", "--recipe", "tiny.toml", "--schedule", "schedule.json")
     run("solve", "--budget", "3,8", *PAPER, "-o", "paper.json")
-    options = (*options, "--against", "paper.json")
-    run("evaluate", *options, "--json", "e.json", "--plot", "q.png", "--sheet", "s.png", "--record")
-    options = options[:-2]
+    options = ("model", "--recipe", "tiny.toml", "--schedule", "schedule.json")
+    files = ("--json", "e.json", "--plot", "q.png", "--sheet", "s.png")
+    run("evaluate", *options, "--against", "paper.json", *files, "--record")
     rows = json.loads((cwd / "e.json").read_text())["rows"]
     found = {(row["method"], row["budget"]) for row in rows}
     assert found >= {("plan", 3), ("plan", 8), ("paper", 3), ("paper", 8)}
@@ -45,9 +46,7 @@ def test_the_whole_path_on_a_tiny_pipeline(
     assert "(8 denoiser calls), the same picture as the full" in capsys.readouterr().out
     run("generate", *options, "--budget", "8", "--prompt", "an owl", "-o", "full.png")
     off = np.asarray(cached, dtype=float) / 255 - np.asarray(Image.open(cwd / "full.png")) / 255
-    told = re.search(
-        r"two.png: 3 of 8 steps refreshed \(3 denoiser calls\), picture PSNR (\S+) dB", said
-    )
+    told = TOLD.search(said)
     assert told is not None
     rounding = 2 / 12 / 255**2  # of both files to whole levels
     assert float(told[1]) == pytest.approx(-10 * np.log10(np.mean(off**2) - rounding), abs=0.5)

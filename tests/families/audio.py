@@ -30,6 +30,14 @@ STABLE_AUDIO = "Stable Audio 3"
 ACE_STEP = "ACE-Step"
 CHANNELS = 8
 """Channels of audio latents."""
+SIZES: dict[str, Any] = {
+    "hidden_size": WIDTH,
+    "intermediate_size": WIDTH,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 1,
+    "head_dim": 8,
+}
+"""Of ACE-Step's attention."""
 
 
 def _stable_audio(cls: type = StableAudio3Pipeline, **scheduler: Any) -> Any:
@@ -46,19 +54,8 @@ def _stable_audio(cls: type = StableAudio3Pipeline, **scheduler: Any) -> Any:
             ff_mult=2,
             num_memory_tokens=3,
         )
-        vae = AutoencoderSAME(
-            patch_size=2,
-            encoder_channels=8,
-            encoder_c_mults=(2,),
-            encoder_strides=(2,),
-            encoder_transformer_depths=(1,),
-            latent_dim=CHANNELS,
-            dim_heads=4,
-            ff_mult=2,
-            sampling_rate=16,
-        )
         pipe = cls(
-            vae=vae,
+            vae=_same(),
             text_encoder=None,
             tokenizer=None,
             duration_embedder=StableAudio3DurationEmbedder(output_dim=WIDTH, fourier_dim=16),
@@ -68,6 +65,20 @@ def _stable_audio(cls: type = StableAudio3Pipeline, **scheduler: Any) -> Any:
         return quiet(pipe)
 
     return seeded(build)
+
+
+def _same() -> AutoencoderSAME:
+    return AutoencoderSAME(
+        patch_size=2,
+        encoder_channels=8,
+        encoder_c_mults=(2,),
+        encoder_strides=(2,),
+        encoder_transformer_depths=(1,),
+        latent_dim=CHANNELS,
+        dim_heads=4,
+        ff_mult=2,
+        sampling_rate=16,
+    )
 
 
 def _base() -> Any:
@@ -115,28 +126,21 @@ def _call_inpaint(steps: int) -> dict[str, Any]:
 
 def _ace_step(is_turbo: bool) -> Any:
     def build() -> Any:
-        sizes: dict[str, Any] = {
-            "hidden_size": WIDTH,
-            "intermediate_size": WIDTH,
-            "num_attention_heads": 2,
-            "num_key_value_heads": 1,
-            "head_dim": 8,
-        }
         transformer = AceStepTransformer1DModel(
             num_hidden_layers=2,
             in_channels=3 * CHANNELS,
             audio_acoustic_hidden_dim=CHANNELS,
             is_turbo=is_turbo,
-            **sizes,
+            **SIZES,
         )
         tokenizer = _letters()
-        text = Qwen3Config(vocab_size=len(tokenizer), num_hidden_layers=1, **sizes)
+        text = Qwen3Config(vocab_size=len(tokenizer), num_hidden_layers=1, **SIZES)
         encoder = AceStepConditionEncoder(
             text_hidden_dim=WIDTH,
             timbre_hidden_dim=CHANNELS,
             num_lyric_encoder_hidden_layers=1,
             num_timbre_encoder_hidden_layers=1,
-            **sizes,
+            **SIZES,
         )
         pipe = AceStepPipeline(
             vae=_oobleck(),

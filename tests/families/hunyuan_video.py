@@ -169,7 +169,20 @@ def _components_15(task: str) -> dict[str, Any]:
         target_size=SIDE,
         task_type=task,
     )
-    vae = AutoencoderKLHunyuanVideo15(
+    return {
+        "transformer": transformer,
+        "vae": _vae_15(),
+        "scheduler": FlowMatchEulerDiscreteScheduler(shift=5.0),
+        "guider": ClassifierFreeGuidance(guidance_scale=6.0),
+        "text_encoder": None,
+        "tokenizer": None,
+        "text_encoder_2": None,
+        "tokenizer_2": None,
+    }
+
+
+def _vae_15() -> AutoencoderKLHunyuanVideo15:
+    return AutoencoderKLHunyuanVideo15(
         latent_channels=4,
         block_out_channels=(8, 8),
         layers_per_block=1,
@@ -178,16 +191,6 @@ def _components_15(task: str) -> dict[str, Any]:
         downsample_match_channel=False,
         upsample_match_channel=False,
     )
-    return {
-        "transformer": transformer,
-        "vae": vae,
-        "scheduler": FlowMatchEulerDiscreteScheduler(shift=5.0),
-        "guider": ClassifierFreeGuidance(guidance_scale=6.0),
-        "text_encoder": None,
-        "tokenizer": None,
-        "text_encoder_2": None,
-        "tokenizer_2": None,
-    }
 
 
 def _call_15(steps: int) -> dict[str, Any]:

@@ -182,6 +182,17 @@ def fill(folder: Path) -> None:
             kept.recall("figure", number, partial(float, number / 3))
 
 
+def whole_samples(folder: Path) -> int:
+    """How many samples are there, each of which is whole."""
+    kept = journal(folder)
+    found = [kept.find("sample", number) for number in range(PARTS)]
+    for number, part in enumerate(found):
+        if part is not None:
+            assert part.value == {"number": number}
+            assert torch.equal(part.tensors()["latents"], torch.full((1 << 16,), number / 7))
+    return sum(part is not None for part in found)
+
+
 def test_a_run_killed_at_any_moment_leaves_whole_parts_and_ends_on_the_same_bytes(
     tmp_path: Path,
 ) -> None:
@@ -198,13 +209,7 @@ def test_a_run_killed_at_any_moment_leaves_whole_parts_and_ends_on_the_same_byte
             time.sleep(moments.uniform(0, 0.01))
             run.kill()
         run.join()
-        kept = journal(folder)
-        found = [kept.find("sample", number) for number in range(PARTS)]
-        partly.add(sum(part is not None for part in found))
-        for number, part in enumerate(found):
-            if part is not None:
-                assert part.value == {"number": number}
-                assert torch.equal(part.tensors()["latents"], torch.full((1 << 16,), number / 7))
+        partly.add(whole_samples(folder))
         if run.exitcode == 0:
             break
         assert run.exitcode == -signal.SIGKILL

@@ -67,20 +67,13 @@ def _vllm_omni(transformer: _Transformer, cache: str = "none") -> Serve:
     runner.load_model()
 
     def serve(latents: torch.Tensor, sigmas: list[float]) -> torch.Tensor:
+        asked = {"height": 64, "width": 64, "true_cfg_scale": 1.0, "sigmas": sigmas}
+        parameters = [
+            OmniDiffusionSamplingParams(latents=each, num_inference_steps=len(sigmas), **asked)
+            for each in latents.split(1)
+        ]
         requests = [
-            OmniDiffusionRequest(
-                "a cat",
-                OmniDiffusionSamplingParams(
-                    height=64,
-                    width=64,
-                    true_cfg_scale=1.0,
-                    latents=each,
-                    sigmas=sigmas,
-                    num_inference_steps=len(sigmas),
-                ),
-                f"request {i}",
-            )
-            for i, each in enumerate(latents.split(1))
+            OmniDiffusionRequest("a cat", each, f"request {i}") for i, each in enumerate(parameters)
         ]
         return torch.cat(runner.execute_model_batch(requests))
 

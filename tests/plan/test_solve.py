@@ -99,9 +99,8 @@ def test_the_schedule_says_what_it_is_for_and_where_it_comes_from(profile: Profi
         "commands": (),
     }
     assert [record.budget for record in schedule.provenance.plans] == [5, 7]
-    assert {record.origin for record in schedule.provenance.plans} == {
-        "pssp, propagated, cvar:0.5, γ 4"
-    }
+    origins = {record.origin for record in schedule.provenance.plans}
+    assert origins == {"pssp, propagated, cvar:0.5, γ 4"}
 
 
 def test_a_record_has_a_calibration_where_gains_were_fitted(profile: Profile) -> None:

@@ -252,7 +252,6 @@ def test_copying_and_pickling_while_attached(tiny_flux):
 
 def test_one_pipeline_serves_one_call_at_a_time(tiny_flux):
     started, go_on = threading.Event(), threading.Event()
-    errors: list[BaseException] = []
 
     def wait(pipe, step, t, tensors):
         started.set()
@@ -268,12 +267,11 @@ def test_one_pipeline_serves_one_call_at_a_time(tiny_flux):
         thread.start()
         assert started.wait(30)
         try:
-            run(tiny_flux)
-        except ReplayError as error:
-            errors.append(error)
-        go_on.set()
-        thread.join()
-        assert "a pipeline of its own" in str(errors[0])
+            with pytest.raises(ReplayError, match="a pipeline of its own"):
+                run(tiny_flux)
+        finally:
+            go_on.set()
+            thread.join()
         assert torch.equal(results[0], expected)
 
         def again(pipe, step, t, tensors):
