@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Generator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from diffusers import FirstBlockCacheConfig, FluxPipeline, QwenImagePipeline
-from diffusers.models.attention_dispatch import attention_backend
-from torch.ao.quantization import quantize_dynamic
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from meancache_plan import calibrate, solve
 from meancache_runtime import MeanCacheScheduler, attach
@@ -27,6 +23,7 @@ from tests.families.case import run as run_case
 from tests.families.lumina2 import CASES as LUMINA
 from tests.families.stable_diffusion_3 import CASES as SD3
 from tests.runtime import by_hand
+from tests.runtime.hosts.diffusers.other_requests import OTHERS
 from tests.tiny import SIDE, call_options, tiny_flux
 from tests.tiny_families import qwen_image_options, tiny_qwen_image
 
@@ -92,70 +89,6 @@ def test_the_calibrated_request_prints_nothing(
     with silence():
         run(pipe)
     assert capfd.readouterr() == ("", "")
-
-
-def _native_math(pipe: Any) -> Any:
-    return attention_backend("_native_math")
-
-
-@contextmanager
-def _in_eight_bits(pipe: Any) -> Generator[None]:
-    pipe.transformer.enable_layerwise_casting(
-        storage_dtype=torch.float8_e4m3fn, compute_dtype=torch.float32
-    )
-    yield
-
-
-@contextmanager
-def _in_half(pipe: Any) -> Generator[None]:
-    pipe.to(torch.bfloat16)
-    yield
-
-
-def _math_kernel(pipe: Any) -> Any:
-    return sdpa_kernel(SDPBackend.MATH)
-
-
-def _autocast(pipe: Any) -> Any:
-    return torch.autocast("cpu", torch.bfloat16)
-
-
-@contextmanager
-def _dynamically_quantised(pipe: Any) -> Generator[None]:
-    quantize_dynamic(pipe.transformer, {torch.nn.Linear}, torch.qint8, inplace=True)
-    yield
-
-
-def _as_it_is(pipe: Any) -> Any:
-    return nullcontext()
-
-
-OTHERS: dict[str, tuple[dict[str, Any], Callable[[Any], Any], str]] = {
-    "no guidance": ({"true_cfg_scale": 1.0}, _as_it_is, "true_cfg_scale 1,"),
-    "more guidance": ({"true_cfg_scale": 7.0}, _as_it_is, "true_cfg_scale 7,"),
-    "a scale of NumPy's": ({"true_cfg_scale": np.float32(7)}, _as_it_is, "true_cfg_scale 7,"),
-    "a scale in a tensor": ({"true_cfg_scale": torch.tensor(7.0)}, _as_it_is, "true_cfg_scale 7,"),
-    "a scale that nobody set": ({"guidance_scale": 30.0}, _as_it_is, "guidance_scale 30,"),
-    "no negative branch": ({"negative_prompt": None}, _as_it_is, "through the denoiser once"),
-    "a negative prompt": ({"negative_prompt": "ugly"}, _as_it_is, "has a negative prompt"),
-    "a negative prompt for the other encoder": (
-        {"negative_prompt_2": "ugly"},
-        _as_it_is,
-        "has a negative prompt",
-    ),
-    "another size": ({"height": 2 * SIDE}, _as_it_is, f"height {2 * SIDE},"),
-    "another size by default": (
-        {"height": None, "width": None},
-        _as_it_is,
-        "latents have .* numbers a sample",
-    ),
-    "another attention": ({}, _native_math, "attention _native_math"),
-    "another kernel": ({}, _math_kernel, r"attention native \(math\)"),
-    "quantised": ({}, _in_eight_bits, "quantisation float8_e4m3fn"),
-    "quantised in layers": ({}, _dynamically_quantised, "quantisation .*quantized.dynamic"),
-    "autocast": ({}, _autocast, "dtype bfloat16"),
-    "half precision": ({}, _in_half, "dtype bfloat16"),
-}
 
 
 @pytest.fixture(params=OTHERS)
