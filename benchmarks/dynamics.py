@@ -29,6 +29,7 @@ from meancache_plan.core.grid import uniform_knots
 from meancache_plan.core.trajectory import Trajectory
 from meancache_plan.measure.calibrate import calibrate
 from meancache_plan.measure.profile import Profile
+from meancache_plan.measure.settings import Measuring
 from meancache_plan.schedule.published import load_plans
 from meancache_plan.source import catalog
 from meancache_plan.source.diffusers.loading import load
@@ -181,7 +182,7 @@ def main() -> None:
     kept = [*print_propagation(propagation(pipeline, prompts, seeds, (*EARLY, *LATE)))]
     with TemporaryDirectory() as folder:
         path = Path(folder) / "profile.safetensors"
-        calibrate(pipeline, prompts, seeds[:1], path, propagation=False)
+        calibrate(pipeline, prompts, seeds[:1], path, Measuring(propagation=False))
         kept.append(print_distances(compare(load_profile(path), published_knots(recipe.steps))))
     sys.exit(0 if all(kept) else MISSED)
 

@@ -41,6 +41,7 @@ from meancache_plan.judge.frechet.measure import FrechetSettings
 from meancache_plan.judge.result import PLAN, Evaluation
 from meancache_plan.measure.calibrate import calibrate
 from meancache_plan.measure.profile import Profile
+from meancache_plan.measure.settings import Measuring
 from meancache_plan.plan.solve import solve
 from meancache_plan.schedule.artifact import Schedule
 from meancache_plan.show.terminal.console import watching
@@ -89,7 +90,7 @@ def compiled(pipeline: Pipeline, budget: int, folder: Path, batch: int) -> Sched
             read_prompts(recipe.prompts),
             parse_numbers(recipe.seeds, "seeds"),
             folder / f"{recipe.steps}.profile.safetensors",
-            batch=batch,
+            how=Measuring(batch=batch),
             progress=watch("calibrating"),
         )
         file = folder / f"{recipe.steps}-{budget}.json"

@@ -21,6 +21,7 @@ from meancache_plan.core.search import shortest_paths
 from meancache_plan.judge.evaluate import evaluate
 from meancache_plan.measure.calibrate import calibrate
 from meancache_plan.measure.profile import Profile
+from meancache_plan.measure.settings import Measuring
 from meancache_plan.plan.planners import find_planner
 from meancache_plan.schedule import artifact
 from meancache_plan.source import catalog
@@ -46,7 +47,7 @@ def pipeline() -> Pipeline:
 def profile(pipeline: Pipeline, tmp_path_factory: pytest.TempPathFactory) -> Profile:
     """A small calibration of the real thing."""
     path = tmp_path_factory.mktemp("reference") / "profile"
-    calibrate(pipeline, read_prompts(RECIPE.prompts)[:12], [0], path, batch=12)
+    calibrate(pipeline, read_prompts(RECIPE.prompts)[:12], [0], path, Measuring(batch=12))
     return load_profile(path)
 
 

@@ -22,6 +22,7 @@ from meancache_plan.errors import InputError
 from meancache_plan.show.terminal.console import display, resumable, say, watching
 
 if TYPE_CHECKING:
+    from meancache_plan.measure.settings import Measuring
     from meancache_plan.measure.shards import Shard
 
 Guidance = Annotated[
@@ -119,6 +120,7 @@ def calibrate(
     from meancache_plan.files.journal import beside
     from meancache_plan.files.lock import alone
     from meancache_plan.measure.calibrate import calibrate
+    from meancache_plan.measure.settings import Measuring
     from meancache_plan.measure.shards import Shard
     from meancache_plan.source.recipe import parse_numbers, read_prompts
 
@@ -127,18 +129,10 @@ def calibrate(
     overrides = {"steps": steps, "height": height, "width": width, "frames": frames}
     overrides |= {"guidance": guidance, "dtype": dtype, "prompts": prompts, "seeds": seeds}
     loading = Loading(model, recipe, overrides, device, offload)
+    how = Measuring(batch, max_edge, propagation, finer_steps)
     fleet = Fleet(ray, workers, gpus_per_worker, any_device)
     if dry_run:
-        _foretell(
-            loading,
-            part,
-            seconds_per_step,
-            workers or 1,
-            batch=batch,
-            max_edge=max_edge,
-            propagation=propagation,
-            finer_steps=finer_steps,
-        )
+        _foretell(loading, how, part, seconds_per_step, workers or 1)
         if model is not None and recipe is None and None in (steps, height, width):
             _say_if_unknown(model)
         return
@@ -153,11 +147,8 @@ def calibrate(
             read_prompts(chosen.prompts),
             parse_numbers(chosen.seeds, "--seeds"),
             output,
+            how,
             shard=part,
-            batch=batch,
-            max_edge=max_edge,
-            propagation=propagation,
-            finer_steps=finer_steps,
             any_device=any_device,
             command=note("calibrate", given(context)),
             progress=watch("calibrating"),
@@ -166,32 +157,14 @@ def calibrate(
 
 
 def _foretell(
-    loading: Loading,
-    shard: "Shard",
-    seconds: float | None,
-    workers: int,
-    *,
-    batch: int,
-    max_edge: int | None,
-    propagation: bool,
-    finer_steps: int | None,
+    loading: Loading, how: "Measuring", shard: "Shard", seconds: float | None, workers: int
 ) -> None:
     """Print what a calibration would run, and how long."""
     from meancache_plan.measure.estimate import estimate
     from meancache_plan.show.terminal.estimate import estimate_view
 
     model, recipe = loading.chosen()
-    whole, part = (
-        estimate(
-            recipe,
-            shard=each,
-            batch=batch,
-            max_edge=max_edge,
-            propagation=propagation,
-            finer_steps=finer_steps,
-        )
-        for each in (None, shard)
-    )
+    whole, part = (estimate(recipe, how, shard=each) for each in (None, shard))
     display(estimate_view(model, whole, part if shard.count > 1 else None, seconds, workers))
 
 

@@ -9,6 +9,7 @@ from meancache_plan.live.progress import Progress, watched
 from meancache_plan.live.samples import check_samples, output
 from meancache_plan.measure import calibrate as measuring
 from meancache_plan.measure.profile import Profile
+from meancache_plan.measure.settings import Measuring
 from meancache_plan.measure.shards import Shard
 from meancache_plan.source.protocols import Source
 
@@ -60,6 +61,7 @@ def calibrate(
     texts, numbers = check_samples(prompts, seeds)
     check_kind("shard", shard, (str, type(None)), "give a string, such as '2/8'")
     part = None if shard is None else Shard.parse(shard)
+    how = Measuring(batch, max_edge, propagation, finer_steps)
     source = pipe if isinstance(pipe, Source) and call is None else at_hand(pipe, call)
     with output(path) as file, watched(progress) as watch:
         return measuring.calibrate(
@@ -67,11 +69,8 @@ def calibrate(
             texts,
             numbers,
             file,
+            how,
             shard=part,
-            batch=batch,
-            max_edge=max_edge,
-            propagation=propagation,
-            finer_steps=finer_steps,
             any_device=any_device,
             progress=watch("calibrating"),
         )

@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,7 +16,7 @@ from meancache_plan.core.grid import check_sigmas
 from meancache_plan.core.propagation import Finish
 from meancache_plan.core.psnr import moments
 from meancache_plan.core.trajectory import Trajectory, Velocity, record_flow
-from meancache_plan.errors import InputError, check_kind, check_whole
+from meancache_plan.errors import InputError, check_kind
 from meancache_plan.fleet.crew import Crew, crew_of
 from meancache_plan.measure.partial_profile import (
     Job,
@@ -32,7 +33,7 @@ from meancache_plan.measure.profile import (
     load_profile,
     measure,
 )
-from meancache_plan.measure.settings import on_any_device
+from meancache_plan.measure.settings import MEASURING, Measuring, on_any_device
 from meancache_plan.measure.shards import Shard
 from meancache_plan.schedule.provenance import Command
 from meancache_plan.source.protocols import Source
@@ -51,12 +52,9 @@ def calibrate(
     prompts: Sequence[str],
     seeds: Sequence[int],
     path: Path,
+    how: Measuring = MEASURING,
     *,
     shard: Shard | None = None,
-    batch: int = 1,
-    max_edge: int | None = None,
-    propagation: bool = True,
-    finer_steps: int | None = None,
     any_device: bool = False,
     command: Command | None = None,
     progress: Progress = lambda done, total: None,
@@ -72,14 +70,8 @@ def calibrate(
         prompts: Texts, at least one.
         seeds: Seeds of the initial noise, at least one.
         path: The profile's file.
+        how: How they are measured.
         shard: Which part of the samples to record; all by default.
-        batch: Samples a pipeline call: more use more memory, and may be faster. Each begins with
-            the noise that it has alone; the rest is the same but for rounding.
-        max_edge: Longest edge measured, in steps; all T by default.
-        propagation: Measure how errors propagate to the sample, with at most a quarter more
-            denoiser refreshes, on a few samples spread over the prompts.
-        finer_steps: Make plans reproduce a run of so many steps, at least those of the
-            recipe, on whose grid they are replayed; by default the recipe's own run.
         any_device: Let devices of other kinds go on with it or share it; the profile notes ``any``
             in place of the kind.
         command: What is noted in the profile of how it is made, for schedules to tell.
@@ -87,7 +79,7 @@ def calibrate(
 
     Raises:
         InputError: ``path`` cannot be written, or it or its partial results belong to another
-            calibration, a number is out of range, the finer run does not fit the recipe's grid,
+            calibration, there is nothing to record, the finer run does not fit the recipe's grid,
             or the source cannot make samples in batches.
     """
     part = shard or Shard()
@@ -97,18 +89,12 @@ def calibrate(
             f"this shard holds none of the {len(prompts) * len(seeds)} samples: divide into "
             "fewer shards"
         )
-    if max_edge is not None:
-        check_whole("max_edge", max_edge, 1)
-    check_whole("batch", batch, 1)
     request = functools.partial(
         _request,
         prompts=prompts,
         seeds=seeds,
+        how=how,
         any_device=any_device,
-        batch=batch,
-        max_edge=max_edge,
-        propagation=propagation,
-        finer_steps=finer_steps,
         command=command,
     )
     crew = crew_of(source)
@@ -119,7 +105,7 @@ def calibrate(
         partial.remove()
         progress(len(jobs), len(jobs))
         return profile
-    _measure_missing(crew, jobs, partial, request, batch, progress)
+    _measure_missing(crew, jobs, partial, request, how.batch, progress)
     partial.finish(jobs)
     return load_profile(path)
 
@@ -272,8 +258,9 @@ def _request(
     *,
     prompts: Sequence[str],
     seeds: Sequence[int],
+    how: Measuring,
     any_device: bool,
-    **options: Any,
+    command: Command | None,
 ) -> dict[str, Any]:
     """All settings that are known before the first run."""
     generation = source.generation()
@@ -288,5 +275,6 @@ def _request(
         "seeds_sha256": digest(seeds),
         "samples_total": len(prompts) * len(seeds),
         "versions": on_any_device(source.versions()) if any_device else source.versions(),
-        **options,
+        "command": command,
+        **asdict(how),
     }

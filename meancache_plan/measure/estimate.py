@@ -6,8 +6,9 @@ from math import prod
 from meancache_plan.core.deviation import windows
 from meancache_plan.core.grid import check_finer_steps
 from meancache_plan.core.propagation import choose
-from meancache_plan.errors import InputError, check_whole
+from meancache_plan.errors import InputError
 from meancache_plan.measure.calibrate import MAX_WINDOW
+from meancache_plan.measure.settings import MEASURING, Measuring
 from meancache_plan.measure.shards import Shard
 from meancache_plan.source.recipe import Recipe, parse_numbers, read_prompts
 
@@ -69,15 +70,7 @@ class Estimate:
         return self.refreshes * seconds / 3600
 
 
-def estimate(
-    recipe: Recipe,
-    *,
-    shard: Shard | None = None,
-    batch: int = 1,
-    max_edge: int | None = None,
-    propagation: bool = True,
-    finer_steps: int | None = None,
-) -> Estimate:
+def estimate(recipe: Recipe, how: Measuring = MEASURING, *, shard: Shard | None = None) -> Estimate:
     """Count what :func:`meancache_plan.measure.calibrate.calibrate` runs with a recipe.
 
     Estimated for a sampler that takes Euler steps; with another, or with a finer run, the
@@ -85,45 +78,39 @@ def estimate(
 
     Args:
         recipe: How the samples are made.
+        how: How they are measured.
         shard: Which part of the samples; all by default.
-        batch: Samples a pipeline call.
-        max_edge: Longest edge measured, in steps; all T by default.
-        propagation: Whether the propagation of errors is measured.
-        finer_steps: Steps of a finer full run; T by default.
 
     Raises:
-        InputError: The prompts or seeds cannot be read, the shard holds no sample, no edge is
-            allowed, or the finer run has no more than T steps.
+        InputError: The prompts or seeds cannot be read, the shard holds no sample, or the finer
+            run has no more than T steps.
     """
     part, steps = shard or Shard(), recipe.steps
-    finer = finer_steps is not None
-    full_steps = steps if finer_steps is None else finer_steps
-    check_finer_steps(finer_steps, steps)
+    check_finer_steps(how.finer_steps, steps)
+    full_steps = how.finer_steps or steps
+    runs = 1 if how.finer_steps is None else 2
     prompts, seeds = len(read_prompts(recipe.prompts)), len(parse_numbers(recipe.seeds, "seeds"))
     numbers = range(prompts * seeds)[part.number - 1 :: part.count]
     if not numbers:
         raise InputError(
             f"this shard holds none of the {prompts * seeds} samples: divide into fewer shards"
         )
-    if max_edge is not None:
-        check_whole("max_edge", max_edge, 1)
-    check_whole("batch", batch, 1)
-    runs = 2 if finer else 1
-    positions, chosen = choose(steps, prompts * seeds, runs) if propagation else ((), ())
+    positions, chosen = choose(steps, prompts * seeds, runs) if how.propagation else ((), ())
     measured = sum(number in numbers for number in chosen)
-    edges = len(windows(steps, min(max_edge or steps, steps), MAX_WINDOW))
+    edges = len(windows(steps, min(how.max_edge or steps, steps), MAX_WINDOW))
+    batch = min(how.batch, len(numbers))
     return Estimate(
         recipe=recipe,
         prompts=prompts,
         seeds=seeds,
         shard=part,
         samples=len(numbers),
-        batch=min(batch, len(numbers)),
+        batch=batch,
         finer_steps=full_steps,
         full=len(numbers) * full_steps,
         propagation=measured * runs * sum(steps - position for position in positions),
         branches=_branches(recipe),
-        trajectory_bytes=_trajectory_bytes(recipe, full_steps, min(batch, len(numbers))),
+        trajectory_bytes=_trajectory_bytes(recipe, full_steps, batch),
         profile_bytes=_profile_bytes(runs * steps, edges, len(numbers), measured, len(positions)),
     )
 

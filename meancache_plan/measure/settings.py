@@ -1,6 +1,7 @@
 """The settings of a calibration, which every profile carries."""
 
 import math
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Annotated, Any, Self
 
@@ -8,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, m
 
 from meancache_plan.core.deviation import EdgeIndex, displacement_columns, windows
 from meancache_plan.core.grid import check_sigmas
+from meancache_plan.errors import check_whole
 from meancache_plan.schedule.artifact import Generation, ModelIdentity
 from meancache_plan.schedule.provenance import Command
 from meancache_runtime.schedule import MAX_STEPS
@@ -29,6 +31,39 @@ def on_any_device(versions: dict[str, str]) -> dict[str, str]:
 def is_of_device(name: str) -> bool:
     """Whether the setting of this full name says what kind of device computed."""
     return name in {f"versions.{kind}" for kind in KINDS}
+
+
+@dataclass(frozen=True, slots=True)
+class Measuring:
+    """How a calibration measures its samples.
+
+    Attributes:
+        batch: Samples a pipeline call: more use more memory, and may be faster. Each begins with
+            the noise that it has alone; the rest is the same but for rounding.
+        max_edge: Longest edge measured, in steps; all T by default.
+        propagation: Measure how errors propagate to the sample, with at most a quarter more
+            denoiser refreshes, on a few samples spread over the prompts.
+        finer_steps: Make plans reproduce a run of so many steps, at least those of the
+            recipe, on whose grid they are replayed; by default the recipe's own run.
+
+    Raises:
+        InputError: A number is out of range.
+    """
+
+    batch: int = 1
+    max_edge: int | None = None
+    propagation: bool = True
+    finer_steps: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that are out of range whatever the recipe."""
+        check_whole("batch", self.batch, 1)
+        if self.max_edge is not None:
+            check_whole("max_edge", self.max_edge, 1)
+
+
+MEASURING = Measuring()
+"""How a calibration measures if nothing is said."""
 
 
 class ProfileSettings(BaseModel):

@@ -23,6 +23,7 @@ from meancache_plan.judge.other_requests import OtherRequest
 from meancache_plan.judge.pictures import SampleFolder
 from meancache_plan.judge.result import Comparison, Evaluation
 from meancache_plan.measure.calibrate import calibrate
+from meancache_plan.measure.settings import Measuring
 from meancache_plan.source.diffusers.ensemble import PipelineEnsemble
 from meancache_plan.source.diffusers.pipeline import Pipeline
 from meancache_plan.source.protocols import Ensemble
@@ -71,8 +72,8 @@ def crew() -> Scattered:
 
 
 def test_they_measure_the_same_profile(alone: Pipeline, crew: Scattered, tmp_path: Path) -> None:
-    ours = calibrate(alone, *SAMPLES, tmp_path / "alone", batch=2)
-    theirs = calibrate(crew, *SAMPLES, tmp_path / "crew", batch=2)
+    ours = calibrate(alone, *SAMPLES, tmp_path / "alone", Measuring(batch=2))
+    theirs = calibrate(crew, *SAMPLES, tmp_path / "crew", Measuring(batch=2))
     assert theirs.fingerprint == ours.fingerprint
 
 

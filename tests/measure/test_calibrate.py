@@ -15,6 +15,7 @@ from diffusers import FluxPipeline
 from meancache_plan import load_profile
 from meancache_plan.errors import InputError
 from meancache_plan.measure.calibrate import calibrate
+from meancache_plan.measure.settings import Measuring
 from meancache_plan.measure.shards import Shard
 from meancache_plan.source.diffusers.loading import load
 from meancache_plan.source.recipe import Recipe
@@ -23,12 +24,9 @@ from tests.tiny import SIDE, TEXT_LENGTH
 
 
 def test_edges_are_at_most_as_long_as_the_grid(tiny_flux: FluxPipeline, tmp_path: Path) -> None:
-    assert (
-        calibrate(source(tiny_flux), PROMPTS, [0], tmp_path / "a", max_edge=99).index.max_edge == 6
-    )
-    assert (
-        calibrate(source(tiny_flux), PROMPTS, [0], tmp_path / "b", max_edge=2).index.max_edge == 2
-    )
+    for asked, measured in ((99, 6), (2, 2)):
+        path, how = tmp_path / f"{asked}", Measuring(max_edge=asked)
+        assert calibrate(source(tiny_flux), PROMPTS, [0], path, how).index.max_edge == measured
 
 
 @pytest.mark.parametrize("done", [0, 1, 3, 5])

@@ -13,6 +13,7 @@ from diffusers import FluxPipeline
 from meancache_plan import merge_profiles
 from meancache_plan.errors import InputError
 from meancache_plan.measure.calibrate import calibrate
+from meancache_plan.measure.settings import Measuring
 from meancache_plan.measure.shards import Shard
 from meancache_plan.source.recipe import Recipe
 from tests.measure.given import Batching
@@ -39,7 +40,7 @@ def test_a_batched_profile_is_the_unbatched_one_but_for_rounding(
 ) -> None:
     one = calibrate(source(tiny_flux), PROMPTS, SEEDS, tmp_path / "one")
     batched = source(tiny_flux)
-    four = calibrate(batched, PROMPTS, SEEDS, tmp_path / "four", batch=4)
+    four = calibrate(batched, PROMPTS, SEEDS, tmp_path / "four", Measuring(batch=4))
     assert batched.calls == [4, 2]
     assert (one.settings.batch, four.settings.batch) == (1, 4)
     assert four.propagation.size > 0
@@ -52,11 +53,11 @@ def test_interrupted_and_resumed_it_ends_with_the_same_bytes(
     tiny_flux: FluxPipeline, tmp_path: Path, done: int
 ) -> None:
     seeds = (0, 1, 2)
-    calibrate(source(tiny_flux), PROMPTS, seeds, tmp_path / "whole", batch=4)
+    calibrate(source(tiny_flux), PROMPTS, seeds, tmp_path / "whole", Measuring(batch=4))
     with pytest.raises(KeyboardInterrupt):
-        calibrate(source(tiny_flux, done), PROMPTS, seeds, tmp_path / "resumed", batch=4)
+        calibrate(source(tiny_flux, done), PROMPTS, seeds, tmp_path / "resumed", Measuring(batch=4))
     again = source(tiny_flux)
-    calibrate(again, PROMPTS, seeds, tmp_path / "resumed", batch=4)
+    calibrate(again, PROMPTS, seeds, tmp_path / "resumed", Measuring(batch=4))
     assert sum(again.calls) == 9 - done
     assert (tmp_path / "resumed").read_bytes() == (tmp_path / "whole").read_bytes()
 
@@ -64,35 +65,44 @@ def test_interrupted_and_resumed_it_ends_with_the_same_bytes(
 def test_a_batch_of_which_a_part_was_kept_is_made_again_as_it_was(
     tiny_flux: FluxPipeline, tmp_path: Path
 ) -> None:
-    calibrate(source(tiny_flux), PROMPTS, SEEDS, tmp_path / "whole", batch=4)
+    calibrate(source(tiny_flux), PROMPTS, SEEDS, tmp_path / "whole", Measuring(batch=4))
 
     def stop(done: int, total: int) -> None:
         if done == 2:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        calibrate(source(tiny_flux), PROMPTS, SEEDS, tmp_path / "p", batch=4, progress=stop)
-    calibrate(source(tiny_flux), PROMPTS, SEEDS, tmp_path / "p", batch=4)
+        calibrate(
+            source(tiny_flux), PROMPTS, SEEDS, tmp_path / "p", Measuring(batch=4), progress=stop
+        )
+    calibrate(source(tiny_flux), PROMPTS, SEEDS, tmp_path / "p", Measuring(batch=4))
     assert (tmp_path / "p").read_bytes() == (tmp_path / "whole").read_bytes()
 
 
 def test_shards_are_batched_and_merge(tiny_flux: FluxPipeline, tmp_path: Path) -> None:
     shards = [Shard(number, 2) for number in (1, 2)]
     parts = [
-        calibrate(source(tiny_flux), PROMPTS, SEEDS, tmp_path / str(s.number), shard=s, batch=2)
+        calibrate(
+            source(tiny_flux),
+            PROMPTS,
+            SEEDS,
+            tmp_path / str(s.number),
+            shard=s,
+            how=Measuring(batch=2),
+        )
         for s in shards
     ]
-    whole = calibrate(source(tiny_flux), PROMPTS, SEEDS, tmp_path / "whole", batch=2)
+    whole = calibrate(source(tiny_flux), PROMPTS, SEEDS, tmp_path / "whole", Measuring(batch=2))
     merged = merge_profiles(parts)
     np.testing.assert_allclose(merged.grams, whole.grams, rtol=1e-3, atol=1e-5)
 
 
 def test_another_batch_is_another_calibration(tiny_flux: FluxPipeline, tmp_path: Path) -> None:
-    calibrate(source(tiny_flux), PROMPTS, SEEDS, tmp_path / "p", batch=2)
+    calibrate(source(tiny_flux), PROMPTS, SEEDS, tmp_path / "p", Measuring(batch=2))
     with pytest.raises(InputError, match="batch"):
         calibrate(source(tiny_flux), PROMPTS, SEEDS, tmp_path / "p")
     with pytest.raises(InputError, match="batch 0: give 1 or more"):
-        calibrate(source(tiny_flux), PROMPTS, SEEDS, tmp_path / "q", batch=0)
+        calibrate(source(tiny_flux), PROMPTS, SEEDS, tmp_path / "q", Measuring(batch=0))
 
 
 class OwnNoise(FluxPipeline):
@@ -123,5 +133,5 @@ def test_what_cannot_be_batched_is_refused_by_name(
 ) -> None:
     tiny_flux.__class__ = kind
     with pytest.raises(InputError, match=reason):
-        calibrate(source(tiny_flux), PROMPTS, SEEDS, tmp_path / "p", batch=2)
+        calibrate(source(tiny_flux), PROMPTS, SEEDS, tmp_path / "p", Measuring(batch=2))
     assert calibrate(source(tiny_flux), PROMPTS, (0,), tmp_path / "p").samples == 3

@@ -11,6 +11,7 @@ from meancache_plan import merge_profiles, profile_flow, save_profile
 from meancache_plan.core.propagation import choose, injected
 from meancache_plan.errors import InputError
 from meancache_plan.measure.calibrate import calibrate
+from meancache_plan.measure.settings import Measuring
 from meancache_plan.measure.shards import Shard
 from meancache_plan.source.recipe import Recipe
 from tests.counting import count_calls
@@ -61,7 +62,9 @@ def test_switched_off_it_costs_nothing_and_says_how_to_have_it(
     tiny_flux: FluxPipeline, tmp_path: Path
 ) -> None:
     without = source(tiny_flux)
-    profile = calibrate(without, PROMPTS, (0, 1), tmp_path / "without", propagation=False)
+    profile = calibrate(
+        without, PROMPTS, (0, 1), tmp_path / "without", Measuring(propagation=False)
+    )
     assert without.resumed == 0
     assert not profile.has_propagation
     assert (profile.propagation_sigmas.size, profile.propagation.shape) == (0, (0, 0))

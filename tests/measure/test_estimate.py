@@ -12,6 +12,7 @@ from diffusers import FluxPipeline
 from meancache_plan.errors import InputError
 from meancache_plan.measure.calibrate import calibrate
 from meancache_plan.measure.estimate import Estimate, estimate
+from meancache_plan.measure.settings import MEASURING, Measuring
 from meancache_plan.measure.shards import Shard
 from meancache_plan.source.diffusers.pipeline import Pipeline
 from meancache_plan.source.recipe import Recipe, find_recipe, parse_numbers, read_prompts
@@ -39,13 +40,13 @@ def recipe(folder: Path, **fields: Any) -> Recipe:
 
 
 def calls_of_a_calibration(
-    pipe: FluxPipeline, made: Recipe, path: Path, shard: Shard, **options: Any
+    pipe: FluxPipeline, made: Recipe, path: Path, shard: Shard, how: Measuring = MEASURING
 ) -> int:
     """How often the denoiser runs when the recipe is calibrated."""
     ran = count_calls(pipe.transformer)
     prompts, seeds = read_prompts(made.prompts), parse_numbers(made.seeds, "seeds")
     source = Pipeline(pipe, made, "tiny")
-    found = calibrate(source, prompts, seeds, path, shard=shard, **options)
+    found = calibrate(source, prompts, seeds, path, how, shard=shard)
     assert found.settings.latent_shape == made.latent_shape
     return len(ran)
 
@@ -66,21 +67,21 @@ def test_calls_and_bytes_are_those_of_a_real_calibration(
 
 
 def test_a_finer_run_is_counted_with_its_steps(tiny_flux: FluxPipeline, tmp_path: Path) -> None:
-    made, options = recipe(tmp_path), {"finer_steps": 20}
-    said, path = estimate(made, **options), tmp_path / "profile"
-    ran = calls_of_a_calibration(tiny_flux, made, path, Shard(), **options)
+    made, how = recipe(tmp_path), Measuring(finer_steps=20)
+    said, path = estimate(made, how), tmp_path / "profile"
+    ran = calls_of_a_calibration(tiny_flux, made, path, Shard(), how)
     assert said.full == 6 * 20
     assert ran == said.calls + 1, "one call shows the grid and the form of its answers"
     assert 0 < path.stat().st_size - said.profile_bytes < 4096
 
 
-@pytest.mark.parametrize("options", [{"propagation": False}, {"max_edge": 3}])
+@pytest.mark.parametrize("how", [Measuring(propagation=False), Measuring(max_edge=3)])
 def test_less_work_is_foretold_as_such(
-    tiny_flux: FluxPipeline, tmp_path: Path, options: dict[str, Any]
+    tiny_flux: FluxPipeline, tmp_path: Path, how: Measuring
 ) -> None:
     made = recipe(tmp_path)
-    said, path = estimate(made, **options), tmp_path / "profile"
-    assert calls_of_a_calibration(tiny_flux, made, path, Shard(), **options) == said.calls
+    said, path = estimate(made, how), tmp_path / "profile"
+    assert calls_of_a_calibration(tiny_flux, made, path, Shard(), how) == said.calls
     assert 0 < path.stat().st_size - said.profile_bytes < 4096
     whole = estimate(made)
     assert said.refreshes + said.profile_bytes < whole.refreshes + whole.profile_bytes
@@ -189,9 +190,9 @@ def test_a_run_that_is_not_finer_is_refused_before_anything_is_loaded(
 
 def test_so_many_trajectories_lie_in_memory_as_are_made_at_a_time(tmp_path: Path) -> None:
     made = recipe(tmp_path)
-    one, four = estimate(made).trajectory_bytes, estimate(made, batch=4).trajectory_bytes
+    one, four = estimate(made).trajectory_bytes, estimate(made, Measuring(batch=4)).trajectory_bytes
     assert one is not None
     assert four == 4 * one
-    assert estimate(made, batch=100).trajectory_bytes == 6 * one, "there are six samples"
+    assert estimate(made, Measuring(batch=100)).trajectory_bytes == 6 * one, "there are six samples"
     with pytest.raises(InputError, match="batch 0: give 1 or more"):
-        estimate(made, batch=0)
+        estimate(made, Measuring(batch=0))

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from meancache_plan import solve
 from meancache_plan.measure.calibrate import calibrate
+from meancache_plan.measure.settings import Measuring
 from meancache_plan.source import catalog
 from meancache_plan.source.diffusers.loading import load
 from meancache_plan.source.diffusers.pipeline import Pipeline
@@ -51,7 +52,11 @@ def test_on_held_out_prompts_a_plan_for_the_finer_run_ends_nearer_to_it(
     for steps in (None, FINER):
         path = tmp_path / f"{steps}"
         profile = calibrate(
-            pipeline, prompts, [0], path, propagation=False, finer_steps=steps, batch=8
+            pipeline,
+            prompts,
+            [0],
+            path,
+            how=Measuring(propagation=False, finer_steps=steps, batch=8),
         )
         schedule = solve(profile, [BUDGET])
         with attach(pipeline.pipe, schedule, budget=BUDGET):

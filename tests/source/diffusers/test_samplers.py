@@ -16,6 +16,7 @@ from meancache_plan.errors import InputError
 from meancache_plan.files.journal import Journal
 from meancache_plan.improve.refine_with_pipeline import refine_with
 from meancache_plan.measure.calibrate import calibrate
+from meancache_plan.measure.settings import Measuring
 from meancache_plan.source.diffusers.ensemble import PipelineEnsemble
 from meancache_runtime import attach
 from tests.counting import denoisers_called
@@ -157,7 +158,7 @@ def test_a_calibration_against_a_finer_run_says_so_and_is_not_mixed_with_another
     tmp_path: Path,
 ) -> None:
     source = Sampled(UNIPC)
-    profile = calibrate(source, ["a"], [0], tmp_path / "p", finer_steps=16)
+    profile = calibrate(source, ["a"], [0], tmp_path / "p", Measuring(finer_steps=16))
     assert profile.settings.finer_steps == 16
     assert profile.settings.replaces == REPLACED[UNIPC]
     with pytest.raises(InputError, match=r"its finer_steps \(16 there, None here\)"):
