@@ -75,26 +75,15 @@ def reference_contest(options: argparse.Namespace, budgets: tuple[int, ...]) -> 
     unseen = known[1::2] if options.choose else read_prompts(recipe.heldout_prompts)
     fitted = evenly(known[::2] if options.choose else known, options.calibration)
     others = evenly(unseen, options.heldout)
-    branches = 1 if options.no_cfg else 2
+    branches, batch = 1 if options.no_cfg else 2, options.batch
 
     def samples(name: str, prompts: Sequence[str], seeds: str) -> PipelineSamples:
-        return PipelineSamples(
-            pipeline,
-            prompts,
-            parse_numbers(seeds, "seeds"),
-            folder / name,
-            batch=options.batch,
-            branches=branches,
-        )
+        numbers, kept = parse_numbers(seeds, "seeds"), folder / name
+        return PipelineSamples(pipeline, prompts, numbers, kept, batch=batch, branches=branches)
 
+    seeds, profile = parse_numbers(recipe.seeds, "seeds"), folder / "profile.safetensors"
     return Bench(
-        profile=calibrate(
-            pipeline,
-            fitted,
-            parse_numbers(recipe.seeds, "seeds"),
-            folder / "profile.safetensors",
-            batch=options.batch,
-        ),
+        profile=calibrate(pipeline, fitted, seeds, profile, batch=batch),
         fitted=samples("calibration", fitted, recipe.seeds),
         heldout=samples("heldout", others, recipe.heldout_seeds),
         budgets=budgets,

@@ -63,14 +63,7 @@ def assemble(
     name = f"{planner}, {objective.weighting}, {objective.statistic}, γ {objective.gamma:g}"
     return Schedule(
         model=profile.settings.model,
-        grid=Grid(
-            steps=profile.steps,
-            sigmas=profile.sigmas,
-            tolerance=TOLERANCE,
-            replaces=profile.settings.replaces,
-            finer_steps=profile.settings.finer_steps,
-            switches=profile.settings.switches,
-        ),
+        grid=_grid(profile),
         generation=profile.settings.generation,
         plans=tuple(PlanEntry.of(seen[b][0], each.cost) for b, each in outcomes.items()),
         provenance=Provenance(
@@ -92,6 +85,18 @@ def assemble(
             ),
             effort=_effort(profile),
         ),
+    )
+
+
+def _grid(profile: Profile) -> Grid:
+    settings = profile.settings
+    return Grid(
+        steps=profile.steps,
+        sigmas=profile.sigmas,
+        tolerance=TOLERANCE,
+        replaces=settings.replaces,
+        finer_steps=settings.finer_steps,
+        switches=settings.switches,
     )
 
 

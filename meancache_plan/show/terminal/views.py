@@ -75,12 +75,7 @@ def show(
         if budget is not None:
             reason = "that is a profile: --budget is for schedules; solve it first"
             raise InputError(f"{file}: {reason}")
-        measured = load_profile(file)
-        if plot is not None:
-            plot_profile(measured, plot)
-        if graph is not None:
-            write_graph(planning_graph(measured), graph)
-        return show_profile(measured)
+        return _drawn(load_profile(file), plot, graph)
     if graph is not None and profile is None:
         raise InputError(f"{file}: the graph is of a profile: name it with --profile")
     schedule = load_schedule(file)
@@ -96,6 +91,15 @@ def show(
     elif plot is not None:
         plot_schedule(schedule, plot)
     return show_schedule(schedule, budget=None if budget is None else chosen)
+
+
+def _drawn(measured: Profile, plot: Path | None, graph: Path | None) -> RenderableType:
+    """View a profile, and draw it where that is asked for."""
+    if plot is not None:
+        plot_profile(measured, plot)
+    if graph is not None:
+        write_graph(planning_graph(measured), graph)
+    return show_profile(measured)
 
 
 def _choices(schedule: Schedule) -> Choices:

@@ -67,15 +67,9 @@ def scan_sampler(
     places = _places(table)
 
     def sample(noise: Array, *arguments: object) -> Array:
-        noise = jnp.asarray(noise)
-        own = noise.dtype
-        if not jnp.issubdtype(own, jnp.floating):
-            raise ReplayError(
-                f"the noise is of {own}, in which latents would be rounded at every refresh: give "
-                "a floating dtype, noise.astype(jnp.float32)"
-            )
+        noise = _checked(noise)
         warn_of({"elements": elements(noise)}, readable, budget)
-        kept = jnp.promote_types(own, jnp.float32)
+        own, kept = noise.dtype, jnp.promote_types(noise.dtype, jnp.float32)
 
         def refresh(
             state: tuple[Array, Array], row: tuple[Array, Array, Array]
@@ -94,10 +88,21 @@ def scan_sampler(
         )
         # No weight falls on a place of the ring before it is written.
         ring = jnp.broadcast_to(noise.astype(kept), (table.history, *noise.shape))
-        (latents, _), _ = lax.scan(refresh, (noise.astype(own), ring), rows)
+        (latents, _), _ = lax.scan(refresh, (noise, ring), rows)
         return latents
 
     return sample
+
+
+def _checked(noise: Array) -> Array:
+    """The noise, in a dtype in which latents keep what is added to them."""
+    noise = jnp.asarray(noise)
+    if not jnp.issubdtype(noise.dtype, jnp.floating):
+        raise ReplayError(
+            f"the noise is of {noise.dtype}, in which latents would be rounded at every refresh: "
+            "give a floating dtype, noise.astype(jnp.float32)"
+        )
+    return noise
 
 
 def _places(table: Table) -> tuple[int, ...]:
