@@ -24,7 +24,7 @@ from ...strict_json import MAX_DIGITS, quote, shorten
 
 SCHEDULE = "MEANCACHE_SCHEDULE"
 BUDGET = "MEANCACHE_BUDGET"
-WISHES = ("meancache_schedule", "meancache_budget")
+PARAMETERS = ("meancache_schedule", "meancache_budget")
 """What a request may say."""
 
 PLAIN = "meancache_budget 0"
@@ -87,11 +87,11 @@ class Offer:
         self._budget = int(text) if text else None
         self.choose({})
 
-    def choose(self, wishes: Mapping[str, Any]) -> Choice | None:
+    def choose(self, extra: Mapping[str, Any]) -> Choice | None:
         """What a request follows; None if all of its steps are taken.
 
         Args:
-            wishes: The request's extra parameters; those of other names than ``meancache_…`` are
+            extra: The request's extra parameters; those of other names than ``meancache_…`` are
                 none of ours. None is as good as absent.
 
         Raises:
@@ -99,7 +99,7 @@ class Offer:
             BudgetError: It asks for a budget that there is no plan for, or for none where it must.
             ScheduleError: It says something that is not known.
         """
-        said = _known(wishes)
+        said = _known(extra)
         name = said.get("meancache_schedule", self._first)
         if not isinstance(name, str) or name not in self.schedules:
             raise ScheduleNotFoundError(
@@ -125,18 +125,18 @@ class Offer:
         return Choice(name, schedule, budget)
 
 
-def _known(wishes: Any) -> dict[str, Any]:
-    """What a request says of :data:`WISHES`. Raises ScheduleError for another ``meancache_…``."""
-    if not isinstance(wishes, Mapping):
+def _known(extra: Any) -> dict[str, Any]:
+    """Those of :data:`PARAMETERS` that it has. Raises ScheduleError for another ``meancache_…``."""
+    if not isinstance(extra, Mapping):
         raise ScheduleError(
-            f"a request's extra parameters are a {type(wishes).__name__}: give an object"
+            f"a request's extra parameters are a {type(extra).__name__}: give an object"
         )
-    for wish in map(str, wishes):
-        if wish.startswith("meancache_") and wish not in WISHES:
+    for name in map(str, extra):
+        if name.startswith("meancache_") and name not in PARAMETERS:
             raise ScheduleError(
-                f"{shorten(wish)} is not known: a request may say {', '.join(WISHES)}"
+                f"{shorten(name)} is not known: a request may say {', '.join(PARAMETERS)}"
             )
-    return {wish: wishes[wish] for wish in WISHES if wishes.get(wish) is not None}
+    return {name: extra[name] for name in PARAMETERS if extra.get(name) is not None}
 
 
 def _name(source: str) -> str:

@@ -26,7 +26,7 @@ class Request:
     """What a plug-in sees of a request.
 
     Attributes:
-        wishes: Its extra parameters; see :mod:`.offer`.
+        extra: Its extra parameters; see :mod:`.offer`.
         warm_up: Whether the server made it itself, to warm up.
         caches: Names of what else answers some of the model's calls in it.
         stated: What :func:`meancache_runtime.requests.compare` is told: its ``height`` and
@@ -34,7 +34,7 @@ class Request:
             arguments; None for what it leaves to its model.
     """
 
-    wishes: Mapping[str, Any]
+    extra: Mapping[str, Any]
     warm_up: bool = False
     caches: tuple[str, ...] = ()
     stated: Mapping[str, Value | None] = field(default_factory=dict)
@@ -86,11 +86,11 @@ class Serving:
         """The plan that a request follows; None if all of its steps are taken.
 
         Raises:
-            ScheduleError: The request's wishes cannot be met; see :meth:`.Offer.choose`.
+            ScheduleError: The request's extra parameters cannot be met; see :meth:`.Offer.choose`.
             BudgetError: As well.
             StackedCacheError: Another cache is at work in it.
         """
-        choice = None if request.warm_up else self._offer.choose(request.wishes)
+        choice = None if request.warm_up else self._offer.choose(request.extra)
         if choice is not None and request.caches:
             raise StackedCacheError(
                 f"{', '.join(request.caches)} answers some of this request's calls too, and takes "

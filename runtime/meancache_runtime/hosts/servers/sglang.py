@@ -109,7 +109,7 @@ def _request(batch: Any) -> Request:
     guided = batch.do_classifier_free_guidance
     scale = batch.guidance_scale if batch.true_cfg_scale is None else batch.true_cfg_scale
     return Request(
-        wishes=batch.extra.get("diffusers_kwargs") or {},
+        extra=batch.extra.get("diffusers_kwargs") or {},
         warm_up=batch.is_warmup,
         caches=tuple(_caches(batch)),
         stated={

@@ -110,7 +110,7 @@ def _choose(serving: Serving, request_id: str, sampling: Any) -> Choice | None:
     dummy = resolve_name(WARM_UP)
     scale = sampling.guidance_scale if sampling.guidance_scale_provided else None
     request = Request(
-        wishes=sampling.extra_args or {},
+        extra=sampling.extra_args or {},
         warm_up=request_id == dummy or request_id.startswith(f"{dummy}/"),
         stated={
             "height": sampling.height,
