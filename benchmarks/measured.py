@@ -50,7 +50,7 @@ PAGES = {
     "stability-cost": "-m benchmarks.stability_cost",
     "finer": "-m benchmarks.finer",
     "finer-no-cfg": "-m benchmarks.finer --no-cfg",
-    "samplers": "-m benchmarks.samplers --samplers unipc,finer",
+    "samplers": "-m benchmarks.samplers",
     "samplers-chosen": "-m benchmarks.samplers --samplers unipc,finer --choose",
     "transfer": "-m benchmarks.transfer --reference",
     "prediction": "-m benchmarks.prediction",
