@@ -25,7 +25,8 @@ from benchmarks.giants import GIANTS, Giant
 from meancache_plan.judge.circumstances import device_words
 from meancache_plan.judge.loop_watch import Watch
 from meancache_runtime import attach
-from meancache_runtime.schedule import Adams, Grid, Hold, Plan, Schedule
+from meancache_runtime.predictors import Adams, Hold
+from meancache_runtime.schedule import Grid, Plan, Schedule
 
 STEPS = 50
 BUDGETS = (10, 16, 25)

@@ -16,7 +16,8 @@ from meancache_plan.plan.resample import of_prompts, plan_draws
 from meancache_plan.plan.simple_plans import adams_plan, hold_plan
 from meancache_plan.schedule.artifact import load_schedule
 from meancache_plan.source import catalog
-from meancache_runtime.schedule import Hold, Plan
+from meancache_runtime.predictors import Hold
+from meancache_runtime.schedule import Plan
 
 DRAWS = 20
 """Resampled calibrations for each way to plan from them."""

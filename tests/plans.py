@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from meancache_runtime.schedule import Adams, Hold, Jvp, Predictor, Released
+from meancache_runtime.predictors import Adams, Hold, Jvp, Predictor, Released
 from tests.runtime import by_hand
 
 STEPS = 8

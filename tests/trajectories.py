@@ -20,7 +20,8 @@ from meancache_plan.core.objective import Measurements, Objective
 from meancache_plan.core.search import LineGraph
 from meancache_plan.measure.profile import Profile
 from meancache_runtime.binding import adams, bind
-from meancache_runtime.schedule import Plan, Predictor
+from meancache_runtime.predictors import Predictor
+from meancache_runtime.schedule import Plan
 from tests.fields import euler, mixture, noise, shifted_grid
 
 Array = NDArray[np.float64]

@@ -29,14 +29,14 @@ from meancache_runtime.errors import (
     StepCountError,
     UnsupportedSchedulerError,
 )
-from meancache_runtime.schedule import Adams, Grid, Hold, Plan, to_document
+from meancache_runtime.predictors import Adams, Hold
+from meancache_runtime.schedule import Grid, Plan, to_document
 
 HERE = Path(__file__).parent
 STEPS = 12
 KNOTS = (0, 1, 3, 6, 9)
 PREDICTORS = (Hold(), Adams((1.0, 0.9)), Adams((1.0, 1.1)), Adams((1.0, 0.9, 1.1)), Adams((1.0,)))
-EVERY = "every.json"
-FEW = "few.json"
+EVERY, FEW = "every.json", "few.json"
 CLOSE = 1e-5
 """How far float32 may be from float64, of the largest latent."""
 EXTRAS = ("nodes_custom_sampler.py", "nodes_flux.py", "nodes_sd3.py")

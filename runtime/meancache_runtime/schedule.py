@@ -22,13 +22,7 @@ from .errors import BudgetError, ScheduleError
 from .grid import MAX_STEPS as MAX_STEPS
 from .grid import Grid as Grid
 from .grid import check_switches, read_grid
-from .predictors import MAX_ORDER as MAX_ORDER
-from .predictors import Adams as Adams
-from .predictors import Hold as Hold
-from .predictors import Jvp as Jvp
-from .predictors import Predictor as Predictor
-from .predictors import Released as Released
-from .predictors import read_predictor, written
+from .predictors import Predictor, read_predictor, written
 from .snapshot import locate
 from .strict_json import (
     MAX_ITEMS,

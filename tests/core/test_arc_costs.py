@@ -11,7 +11,7 @@ from meancache_plan.core.search import shortest_paths
 from meancache_plan.errors import InputError
 from meancache_plan.plan.planners import PLANNERS
 from meancache_runtime.binding import adams
-from meancache_runtime.schedule import Adams, Hold, Predictor
+from meancache_runtime.predictors import Adams, Hold, Predictor
 from tests.trajectories import (
     Array,
     Trajectories,

@@ -14,7 +14,8 @@ from meancache_plan.measure.profile import Profile
 from meancache_plan.measure.transfer import transfer
 from meancache_plan.plan.predict import predict
 from meancache_runtime import integrate
-from meancache_runtime.schedule import Hold, Plan
+from meancache_runtime.predictors import Hold
+from meancache_runtime.schedule import Plan
 from tests.fields import euler, grown, linear, mixture, noise, shifted_grid
 
 T = 8

@@ -17,7 +17,7 @@ from meancache_plan.core.predictors import (
 )
 from meancache_plan.errors import InputError
 from meancache_runtime.binding import LinearForm, adams, average
-from meancache_runtime.schedule import Adams, Hold, Jvp, Released
+from meancache_runtime.predictors import Adams, Hold, Jvp, Released
 from tests.fields import euler, mixture, noise, polynomial, shifted_grid, uniform_grid
 
 

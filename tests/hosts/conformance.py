@@ -8,7 +8,8 @@ from functools import cache
 import numpy as np
 import torch
 
-from meancache_runtime.schedule import Adams, Hold, Jvp, Released, Schedule
+from meancache_runtime.predictors import Adams, Hold, Jvp, Released
+from meancache_runtime.schedule import Schedule
 from tests.hosts.host import SIZE, Host, Latents, Model, field
 from tests.plans import KNOTS, PREDICTORS
 from tests.runtime import by_hand

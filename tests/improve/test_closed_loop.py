@@ -18,7 +18,8 @@ from meancache_plan.improve.closed_loop import fit, prior_gains, with_gains
 from meancache_plan.improve.ensemble import final_errors, spread_rows
 from meancache_plan.plan.simple_plans import adams_plan
 from meancache_runtime import integrate
-from meancache_runtime.schedule import Grid, Hold, Jvp, Plan, Schedule
+from meancache_runtime.predictors import Hold, Jvp
+from meancache_runtime.schedule import Grid, Plan, Schedule
 from tests.fields import Field, euler, mixture, noise, polynomial, shifted_grid
 from tests.improve.flow_ensemble import FlowEnsemble
 from tests.improve.refinement import Overflowing

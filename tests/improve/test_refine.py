@@ -12,7 +12,8 @@ from meancache_plan.plan.simple_plans import adams_plan
 from meancache_plan.plan.solve import solve
 from meancache_plan.schedule.artifact import Grid, PlanEntry, Schedule, from_bytes, to_bytes
 from meancache_plan.schedule.provenance import PlanRecord
-from meancache_runtime.schedule import Adams, Hold, Plan, Released, parse_schedule
+from meancache_runtime.predictors import Adams, Hold, Released
+from meancache_runtime.schedule import Plan, parse_schedule
 from tests.improve.refinement import Case, Samples, case, guarded, worst_tenth
 
 BUDGETS = (3, 5)

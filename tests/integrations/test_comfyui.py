@@ -26,7 +26,8 @@ from meancache_runtime.errors import (
     UnsupportedSchedulerError,
 )
 from meancache_runtime.hosts.comfyui import sampler_function
-from meancache_runtime.schedule import Adams, Hold, Jvp, Released, Schedule
+from meancache_runtime.predictors import Adams, Hold, Jvp, Released
+from meancache_runtime.schedule import Schedule
 from tests.runtime import by_hand
 
 pytestmark = pytest.mark.usefixtures("comfyui")

@@ -13,7 +13,7 @@ from meancache_plan.judge.result import Comparison, Evaluation, Row, Spread
 from meancache_plan.schedule.artifact import Grid, ModelIdentity, PlanEntry, Schedule
 from meancache_plan.source.diffusers.pipeline import Pipeline
 from meancache_plan.source.recipe import Recipe
-from meancache_runtime.schedule import Adams, Hold
+from meancache_runtime.predictors import Adams, Hold
 from tests.tiny import SIDE, TEXT_LENGTH
 
 STEPS = 8

@@ -26,7 +26,7 @@ from meancache_plan.source.diffusers.pipeline import Pipeline
 from meancache_plan.source.recipe import digest
 from meancache_runtime import attach
 from meancache_runtime.errors import BudgetError
-from meancache_runtime.schedule import Adams, Hold, Jvp
+from meancache_runtime.predictors import Adams, Hold, Jvp
 from tests.judge import given
 from tests.source.diffusers.sampled import TWO_DENOISERS, Sampled
 from tests.tiny import SIDE, tiny_flux

@@ -11,7 +11,7 @@ from diffusers import FlowMatchEulerDiscreteScheduler
 from torch import Tensor
 
 from meancache_runtime import attach
-from meancache_runtime.schedule import Released
+from meancache_runtime.predictors import Released
 from tests.families.case import Case, run
 from tests.living.pipelines import every_pipeline
 from tests.plans import KNOTS, STEPS

@@ -25,7 +25,8 @@ from meancache_plan.plan.predict import misses
 from meancache_plan.plan.reliability import with_reliability
 from meancache_plan.plan.resample import plan_draws
 from meancache_runtime.binding import bind
-from meancache_runtime.schedule import Adams, Hold, Plan
+from meancache_runtime.predictors import Adams, Hold
+from meancache_runtime.schedule import Plan
 from tests.fields import mixture, noise, shifted_grid
 from tests.trajectories import (
     Array,

@@ -11,7 +11,8 @@ from meancache_plan.core.search import pssp
 from meancache_plan.errors import InputError
 from meancache_plan.plan.planners import PLANNERS, Planned, find_planner
 from meancache_runtime.binding import bind
-from meancache_runtime.schedule import Adams, Hold, Plan
+from meancache_runtime.predictors import Adams, Hold
+from meancache_runtime.schedule import Plan
 from tests.trajectories import (
     Trajectories,
     applied,

@@ -12,7 +12,8 @@ from meancache_plan.measure.profile import Profile
 from meancache_plan.plan.predict import MARGIN, misses, predict
 from meancache_plan.schedule.provenance import GainFit, Quality
 from meancache_runtime.binding import bind
-from meancache_runtime.schedule import Adams, Hold, Jvp, Plan, Predictor, Released
+from meancache_runtime.predictors import Adams, Hold, Jvp, Predictor, Released
+from meancache_runtime.schedule import Plan
 from tests.fields import (
     Field,
     euler,

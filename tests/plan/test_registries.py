@@ -21,7 +21,7 @@ from meancache_plan.plan.planners import PLANNERS, Planner
 from meancache_plan.plan.reliability import with_reliability
 from meancache_plan.schedule.artifact import from_bytes, to_bytes
 from meancache_runtime.binding import LinearForm, adams
-from meancache_runtime.schedule import Adams, Hold
+from meancache_runtime.predictors import Adams, Hold
 from tests.fields import mixture, noise, shifted_grid
 
 T = 12

@@ -20,7 +20,8 @@ from meancache_plan.plan import reliability, resample
 from meancache_plan.plan.reliability import rank_correlation, regret, stability, with_reliability
 from meancache_plan.plan.solve import solve
 from meancache_plan.schedule.artifact import Schedule, from_bytes, to_bytes
-from meancache_runtime.schedule import Adams, Plan
+from meancache_runtime.predictors import Adams
+from meancache_runtime.schedule import Plan
 from tests.fields import profile_of, shifted_grid
 
 STEPS, PROMPTS, SEEDS = 8, 6, 2

@@ -14,7 +14,7 @@ from meancache_plan.measure.profile import Profile
 from meancache_plan.plan.solve import solve
 from meancache_plan.schedule.artifact import from_bytes, to_bytes
 from meancache_runtime import integrate
-from meancache_runtime.schedule import Adams, Hold, Released
+from meancache_runtime.predictors import Adams, Hold, Released
 from tests.fields import (
     euler,
     mixture,

@@ -24,7 +24,7 @@ from meancache_plan.plan.planners import PLANNERS, find_planner
 from meancache_plan.plan.reliability import with_reliability
 from meancache_plan.plan.resample import plan_draws
 from meancache_plan.plan.solve import check_budgets
-from meancache_runtime.schedule import Adams, Hold
+from meancache_runtime.predictors import Adams, Hold
 from tests.fields import mixture_profile, shifted_grid
 from tests.trajectories import Trajectories, mixture_trajectories, plan_cost
 

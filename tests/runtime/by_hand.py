@@ -10,7 +10,8 @@ import torch
 from numpy.polynomial import Polynomial
 from torch import Tensor
 
-from meancache_runtime.schedule import Adams, Grid, Hold, Jvp, Plan, Predictor, Released, Schedule
+from meancache_runtime.predictors import Adams, Hold, Jvp, Predictor, Released
+from meancache_runtime.schedule import Grid, Plan, Schedule
 
 
 def schedule(

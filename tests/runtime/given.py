@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from meancache_runtime.schedule import Adams, Hold, Jvp, Plan, Released
+from meancache_runtime.predictors import Adams, Hold, Jvp, Released
+from meancache_runtime.schedule import Plan
 
 SIGMAS = tuple(3 * s / (1 + 2 * s) for s in (1 - i / 20 for i in range(21)))
 PLANS = {

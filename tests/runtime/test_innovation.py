@@ -18,7 +18,8 @@ from meancache_runtime import MeanCacheScheduler, Replay, attach, integrate
 from meancache_runtime.binding import bind
 from meancache_runtime.errors import ReplayError, UnstableError
 from meancache_runtime.innovation import Innovations
-from meancache_runtime.schedule import Adams, Hold, Schedule
+from meancache_runtime.predictors import Adams, Hold
+from meancache_runtime.schedule import Schedule
 from tests.fields import euler, mixture, noise, shifted_grid
 from tests.runtime import by_hand
 from tests.tiny import call_options

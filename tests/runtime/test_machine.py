@@ -8,7 +8,7 @@ import torch
 from meancache_runtime import Replay
 from meancache_runtime.binding import bind
 from meancache_runtime.errors import ReplayError
-from meancache_runtime.schedule import Adams, Hold
+from meancache_runtime.predictors import Adams, Hold
 from tests.runtime import by_hand
 
 VELOCITY = torch.linspace(-2, 2, 12, dtype=torch.float64)

@@ -17,7 +17,8 @@ from meancache_runtime import Table, integrate, load_schedule
 from meancache_runtime.binding import BoundPlan, bind
 from meancache_runtime.errors import ScheduleError
 from meancache_runtime.machine import Replay
-from meancache_runtime.schedule import Adams, Hold, Plan
+from meancache_runtime.predictors import Adams, Hold
+from meancache_runtime.schedule import Plan
 from tests.runtime import by_hand
 from tests.runtime.given import PLANS, SIGMAS, field
 

@@ -16,7 +16,8 @@ from torch import Tensor
 
 from meancache_runtime import Replay, attach, integrate
 from meancache_runtime.binding import bind
-from meancache_runtime.schedule import Adams, Hold, Jvp, Predictor, Released, Schedule
+from meancache_runtime.predictors import Adams, Hold, Jvp, Predictor, Released
+from meancache_runtime.schedule import Schedule
 from tests import fields
 from tests.runtime import by_hand
 from tests.tiny import call_options

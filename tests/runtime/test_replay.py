@@ -15,7 +15,7 @@ from meancache_runtime.errors import (
     ScheduleError,
     StepCountError,
 )
-from meancache_runtime.schedule import Adams, Hold, Jvp, Released
+from meancache_runtime.predictors import Adams, Hold, Jvp, Released
 from tests.runtime import by_hand
 
 NOISE = torch.linspace(-2, 2, 12, dtype=torch.float64).reshape(3, 4)

@@ -21,7 +21,7 @@ from meancache_plan.schedule.artifact import PlanEntry, Schedule, load_schedule,
 from meancache_runtime import attach
 from meancache_runtime import load_schedule as load
 from meancache_runtime.errors import ScheduleError, ScheduleNotFoundError
-from meancache_runtime.schedule import Hold
+from meancache_runtime.predictors import Hold
 from meancache_runtime.snapshot import FILE_NAME
 from meancache_runtime.strict_json import MAX_BYTES
 from tests.tiny import call_options

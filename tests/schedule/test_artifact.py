@@ -17,7 +17,8 @@ from meancache_plan.schedule import artifact
 from meancache_plan.schedule.artifact import from_bytes, load_schedule, save_schedule, to_bytes
 from meancache_runtime import load_schedule as load_at_runtime
 from meancache_runtime.errors import ScheduleError
-from meancache_runtime.schedule import Adams, Adapter, Hold, Jvp, Released, parse_schedule
+from meancache_runtime.predictors import Adams, Hold, Jvp, Released
+from meancache_runtime.schedule import Adapter, parse_schedule
 from tests.schedule.readers import CORPUS, READERS, ROOT, VALID, refusal
 
 GOOD = sorted((CORPUS / "good").glob("*.json"))

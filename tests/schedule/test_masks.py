@@ -14,7 +14,8 @@ from meancache_plan.schedule.mask_export import to_cache_dit, to_sglang
 from meancache_plan.schedule.mask_import import read_mask
 from meancache_plan.source.catalog import schedule_files
 from meancache_runtime import load_schedule as load_for_replay
-from meancache_runtime.schedule import Adams, Hold, Plan
+from meancache_runtime.predictors import Adams, Hold
+from meancache_runtime.schedule import Plan
 from tests.extras import needs_cache_dit
 from tests.runtime import by_hand
 from tests.schedule.masks import CACHE_DIT, DPCACHE, STEPS, command, said

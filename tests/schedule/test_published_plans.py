@@ -15,7 +15,7 @@ from meancache_plan.cli import main
 from meancache_plan.errors import InputError
 from meancache_plan.schedule.published import PublishedPlans, load_plans, to_schedule
 from meancache_plan.source import catalog
-from meancache_runtime.schedule import Hold, Released
+from meancache_runtime.predictors import Hold, Released
 
 SCHEDULES = Path(__file__).parents[2] / "schedules"
 PUBLISHED = SCHEDULES / "published.json"

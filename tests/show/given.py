@@ -15,7 +15,7 @@ from meancache_plan.schedule.artifact import (
     PlanEntry,
     Schedule,
 )
-from meancache_runtime.schedule import Adams, Hold, Jvp
+from meancache_runtime.predictors import Adams, Hold, Jvp
 from tests.show.drawn import shots
 
 STEPS = 12

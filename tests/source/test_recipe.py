@@ -18,7 +18,7 @@ from meancache_plan.source.recipe import (
     parse_numbers,
     read_prompts,
 )
-from meancache_runtime.schedule import Hold
+from meancache_runtime.predictors import Hold
 
 
 def test_the_default_set_is_fifty_prompts_by_five_seeds() -> None:

@@ -14,7 +14,7 @@ from meancache_runtime.errors import (
     ScheduleNotFoundError,
     StepCountError,
 )
-from meancache_runtime.schedule import Adams, Hold
+from meancache_runtime.predictors import Adams, Hold
 from tests.hosts.in_mflux import faked, request
 from tests.runtime import by_hand
 

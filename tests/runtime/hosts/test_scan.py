@@ -17,7 +17,8 @@ from meancache_plan.source.catalog import schedule_files
 from meancache_runtime import integrate, load_schedule
 from meancache_runtime.errors import BudgetError, GridMismatchError, ReplayError, StepCountError
 from meancache_runtime.hosts.jax import scan_sampler
-from meancache_runtime.schedule import Adams, Hold, Plan
+from meancache_runtime.predictors import Adams, Hold
+from meancache_runtime.schedule import Plan
 from tests.runtime import by_hand
 from tests.runtime.given import PLANS, SIGMAS, field
 

@@ -22,7 +22,7 @@ from meancache_plan.schedule.artifact import (
 )
 from meancache_plan.schedule.digest import sha256_of
 from meancache_plan.schedule.provenance import PlanRecord, Provenance
-from meancache_runtime.schedule import Adams, Hold, Jvp
+from meancache_runtime.predictors import Adams, Hold, Jvp
 
 STEPS = 12
 SIGMAS = tuple(float(s) for s in np.linspace(1.0, 0.0, STEPS + 1))

@@ -31,7 +31,8 @@ from meancache_runtime.errors import (
     UnsupportedPipelineError,
     UnsupportedSchedulerError,
 )
-from meancache_runtime.schedule import Hold, Plan
+from meancache_runtime.predictors import Hold
+from meancache_runtime.schedule import Plan
 from tests.counting import count_calls
 from tests.plans import SCHEDULE, STEPS
 from tests.runtime import by_hand

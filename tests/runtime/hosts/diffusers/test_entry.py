@@ -14,7 +14,8 @@ from PIL import Image
 from meancache_runtime import attach
 from meancache_runtime.errors import GridMismatchError, StepCountError
 from meancache_runtime.hosts.diffusers.entry import enter
-from meancache_runtime.schedule import Adams, Hold, Jvp, Plan, Released, Schedule
+from meancache_runtime.predictors import Adams, Hold, Jvp, Released
+from meancache_runtime.schedule import Plan, Schedule
 from tests.runtime import by_hand
 from tests.runtime.hosts.diffusers.given import Record, sampler
 from tests.runtime.hosts.diffusers.loops import NOISE, Loop, field

@@ -19,7 +19,7 @@ from diffusers import (
 from meancache_runtime import MeanCacheScheduler, attach
 from meancache_runtime.binding import bind
 from meancache_runtime.errors import StepCountError
-from meancache_runtime.schedule import Adams, Hold
+from meancache_runtime.predictors import Adams, Hold
 from tests.counting import count_calls, denoisers_called
 from tests.families.case import run as run_case
 from tests.plans import BUDGET, FULL, KNOTS, PREDICTORS, SCHEDULE, STEPS

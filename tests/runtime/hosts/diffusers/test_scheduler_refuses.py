@@ -22,7 +22,7 @@ from meancache_runtime.errors import (
     StepCountError,
     UnsupportedSchedulerError,
 )
-from meancache_runtime.schedule import Hold
+from meancache_runtime.predictors import Hold
 from tests.plans import BUDGET, PLAN, SCHEDULE, STEPS
 from tests.runtime import by_hand
 from tests.runtime.hosts.diffusers.given import follow, following, run

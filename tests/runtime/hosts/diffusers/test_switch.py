@@ -7,7 +7,7 @@ import torch
 
 from meancache_runtime import attach
 from meancache_runtime.errors import MismatchError, SwitchError
-from meancache_runtime.schedule import Adams, Hold, Jvp, Released
+from meancache_runtime.predictors import Adams, Hold, Jvp, Released
 from tests.counting import denoisers_called
 from tests.families.by_sampler import followed_by_hand
 from tests.families.case import run

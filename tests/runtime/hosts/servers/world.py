@@ -12,7 +12,8 @@ import torch
 from diffusers import FlowMatchEulerDiscreteScheduler
 from torch import Tensor, nn
 
-from meancache_runtime.schedule import Adams, Hold, Jvp, Schedule, to_document
+from meancache_runtime.predictors import Adams, Hold, Jvp
+from meancache_runtime.schedule import Schedule, to_document
 from tests.runtime import by_hand
 
 STEPS = 12
