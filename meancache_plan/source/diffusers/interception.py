@@ -5,6 +5,7 @@ from collections.abc import Callable, Generator, Hashable
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import Any
+from weakref import WeakValueDictionary
 
 from torch import Tensor
 
@@ -22,8 +23,9 @@ Follow = Callable[[Any], Step]
 class Answers:
     """One real output of a denoiser for each form of a call, to answer skipped steps with.
 
-    Only the output's own form matters; the values are those of some earlier call. A call that
-    returns more than tensors, as one that fills a key-value cache for later steps, is not skipped.
+    Only the output's own form matters; the values are those of some earlier call. Not skipped is
+    what may fill a key-value cache for later steps: a call that returns more than tensors, and the
+    first that is handed an object.
     """
 
     LIMIT = 16
@@ -31,10 +33,13 @@ class Answers:
 
     def __init__(self) -> None:
         self._kept: dict[Hashable, Any] = {}
+        self._handed: WeakValueDictionary[int, Any] = WeakValueDictionary()
 
     def call(self, name: str, module: Any, skip: bool, *args: Any, **kwargs: Any) -> Any:
         """Run the denoiser and learn, or, to ``skip`` it, give what such a call once returned."""
         form = (name, _form(args), _form(kwargs))
+        if self._is_handed_more(*args, *kwargs.values()):
+            skip = False
         if skip and form in self._kept:
             return self._kept[form]
         output = module(*args, **kwargs)
@@ -43,6 +48,13 @@ class Answers:
             if len(self._kept) > self.LIMIT:
                 del self._kept[next(iter(self._kept))]
         return output
+
+    def _is_handed_more(self, *values: Any) -> bool:
+        """Whether an object is among them that no call was handed before."""
+        objects = {id(v): v for v in values if hasattr(v, "__dict__") and not isinstance(v, Tensor)}
+        new = objects.keys() - self._handed.keys()
+        self._handed.update(objects)
+        return bool(new)
 
 
 @contextmanager
