@@ -257,7 +257,7 @@ REFUSALS = (
         _call_sections,
         "FramePack",
         error="ReplayError",
-        match="all 8 steps are taken",
+        match="all 8 steps of the schedule are taken.*several sections",
         reason="it samples the video's sections one after another, in one call",
     ),
 )

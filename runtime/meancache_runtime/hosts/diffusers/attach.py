@@ -25,7 +25,7 @@ from ...snapshot import beside
 from ...stats import ReplayStats, ReplayWarning
 from .adapters import adapters_in_effect
 from .channel import Channel
-from .identity import check_model, companions, denoisers
+from .identity import check_model, check_samples_itself, companions, denoisers
 from .intercept import Interception, is_intercepted
 from .precision import precision
 from .run import Run
@@ -72,7 +72,8 @@ def attach(
         ScheduleNotFoundError: No schedule is given, and none lies beside the weights.
         BudgetError: The schedule has no plan for this budget.
         AlreadyAttachedError: ``pipe`` follows a schedule already.
-        UnsupportedPipelineError: ``pipe`` has no denoiser or scheduler to intercept.
+        UnsupportedPipelineError: ``pipe`` has no denoiser or scheduler to intercept, or samples
+            with others beside it.
         UnsupportedSchedulerError: The schedule was made for another sampler, or the scheduler
             is one that no schedule can follow.
         ModelMismatchError: The schedule was compiled for another model.
@@ -123,6 +124,7 @@ class Attachment:
                 f"this {pipe.__class__.__name__} follows a schedule already: detach() it first"
             )
         modules = denoisers(pipe)
+        check_samples_itself(pipe)
         check_sampler(pipe.scheduler, schedule.grid.replaces)
         check_alone(pipe)
         if schedule.model is not None:

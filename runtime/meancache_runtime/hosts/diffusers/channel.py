@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ...binding import BoundPlan
-from ...errors import StepCountError
+from ...errors import ReplayError, StepCountError
 from ...innovation import OnUnstable
 from ...machine import Replay
 from ...schedule import Plan, Schedule
@@ -46,6 +46,7 @@ class Channel:
         self._first = 0
         self._inner: frozenset[int] = frozenset()
         self._own_steps = True
+        self._shape: tuple[int, ...] | None = None
 
     @property
     def knots(self) -> tuple[int, ...] | None:
@@ -104,12 +105,14 @@ class Channel:
         Raises:
             StepCountError: The scheduler is elsewhere than the plan.
             StepCountError, GridMismatchError: As :meth:`prepare`.
+            ReplayError: The run is over, or its latents have another shape than before.
             NonFiniteError: The velocity of a knot has NaN or infinite values.
             UnstableError: A sample left the plan's bounds, and that is to end the run.
         """
         if self.machine is None:
             self._begin(find_start(self.scheduler, timestep))
         assert self.machine is not None
+        self._check_one_run(self.machine, tuple(sample.shape))
         velocity = model_output if self.inner else self.machine.advance(model_output)
         if self._own_steps:
             result = self.scheduler.step(velocity, timestep, sample, *args, **kwargs)
@@ -120,6 +123,21 @@ class Channel:
         self.iteration += 1
         self._check_in_step()
         return result
+
+    def _check_one_run(self, machine: Replay, shape: tuple[int, ...]) -> None:
+        if machine.done:
+            raise ReplayError(
+                f"all {machine.plan.steps} steps of the schedule are taken and the pipeline goes "
+                "on: it samples several sections, windows or tiles in one call, and a schedule is "
+                "for one run; ask for one of them a call, or run it without a schedule"
+            )
+        if self._shape not in (None, shape):
+            raise ReplayError(
+                f"at step {self.start + machine.step} the latents have the shape {list(shape)}, "
+                f"and had {list(self._shape or ())} before: a schedule goes on with velocities of "
+                "earlier steps; run this pipeline without a schedule"
+            )
+        self._shape = shape
 
     def _check_in_step(self) -> None:
         here, expected = self.scheduler.step_index, self._first + self.iteration

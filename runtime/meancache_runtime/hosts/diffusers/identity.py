@@ -5,6 +5,7 @@ import inspect
 import json
 import os
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from ...errors import ModelMismatchError, UnsupportedPipelineError
@@ -34,6 +35,33 @@ def denoisers(pipe: Any) -> dict[str, Any]:
             "diffusers pipeline, or use meancache_runtime.integrate with your own loop"
         )
     return found
+
+
+def check_samples_itself(pipe: Any) -> None:
+    """Refuse a pipeline that samples where nothing is intercepted.
+
+    Raises:
+        UnsupportedPipelineError: It holds pipelines of its own, or another scheduler.
+    """
+    parts = {name: part for name, part in vars(pipe).items() if part is not None}
+    inner = [name for name, part in parts.items() if _is_pipeline(part)]
+    if inner:
+        raise UnsupportedPipelineError(
+            f"{type(pipe).__name__} samples through pipelines of its own: attach to "
+            f"{', '.join(f'pipe.{name}' for name in inner)}, to each with its own schedule"
+        )
+    others = [name for name in parts if name.endswith("_scheduler")]
+    if others:
+        raise UnsupportedPipelineError(
+            f"{type(pipe).__name__} samples with pipe.{others[0]} too, which would not follow the "
+            f"schedule: set pipe.{others[0]} = None if the pipeline then uses pipe.scheduler for "
+            "both, or run it without a schedule"
+        )
+
+
+def _is_pipeline(part: Any) -> bool:
+    has = partial(hasattr, part)
+    return callable(part) and has("scheduler") and any(map(has, DENOISERS))
 
 
 def companions(pipe: Any) -> dict[str, Any]:
