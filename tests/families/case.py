@@ -41,6 +41,10 @@ class Case:
     note: str = ""
     remembers: bool = False
 
+    def brief(self) -> Self:
+        """The same case in runs of 4 steps: for what shares its kind of loop with longer tests."""
+        return self.variant(steps=4, budgets=(2, 3))
+
     def variant(self, **changes: Any) -> Self:
         """The same case with some fields changed."""
         return replace(self, **changes)

@@ -8,11 +8,13 @@ from diffusers import (
     AutoencoderKLLTX2Audio,
     AutoencoderKLLTX2Video,
     FlowMatchEulerDiscreteScheduler,
+    LTX2ConditionPipeline,
     LTX2ImageToVideoPipeline,
     LTX2Pipeline,
     LTX2VideoTransformer3DModel,
 )
 from diffusers.pipelines.ltx2 import LTX2TextConnectors
+from diffusers.pipelines.ltx2.pipeline_ltx2_condition import LTX2VideoCondition
 
 from tests.families.case import Case, Refusal, seeded
 from tests.families.ltx import SHIFT
@@ -22,7 +24,7 @@ from tests.families.text_to_image import SIDE, WIDTH, masks, prompts, quiet, siz
 FAMILY = "LTX-2"
 
 
-def _pipeline(cls: type[Any]) -> Any:
+def _pipeline(cls: type[Any], **more: Any) -> Any:
     return quiet(
         cls(
             transformer=_transformer(),
@@ -33,6 +35,7 @@ def _pipeline(cls: type[Any]) -> Any:
             text_encoder=None,
             tokenizer=None,
             vocoder=None,
+            **more,
         )
     )
 
@@ -113,6 +116,16 @@ def _call(steps: int) -> dict[str, Any]:
     }
 
 
+def _call_conditions(steps: int) -> dict[str, Any]:
+    first = LTX2VideoCondition(picture(SIDE), index=0, strength=1.0, crf=0)
+    return {**_call(steps), "conditions": [first]}
+
+
+def _two_schedulers() -> Any:
+    own = FlowMatchEulerDiscreteScheduler(**SHIFT)
+    return _pipeline(LTX2ConditionPipeline, audio_scheduler=own)
+
+
 CASES = (
     Case(
         "LTX2Pipeline",
@@ -130,5 +143,24 @@ CASES = (
         branches=3,
         note="the first frame is given, and the schedule moves the others",
     ),
+    Case(
+        "LTX2ConditionPipeline",
+        lambda: seeded(lambda: _pipeline(LTX2ConditionPipeline)),
+        _call_conditions,
+        FAMILY,
+        branches=3,
+        note="the frames that are given stay as they are",
+    ).brief(),
 )
-REFUSALS: tuple[Refusal, ...] = ()
+REFUSALS = (
+    Refusal(
+        "LTX2ConditionPipeline, a scheduler of the sound's own",
+        lambda: seeded(_two_schedulers),
+        _call_conditions,
+        FAMILY,
+        error="UnsupportedPipelineError",
+        match=r"pipe\.audio_scheduler too",
+        reason="it would not follow the schedule; `pipe.audio_scheduler = None` has it work",
+        steps=4,
+    ),
+)

@@ -67,6 +67,27 @@ def _call_prx(steps: int) -> dict[str, Any]:
     return _call(steps, use_resolution_binning=False, **hidden)
 
 
+def _prx_pixel() -> Any:
+    """It has no VAE, and its denoiser gives the picture, of which the loop makes the velocity."""
+    transformer = diffusers.PRXTransformer2DModel(
+        in_channels=3,
+        patch_size=8,
+        context_in_dim=WIDTH,
+        hidden_size=16,
+        num_heads=2,
+        depth=1,
+        axes_dim=[4, 4],
+    )
+    return quiet(
+        diffusers.PRXPixelPipeline(
+            transformer=awaken(transformer),
+            scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0),
+            text_encoder=None,
+            tokenizer=None,
+        )
+    )
+
+
 def _call_lists(steps: int) -> dict[str, Any]:
     """ERNIE-Image takes a list of embeddings, one for each prompt."""
     return _call(steps, **{name: list(embedding) for name, embedding in GUIDED.items()})
@@ -199,5 +220,12 @@ CASES = (
         _call_prx,
         "PRX",
     ),
+    Case(
+        "PRXPixelPipeline",
+        partial(seeded, _prx_pixel),
+        _call_prx,
+        "PRX",
+        note="the denoiser gives the picture, and the pipeline makes the velocity of it",
+    ).brief(),
 )
 REFUSALS = ()

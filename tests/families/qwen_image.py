@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 from diffusers import (
     AutoencoderKLQwenImage,
+    FlowMatchEulerDiscreteScheduler,
+    QwenImage21Pipeline,
+    QwenImage21Transformer2DModel,
     QwenImageControlNetInpaintPipeline,
     QwenImageControlNetModel,
     QwenImageControlNetPipeline,
@@ -21,7 +25,7 @@ from torch import Tensor
 from tests.families.case import Case, seeded
 from tests.families.pictures import awaken, mask, partway, picture, resized
 from tests.families.text_to_image import quiet
-from tests.tiny_families import qwen_image_options, tiny_qwen_image
+from tests.tiny_families import WIDTH, qwen_image_options, tiny_qwen_image
 
 EDITED = 256
 """Height and width of edited pictures, in pixels: 2 × 2 image tokens."""
@@ -87,6 +91,30 @@ def _layered() -> Any:
     return quiet(QwenImageLayeredPipeline(**parts))
 
 
+class Templates:
+    """Stands for the processor of the text, of which only the templates are asked."""
+
+    tokenizer: Any = SimpleNamespace(encode=lambda _text: [0])
+
+    def apply_chat_template(self, _messages: Any, **_options: Any) -> list[list[int]]:
+        return [[0]]
+
+
+def _qwen_21() -> Any:
+    transformer = QwenImage21Transformer2DModel(
+        in_channels=CHANNELS,
+        out_channels=CHANNELS,
+        num_layers=2,
+        attention_head_dim=16,
+        num_attention_heads=2,
+        context_in_dim=WIDTH,
+        axes_dims_rope=(8, 4, 4),
+    )
+    parts: dict[str, Any] = {"vae": None, "text_encoder": None, "processor": Templates()}
+    scheduler = FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True)
+    return quiet(QwenImage21Pipeline(transformer=transformer, scheduler=scheduler, **parts))
+
+
 def _call(steps: int, **more: Any) -> dict[str, Any]:
     options = qwen_image_options(steps)
     del options["generator"]
@@ -147,6 +175,19 @@ CASES = (
         call=lambda steps: _call(steps, image=[picture(), picture(16)], **_EDIT),
         family="Qwen-Image-Edit-2509",
     ),
+    _QWEN.variant(
+        name="QwenImage21Pipeline",
+        build=lambda: seeded(_qwen_21),
+        call=lambda steps: _call(steps, height=64, width=64),
+        family="Qwen-Image-2.1",
+        note="the keys of the text are kept from the first step on, which always is a knot",
+    ).brief(),
+    _QWEN.variant(
+        name="QwenImage21Pipeline, use_kv_cache=False",
+        build=lambda: seeded(_qwen_21),
+        call=lambda steps: _call(steps, height=64, width=64, use_kv_cache=False),
+        family="Qwen-Image-2.1",
+    ).brief(),
     _QWEN.variant(
         name="QwenImageLayeredPipeline",
         build=_layered,

@@ -7,31 +7,41 @@ from typing import Any
 from diffusers import (
     DPMSolverMultistepScheduler,
     FlowMatchEulerDiscreteScheduler,
+    SanaImageToVideoPipeline,
     SanaPipeline,
     SanaSprintPipeline,
     SanaTransformer2DModel,
+    SanaVideoPipeline,
+    SanaVideoTransformer3DModel,
     SCMScheduler,
 )
 
 from tests.families.case import Case, Refusal, seeded
-from tests.families.text_to_image import WIDTH, masks, prompts, quiet, size
+from tests.families.pictures import picture
+from tests.families.text_to_image import SIDE, WIDTH, masks, prompts, quiet, size
+from tests.families.wan import CHANNELS, tiny_wan_vae
 
 FAMILY = "Sana"
+
+
+SIZES: dict[str, Any] = {
+    "in_channels": CHANNELS,
+    "out_channels": CHANNELS,
+    "num_layers": 1,
+    "num_attention_heads": 2,
+    "num_cross_attention_heads": 2,
+    "caption_channels": WIDTH,
+}
 
 
 def _pipeline(cls: type, scheduler: Any, **options: Any) -> Any:
     def build() -> Any:
         transformer = SanaTransformer2DModel(
-            in_channels=4,
-            out_channels=4,
-            num_layers=1,
-            num_attention_heads=2,
             attention_head_dim=8,
-            num_cross_attention_heads=2,
             cross_attention_head_dim=8,
             cross_attention_dim=16,
-            caption_channels=WIDTH,
             sample_size=4,
+            **SIZES,
             **options,
         )
         return quiet(
@@ -43,6 +53,26 @@ def _pipeline(cls: type, scheduler: Any, **options: Any) -> Any:
                 scheduler=scheduler,
             )
         )
+
+    return seeded(build)
+
+
+def _video(cls: type) -> Any:
+    def build() -> Any:
+        transformer = SanaVideoTransformer3DModel(
+            attention_head_dim=12,
+            cross_attention_head_dim=12,
+            cross_attention_dim=24,
+            **SIZES,
+        )
+        pipe = cls(
+            tokenizer=None,
+            text_encoder=None,
+            vae=tiny_wan_vae(),
+            transformer=transformer,
+            scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0),
+        )
+        return quiet(pipe)
 
     return seeded(build)
 
@@ -76,6 +106,10 @@ def _call(steps: int) -> dict[str, Any]:
     }
 
 
+def _call_video(steps: int, **more: Any) -> dict[str, Any]:
+    return {**_call(steps), "frames": 5, **more}
+
+
 def _call_sprint(steps: int) -> dict[str, Any]:
     return {
         **prompts("prompt_embeds"),
@@ -89,6 +123,19 @@ def _call_sprint(steps: int) -> dict[str, Any]:
 CASES = (
     Case("SanaPipeline", _dpm, _call, FAMILY, sampler="DPMSolverMultistepScheduler"),
     Case("SanaPipeline, Euler", _euler, _call, FAMILY),
+    Case(
+        "SanaVideoPipeline, Euler",
+        lambda: _video(SanaVideoPipeline),
+        _call_video,
+        "Sana Video",
+    ).brief(),
+    Case(
+        "SanaImageToVideoPipeline",
+        lambda: _video(SanaImageToVideoPipeline),
+        lambda steps: _call_video(steps, image=picture(SIDE)),
+        "Sana Video",
+        note="the first frame is given, and the schedule moves the others",
+    ).brief(),
 )
 REFUSALS = (
     Refusal(

@@ -6,24 +6,29 @@ from typing import Any
 
 from diffusers import (
     SkyReelsV2DiffusionForcingPipeline,
+    SkyReelsV2ImageToVideoPipeline,
     SkyReelsV2Pipeline,
     SkyReelsV2Transformer3DModel,
     UniPCMultistepScheduler,
 )
 
 from tests.families.case import Case, Refusal, seeded
-from tests.families.text_to_image import WIDTH, prompts, quiet, size
+from tests.families.pictures import picture
+from tests.families.text_to_image import SIDE, WIDTH, prompts, quiet, size
+from tests.families.wan import CHANNELS, SEEING, SEEN, tiny_eyes, tiny_wan_vae
 
 FAMILY = "SkyReels V2"
 UNIPC = "UniPCMultistepScheduler"
 
 
-def _pipeline(cls: type[Any], **options: Any) -> Any:
+def _pipeline(
+    cls: type[Any], channels: int = CHANNELS, more: dict[str, Any] | None = None, **options: Any
+) -> Any:
     transformer = SkyReelsV2Transformer3DModel(
         num_attention_heads=2,
         attention_head_dim=12,
-        in_channels=4,
-        out_channels=4,
+        in_channels=channels,
+        out_channels=CHANNELS,
         text_dim=WIDTH,
         freq_dim=16,
         ffn_dim=32,
@@ -38,15 +43,20 @@ def _pipeline(cls: type[Any], **options: Any) -> Any:
         cls(
             transformer=transformer,
             scheduler=scheduler,
-            vae=None,
             text_encoder=None,
             tokenizer=None,
+            **(more or {"vae": None}),
         )
     )
 
 
 def _text_to_video() -> SkyReelsV2Pipeline:
     return _pipeline(SkyReelsV2Pipeline)
+
+
+def _image_to_video() -> SkyReelsV2ImageToVideoPipeline:
+    more = {"vae": tiny_wan_vae(), **tiny_eyes()}
+    return _pipeline(SkyReelsV2ImageToVideoPipeline, SEEING, more, **SEEN)
 
 
 def _diffusion_forcing() -> SkyReelsV2DiffusionForcingPipeline:
@@ -71,6 +81,14 @@ CASES = (
         branches=2,
         sampler=UNIPC,
     ),
+    Case(
+        "SkyReelsV2ImageToVideoPipeline",
+        lambda: seeded(_image_to_video),
+        lambda steps: {**_call(steps), "image": picture(SIDE), "num_frames": 5},
+        FAMILY,
+        branches=2,
+        sampler=UNIPC,
+    ).brief(),
 )
 REFUSALS = (
     Refusal(

@@ -52,8 +52,8 @@ A row that is refused raises the error that it names.
 READ = """
 ## Read, not tried
 
-Pipelines that follow a flow and were read, not run. Where one is named that was tested, or refused,
-its loop is theirs, and what is said of it is expected of them.
+Pipelines that follow a flow and were read, not run. Their loop is much like that of the one that is
+named, which was tested, or refused; what is said of it is expected of them.
 
 """
 

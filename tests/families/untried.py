@@ -19,22 +19,82 @@ class Read(NamedTuple):
     note: str
 
 
-NOT_YET = """
-AnyFlowFARPipeline AnyFlowPipeline BriaFibo2Pipeline BriaFiboEditPipeline BriaFiboPipeline
-ChromaInpaintPipeline ChronoEditPipeline Cosmos2_5_TransferPipeline DreamLiteMobilePipeline
-DreamLitePipeline EasyAnimateControlPipeline EasyAnimateInpaintPipeline EasyAnimatePipeline
-HeliosPipeline HeliosPyramidPipeline JoyImageEditPipeline JoyImageEditPlusPipeline
-Kandinsky6SRPipeline Kandinsky6TI2VAPipeline LTX2ConditionPipeline LTX2DFRPipeline
-LTX2DFRTemporalRefinePipeline LTX2HDRPipeline LTX2InContextPipeline
-LTXI2VLongMultiPromptPipeline LongCatAudioDiTPipeline LongCatImageEditPipeline LucyEditPipeline
-MotifVideoImage2VideoPipeline MotifVideoPipeline OmniGenPipeline PRXPixelPipeline
-QwenImage21Pipeline RFD4ProteinaPipeline SanaImageToVideoPipeline SanaVideoPipeline
-SkyReelsV2ImageToVideoPipeline VisualClozeGenerationPipeline VisualClozePipeline
-WanAnimatePipeline ZImageOmniPipeline
-"""
-
 READ = (
-    *(Read(name, "", "not tried") for name in NOT_YET.split()),
+    Read(
+        "BriaFibo2Pipeline",
+        "QwenImagePipeline",
+        "other embeddings from a noise level of 0.9 on, where pictures of text are given",
+    ),
+    Read("BriaFiboEditPipeline", "BriaFiboPipeline", "the picture's tokens beside the latents"),
+    Read(
+        "Cosmos2_5_TransferPipeline",
+        "Cosmos2_5_PredictBasePipeline",
+        "a ControlNet beside the denoiser; several chunks in one call are refused",
+    ),
+    Read(
+        "DreamLiteMobilePipeline",
+        "StableDiffusion3Pipeline",
+        "its denoiser is `unet`; distilled, without guidance",
+    ),
+    Read(
+        "DreamLitePipeline",
+        "StableDiffusion3Pipeline",
+        "its denoiser is `unet`; two or three branches in one batch",
+    ),
+    Read("EasyAnimateControlPipeline", "SanaVideoPipeline", "a control video beside the latents"),
+    Read("EasyAnimateInpaintPipeline", "SanaVideoPipeline", "a masked video beside the latents"),
+    Read("EasyAnimatePipeline", "SanaVideoPipeline", "an encoder and a denoiser of its own"),
+    Read(
+        "JoyImageEditPlusPipeline",
+        "JoyImageEditPipeline",
+        "several pictures; both branches in one batch",
+    ),
+    Read("Kandinsky6SRPipeline", "HunyuanVideoFramepackPipeline", "tiles in place of sections"),
+    Read(
+        "Kandinsky6TI2VAPipeline",
+        "LTX2Pipeline",
+        "guidance in two calls; its `PiflowScheduler`, of distilled models, is refused",
+    ),
+    Read(
+        "LTX2DFRPipeline",
+        "LTX2ConditionPipeline",
+        "without guidance; `LTXEulerAncestralRFScheduler` is refused, as it adds fresh noise",
+    ),
+    Read(
+        "LTX2DFRTemporalRefinePipeline",
+        "",
+        "its `LTXEulerAncestralRFScheduler` adds fresh noise, which `attach` refuses",
+    ),
+    Read("LTX2HDRPipeline", "LTX2ConditionPipeline", "the sound does not move: its velocity is 0"),
+    Read(
+        "LTX2InContextPipeline",
+        "LTX2ConditionPipeline",
+        "tokens of reference videos beside the latents",
+    ),
+    Read(
+        "LTXI2VLongMultiPromptPipeline",
+        "HunyuanVideoFramepackPipeline",
+        "windows in place of sections",
+    ),
+    Read(
+        "LongCatImageEditPipeline",
+        "LongCatImagePipeline",
+        "the picture's tokens beside the latents",
+    ),
+    Read(
+        "MotifVideoImage2VideoPipeline", "MotifVideoPipeline", "the first frame beside the latents"
+    ),
+    Read(
+        "OmniGenPipeline",
+        "StableDiffusion3Pipeline",
+        "two or three branches in one batch; the text's tokens are the denoiser's own",
+    ),
+    Read(
+        "RFD4ProteinaPipeline",
+        "",
+        "it has two schedulers, neither called `scheduler`, and `attach` refuses it",
+    ),
+    Read("VisualClozeGenerationPipeline", "FluxFillPipeline", "a grid of pictures"),
     Read("CosmosVideoToWorldPipeline", "CosmosTextToWorldPipeline", "from a picture or a video"),
     Read("SanaControlNetPipeline", "SanaPipeline", "a ControlNet beside the denoiser"),
     Read("SanaPAGPipeline", "SanaPipeline", "a third branch of the guidance, in the same batch"),

@@ -27,6 +27,9 @@ CHANNELS = 4
 SEEING = 2 * CHANNELS + 4
 """Channels that image-to-video denoisers take: latents, the picture's, and a mask of frames."""
 
+SEEN: dict[str, Any] = {"image_dim": WIDTH, "added_kv_proj_dim": 24}
+"""Of denoisers that read what :func:`tiny_eyes` see."""
+
 BOUNDARY = 0.875
 """Share of the noise above which Wan 2.2 calls its first denoiser."""
 
@@ -45,7 +48,7 @@ def tiny_wan_vae(channels: int = CHANNELS) -> AutoencoderKLWan:
     )
 
 
-_SIZES: dict[str, Any] = {
+SIZES: dict[str, Any] = {
     "num_attention_heads": 2,
     "attention_head_dim": 12,
     "out_channels": CHANNELS,
@@ -57,15 +60,15 @@ _SIZES: dict[str, Any] = {
 }
 
 
-def _transformer(channels: int = CHANNELS, **options: Any) -> WanTransformer3DModel:
-    return WanTransformer3DModel(in_channels=channels, **_SIZES, **options)
+def tiny_wan_transformer(channels: int = CHANNELS, **options: Any) -> WanTransformer3DModel:
+    return WanTransformer3DModel(in_channels=channels, **SIZES, **options)
 
 
 def _euler() -> FlowMatchEulerDiscreteScheduler:
     return FlowMatchEulerDiscreteScheduler(shift=3.0)
 
 
-def _unipc() -> UniPCMultistepScheduler:
+def wan_unipc() -> UniPCMultistepScheduler:
     return UniPCMultistepScheduler(
         prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=3.0
     )
@@ -76,7 +79,7 @@ def _pipeline(cls: type[Any], scheduler: Any, **components: Any) -> Any:
 
 
 def _text_to_video(scheduler: Any, *, denoisers: int = 1, **options: Any) -> WanPipeline:
-    first, second = _transformer(), _transformer() if denoisers == 2 else None
+    first, second = tiny_wan_transformer(), tiny_wan_transformer() if denoisers == 2 else None
     return _pipeline(
         WanPipeline, scheduler, transformer=first, transformer_2=second, vae=None, **options
     )
@@ -89,18 +92,19 @@ def _image_to_video(scheduler: Any, **options: Any) -> WanImageToVideoPipeline:
 
 def _video_to_video() -> WanVideoToVideoPipeline:
     return _pipeline(
-        WanVideoToVideoPipeline, _euler(), transformer=_transformer(), vae=tiny_wan_vae()
+        WanVideoToVideoPipeline, _euler(), transformer=tiny_wan_transformer(), vae=tiny_wan_vae()
     )
 
 
 def _controlled() -> WanVACEPipeline:
     transformer = WanVACETransformer3DModel(
-        in_channels=CHANNELS, vace_layers=[0, 1], vace_in_channels=2 * CHANNELS + 64, **_SIZES
+        in_channels=CHANNELS, vace_layers=[0, 1], vace_in_channels=2 * CHANNELS + 64, **SIZES
     )
     return _pipeline(WanVACEPipeline, _euler(), transformer=transformer, vae=tiny_wan_vae())
 
 
-def _image_to_video_21() -> WanImageToVideoPipeline:
+def tiny_eyes() -> dict[str, Any]:
+    """What image-to-video pipelines see pictures with, as components."""
     vision = CLIPVisionConfig(
         hidden_size=WIDTH,
         intermediate_size=WIDTH,
@@ -109,13 +113,15 @@ def _image_to_video_21() -> WanImageToVideoPipeline:
         image_size=SIDE,
         patch_size=16,
     )
+    processor = CLIPImageProcessor(
+        size={"shortest_edge": SIDE}, crop_size={"height": SIDE, "width": SIDE}
+    )
+    return {"image_encoder": CLIPVisionModel(vision), "image_processor": processor}
+
+
+def _image_to_video_21() -> WanImageToVideoPipeline:
     return _image_to_video(
-        _euler(),
-        transformer=_transformer(SEEING, image_dim=WIDTH, added_kv_proj_dim=24),
-        image_encoder=CLIPVisionModel(vision),
-        image_processor=CLIPImageProcessor(
-            size={"shortest_edge": SIDE}, crop_size={"height": SIDE, "width": SIDE}
-        ),
+        _euler(), transformer=tiny_wan_transformer(SEEING, **SEEN), **tiny_eyes()
     )
 
 
@@ -151,7 +157,7 @@ _EULER = Case(
 )
 _UNIPC = _EULER.variant(
     name="WanPipeline, UniPC",
-    build=lambda: seeded(lambda: _text_to_video(_unipc())),
+    build=lambda: seeded(lambda: _text_to_video(wan_unipc())),
     sampler=UNIPC,
 )
 
@@ -187,7 +193,7 @@ CASES = (
     _UNIPC.variant(
         name="WanPipeline, two denoisers, UniPC",
         build=lambda: seeded(
-            lambda: _text_to_video(_unipc(), denoisers=2, boundary_ratio=BOUNDARY)
+            lambda: _text_to_video(wan_unipc(), denoisers=2, boundary_ratio=BOUNDARY)
         ),
         call=_call_22,
         family="Wan 2.2",
@@ -204,9 +210,9 @@ CASES = (
         "WanImageToVideoPipeline, two denoisers, UniPC",
         lambda: seeded(
             lambda: _image_to_video(
-                _unipc(),
-                transformer=_transformer(SEEING),
-                transformer_2=_transformer(SEEING),
+                wan_unipc(),
+                transformer=tiny_wan_transformer(SEEING),
+                transformer_2=tiny_wan_transformer(SEEING),
                 boundary_ratio=BOUNDARY,
             )
         ),
@@ -218,7 +224,9 @@ CASES = (
     Case(
         "WanImageToVideoPipeline, a timestep for each token",
         lambda: seeded(
-            lambda: _image_to_video(_unipc(), transformer=_transformer(), expand_timesteps=True)
+            lambda: _image_to_video(
+                wan_unipc(), transformer=tiny_wan_transformer(), expand_timesteps=True
+            )
         ),
         _call_with_image,
         "Wan 2.2, 5B",

@@ -10,6 +10,7 @@ from diffusers import (
     ZImageControlNetPipeline,
     ZImageImg2ImgPipeline,
     ZImageInpaintPipeline,
+    ZImageOmniPipeline,
 )
 
 from tests.families.case import Case, seeded
@@ -47,6 +48,14 @@ def _call(steps: int, **more: Any) -> dict[str, Any]:
     options = z_image_options(steps)
     del options["generator"]
     return {**options, **more}
+
+
+def _call_omni(steps: int) -> dict[str, Any]:
+    """Embeddings in parts, between which pictures would stand."""
+    options = _call(steps)
+    for name in ("prompt_embeds", "negative_prompt_embeds"):
+        options[name] = [[part] for part in options[name]]
+    return options
 
 
 _Z_IMAGE = Case("ZImagePipeline", tiny_z_image, _call, "Z-Image")
@@ -90,5 +99,11 @@ CASES = (
         ),
         family="Z-Image with ControlNet",
     ),
+    _Z_IMAGE.variant(
+        name="ZImageOmniPipeline, text only",
+        build=lambda: _built(ZImageOmniPipeline, siglip=None, siglip_processor=None),
+        call=_call_omni,
+        family="Z-Image-Omni",
+    ).brief(),
 )
 REFUSALS = ()
