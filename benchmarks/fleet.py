@@ -55,7 +55,8 @@ def waiting(_: float) -> Callable[[float], Iterator[float]]:
 
 def overhead(seconds: float, samples: int) -> float:
     """The share of a sample that two workers on this machine spend beyond its own work."""
-    from meancache_plan.fleet.on_ray import RayCrew, Room, joined
+    from meancache_plan.fleet.on_ray import RayCrew, joined
+    from meancache_plan.fleet.room import Room
 
     with joined():
         crew = RayCrew(partial(float, 0), lambda _: {}, Room(gpus=0), workers=2)

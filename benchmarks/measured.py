@@ -58,6 +58,8 @@ PAGES = {
     "runtime": "-m benchmarks.runtime",
     "realised": "-m benchmarks.realised",
     "planning": "-m benchmarks.planning",
+    "fleet": "-m benchmarks.fleet",
+    "fleet-simulated": "-m benchmarks.fleet --simulate",
 }
 """Name of the page → the arguments of ``python`` that measure it."""
 

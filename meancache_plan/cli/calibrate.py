@@ -5,11 +5,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from meancache_plan.cli.fleet import Fleet, GpusPerWorker, Ray, Workers
+from meancache_plan.cli.fleet import Fleet, Gang, GpusPerWorker, Parallel, Ray, Workers
 from meancache_plan.cli.loading import Loading
 from meancache_plan.cli.noted_commands import given, note
 from meancache_plan.cli.options import (
     PROFILE,
+    AnyDevice,
     Batch,
     Device,
     Model,
@@ -36,14 +37,6 @@ DTypeName = Annotated[
 Height = Annotated[int | None, typer.Option(help="Height of the samples in pixels.")]
 Width = Annotated[int | None, typer.Option(help="Width of the samples in pixels.")]
 Frames = Annotated[int | None, typer.Option(help="Frames of a video.")]
-AnyDevice = Annotated[
-    bool,
-    typer.Option(
-        "--any-device",
-        help="Let devices of other kinds resume or share this calibration; its bits then depend on "
-        "which.",
-    ),
-]
 
 
 def calibrate(
@@ -71,6 +64,8 @@ def calibrate(
     ray: Ray = False,
     workers: Workers = None,
     gpus_per_worker: GpusPerWorker = None,
+    gang: Gang = None,
+    parallel: Parallel = None,
     any_device: AnyDevice = False,
     batch: Batch = 1,
     max_edge: Annotated[
@@ -128,11 +123,12 @@ def calibrate(
     output = output or Path(part.suffixed(PROFILE))
     overrides = {"steps": steps, "height": height, "width": width, "frames": frames}
     overrides |= {"guidance": guidance, "dtype": dtype, "prompts": prompts, "seeds": seeds}
-    loading = Loading(model, recipe, overrides, device, offload)
+    loading = Loading(model, recipe, overrides, device, offload, any_device=any_device)
     how = Measuring(batch, max_edge, propagation, finer_steps)
-    fleet = Fleet(ray, workers, gpus_per_worker, any_device)
+    fleet = Fleet(ray, workers, gpus_per_worker, gang, parallel)
     if dry_run:
-        _foretell(loading, how, part, seconds_per_step, workers or 1)
+        devices = gang or gpus_per_worker or 1
+        _foretell(loading, how, part, seconds_per_step, workers or 1, devices)
         if model is not None and recipe is None and None in (steps, height, width):
             _say_if_unknown(model)
         return
@@ -149,7 +145,6 @@ def calibrate(
             output,
             how,
             shard=part,
-            any_device=any_device,
             command=note("calibrate", given(context)),
             progress=watch("calibrating"),
         )
@@ -157,7 +152,12 @@ def calibrate(
 
 
 def _foretell(
-    loading: Loading, how: "Measuring", shard: "Shard", seconds: float | None, workers: int
+    loading: Loading,
+    how: "Measuring",
+    shard: "Shard",
+    seconds: float | None,
+    workers: int,
+    devices: int,
 ) -> None:
     """Print what a calibration would run, and how long."""
     from meancache_plan.measure.estimate import estimate
@@ -165,7 +165,8 @@ def _foretell(
 
     model, recipe = loading.chosen()
     whole, part = (estimate(recipe, how, shard=each) for each in (None, shard))
-    display(estimate_view(model, whole, part if shard.count > 1 else None, seconds, workers))
+    own = part if shard.count > 1 else None
+    display(estimate_view(model, whole, own, seconds, workers, devices))
 
 
 def _say_if_unknown(model: str) -> None:

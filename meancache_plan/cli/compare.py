@@ -10,6 +10,7 @@ import typer
 from meancache_plan.cli.fleet import Fleet, GpusPerWorker, Ray, Workers
 from meancache_plan.cli.loading import Loading
 from meancache_plan.cli.options import (
+    AnyDevice,
     Device,
     Model,
     Offload,
@@ -51,6 +52,7 @@ def compare(
     ray: Ray = False,
     workers: Workers = None,
     gpus_per_worker: GpusPerWorker = None,
+    any_device: AnyDevice = False,
     lpips: Annotated[
         bool, typer.Option("--lpips", help="Measure LPIPS too, which downloads a network.")
     ] = False,
@@ -93,7 +95,7 @@ def compare(
         others = rivals | baselines(load_profile(profile), judged.budgets)
     heldout = {"heldout_prompts": prompts, "heldout_seeds": seeds}
     most = limit or (QUICK_PROMPTS if quick else None)
-    loading = Loading(model, recipe, heldout, device, offload)
+    loading = Loading(model, recipe, heldout, device, offload, any_device=any_device)
     _, chosen = loading.chosen(judged)
     fleet = Fleet(ray, workers, gpus_per_worker)
     with _kept(json_file) as folder:

@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from meancache_plan.cli.fleet import Fleet, GpusPerWorker, Ray, Workers
+from meancache_plan.cli.fleet import Fleet, Gang, GpusPerWorker, Parallel, Ray, Workers
 from meancache_plan.cli.loading import Loading
 from meancache_plan.cli.options import (
+    AnyDevice,
     Batch,
     Device,
     Model,
@@ -61,6 +62,9 @@ def evaluate(
     ray: Ray = False,
     workers: Workers = None,
     gpus_per_worker: GpusPerWorker = None,
+    gang: Gang = None,
+    parallel: Parallel = None,
+    any_device: AnyDevice = False,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write all figures to this file.")
     ] = None,
@@ -123,13 +127,13 @@ def evaluate(
     work = beside(json_file or plot or sheet or own) if folder is None else folder.work
     budgets = None if budget is None else parse_numbers(budget, "--budget")
     heldout = {"heldout_prompts": prompts, "heldout_seeds": seeds}
-    loading = Loading(model, recipe, heldout, device, offload)
+    loading = Loading(model, recipe, heldout, device, offload, any_device=any_device)
     _, chosen = loading.chosen(plan)
     requests = [asked_for(text, chosen, plan.generation) for text in also or ()]
     requests = [request.settled() for request in requests] if ray else requests
     texts = read_prompts(chosen.heldout_prompts)[:limit]
     numbers = parse_numbers(chosen.heldout_seeds, "--seeds")
-    fleet = Fleet(ray, workers, gpus_per_worker)
+    fleet = Fleet(ray, workers, gpus_per_worker, gang, parallel)
     with resumable(), alone(work):
         with fleet.crew(loading, plan) as crew, watching() as watch:
             crew.ask(lambda source: _check_loras(source, requests))

@@ -40,6 +40,21 @@ GpusPerWorker = Annotated[
         min=0, help="GPUs that a worker's model is spread over; by default one, if there is any."
     ),
 ]
+Gang = Annotated[
+    int | None,
+    typer.Option(
+        min=2,
+        help="Processes that are one worker: with a GPU each, they share a model that is too big "
+        "for one.",
+    ),
+]
+Parallel = Annotated[
+    str | None,
+    typer.Option(
+        help="What a gang divides: the weights (fsdp, by default), or the tokens of each sample "
+        "(ulysses)."
+    ),
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +64,8 @@ class Fleet:
     ray: bool
     workers: int | None
     gpus: int | None
-    any_device: bool = False
+    gang: int | None = None
+    parallel: str | None = None
 
     @contextmanager
     def crew(
@@ -63,7 +79,7 @@ class Fleet:
         """
         from meancache_plan.fleet.crew import Alone
 
-        self._check(loading.device)
+        self._check(loading)
         if not self.ray:
             yield Alone(loading.load(schedule))
             return
@@ -72,13 +88,23 @@ class Fleet:
         with joined():
             yield self._on_ray(loading, schedule)
 
-    def _check(self, device: str | None) -> None:
-        if not self.ray and (self.workers, self.gpus) != (None, None):
-            raise InputError("--workers and --gpus-per-worker are for workers on Ray: add --ray")
-        if self.ray and device is not None:
+    def _check(self, loading: Loading) -> None:
+        if not self.ray and any(each is not None for each in self._for_ray):
             raise InputError(
-                f"--device {device}: workers on Ray compute on the GPUs that it gives them; leave "
-                "out --device, or give --gpus-per-worker 0 for CPUs"
+                "--workers, --gpus-per-worker, --gang and --parallel are for workers on Ray: add "
+                "--ray"
+            )
+        if self.ray and loading.device is not None:
+            raise InputError(
+                f"--device {loading.device}: workers on Ray compute on the GPUs that it gives "
+                "them; leave out --device, or give --gpus-per-worker 0 for CPUs"
+            )
+        if self.parallel is not None and self.gang is None:
+            raise InputError(f"--parallel {self.parallel}: say among how many, with --gang")
+        if self.gang is not None and (loading.offload != "none" or (self.gpus or 0) > 1):
+            raise InputError(
+                f"--gang {self.gang}: each process keeps its part of the model on one GPU; leave "
+                "out --offload and --gpus-per-worker"
             )
         if self.ray and find_spec("ray") is None:
             raise InputError(
@@ -86,24 +112,28 @@ class Fleet:
                 "on every machine of the cluster"
             )
 
+    @property
+    def _for_ray(self) -> tuple[object, ...]:
+        return self.workers, self.gpus, self.gang, self.parallel
+
     def _on_ray(self, loading: Loading, schedule: "Schedule | None") -> "RayCrew[Pipeline]":
-        from meancache_plan.fleet.on_ray import RayCrew, Room, gpus_of_cluster
+        from meancache_plan.fleet.on_ray import RayCrew, gpus_of_cluster
+        from meancache_plan.fleet.room import Room
 
         gpus = self.gpus if self.gpus is not None else min(1, gpus_of_cluster())
         device = ("cpu", "cuda:0")[gpus] if gpus < 2 else None
+        parallel = None if self.gang is None else self.parallel or "fsdp"
+        settled = replace(loading.settled(), device=device, gpus=gpus or 1, parallel=parallel)
         _, recipe = loading.chosen(schedule)
-        make = partial(replace(loading.settled(), device=device, gpus=gpus or 1).load_as, recipe)
         told = os.environ.get("OMP_NUM_THREADS", "")
         threads = int(told) if told.isdecimal() else 1
-        facts = partial(_facts, any_device=self.any_device)
-        return RayCrew(make, facts, Room(gpus, max(1, threads)), self.workers)
+        room = Room(gpus, max(1, threads), self.gang or 1)
+        return RayCrew(partial(settled.load_as, recipe), _facts, room, self.workers)
 
 
-def _facts(pipeline: "Pipeline", *, any_device: bool) -> dict[str, Any]:
-    from meancache_plan.measure.settings import on_any_device
-
-    versions = pipeline.versions() | {"meancache-plan": __version__}
+def _facts(pipeline: "Pipeline") -> dict[str, Any]:
+    """What all workers must agree in."""
     return {
         "model": pipeline.identity().model_dump(mode="json"),
-        "versions": on_any_device(versions) if any_device else versions,
+        "versions": pipeline.versions() | {"meancache-plan": __version__},
     }

@@ -26,6 +26,8 @@ class Loading:
         device: Such as ``"cuda:1"``; None for the best.
         offload: ``"none"``, ``"model"``, ``"group"`` or ``"sequential"``.
         gpus: How many it is spread over.
+        parallel: How a gang of processes shares it; None for one process.
+        any_device: Whether other kinds of devices may share its work.
     """
 
     model: str | None
@@ -34,6 +36,8 @@ class Loading:
     device: str | None = None
     offload: str = "none"
     gpus: int = 1
+    parallel: str | None = None
+    any_device: bool = False
 
     def chosen(self, schedule: "Schedule | None" = None) -> "tuple[str, Recipe]":
         """The model and the recipe; each finds the other where it is left out.
@@ -93,4 +97,12 @@ class Loading:
             from meancache_plan.source.diffusers.loading import load, quieten
 
             quieten()
-            return load(model, recipe, device=self.device, offload=self.offload, gpus=self.gpus)
+            return load(
+                model,
+                recipe,
+                device=self.device,
+                offload=self.offload,
+                gpus=self.gpus,
+                parallel=self.parallel,
+                any_device=self.any_device,
+            )

@@ -44,4 +44,11 @@ Offload = Annotated[
         "sequential."
     ),
 ]
+AnyDevice = Annotated[
+    bool,
+    typer.Option(
+        "--any-device",
+        help="Let devices of other kinds resume or share this work; its bits then depend on which.",
+    ),
+]
 ScheduleFile = Annotated[Path, typer.Option("--schedule", "-s", help="The schedule to replay.")]

@@ -5,10 +5,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from meancache_plan.cli.fleet import Fleet, GpusPerWorker, Ray, Workers
+from meancache_plan.cli.fleet import Fleet, Gang, GpusPerWorker, Parallel, Ray, Workers
 from meancache_plan.cli.loading import Loading
 from meancache_plan.cli.noted_commands import commands_of, given, note, noted
-from meancache_plan.cli.options import PROFILE, Batch, Device, Offload, Prompts, RecipeName
+from meancache_plan.cli.options import (
+    PROFILE,
+    AnyDevice,
+    Batch,
+    Device,
+    Offload,
+    Prompts,
+    RecipeName,
+)
 from meancache_plan.show.terminal.console import display, resumable, say, watching
 
 if TYPE_CHECKING:
@@ -51,6 +59,9 @@ def refine(
     ray: Ray = False,
     workers: Workers = None,
     gpus_per_worker: GpusPerWorker = None,
+    gang: Gang = None,
+    parallel: Parallel = None,
+    any_device: AnyDevice = False,
     output: Annotated[
         Path | None,
         typer.Option("-o", "--output", help="The schedule to write; by default in place."),
@@ -79,8 +90,8 @@ def refine(
     places = [Path(PROFILE), source.with_name(PROFILE)]
     measured = profile_of(solved, places if profile is None else [profile])
     check_writable(output, (profile, *places))
-    loading = Loading(model, recipe, {"prompts": prompts}, device, offload)
-    fleet = Fleet(ray, workers, gpus_per_worker)
+    loading = Loading(model, recipe, {"prompts": prompts}, device, offload, any_device=any_device)
+    fleet = Fleet(ray, workers, gpus_per_worker, gang, parallel)
     with resumable(), alone(beside(output)):
         with fleet.crew(loading, solved) as crew, watching() as watch:
 

@@ -5,21 +5,29 @@ Workers only answer; whatever is written is written by the process that asked.
 
 import logging
 import os
-import socket
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import partial
-from typing import Any, Generic, TypeVar
+from functools import cached_property, partial
+from itertools import chain
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import ray
 from ray.exceptions import RayActorError, RayError, RayTaskError
+from ray.util import get_node_ip_address, placement_group, remove_placement_group
+from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from meancache_plan.errors import InputError, MeanCacheError
 from meancache_plan.files.difference import differences
+from meancache_plan.fleet.address import check_address
 from meancache_plan.fleet.crew import Begin, Change, Crew
-from meancache_plan.fleet.tasks import TRIES, Tasks
+from meancache_plan.fleet.member import Facts, Member, entered
+from meancache_plan.fleet.room import Machine, Room
+from meancache_plan.fleet.tasks import SILENCE, TRIES, Tasks
+
+if TYPE_CHECKING:
+    from meancache_plan.fleet.gang import Meeting, Seat
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -29,76 +37,73 @@ PAUSE = 5.0
 """Seconds after which the cluster is asked for its size again, if nothing else happens."""
 
 STARTS, HEARD = -2, -1
-"""In the place of a unit's number: its worker starts, or says that it is still there."""
-
-PATIENCE = 20.0
-"""Seconds in which whoever is at a cluster's address answers."""
-
-Facts = dict[str, Any]
-"""JSON values in which all workers must be alike."""
-
-
-@dataclass(frozen=True, slots=True)
-class Room:
-    """What a worker is given.
-
-    Attributes:
-        gpus: Whole GPUs.
-        threads: Threads of its libraries, and CPUs of the cluster where it has no GPU.
-    """
-
-    gpus: int
-    threads: int = 1
-
-    def times(self, cluster: Mapping[str, float]) -> int:
-        """How many of these a cluster has."""
-        if self.gpus:
-            return int(cluster.get("GPU", 0)) // self.gpus
-        return int(cluster.get("CPU", 0)) // self.threads
-
-    def options(self) -> dict[str, Any]:
-        """The same as an actor's options."""
-        threads = {"OMP_NUM_THREADS": str(self.threads)}
-        cpus = 1 if self.gpus else self.threads
-        return {"num_gpus": self.gpus, "num_cpus": cpus, "runtime_env": {"env_vars": threads}}
+"""In the place of a unit's number: a worker starts, or says that it is still there."""
 
 
 class _Worker:
-    """One actor: a thing, and what does the units of the work that is under way."""
+    """An actor, or a gang of them that are one worker: they start, work and end together."""
 
-    def start(self, make: Callable[[], Any], facts: Callable[[Any], Facts]) -> Any:
-        """Make the thing, once; say what it is, whenever asked."""
-        try:
-            if not hasattr(self, "_thing"):
-                self._thing = make()
-            return facts(self._thing)
-        except MeanCacheError as error:
-            return error
+    def __init__(self, room: Room, seats: "Sequence[Seat | None]", strategy: str) -> None:
+        self._group: Any = None
+        places: list[dict[str, Any]] = [{}]
+        if room.gang > 1:
+            self._group = placement_group([room.share] * room.gang, strategy)
+            at = [PlacementGroupSchedulingStrategy(self._group, i) for i in range(room.gang)]
+            places = [{"scheduling_strategy": each} for each in at]
+        actor: Any = ray.remote(Member)
+        self._members = [
+            actor.options(**room.options(), **place).remote(seat)
+            for seat, place in zip(seats, places, strict=True)
+        ]
 
-    def do(self, number: int, begin: Begin[Any, Any, Any], unit: Any) -> Any:
-        try:
-            if number != getattr(self, "_number", None):
-                self._work, self._number = begin(self._thing), number
-            return list(self._work(unit))
-        except MeanCacheError as error:
-            return error
+    def start(self, *arguments: Any) -> list[Any]:
+        """Have all do :meth:`Member.start`; what stands for their answers."""
+        return [member.start.remote(*arguments) for member in self._members]
+
+    def do(self, *arguments: Any) -> list[Any]:
+        """Have all do :meth:`Member.do`; what stands for their answers."""
+        return [member.do.remote(*arguments) for member in self._members]
+
+    def end(self) -> None:
+        """Let it go, whatever it is at."""
+        for member in self._members:
+            ray.kill(member)
+        if self._group is not None:
+            remove_placement_group(self._group)
+
+
+@dataclass(eq=False, slots=True)
+class _Call:
+    """What a worker is asked to do: a unit, by its number, or STARTS or HEARD.
+
+    Attributes:
+        awaited: How many members are to answer.
+        values: What those answer that have.
+    """
+
+    worker: _Worker
+    unit: int
+    awaited: int
+    values: list[Any] = field(default_factory=lambda: [])
 
 
 @dataclass(eq=False)
 class RayCrew(Crew[T], Generic[T]):
     """Workers on a cluster that this process has joined: see :func:`joined`.
 
-    A worker that dies, alone or with its node, is replaced, and its unit begun again; a unit whose
-    workers keep dying, or that keeps failing, is given up, which is said once the others are done.
-    Where as many units are given up as each is tried, and none is done, the work ends.
+    A worker that dies, alone or with its node, or that hangs, is replaced, and its unit begun
+    again; a unit whose workers keep dying, or that keeps failing, is given up, which is said once
+    the others are done. Where as many units are given up as each is tried, and none is done, the
+    work ends. A gang is one worker: where a member dies, so do the others.
 
     Args:
-        make: Makes a worker's thing, in its process.
+        make: Makes a worker's thing, in its process; in a gang, each member makes its own.
         facts: What all workers must agree in, of their things.
         room: What a worker is given.
         workers: How many; by default all that the cluster has room for, also when it grows. Those
             that find no room wait for it, except for the first.
         tries: Times that a unit is begun.
+        silence: Seconds in which no worker is taken to hang: see :meth:`Tasks.late`.
 
     Raises:
         InputError: The cluster has no room for a single worker, none starts, or workers differ.
@@ -109,14 +114,16 @@ class RayCrew(Crew[T], Generic[T]):
     room: Room
     workers: int | None = None
     tries: int = TRIES
-    _idle: list[Any] = field(default_factory=lambda: [], init=False)
-    _under_way: dict[Any, tuple[Any, int]] = field(default_factory=lambda: {}, init=False)
+    silence: float = SILENCE
+    _all: list[_Worker] = field(default_factory=lambda: [], init=False)
+    _idle: list[_Worker] = field(default_factory=lambda: [], init=False)
+    _under_way: dict[Any, _Call] = field(default_factory=lambda: {}, init=False)
     _known: Facts | None = field(default=None, init=False)
     _works: int = field(default=0, init=False)
     _stillborn: int = field(default=0, init=False)
     _why: str = field(default="", init=False)
     _asked: float = field(default=-PAUSE, init=False)
-    _room_for: int = field(default=0, init=False)
+    _machines: list[Machine] = field(default_factory=lambda: [], init=False)
 
     def do(self, begin: Begin[T, U, R], units: Sequence[U]) -> Iterator[tuple[int, R]]:
         """Do them."""
@@ -128,85 +135,116 @@ class RayCrew(Crew[T], Generic[T]):
                 self._grow()
                 while self._idle and tasks.waiting:
                     worker, unit = self._idle.pop(), tasks.take()
-                    answer = worker.do.remote(self._works, shared, units[unit])
-                    self._under_way[answer] = worker, unit
+                    self._expect(worker, unit, worker.do(self._works, shared, units[unit]))
                 answers, _ = ray.wait([*self._under_way], timeout=PAUSE)
                 for answer in answers:
                     yield from self._settled(answer, tasks)
+                self._replace_hung(tasks)
             if tasks.failed:
-                raise InputError(_given_up(tasks, units))
+                raise InputError(tasks.given_up(units))
         except BaseException:
-            self._dismiss()
+            self.dismiss()
             raise
+
+    def dismiss(self) -> None:
+        """Let all workers go, whatever they are at; there will be others for the next work."""
+        for worker in self._all:
+            worker.end()
+        self._all.clear()
+        self._idle.clear()
+        self._under_way.clear()
 
     @contextmanager
     def changed(self, change: Change[T]) -> "Generator[RayCrew[T]]":
         """Workers of their own, in the place of these, each with what the change makes."""
-        self._dismiss()
-        other = replace(self, make=partial(_entered, self.make, change))
+        self.dismiss()
+        other = replace(self, make=partial(entered, self.make, change))
         yield other
-        other._dismiss()
+        other.dismiss()
 
     def _grow(self) -> None:
         """Ask for workers in the place of those that died, and for those that now have room."""
         if time.monotonic() - self._asked > PAUSE:
-            self._room_for = self.room.times(ray.cluster_resources())
+            self._machines = [each["Resources"] for each in ray.nodes() if each["Alive"]]
             self._asked = time.monotonic()
-            if self._known is None and not self._room_for:
-                raise InputError(_no_room(self.room))
-        wanted = self.workers or self._room_for
-        missing = wanted - len(self._idle) - len(self._under_way)
+            if self._known is None and not self.room.times(self._machines):
+                raise InputError(self.room.missing(self._machines))
+        wanted = self.workers or self.room.times(self._machines)
         if self._stillborn < self.tries * wanted:
-            for _ in range(missing):
-                actor: Any = ray.remote(_Worker)
-                self._ask(actor.options(**self.room.options()).remote(), STARTS)
-        if not self._idle and not self._under_way:
+            for _ in range(wanted - len(self._all)):
+                self._all.append(self._hired())
+                self._ask(self._all[-1], STARTS)
+        if not self._all:
             stillborn = f"no worker starts: {self._why}"
-            raise InputError(stillborn if self._stillborn else _no_room(self.room))
+            raise InputError(stillborn if self._stillborn else self.room.missing(self._machines))
 
-    def _ask(self, worker: Any, why: int) -> None:
-        self._under_way[worker.start.remote(self.make, self.facts)] = worker, why
+    def _hired(self) -> _Worker:
+        """A worker that has yet to find its room and to start."""
+        if self.room.gang == 1:
+            return _Worker(self.room, [None], "")
+        seats = self._meeting.seats(self.room.gang, "nccl" if self.room.gpus else "gloo")
+        within = any(self.room.holds(each) for each in self._machines)
+        return _Worker(self.room, seats, "STRICT_PACK" if within else "PACK")
+
+    @cached_property
+    def _meeting(self) -> "Meeting":
+        from meancache_plan.fleet.gang import Meeting  # torch's, which others do without
+
+        return Meeting(get_node_ip_address())
+
+    def _ask(self, worker: _Worker, why: int) -> None:
+        self._expect(worker, why, worker.start(self.make, self.facts))
+
+    def _expect(self, worker: _Worker, unit: int, answers: Sequence[Any]) -> None:
+        call = _Call(worker, unit, awaited=len(answers))
+        self._under_way |= dict.fromkeys(answers, call)
 
     def _hear(self) -> None:
         """Hear from idle workers before one gets a unit, which is not to blame for their death."""
         while self._idle:
             self._ask(self._idle.pop(), HEARD)
 
-    def _dismiss(self) -> None:
-        """Let all workers go, whatever they are at."""
-        for worker in (*self._idle, *(worker for worker, _ in self._under_way.values())):
-            ray.kill(worker)
-        self._idle.clear()
-        self._under_way.clear()
-
     def _settled(self, answer: Any, tasks: Tasks) -> Iterator[tuple[int, Any]]:
         """What came of a call: results, a worker that has started, or one that is lost."""
-        worker, unit = self._under_way.pop(answer)
+        call = self._under_way.pop(answer)
         try:
             value: Any = ray.get(answer)
         except RayError as error:
-            self._lose(worker, unit, error, tasks)
+            self._lose(call, _reason(error), tasks)
             return
-        self._idle.append(worker)
         if isinstance(value, MeanCacheError):
             raise value
-        if unit in (STARTS, HEARD):
-            self._stillborn = 0
-            self._check(value)
+        call.values.append(value)
+        if len(call.values) < call.awaited:
             return
-        for result in value:
-            yield unit, result
-        tasks.done(unit)
+        self._idle.append(call.worker)
+        if call.unit in (STARTS, HEARD):
+            self._stillborn = 0
+            for facts in call.values:
+                self._check(facts)
+            return
+        for result in chain(*call.values):
+            yield call.unit, result
+        tasks.done(call.unit)
 
-    def _lose(self, worker: Any, unit: int, error: RayError, tasks: Tasks) -> None:
+    def _replace_hung(self, tasks: Tasks) -> None:
+        """Have units done again that take so long that their workers must hang."""
+        late = tasks.late(self.silence)
+        answers = [key for key, call in self._under_way.items() if call.unit in late]
+        _, hung = ray.wait(answers, num_returns=len(answers), timeout=0) if answers else ([], [])
+        for call in {self._under_way[answer] for answer in hung}:
+            self._lose(call, "its worker hung", tasks)
+
+    def _lose(self, call: _Call, reason: str, tasks: Tasks) -> None:
         """Have a unit done again; who raised an error goes too, for what that left behind."""
-        ray.kill(worker)
-        if isinstance(error, RayActorError):
-            self._hear()  # others may have died with it
-        if unit == STARTS:
-            self._stillborn, self._why = self._stillborn + 1, _reason(error)
-        elif unit != HEARD:
-            tasks.lost(unit, _reason(error))
+        call.worker.end()
+        self._all.remove(call.worker)
+        self._under_way = {key: each for key, each in self._under_way.items() if each is not call}
+        self._hear()  # others may have died with it
+        if call.unit == STARTS:
+            self._stillborn, self._why = self._stillborn + 1, reason
+        elif call.unit != HEARD:
+            tasks.lost(call.unit, reason)
 
     def _check(self, facts: Facts) -> None:
         self._known = self._known or facts
@@ -215,14 +253,6 @@ class RayCrew(Crew[T], Generic[T]):
                 f"the workers differ in their {apart.name} ({apart.there} and {apart.here}), on "
                 "which every bit may depend: let only machines join that are alike"
             )
-
-
-_OPEN = ExitStack()
-"""What a worker's thing was changed by, which lasts as long as its process."""
-
-
-def _entered(make: Callable[[], T], change: Change[T]) -> T:
-    return _OPEN.enter_context(change(make()))
 
 
 @contextmanager
@@ -234,7 +264,7 @@ def joined() -> Generator[None]:
     Raises:
         InputError: There is no cluster at that address, or one of another version of Ray or Python.
     """
-    _check_address(os.environ.get("RAY_ADDRESS", ""))
+    check_address(os.environ.get("RAY_ADDRESS", ""))
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
         ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
@@ -248,46 +278,9 @@ def joined() -> Generator[None]:
         ray.shutdown()
 
 
-def _check_address(address: str) -> None:
-    """Refuse an address at which nobody answers: Ray would try for minutes."""
-    if address.startswith("ray://"):
-        raise InputError(
-            f"RAY_ADDRESS={address} is Ray Client's: run on a machine of the cluster, with the "
-            "cluster's own address, such as HEAD:6379"
-        )
-    host, _, port = address.rpartition(":")
-    if "://" in address or not (host and port.isdecimal()):
-        return  # this machine's cluster, or what Ray refuses by name
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=PATIENCE).close()
-    except (OSError, OverflowError, ValueError) as error:
-        raise InputError(
-            f"RAY_ADDRESS={address}: nobody answers there ({error}); start the cluster first, or "
-            "leave it out to use this machine alone"
-        ) from error
-
-
 def gpus_of_cluster() -> int:
     """GPUs of all nodes that there are now."""
     return int(ray.cluster_resources().get("GPU", 0))
-
-
-def _given_up(tasks: Tasks, units: Sequence[object]) -> str:
-    """What has failed, and what became of the others."""
-    shown = [f"{units[unit]} ({reason})" for unit, reason in sorted(tasks.failed.items())]
-    more = f", and {len(shown) - 5} more" if len(shown) > 5 else ""
-    others = "everything else is done and kept: run again to try these once more"
-    return (
-        f"given up after {tasks.tries} tries each: {'; '.join(shown[:5])}{more}; "
-        f"{'nothing else was done: mend that, and run again' if tasks.open else others}"
-    )
-
-
-def _no_room(room: Room) -> str:
-    kind, wanted = ("GPU", room.gpus) if room.gpus else ("CPU", room.threads)
-    has = int(ray.cluster_resources().get(kind, 0))
-    many = kind if wanted == 1 else f"{kind}s"
-    return f"a worker takes {wanted} {many}, but the cluster has {has}: give fewer, or add nodes"
 
 
 def _reason(error: RayError) -> str:

@@ -92,12 +92,13 @@ class Contest:
         )
 
     def _circumstances(self) -> dict[str, Any]:
+        device = self.pipeline.device
         return {
             "model": self.pipeline.identity(),
             "prompts_sha256": digest(self.prompts),
             "prompts": len(self.prompts),
             "seeds": self.seeds,
-            "device": device_words(self.pipeline.device),
+            "device": "any device" if self.pipeline.any_device else device_words(device),
             "versions": versions(self.pipeline, self.rules.libraries),
         }
 

@@ -70,13 +70,15 @@ class Running:
             for key, outcome in job.known.items()
             if isinstance(outcome, Failed)
         }
-        found: list[dict[str, Run | Failed]] = [{} for _ in jobs]
         total = len(jobs) * len(programme.everyone)
-        for place, turn in crew.do(lambda pipeline: judging(hold(pipeline), failed), jobs):
+        found = [dict(job.known) for job in jobs]
+        missing = [job for job in jobs if job.again or len(job.known) < len(programme.everyone)]
+        for place, turn in crew.do(lambda pipeline: judging(hold(pipeline), failed), missing):
+            job = missing[place]
             if isinstance(turn, Counted):
-                self._note(jobs[place], turn)
+                self._note(job, turn)
                 continue
-            found[place][turn.key] = self._settled(jobs[place], turn)
+            found[job.number][turn.key] = self._settled(job, turn)
             self.progress(sum(map(len, found)), total)
         return {
             contender.key: [each[contender.key] for each in found]

@@ -33,9 +33,10 @@ from meancache_plan.measure.profile import (
     load_profile,
     measure,
 )
-from meancache_plan.measure.settings import MEASURING, Measuring, on_any_device
+from meancache_plan.measure.settings import MEASURING, Measuring
 from meancache_plan.measure.shards import Shard
 from meancache_plan.schedule.provenance import Command
+from meancache_plan.source.any_device import on_any_device
 from meancache_plan.source.protocols import Source
 from meancache_plan.source.recipe import digest
 

@@ -24,7 +24,7 @@ from meancache_plan.measure.profile import (
     measure,
     save_profile,
 )
-from meancache_plan.measure.settings import ANY, is_of_device, on_any_device
+from meancache_plan.source.any_device import ANY, is_of_device, on_any_device
 
 WORK, REMEDY = "calibration", "choose another file"
 

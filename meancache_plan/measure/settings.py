@@ -12,25 +12,10 @@ from meancache_plan.core.grid import check_sigmas
 from meancache_plan.errors import check_whole
 from meancache_plan.schedule.artifact import Generation, ModelIdentity
 from meancache_plan.schedule.provenance import Command
+from meancache_plan.source.any_device import on_any_device
 from meancache_runtime.schedule import MAX_STEPS
 
 Count = Annotated[int, Field(ge=1)]
-
-KINDS = ("device", "devices", "threads")
-"""What ``versions`` say of the device that computed."""
-
-ANY = "any"
-"""The device of a profile whose parts may have been measured on several kinds."""
-
-
-def on_any_device(versions: dict[str, str]) -> dict[str, str]:
-    """``versions`` that leave the kind of device open."""
-    return {name: text for name, text in versions.items() if name not in KINDS} | {"device": ANY}
-
-
-def is_of_device(name: str) -> bool:
-    """Whether the setting of this full name says what kind of device computed."""
-    return name in {f"versions.{kind}" for kind in KINDS}
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from meancache_plan.errors import InputError, MergeError, check_kind, check_list
 from meancache_plan.files.difference import differences
 from meancache_plan.measure.profile import Profile
 from meancache_plan.measure.profile_tensors import TENSORS
-from meancache_plan.measure.settings import is_of_device
+from meancache_plan.source.any_device import is_of_device
 
 
 def merge_profiles(profiles: Sequence[Profile], *, any_device: bool = False) -> Profile:

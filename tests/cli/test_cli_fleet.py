@@ -13,11 +13,27 @@ from tests.commands import refuse, run
 MODEL = ("model", "--recipe", "tiny.toml")
 
 
-@pytest.mark.parametrize("option", ["--workers", "--gpus-per-worker"])
+@pytest.mark.parametrize("option", ["--workers", "--gpus-per-worker", "--gang", "--parallel"])
 def test_what_is_for_workers_is_refused_without_them(
     model: Path, capsys: pytest.CaptureFixture[str], option: str
 ) -> None:
     assert "add --ray" in refuse(capsys, "calibrate", *MODEL, option, "2")
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ("--parallel fsdp", "say among how many, with --gang"),
+        ("--gang 2 --offload model", "leave out --offload"),
+        ("--gang 2 --gpus-per-worker 2", "leave out --offload and --gpus-per-worker"),
+        ("--gang 2 --device cpu", "leave out --device"),
+        ("--gang 1", "--gang"),
+    ],
+)
+def test_a_gang_that_cannot_be_is_refused(
+    model: Path, capsys: pytest.CaptureFixture[str], options: str, reason: str
+) -> None:
+    assert reason in refuse(capsys, "calibrate", *MODEL, "--ray", *options.split())
 
 
 @pytest.mark.parametrize(
@@ -41,14 +57,18 @@ def test_without_ray_it_is_said_what_to_install(
     assert "pip install 'meancache-plan[ray]'" in refuse(capsys, *command, "--ray")
 
 
+@pytest.mark.parametrize(
+    ("options", "devices"),
+    [((), "a device; 12.5"), (("--gang", "4"), "4 devices; 50")],
+)
 def test_a_dry_run_tells_the_time_of_workers_and_of_their_devices(
-    cwd: Path, capsys: pytest.CaptureFixture[str]
+    cwd: Path, capsys: pytest.CaptureFixture[str], options: tuple[str, ...], devices: str
 ) -> None:
     run("calibrate", "black-forest-labs/FLUX.1-dev", "--dry-run", "--no-propagation",
-        "--workers", "8", "--seconds-per-step", "3.6")  # fmt: skip
+        "--workers", "8", "--seconds-per-step", "3.6", *options)  # fmt: skip
     said = " ".join(capsys.readouterr().out.split())
     # 250 samples of 50 steps: 12.5 hours; the busiest of 8 has 32 samples of 0.05 hours.
-    assert "8 workers 1.6 hours, if each has a device; 12.5 device hours in all" in said
+    assert f"8 workers 1.6 hours, if each has {devices} device hours in all" in said
 
 
 def test_any_device_is_noted_and_not_mixed_with_a_certain_one(

@@ -8,24 +8,31 @@ import subprocess
 import sys
 import time
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 from uuid import uuid4
 
+import numpy as np
 import pytest
 import torch
 
+from meancache_plan.cli.fleet import Fleet
+from meancache_plan.cli.loading import Loading
 from meancache_plan.errors import InputError
+from meancache_plan.measure.calibrate import calibrate
 from tests.fleet.toy import Toy, calibrated, toys
 
 pytest.importorskip("ray", reason="needs the extra ray")
 
 from ray.cluster_utils import Cluster
 
-from meancache_plan.fleet.on_ray import RayCrew, Room, joined
-from tests.fleet import work
+from meancache_plan.fleet import on_ray
+from meancache_plan.fleet.on_ray import RayCrew, joined
+from meancache_plan.fleet.room import Room
+from tests.fleet import gang, work
 
 ROOT = Path(__file__).parents[2]
 MARK = "MEANCACHE_TEST"
@@ -61,16 +68,16 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return found
 
 
-def test_what_fails_is_tried_again_and_what_kills_workers_is_named_when_all_else_is_done(
+def test_what_fails_or_hangs_is_tried_again_and_what_kills_workers_is_named_when_all_is_done(
     cluster: Cluster, tmp_path: Path
 ) -> None:
     found: list[tuple[int, str]] = []
-    units = ["a", work.POISON, work.ERROR, "b"]
+    units = ["a", work.POISON, work.ERROR, work.HANGS, "b"]
     with pytest.raises(InputError, match=r"after 3 tries each: poison \(its worker died\);"):
         found.extend(work.crew(tmp_path, 2).do(work.begin, units))
-    assert sorted(found) == [(0, "A"), (2, "ERROR"), (3, "B")]
+    assert sorted(found) == [(0, "A"), (2, "ERROR"), (3, "HANGS"), (4, "B")]
     assert {file.name: file.read_text() for file in tmp_path.iterdir()} == {
-        "a": "x", "b": "x", work.ERROR: "xx", work.POISON: "xxx"
+        "a": "x", "b": "x", work.ERROR: "xx", work.HANGS: "xx", work.POISON: "xxx"
     }  # fmt: skip
 
 
@@ -112,6 +119,37 @@ def test_more_than_a_cluster_has_is_refused(
     crew = RayCrew(partial(Path, tmp_path), work.agreeing, Room(gpus=2), workers)
     with pytest.raises(InputError, match="a worker takes 2 GPUs, but the cluster has 0"):
         crew.in_order(work.begin, ["a"])
+
+
+def test_a_gang_that_loses_a_member_starts_again_as_a_whole(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    crew = RayCrew(partial(Path, tmp_path), work.agreeing, Room(gpus=0, gang=2), 1, tries=2)
+    assert crew.in_order(gang.summing, [1, 2]) == [1 + 2, 2 + 3]
+    crew.dismiss()
+    assert (tmp_path / "died").exists()
+
+
+def test_a_gang_that_shares_weights_or_tokens_measures_what_one_process_does(
+    cluster: Cluster, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(on_ray, "joined", nullcontext)
+    loading, samples = Loading("model", "tiny.toml"), ([gang.PROMPT], [gang.SEED])
+    plain = replace(loading, device="cpu").load()
+    alone = calibrate(plain, *samples, tmp_path / "alone")
+    with Fleet(True, workers=1, gpus=None, gang=2).crew(loading) as crew:
+        ours = calibrate(crew, *samples, tmp_path / "gang")
+        tokens = crew.ask(partial(gang.by_tokens, str(model)))
+        crew.dismiss()
+    assert ours.settings.versions["parallel"] == "fsdp of 2"
+    assert "parallel" not in alone.settings.versions
+    for name, values in alone.tensors().items():
+        if name != "seconds":
+            rounding = 0.05 if name == "propagation" else 1e-3  # of small errors: more of it
+            np.testing.assert_allclose(ours.tensors()[name], values, rounding, 1e-5, err_msg=name)
+    torch.testing.assert_close(
+        tokens, plain.record(gang.PROMPT, gang.SEED)[0].latents, rtol=0, atol=1e-5
+    )
 
 
 def test_a_profile_has_the_same_bytes_though_its_driver_a_worker_and_a_node_are_lost(

@@ -45,3 +45,24 @@ def test_a_fleet_that_loses_workers_is_busy_while_samples_wait() -> None:
     found = busy(workers=64, samples=640, seed=1)
     assert found.deaths > 0
     assert found.while_samples_wait >= 0.95
+
+
+def test_a_unit_is_late_after_ten_times_what_the_slowest_took_but_not_before_some_silence() -> None:
+    now = 0.0
+    tasks = Tasks(3, clock=lambda: now)
+    assert [tasks.take(), tasks.take()] == [0, 1]
+    now = 1e6
+    assert tasks.late(silence=50) == set()  # nobody knows yet how long one takes
+    tasks.lost(0, "its worker died")
+    tasks.lost(1, "its worker died")
+    assert [tasks.take(), tasks.take()] == [1, 0]
+    now += 7
+    tasks.done(0)
+    now += 63
+    assert tasks.late(silence=80) == set()
+    assert tasks.late(silence=50) == set()
+    now += 1
+    assert tasks.late(silence=80) == set()
+    assert tasks.late(silence=50) == {1}
+    tasks.lost(1, "its worker hung")
+    assert tasks.late(silence=50) == set()

@@ -86,7 +86,8 @@ def calibrated(source: Toy | Crew[Toy], path: Path, progress: Progress = lambda 
 
 def toys(workers: int | None = None, dies: Path | None = None) -> Crew[Toy]:
     """Workers on Ray whose samples take a moment."""
-    from meancache_plan.fleet.on_ray import RayCrew, Room
+    from meancache_plan.fleet.on_ray import RayCrew
+    from meancache_plan.fleet.room import Room
 
     return RayCrew(partial(Toy, 0.1, dies), Toy.versions, Room(gpus=0), workers)
 

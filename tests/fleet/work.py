@@ -15,9 +15,10 @@ from unittest.mock import patch
 from ray._private import services
 
 from meancache_plan.errors import InputError
-from meancache_plan.fleet.on_ray import RayCrew, Room, joined
+from meancache_plan.fleet.on_ray import RayCrew, joined
+from meancache_plan.fleet.room import Room
 
-POISON, REFUSED, ERROR = "poison", "refused", "error"
+POISON, REFUSED, ERROR, HANGS = "poison", "refused", "error", "hangs"
 
 
 def begin(folder: Path) -> Callable[[str], Iterable[str]]:
@@ -33,6 +34,8 @@ def begin(folder: Path) -> Callable[[str], Iterable[str]]:
             raise InputError("this is refused")
         if unit == ERROR and len(begun.read_text()) == 1:
             raise RuntimeError("the first time")
+        if unit == HANGS and len(begun.read_text()) == 1:
+            time.sleep(600)
         yield unit.upper()
 
     return work
@@ -49,8 +52,8 @@ def agreeing(_: Path) -> dict[str, int]:
 
 
 def crew(folder: Path, workers: int, tries: int = 3) -> RayCrew[Path]:
-    """Workers on the cluster that this process has joined."""
-    return RayCrew(partial(Path, folder), agreeing, Room(gpus=0), workers, tries)
+    """Workers on the cluster that this process has joined; one that hangs is found out soon."""
+    return RayCrew(partial(Path, folder), agreeing, Room(gpus=0), workers, tries, silence=10)
 
 
 @contextmanager

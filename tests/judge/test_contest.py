@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Generator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
@@ -13,6 +13,7 @@ import pytest
 from diffusers import FluxPipeline
 
 from meancache_plan.errors import InputError
+from meancache_plan.fleet.crew import Crew
 from meancache_plan.judge import turns
 from meancache_plan.judge.compare.peers import plans, solvers
 from meancache_plan.judge.compare.run_comparison import RULES
@@ -24,7 +25,7 @@ from meancache_plan.judge.evaluate import evaluate
 from meancache_plan.judge.evaluation_field import full_run
 from meancache_plan.judge.outcomes import Run
 from meancache_plan.judge.result import Comparison
-from meancache_plan.judge.run_contest import run
+from meancache_plan.judge.run_contest import Running, run
 from meancache_runtime.errors import ModelMismatchError
 from tests.judge.given import PROMPT, SCHEDULE, STEPS, comparison, tiny_pipeline
 
@@ -45,6 +46,35 @@ def contest(pipe: FluxPipeline, *contenders: Contender, **options: Any) -> Conte
 def compared(given: Contest, folder: Path | None = None) -> Comparison:
     found = conclude(given.programme(), run(given, folder))
     return Comparison(schedule_sha256="sha256:0", steps=STEPS, calls_per_step=1, counted=1, **found)
+
+
+class Nobody(Crew[Any]):
+    """Workers that have nothing to do."""
+
+    def do(self, begin: Any, units: Sequence[Any]) -> Iterator[Any]:
+        assert not units
+        return iter(())
+
+    def changed(self, change: Any) -> NoReturn:
+        raise NotImplementedError
+
+
+def test_samples_that_are_known_are_nobodys_work(tiny_flux: FluxPipeline, tmp_path: Path) -> None:
+    held = contest(tiny_flux, prompts=PROMPTS[:1], seeds=SEEDS[:1])
+    made = run(held, tmp_path / "work")
+    programme = held.programme()
+    again = Running(programme, programme.journal(tmp_path / "work"))
+    assert again.by(Nobody(), lambda _: held) == made
+
+
+def test_figures_of_any_device_name_none(tiny_flux: FluxPipeline) -> None:
+    held = contest(tiny_flux)
+    held.pipeline.any_device = True
+    programme = held.programme()
+    assert programme.circumstances["device"] == programme.settings["device"] == "any device"
+    versions = programme.settings["versions"]
+    assert versions["device"] == "any"
+    assert "threads" not in versions
 
 
 def test_a_peer_that_fails_is_a_row_that_says_why_and_the_others_go_on(

@@ -21,6 +21,7 @@ def estimate_view(
     part: Estimate | None = None,
     seconds: float | None = None,
     workers: int = 1,
+    devices: int = 1,
 ) -> RenderableType:
     """Names and values, at most 80 columns.
 
@@ -30,6 +31,7 @@ def estimate_view(
         part: One of them, if it is one of several.
         seconds: Seconds a refresh takes.
         workers: How many divide the samples among themselves.
+        devices: How many each of them takes.
 
     Raises:
         InputError: ``seconds`` is not a positive number.
@@ -49,7 +51,7 @@ def estimate_view(
     if seconds is not None:
         facts["time"] = _time(whole, seconds)
         if workers > 1:
-            facts[f"{workers} workers"] = _shared(whole, seconds, workers)
+            facts[f"{workers} workers"] = _shared(whole, seconds, workers, devices)
     if part is not None:
         name = f"shard {part.shard.number}/{part.shard.count}"
         facts[name] = f"{part.samples:,} samples, {_work(part)}"
@@ -95,13 +97,14 @@ def _lasting(hours: float) -> str:
     return f"{hours:,.3g} hours" if hours >= 1 else f"{60 * hours:.3g} minutes"
 
 
-def _shared(found: Estimate, seconds: float, workers: int) -> str:
+def _shared(found: Estimate, seconds: float, workers: int, devices: int) -> str:
     """The time until the last of some workers is done: batches go to them as a whole."""
     batches = -(-found.samples // found.batch)
     rounds = -(-batches // workers)
     hours = found.hours(seconds)
     lasts = _lasting(hours * rounds / batches)
-    return f"{lasts}, if each has a device; {hours:,.3g} device hours in all"
+    each = "a device" if devices == 1 else f"{devices} devices"
+    return f"{lasts}, if each has {each}; {devices * hours:,.3g} device hours in all"
 
 
 def _size(count: int) -> str:

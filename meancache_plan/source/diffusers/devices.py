@@ -4,9 +4,11 @@ from typing import Any
 
 import torch
 
+from meancache_plan.source.diffusers.parallel import shared
+
 
 def computed_on(pipe: Any) -> dict[str, str]:
-    """The kind of device, the threads of a CPU, and the number of devices if a model is spread.
+    """The kind of device, the threads of a CPU, and how a model is spread or shared, if it is.
 
     Where two pipelines agree in these and in their libraries, they compute the same bits.
     """
@@ -18,4 +20,7 @@ def computed_on(pipe: Any) -> dict[str, str]:
     if device.type == "cpu":
         kind = torch.backends.cpu.get_cpu_capability()
         found = {"device": f"CPU {kind}", "threads": str(torch.get_num_threads())}
-    return found | ({"devices": str(len(spread))} if len(spread) > 1 else {})
+    if len(spread) > 1:
+        found["devices"] = str(len(spread))
+    way = shared(pipe)
+    return found if way is None else found | {"parallel": way}

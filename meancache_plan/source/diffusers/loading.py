@@ -14,6 +14,7 @@ from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 from meancache_plan.errors import InputError
 from meancache_plan.source import catalog
 from meancache_plan.source.diffusers import revision
+from meancache_plan.source.diffusers.parallel import share
 from meancache_plan.source.diffusers.pipeline import Pipeline
 from meancache_plan.source.recipe import Recipe
 from meancache_runtime.hosts.diffusers import identity
@@ -35,6 +36,8 @@ def load(
     device: str | None = None,
     offload: str = "none",
     gpus: int = 1,
+    parallel: str | None = None,
+    any_device: bool = False,
 ) -> Pipeline:
     """Load a pipeline from a directory, a hub id, or ``"reference"``.
 
@@ -47,9 +50,13 @@ def load(
         offload: ``"none"``, ``"model"``, ``"group"`` or ``"sequential"`` CPU offload, as diffusers
             has them.
         gpus: Spread the components over so many GPUs, if they are more than one.
+        parallel: How the processes of torch.distributed's default group share its denoisers, if
+            they do: see :func:`meancache_plan.source.diffusers.parallel.share`.
+        any_device: Leave open on what kind of device it is: see :class:`Pipeline`.
 
     Raises:
-        InputError: There is no such pipeline, or the device does not exist.
+        InputError: There is no such pipeline, the device does not exist, or the denoisers cannot
+            be shared.
     """
     if offload not in OFFLOADS:
         raise InputError(f"--offload {offload!r}: choose from {', '.join(OFFLOADS)}")
@@ -72,11 +79,13 @@ def load(
             f"{model}: cannot be loaded as a diffusers pipeline ({reason}); give a directory with "
             "a model_index.json, a hub id, or nothing for the reference pipeline"
         ) from error
+    if parallel is not None:
+        share(pipe, parallel)
     if gpus == 1:
         _place(pipe, device, offload)
     _choose_threads(pipe)
     name, commit = revision.origin(pipe, source)
-    return Pipeline(pipe, recipe, name, commit or recipe.revision)
+    return Pipeline(pipe, recipe, name, commit or recipe.revision, any_device=any_device)
 
 
 def quieten() -> None:

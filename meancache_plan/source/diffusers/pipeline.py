@@ -18,6 +18,7 @@ from meancache_plan.core.grid import check_finer_steps
 from meancache_plan.core.trajectory import Trajectory
 from meancache_plan.errors import InputError, MeanCacheError
 from meancache_plan.schedule.artifact import Generation, ModelIdentity
+from meancache_plan.source.any_device import on_any_device
 from meancache_plan.source.diffusers import call, resumption, revision
 from meancache_plan.source.diffusers import recording as steps
 from meancache_plan.source.diffusers.devices import computed_on
@@ -50,6 +51,7 @@ class Pipeline:
         pipe, recipe: The pipeline, not attached, and how its samples are made.
         model_id, commit: The name that a schedule knows the model by, and its version.
         values: Arguments of the call that no recipe can hold, such as tensors.
+        any_device: Leave open what computes, so that other kinds of devices may share its work.
     """
 
     def __init__(
@@ -59,9 +61,11 @@ class Pipeline:
         model_id: str,
         commit: str | None = None,
         values: Mapping[str, Any] | None = None,
+        any_device: bool = False,
     ) -> None:
         self.pipe = pipe
         self.recipe = recipe
+        self.any_device = any_device
         self._id = model_id
         self._commit = commit
         self._values = dict(values or {})
@@ -92,7 +96,8 @@ class Pipeline:
         """What decides a sample's bits: libraries, devices, and on a CPU the threads."""
         libraries = (diffusers, torch, transformers)
         found = {library.__name__: library.__version__ for library in libraries}
-        return found | computed_on(self.pipe)
+        found |= computed_on(self.pipe)
+        return on_any_device(found) if self.any_device else found
 
     def scheduler_config(self) -> dict[str, Any]:
         """The scheduler's public configuration; an infinite number, which JSON has not, as text."""
@@ -163,7 +168,8 @@ class Pipeline:
 
     def asked(self, recipe: Recipe) -> "Pipeline":
         """The same pipeline, asked for samples by another recipe, of the same dtype."""
-        return Pipeline(self.pipe, recipe, self._id, self._commit, self._values)
+        known = self._id, self._commit, self._values
+        return Pipeline(self.pipe, recipe, *known, any_device=self.any_device)
 
     def resume(
         self,
