@@ -55,6 +55,16 @@ def refined(calibrated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     return refine
 
 
+@pytest.fixture(scope="module")
+def whole(calibrated: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What refining the schedule makes, with nothing else asked for and without interruption."""
+    path = tmp_path_factory.mktemp("whole") / "whole.json"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(calibrated)
+        run("refine", *MODEL, "-o", str(path))
+    return path
+
+
 def validated(schedule: Schedule, budget: int) -> Quality:
     assert schedule.provenance is not None
     record = schedule.provenance.record(budget)
@@ -85,19 +95,20 @@ def test_the_winner_is_written_with_all_scores_and_the_work_is_dropped(
     assert f"wrote {path}" in capsys.readouterr().out
 
 
-def test_a_limit_and_batches_are_heeded(refined: Refine) -> None:
+def test_a_limit_and_batches_are_heeded(refined: Refine, whole: Path) -> None:
     few = load_schedule(refined("--limit", "2", name="few.json"))
     assert few.provenance is not None
     assert {score.samples for score in few.provenance.plans[0].candidates} == {1}
-    alone, together = (validated(load_schedule(refined("--batch", n, name=n)), 2) for n in "12")
+    together = validated(load_schedule(refined("--batch", "2", name="together.json")), 2)
+    alone = validated(load_schedule(whole), 2)
     assert together.psnr_latent == pytest.approx(alone.psnr_latent, abs=0.1)
 
 
 def test_a_recipe_with_other_prompts_will_do_if_those_of_the_calibration_are_named(
-    refined: Refine,
+    refined: Refine, whole: Path
 ) -> None:
     named = refined("--recipe", "fewer.toml", "--prompts", "fit.txt", name="a")
-    assert load_schedule(named).plans == load_schedule(refined(name="b")).plans
+    assert load_schedule(named).plans == load_schedule(whole).plans
 
 
 def test_the_smallest_budget_that_reaches_a_quality_is_kept_alone(refined: Refine) -> None:
@@ -107,18 +118,18 @@ def test_the_smallest_budget_that_reaches_a_quality_is_kept_alone(refined: Refin
 
 
 def test_without_another_file_the_schedule_is_refined_in_place(
-    refined: Refine, tmp_path: Path
+    calibrated: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    expected = refined(name="elsewhere.json").read_bytes()
+    monkeypatch.chdir(calibrated)
     shutil.copy("schedule.json", tmp_path / "mine.json")
     run("refine", str(tmp_path / "mine.json"), *MODEL)
-    assert (tmp_path / "mine.json").read_bytes() == expected
+    assert (tmp_path / "mine.json").read_bytes() == whole.read_bytes()
 
 
 def test_the_profile_is_found_beside_the_schedule_whatever_else_lies_here(
-    calibrated: Path, refined: Refine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    calibrated: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    expected = load_schedule(refined(name="expected.json"))
+    monkeypatch.chdir(calibrated)
     (tmp_path / "here").mkdir()
     for name in ("meancache.profile.safetensors", "schedule.json"):
         shutil.copy(name, tmp_path / name)
@@ -128,12 +139,14 @@ def test_the_profile_is_found_beside_the_schedule_whatever_else_lies_here(
     write_profile(Path(), 8)
     model = ("--model", str(calibrated / "model"), "--recipe", "tiny.toml")
     run("refine", "../schedule.json", *model)
-    assert load_schedule(tmp_path / "schedule.json").plans == expected.plans
+    assert load_schedule(tmp_path / "schedule.json").plans == load_schedule(whole).plans
 
 
-def test_reliability_is_told_of_refined_plans_as_far_as_it_was_asked_for(refined: Refine) -> None:
+def test_reliability_is_told_of_refined_plans_as_far_as_it_was_asked_for(
+    refined: Refine, whole: Path
+) -> None:
     run("solve", "--budget", "2", "--no-reliability", "-o", "unasked.json")
-    asked, unasked = (load_schedule(refined(name)) for name in ("schedule.json", "unasked.json"))
+    asked, unasked = load_schedule(whole), load_schedule(refined("unasked.json"))
     assert asked.provenance is not None
     assert asked.provenance.reliability is not None
     assert unasked.provenance is not None
@@ -143,11 +156,11 @@ def test_reliability_is_told_of_refined_plans_as_far_as_it_was_asked_for(refined
 
 def test_interrupted_it_says_that_work_is_kept_and_goes_on_to_the_same_bytes(
     refined: Refine,
+    whole: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    whole = refined(name="whole.json").read_bytes()
     replay, asked = PipelineEnsemble.replay, list[int]()
 
     def counted(
@@ -165,7 +178,7 @@ def test_interrupted_it_says_that_work_is_kept_and_goes_on_to_the_same_bytes(
     assert "what was finished is kept" in " ".join(capsys.readouterr().err.split())
     assert not (tmp_path / "schedule.json").exists()
     assert len(list((tmp_path / "schedule.json.unfinished").glob("replay-*"))) >= 8
-    assert refined().read_bytes() == whole
+    assert refined().read_bytes() == whole.read_bytes()
     assert not (tmp_path / "schedule.json.unfinished").exists()
 
 
