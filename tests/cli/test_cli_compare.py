@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from meancache_plan.cli.other_schedules import load_rivals
+from meancache_plan.judge.compare import sweep
+from meancache_plan.judge.compare.sweep import QUICK, Extrapolating, Skipping, WarmingUp
 from meancache_plan.judge.result import Comparison
 from meancache_plan.schedule.artifact import save_schedule
 from meancache_plan.source.diffusers.pipeline import Pipeline
@@ -28,6 +31,18 @@ def cwd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     save_schedule(SCHEDULE, tmp_path / "rival.json")
     return tmp_path
 
+
+WITHOUT_CACHES = replace(
+    QUICK,
+    first_block=(),
+    mag=Skipping((), ()),
+    taylor=Extrapolating((), ()),
+    taylor_lite=Extrapolating((), ()),
+    sea=Skipping((), ()),
+    attention=(),
+    dual_block=WarmingUp((), ()),
+)
+"""Plans, fewer steps and solvers."""
 
 COMMAND = ("compare", "model", "--recipe", "tiny.toml", "--quick")
 
@@ -110,7 +125,10 @@ def test_rivals_of_one_file_name_go_by_their_folders(cwd: Path) -> None:
     assert load_rivals(files) == dict.fromkeys(("old/plans", "new/plans", "rival"), SCHEDULE)
 
 
-def test_mean_caches_own_plans_compete_if_there_is_a_profile(cwd: Path) -> None:
+def test_mean_caches_own_plans_compete_if_there_is_a_profile(
+    cwd: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweep, "QUICK", WITHOUT_CACHES)
     run("calibrate", "model", "--recipe", "tiny.toml", "-o", "p.safetensors")
     files = ("--profile", "p.safetensors", "--limit", "1", "--json", "c.json")
     run(*COMMAND, *files)
