@@ -39,5 +39,7 @@ def model(cwd: Path, tiny_flux: FluxPipeline) -> Path:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The one long test comes first, so that others run beside it and not before it."""
-    items.sort(key=lambda item: "test_readme" not in item.nodeid)
+    """What lies in no folder tests the whole and takes longest: it comes first, the pages before
+    all, so that small files are left for whoever is free at the end."""
+    folder = Path(__file__).parent
+    items.sort(key=lambda item: ("test_readme" not in item.nodeid, item.path.parent != folder))
