@@ -13,18 +13,22 @@ import pytest
 from diffusers import AutoencoderKLQwenImage, QwenImagePipeline
 from PIL import Image
 
+from meancache_plan.source.recipe import read_prompts
 from tests.families.case import seeded
 from tests.families.qwen_image import TINY_VAE
 from tests.families.text_to_image import quiet
 from tests.tiny_families import qwen_image_options, tiny_qwen_image
 
 ROOT = Path(__file__).parent.parent
-INTERPRETERS = {"bash": ["bash", "-euo", "pipefail", "-c"], "python": [sys.executable, "-c"]}
 BY_MAKE = ("make demo", "make test")
 OURS = re.compile(r"[a-z ]+ +\d+/\d+ \d+:\d\d:\d\d left [-\d:]+$")
 """Progress: all that a command may say on standard error."""
 
 READMES = ("README.md", "docs/GUIDE.md", "runtime/README.md")
+
+PROMPTS = {"reference-calibration": 6, "reference-heldout": 2}
+"""Short lists in a reader's folder, which are taken before the bundled ones of these names: every
+command runs as it stands, on so many prompts."""
 
 
 def blocks(file: Path) -> list[tuple[str, str]]:
@@ -47,35 +51,49 @@ def test_the_readme_names_the_two_commands() -> None:
 
 @pytest.mark.parametrize("readme", READMES)
 def test_every_block_has_a_language_that_this_test_runs(readme: str) -> None:
-    assert {language for language, _ in blocks(ROOT / readme)} <= {*INTERPRETERS, "text"}
+    assert {language for language, _ in blocks(ROOT / readme)} <= {"bash", "python", "text"}
 
 
-def test_every_block_of_the_readmes_runs(tmp_path: Path) -> None:
-    """In a folder of its own with the checkout's data beside it; `make` has CI as its test."""
+def test_every_block_of_the_readmes_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a folder of its own with the checkout's data beside it; `make` has CI as its test.
+
+    A command that several pages have runs once.
+    """
     for name in ("calibration", "schedules"):
         (tmp_path / name).symlink_to(ROOT / name)
+    for name, number in PROMPTS.items():
+        (tmp_path / name).write_text("\n".join(read_prompts(name)[:number]))
     shutil.copy(ROOT / ".gitignore", tmp_path)
-    binaries = str(Path(sys.executable).parent)
-    environment = os.environ | {"PATH": binaries + os.pathsep + os.environ["PATH"]}
-    ran = 0
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)
+    ran, commands = 0, set[str]()
     for readme in READMES:
         for language, text in blocks(ROOT / readme):
-            if language not in INTERPRETERS or text.strip() in BY_MAKE:
+            if language == "python":
+                exec(compile(text, f"<{readme}>", "exec"), {"__name__": "__main__"})
+            elif language == "bash" and text.strip() not in BY_MAKE:
+                new = [each for each in lines(text) if each not in commands]
+                commands.update(new)
+                run_in_bash("\n".join(new), readme)
+            else:
                 continue
-            done = subprocess.run(
-                [*INTERPRETERS[language], text],
-                cwd=tmp_path,
-                env=environment,
-                capture_output=True,
-                text=True,
-                check=False,
-            )
-            assert done.returncode == 0, f"{readme}:\n{text}\n{done.stdout}{done.stderr}"
-            if language == "bash":
-                assert not [line for line in done.stderr.splitlines() if not OURS.match(line)]
             ran += 1
     assert ran >= 10
-    assert untracked(tmp_path) == {".gitignore", "calibration", "schedules"}, "git would add it"
+    ours = {".gitignore", "calibration", "schedules", *PROMPTS}
+    assert untracked(tmp_path) == ours, "git would add it"
+
+
+def lines(text: str) -> list[str]:
+    """The commands of a block."""
+    return text.replace("\\\n", "").splitlines()
+
+
+def run_in_bash(script: str, readme: str) -> None:
+    """Run it: it must succeed, and say nothing on standard error but how far it is."""
+    command = ["bash", "-euo", "pipefail", "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{readme}:\n{script}\n{done.stdout}{done.stderr}"
+    assert not [line for line in done.stderr.splitlines() if not OURS.match(line)]
 
 
 def test_the_three_lines_for_qwen_image_run_on_a_tiny_one(monkeypatch: pytest.MonkeyPatch) -> None:
