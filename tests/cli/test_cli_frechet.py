@@ -9,7 +9,7 @@ import pytest
 
 from meancache_plan.judge.frechet import measure
 from tests.commands import refuse, run
-from tests.judge.frechet.test_frechet_samples import Colours
+from tests.judge.frechet.colours import Colours
 
 
 def test_distances_are_printed_and_written(

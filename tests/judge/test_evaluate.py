@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -21,36 +20,16 @@ from meancache_plan.judge.figures import FIGURES
 from meancache_plan.judge.replay import replay
 from meancache_plan.judge.result import ALWAYS, Evaluation
 from meancache_plan.measure.calibrate import calibrate
-from meancache_plan.schedule.artifact import Grid, PlanEntry, Schedule, from_bytes, to_bytes
+from meancache_plan.schedule.artifact import from_bytes, to_bytes
 from meancache_plan.source.diffusers.pipeline import Pipeline
 from meancache_plan.source.recipe import digest
 from meancache_runtime import attach
 from meancache_runtime.errors import BudgetError
-from meancache_runtime.predictors import Adams, Hold, Jvp
-from tests.judge import given
+from tests.judge.evaluated import PROMPTS, SCHEDULE, SEEDS, STEPS, tiny_pipeline
 from tests.source.diffusers.sampled import TWO_DENOISERS, Sampled
 from tests.tiny import SIDE, tiny_flux
 
-STEPS = 6
-PROMPTS = ("red fox", "tree", "blue")
-SEEDS = (3, 4)
 METHODS = ("plan", "uniform-hold", "uniform-adams", "fewer-steps")
-HOLD, ADAMS = Hold(), Adams((1.0, 1.0))
-SCHEDULE = Schedule(
-    model=None,
-    grid=Grid(steps=STEPS, sigmas=None, tolerance=0.01),
-    generation=None,
-    plans=(
-        PlanEntry(budget=3, knots=(0, 1, 3), intervals=(HOLD, Jvp(1), ADAMS)),
-        PlanEntry(budget=5, knots=(0, 2), intervals=(HOLD, ADAMS)),
-        PlanEntry(budget=6, knots=tuple(range(6)), intervals=(HOLD,) * 6),
-    ),
-    provenance=None,
-)
-
-
-def tiny_pipeline(pipe: FluxPipeline, **options: Any) -> Pipeline:
-    return given.tiny_pipeline(pipe, steps=STEPS, **options)
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ from meancache_plan.judge.result import Evaluation
 from meancache_plan.schedule.artifact import Schedule
 from meancache_plan.source.diffusers.pipeline import Pipeline, Sample
 from tests.commands import refuse, run
-from tests.judge.test_evaluate import SCHEDULE, SEEDS, tiny_pipeline
+from tests.judge.evaluated import SCHEDULE, SEEDS, tiny_pipeline
 from tests.tiny import tiny_flux
 
 PROMPTS = ("red fox", "tree")

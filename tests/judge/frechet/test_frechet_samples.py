@@ -23,21 +23,13 @@ from meancache_plan.judge.result import Evaluation
 from meancache_plan.show.terminal.evaluation import evaluation_table
 from meancache_plan.source.diffusers.encoding import encode
 from meancache_plan.source.diffusers.pipeline import Pipeline
+from tests.judge.evaluated import SCHEDULE, tiny_pipeline
+from tests.judge.frechet.colours import Colours
 from tests.judge.given import STEPS
-from tests.judge.test_evaluate import SCHEDULE, tiny_pipeline
 from tests.tiny import SIDE, tiny_flux
 
 PROMPTS, SEEDS = ("red fox", "tree", "blue"), (3,)
 SAMPLES = 8
-
-
-class Colours:
-    """Three features, the mean of each colour: anybody can compute them."""
-
-    name = "colours"
-
-    def __call__(self, pictures: of.Pictures) -> Tensor:
-        return torch.from_numpy(pictures.mean(axis=(1, 2), dtype=np.float64)).float()
 
 
 class Interrupted(Pipeline):
