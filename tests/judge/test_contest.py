@@ -16,36 +16,21 @@ from meancache_plan.errors import InputError
 from meancache_plan.fleet.crew import Crew
 from meancache_plan.judge import turns
 from meancache_plan.judge.compare.peers import plans, solvers
-from meancache_plan.judge.compare.run_comparison import RULES
 from meancache_plan.judge.conclusions import conclude
 from meancache_plan.judge.contender import Contender, unavailable
-from meancache_plan.judge.contest import Contest
 from meancache_plan.judge.cost import compute
 from meancache_plan.judge.evaluate import evaluate
-from meancache_plan.judge.evaluation_field import full_run
 from meancache_plan.judge.outcomes import Run
-from meancache_plan.judge.result import Comparison
 from meancache_plan.judge.run_contest import Running, run
 from meancache_runtime.errors import ModelMismatchError
+from tests.judge.contests import PROMPTS, SEEDS, compared, contest
 from tests.judge.given import PROMPT, SCHEDULE, STEPS, comparison, tiny_pipeline
-
-PROMPTS, SEEDS = ("red fox", "tree"), (3, 4)
 
 
 @contextmanager
 def exploding(_pipeline: Any) -> Generator[NoReturn]:
     raise RuntimeError("no kernel\nfor this")
     yield
-
-
-def contest(pipe: FluxPipeline, *contenders: Contender, **options: Any) -> Contest:
-    given = {"prompts": PROMPTS, "seeds": SEEDS, "rules": RULES, "counted": 1}
-    return Contest(tiny_pipeline(pipe), full_run(STEPS), contenders, **(given | options))
-
-
-def compared(given: Contest, folder: Path | None = None) -> Comparison:
-    found = conclude(given.programme(), run(given, folder))
-    return Comparison(schedule_sha256="sha256:0", steps=STEPS, calls_per_step=1, counted=1, **found)
 
 
 class Nobody(Crew[Any]):

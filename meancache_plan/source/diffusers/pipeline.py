@@ -275,15 +275,10 @@ class Pipeline:
             prompt = list(prompt)
             arguments = call.repeated(arguments, len(prompt), pictures=self._from_pictures)
         steps = self.recipe.steps if steps is None else steps
+        asked = {"prompt": prompt, "num_inference_steps": steps, "generator": generator}
         try:
             with torch.no_grad(), call.also_seeded(seed, self.device), call.without_bar(self.pipe):
-                return self.pipe(
-                    prompt=prompt,
-                    num_inference_steps=steps,
-                    generator=generator,
-                    **arguments,
-                    **extra,
-                )
+                return self.pipe(**asked, **arguments, **extra)
         except MeanCacheError:
             raise
         except (TypeError, ValueError) as error:
