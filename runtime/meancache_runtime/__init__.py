@@ -12,6 +12,7 @@ own use :func:`integrate`, the step machine :class:`Replay`, or the :class:`Tabl
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from .aloud import MeanCacheWarning
 from .hosts.loop import integrate
 from .machine import Replay
 from .schedule import Schedule, load_schedule
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Attachment",
     "MeanCacheScheduler",
+    "MeanCacheWarning",
     "Replay",
     "ReplayStats",
     "ReplayWarning",

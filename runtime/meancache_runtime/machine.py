@@ -162,6 +162,11 @@ class Replay:
             "without the schedule, or calibrate for such requests"
         )
 
+    @property
+    def warning(self) -> str | None:
+        """:attr:`unstable`, where ``on_unstable`` has it said aloud."""
+        return self.unstable if self._policy == "warn" else None
+
     def _serves_again(self) -> bool:
         """Whether the next step is taken with the same û."""
         return self.step + 1 < self.plan.steps and self._repeats(self.step + 1)

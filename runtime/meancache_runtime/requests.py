@@ -11,12 +11,12 @@ or denoiser switch, and another cache at work in the denoiser (:mod:`.errors`).
 """
 
 import re
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import isclose
 from typing import Any, Literal
 
+from .aloud import Aloud
 from .annotations import Also, Generation, Value
 from .errors import RequestMismatchError
 from .schedule import Adapter, Model, Schedule
@@ -114,7 +114,7 @@ def compare(asked: Mapping[str, Value | None], schedule: Schedule, budget: int) 
 def warn_of(asked: Mapping[str, Value | None], schedule: Schedule, budget: int) -> None:
     """Say aloud in what a request is unknown, in a host that has no place of its own for it."""
     for message in compare(asked, schedule, budget).messages:
-        warnings.warn(message, stacklevel=3)
+        Aloud().say(message)
 
 
 def refuse(message: str, strict: bool) -> str:

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from meancache_runtime import MeanCacheWarning
 from meancache_runtime.annotations import Generation
 from meancache_runtime.errors import MeanCacheError
 from meancache_runtime.schedule import Adapter, Model, Schedule
@@ -157,7 +158,7 @@ def _told(run: Callable[[], object]) -> str:
 
 
 def _is_ours(warning: warnings.WarningMessage) -> bool:
-    return warning.category is UserWarning
+    return warning.category is MeanCacheWarning
 
 
 class _Log(logging.Handler):

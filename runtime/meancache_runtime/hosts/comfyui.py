@@ -5,12 +5,12 @@ whatever else its graph puts into a model call. Its flow models (``CONST``) have
 ``denoised = x − σ·velocity``, so that the guided velocity is at hand. Nothing here imports ComfyUI.
 """
 
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from ..aloud import Aloud
 from ..arrays import Array, elements, like, widened
 from ..binding import bind
 from ..errors import (
@@ -102,7 +102,7 @@ def _follow(
     """Euler steps from knot to knot, with û in place of the velocity; a bar in the console."""
     from tqdm.auto import tqdm
 
-    machine, ones = table.machine(), x.new_ones([x.shape[0]])
+    aloud, machine, ones = Aloud(), table.machine(), x.new_ones([x.shape[0]])
     intervals = zip(table.knots, (*table.knots[1:], table.steps), strict=True)
     for knot, end in tqdm(intervals, total=table.refreshes, disable=disable):
         sigma = sigmas[knot]
@@ -110,8 +110,7 @@ def _follow(
         velocity = (widened(x) - denoised) / sigma
         callback({"x": x, "i": knot, "sigma": sigma, "sigma_hat": sigma, "denoised": denoised})
         x = like(widened(x) + machine.advance(velocity) * (sigmas[end] - sigma), x)
-    if machine.unstable is not None:
-        warnings.warn(machine.unstable, stacklevel=2)
+        aloud.say(machine.warning, "unstable")
     return x
 
 

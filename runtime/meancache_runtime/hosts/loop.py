@@ -1,9 +1,9 @@
 """A loop of one's own: Euler steps with any velocity function, over any array type."""
 
-import warnings
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
+from ..aloud import Aloud
 from ..arrays import Array, elements
 from ..binding import bind_schedule
 from ..innovation import OnUnstable
@@ -46,11 +46,10 @@ def integrate(
     """
     warn_of({"elements": elements(noise)}, as_schedule(schedule), budget)
     machine = Replay(bind_schedule(schedule, budget, sigmas), on_unstable=on_unstable)
-    latents, fresh = noise, noise
+    aloud, latents, fresh = Aloud(), noise, noise
     for sigma, following in pairwise(machine.plan.sigmas):
         if machine.due:
             fresh = velocity(latents, sigma)
         latents = latents + (following - sigma) * machine.advance(fresh)
-    if machine.unstable is not None and on_unstable == "warn":
-        warnings.warn(machine.unstable, stacklevel=2)
+        aloud.say(machine.warning, "unstable")
     return latents

@@ -2,13 +2,13 @@
 
 import inspect
 import threading
-import warnings
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache, partial
 from types import TracebackType
 from typing import Any, Self
 
+from ...aloud import Aloud
 from ...annotations import Also
 from ...binding import bind
 from ...errors import (
@@ -19,7 +19,7 @@ from ...errors import (
 )
 from ...innovation import OnUnstable, check_policy
 from ...other_adapters import other_adapters
-from ...requests import Verdict, compare, completed, recognised, refuse, stated
+from ...requests import Verdict, compare, completed, recognised, stated
 from ...schedule import Adapter, Plan, Replayable, Schedule, as_schedule, load_schedule
 from ...snapshot import beside
 from ...stats import ReplayStats, ReplayWarning
@@ -27,6 +27,7 @@ from .adapters import adapters_in_effect
 from .channel import Channel
 from .identity import check_model, check_samples_itself, companions, denoisers
 from .intercept import Interception, is_intercepted
+from .notes import Notes
 from .precision import precision
 from .run import Run
 from .sampler import check_sampler
@@ -138,11 +139,15 @@ class Attachment:
         self._open_channel = partial(
             Channel, schedule=schedule, plan=plan, bind=bind_here, on_unstable=on_unstable
         )
-        self._policy, self._warned = on_unstable, False
+        self._aloud = Aloud()
         self._running = threading.Lock()
         self._run: Run | None = None
         self.stats = ReplayStats()
-        self._note_adapters(self._adapters(), measured=schedule.also.get(plan.budget, ()))
+        other = self._other_adapters(self._adapters(), schedule.also.get(plan.budget, ()))
+        if other is not None:
+            self.stats = ReplayStats(
+                request="unknown", warnings=(ReplayWarning("adapters", other),)
+            )
         self._interception: Interception | None = Interception(
             pipe, self._overrides(modules, companions(pipe)), self._around
         )
@@ -216,17 +221,17 @@ class Attachment:
                 self._interception.check_intact()
                 check_sampler(self._scheduler, self._schedule.grid.replaces)
                 check_alone(self._pipe)
-            self.stats = ReplayStats()
-            verdict = self._compare(asked)
-            self._run = Run(self._open_channel, self._scheduler, self.stats, verdict, self._strict)
+            notes = Notes(self._aloud, self._strict)
+            self.stats = notes.stats
+            verdict = self._compare(asked, notes)
+            self._run = Run(self._open_channel, self._scheduler, notes, verdict)
             yield
-            self._warn()
         finally:
             self._end()
             self._running.release()
 
-    def _compare(self, asked: Mapping[str, Any]) -> Verdict:
-        """Grade a call, and note in what it is unknown, or refuse it.
+    def _compare(self, asked: Mapping[str, Any], notes: Notes) -> Verdict:
+        """Grade a call, note in what it is unknown and say it aloud, or refuse it.
 
         Raises:
             RequestMismatchError, ModelMismatchError: The attachment is strict, and it is unknown.
@@ -234,41 +239,31 @@ class Attachment:
         here = self._adapters()
         seen = {**stated(asked, self._made.generation), **precision(self._pipe)}
         verdict = compare(seen | {"adapters": recognised(here)}, self._made, self._budget)
-        self.stats.request = verdict.grade
-        self._note_adapters(here, measured=verdict.measured)
+        notes.stats.request = verdict.grade
+        other = self._other_adapters(here, verdict.measured)
+        if other is not None:
+            notes.other("adapters", other)
         for message in verdict.messages:
-            warning = ReplayWarning("request", refuse(message, self._strict))
-            self.stats.warnings += (warning,)
+            notes.other("request", message)
         return verdict
 
     def _adapters(self) -> tuple[Adapter, ...]:
         """Those in effect now; none where the schedule is for any model, and does not ask."""
         return () if self._schedule.model is None else adapters_in_effect(self._pipe)
 
-    def _note_adapters(self, here: Sequence[Adapter], measured: Sequence[Also]) -> None:
-        """Note adapters that are neither the schedule's nor those of what was measured.
+    def _other_adapters(self, here: Sequence[Adapter], measured: Sequence[Also]) -> str | None:
+        """What to say of adapters that are neither the schedule's nor those of what was measured.
 
         Raises:
             ModelMismatchError: The attachment is strict, and they are such, or cannot be compared.
         """
         model, known = self._schedule.model, recognised(here)
         if model is None or (known and known in (row.request.get("adapters") for row in measured)):
-            return
+            return None
         message = other_adapters(here, model.adapters, strict=self._strict)
-        if message is None:
-            return
-        if self._strict:
+        if message is not None and self._strict:
             raise ModelMismatchError(message)
-        self.stats.warnings += (ReplayWarning("adapters", message),)
-        self.stats.request = "unknown"
-
-    def _warn(self) -> None:
-        """Once for this attachment, say aloud what a run's figures do not cover."""
-        kinds = {"request", "adapters", *(["unstable"] if self._policy == "warn" else [])}
-        told = [each.message for each in self.stats.warnings if each.kind in kinds]
-        if told and not self._warned:
-            self._warned = True
-            warnings.warn("; ".join(told), stacklevel=2)
+        return message
 
     def _end(self) -> None:
         if self._run is not None:

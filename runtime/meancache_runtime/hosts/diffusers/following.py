@@ -1,7 +1,6 @@
 """From knot to knot: what makes a scheduler of Euler steps follow a plan."""
 
 import inspect
-import warnings
 from collections.abc import Callable
 from functools import lru_cache
 from numbers import Integral
@@ -10,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from ...aloud import Aloud
 from ...arrays import NARROW, elements
 from ...binding import bind
 from ...errors import ReplayError, StepCountError, UnsupportedSchedulerError
 from ...grid import check_grid
 from ...innovation import OnUnstable, check_policy
 from ...machine import Replay
-from ...requests import warn_of
+from ...requests import compare
 from ...schedule import Plan, Schedule
 from ...table import Table
 from .sampler import EULER
@@ -73,7 +73,6 @@ class Following(Euler):
 
     _machine: Replay | None = None
     _shape: tuple[int, ...] = ()
-    _told_of_strength = False
 
     def follow(self, schedule: Schedule, budget: int, on_unstable: OnUnstable = "warn") -> None:
         """Choose the plan that every run follows from now on.
@@ -96,10 +95,9 @@ class Following(Euler):
                 "visits: use meancache_runtime.attach, or choose 'warn', 'raise' or 'ignore'"
             )
         self._policy: OnUnstable = on_unstable
-        self._warns = on_unstable == "warn"
+        self._aloud = Aloud()
         self._plan = schedule.plan(budget)
         self._schedule, self._grid = schedule, schedule.grid
-        self._told_of_request = False
         if self._grid.replaces is not None:
             raise UnsupportedSchedulerError(
                 f"the schedule takes the steps of {self._grid.replaces}, whose noise levels this "
@@ -168,14 +166,11 @@ class Following(Euler):
             asked = torch.as_tensor(timestep, device=self.timesteps.device).flatten()
             if not len(asked) or not all(self._is_at(0, each) for each in asked):
                 raise _later_start("another step than its first")
-            if not self._told_of_strength:
-                self._told_of_strength = True
-                warnings.warn(
-                    "this run begins from a picture: in a loop over the knots alone a strength "
-                    f"above {1 - 1 / len(self.timesteps):.2f} counts as 1; to begin later use "
-                    "meancache_runtime.attach",
-                    stacklevel=2,
-                )
+            self._aloud.say(
+                "this run begins from a picture: in a loop over the knots alone a strength "
+                f"above {1 - 1 / len(self.timesteps):.2f} counts as 1; to begin later use "
+                "meancache_runtime.attach"
+            )
         return super().scale_noise(sample, timestep, noise)
 
     def scale_model_input(self, sample: Any, timestep: Any = None) -> Any:
@@ -214,14 +209,12 @@ class Following(Euler):
                 "no step of the plan's loop is due: call set_timesteps before a run"
             )
         self._check_in_order(machine.step, shape, timestep)
-        if machine.step == 0 and not self._told_of_request:
-            self._told_of_request = True
+        if machine.step == 0:
             seen = {"elements": elements(sample), "dtype": _half(model_output)}
-            warn_of(seen, self._schedule, self._plan.budget)
+            for message in compare(seen, self._schedule, self._plan.budget).messages:
+                self._aloud.say(message)
         velocity = machine.advance(model_output)
-        if machine.done and machine.unstable is not None and self._warns:
-            self._warns = False
-            warnings.warn(machine.unstable, stacklevel=2)
+        self._aloud.say(machine.warning, "unstable")
         return super().step(velocity, timestep, sample, *args, **kwargs)
 
     def _check_in_order(self, due: int, shape: tuple[int, ...], timestep: Any) -> None:

@@ -15,10 +15,10 @@ from ...errors import (
     SwitchError,
     UnsupportedSchedulerError,
 )
-from ...requests import Verdict, refuse
-from ...stats import ReplayStats, ReplayWarning
+from ...requests import Verdict
 from .channel import Channel
 from .intercept import Proxy
+from .notes import Notes
 from .output_fitting import batch_size, fit, passes
 
 
@@ -28,21 +28,19 @@ class Run:
     Args:
         open_channel: Makes a :class:`Channel` for a scheduler object.
         scheduler: The pipeline's scheduler.
-        stats: Counted up as the run goes on.
+        notes: Taken as the run goes on.
         verdict: What is asked for, beside what was calibrated.
-        strict: Whether to refuse what shows itself to be other in the run.
     """
 
     def __init__(
         self,
         open_channel: Callable[[Any], Channel],
         scheduler: Any,
-        stats: ReplayStats,
+        notes: Notes,
         verdict: Verdict,
-        strict: bool,
     ) -> None:
-        self.stats = stats
-        self._verdict, self._strict = verdict, strict
+        self.stats = notes.stats
+        self._notes, self._verdict = notes, verdict
         self._sizes: list[int | None] = []
         self._elements = 0
         self._told: set[str] = set()
@@ -70,7 +68,7 @@ class Run:
     def denoise(self, name: str, module: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """In place of a denoiser: run it at knots, else give its output of the last knot."""
         self.main.prepare()
-        self._warn_of_entry()
+        self._note_entry()
         call = self._calls.get(name, 0)
         self._calls[name] = call + 1
         self._called = tuple(self._calls)
@@ -117,7 +115,7 @@ class Run:
         due, inner = self.main.due, self.main.inner
         with self._naming():
             result = self.main.step(*args, **kwargs)
-        self._warn_of_entry()
+        self._note_entry()
         self._judge_streams()
         self._note_innovation()
         if not inner:
@@ -135,18 +133,15 @@ class Run:
         taken = self.main.machine.step
         self._elements += elements(sample) if taken == 1 else 0
         if taken == 2:
-            self._note_request("size", self._verdict.off_size(self._elements))
+            self._note("size", self._verdict.off_size(self._elements))
         calls = passes(self._sizes, len(sample))
-        self._note_request("calls", self._verdict.off_course(self.main.start + taken - 1, calls))
+        self._note("calls", self._verdict.off_course(self.main.start + taken - 1, calls))
 
-    def _note_request(self, kind: str, message: str | None) -> None:
-        """Note it, once a kind; RequestMismatchError where the attachment is strict."""
-        if message is None or kind in self._told:
-            return
-        self._told.add(kind)
-        self.stats.request = "unknown"
-        warning = ReplayWarning("request", refuse(message, self._strict))
-        self.stats.warnings += (warning,)
+    def _note(self, subject: str, message: str | None, kind: str = "request") -> None:
+        """Note a subject once; RequestMismatchError where the attachment is strict."""
+        if message is not None and subject not in self._told:
+            self._told.add(subject)
+            self._notes.other(kind, message)
 
     @contextmanager
     def _naming(self) -> Generator[None]:
@@ -234,20 +229,17 @@ class Run:
             return
         self.stats.innovation, self.stats.innovation_knot = share, self.main.start + knot
         if machine.unstable is not None:
-            others = (each for each in self.stats.warnings if each.kind != "unstable")
-            self.stats.warnings = (*others, ReplayWarning("unstable", machine.unstable))
+            self._notes.unstable(machine.unstable, machine.warning)
 
-    def _warn_of_entry(self) -> None:
-        start = self.main.start
-        if start and not any(warning.kind == "mid-grid" for warning in self.stats.warnings):
-            machine = self.main.machine
-            steps = start if machine is None else start + machine.plan.steps
+    def _note_entry(self) -> None:
+        start, machine = self.main.start, self.main.machine
+        if start and machine is not None:
             message = (
-                f"this run enters the schedule at step {start} of {steps} (as image-to-image "
-                "does): the plan's measured quality does not hold for such runs; calibrate for "
-                "this use to have a plan made for it"
+                f"this run enters the schedule at step {start} of {start + machine.plan.steps} (as "
+                "image-to-image does): the plan's measured quality does not hold for such runs; "
+                "calibrate for this use to have a plan made for it"
             )
-            self.stats.warnings += (ReplayWarning("mid-grid", message),)
+            self._note("entry", message, "mid-grid")
 
 
 def _sample(model_output: Any, timestep: Any, sample: Any, *_: Any, **__: Any) -> Any:
