@@ -88,18 +88,21 @@ def broken_samples(array: Array) -> list[int]:
     return [i for i, sample in enumerate(array) if not is_finite(sample)]
 
 
-def largest_share(pairs: Iterable[tuple[Sequence[float], Sequence[float]]]) -> float:
-    """The largest ‖part‖ / ‖whole‖ of all samples, of pairs of their :func:`squares`.
+def largest_share(
+    pairs: Iterable[tuple[Sequence[float], Sequence[float]]],
+) -> tuple[float, int]:
+    """The largest ‖part‖ / ‖whole‖ of all samples, of pairs of their :func:`squares`, and whose.
 
     Several pairs are parts of the same samples, summed. 0 of nothing but zeros, or of nothing.
 
     Example:
         >>> largest_share([([0.25, 1.0], [4.0, 4.0])]), largest_share([([0.0], [0.0])])
-        (0.5, 0.0)
+        ((0.5, 1), (0.0, 0))
     """
     parts, wholes = ([*map(sum, zip(*each, strict=True))] for each in zip(*pairs, strict=True))
-    shares = (part / (whole + TINY) for part, whole in zip(parts, wholes, strict=True))
-    return max(shares, default=0.0) ** 0.5
+    shares = [part / (whole + TINY) for part, whole in zip(parts, wholes, strict=True)]
+    largest = max(shares, default=0.0)
+    return largest**0.5, shares.index(largest) if shares else 0
 
 
 def squares(array: Array) -> list[float]:

@@ -21,11 +21,20 @@ OnUnstable = Literal["warn", "refresh", "raise", "ignore"]
 """What to do with a sample that leaves its bounds."""
 
 
-def check_policy(policy: str) -> None:
-    """Refuse what is no :data:`OnUnstable`. Raises ReplayError."""
+def check_policy(policy: str, knots: Sequence[int], bounds: Sequence[float] | None) -> None:
+    """Refuse what is no :data:`OnUnstable`, or is to act on bounds that there are none of.
+
+    Raises:
+        ReplayError: One of both.
+    """
     known = get_args(OnUnstable)
     if policy not in known:
         raise ReplayError(f"on_unstable {policy!r} is unknown: choose one of {', '.join(known)}")
+    if policy in ("refresh", "raise") and len(knots) > 1 and not bounds:
+        raise ReplayError(
+            f"this plan has no bounds (innovation), on which on_unstable {policy!r} would act: "
+            "calibrate two prompts or more and solve again, or choose 'warn' or 'ignore'"
+        )
 
 
 def promised(sigmas: Sequence[float], knots: Sequence[int]) -> list[LinearForm]:
@@ -67,20 +76,24 @@ class Innovations:
             part in them, :meth:`judge` is for all together.
         squares: Of the latest knot with a bound: those of its gap and of its velocity, a sample
             each.
+        bounds: Those that there are, by knot.
         finite: Whether these tell that the latest knot's velocity is finite.
         worst: The largest share so far; 0 before anything was measured.
-        knot: The step of the plan at which that was.
+        knot: The step of the plan at which that was; None before.
+        sample: Whose it was, from 0.
     """
 
     def __init__(self, plan: BoundPlan, measured: bool = True) -> None:
-        self.measured = measured and any(map(isfinite, plan.bounds))
+        every = zip(plan.knots[1:], plan.bounds, strict=bool(plan.bounds))
+        self.bounds = {knot: bound for knot, bound in every if isfinite(bound)}
+        self.measured = measured and bool(self.bounds)
         self.alone = True
         self.squares: tuple[list[float], list[float]] = [], []
         self.finite = False
-        self.bounds = dict(zip(plan.knots[1:], plan.bounds, strict=bool(plan.bounds)))
         self._promised = dict(zip(plan.knots[1:], promised(plan.sigmas, plan.knots), strict=True))
         self._fresh: dict[int, Array] = {}
-        self.worst, self.knot = 0.0, 0
+        self.worst, self.sample = 0.0, 0
+        self.knot: int | None = None
 
     def see(self, knot: int, fresh: Array) -> bool:
         """Look at a knot's fresh velocity, kept as it is; whether a sample left its bounds here."""
@@ -98,7 +111,8 @@ class Innovations:
 
     def judge(self, knot: int, streams: Sequence[tuple[list[float], list[float]]]) -> bool:
         """Whether a sample left the bound of a knot, of the ``squares`` of all streams."""
-        share = largest_share(streams) / self.bounds[knot]
-        if share > self.worst:
-            self.worst, self.knot = share, knot
+        largest, sample = largest_share(streams)
+        share = largest / self.bounds[knot]
+        if self.knot is None or share > self.worst:
+            self.worst, self.knot, self.sample = share, knot, sample
         return share > 1.0

@@ -25,6 +25,7 @@ class Replay:
 
     Raises:
         ScheduleError: ``plan`` is not bound to noise levels.
+        ReplayError: ``on_unstable`` is unknown, or is to act and the plan has no bounds.
 
     Example:
         >>> from meancache_runtime.binding import BoundPlan
@@ -43,7 +44,7 @@ class Replay:
         on_unstable: OnUnstable = "warn",
     ) -> None:
         check_bound(plan)
-        check_policy(on_unstable)
+        check_policy(on_unstable, plan.knots, plan.bounds)
         self.plan = plan
         self._policy: OnUnstable = on_unstable
         self._numbers = range(plan.steps) if numbers is None else numbers
@@ -153,12 +154,14 @@ class Replay:
     def unstable(self) -> str | None:
         """Where a sample left the plan's bounds and how far, as a sentence; None if none has."""
         found = self.innovations
-        if found.worst <= 1.0:
+        if found.knot is None or found.worst <= 1.0:
             return None
+        count = len(found.squares[0])
+        which = "a sample" if count == 1 else f"sample {found.sample} (of {count}, from 0)"
         return (
-            f"at knot {self._numbers[found.knot]} a sample moves otherwise than the calibration "
+            f"at knot {self._numbers[found.knot]} {which} moves otherwise than the calibration "
             f"samples did: {found.worst:.1f} times as far from what its steps before promised as "
-            "the schedule allows; its quality is not what was measured: compare with a run "
+            "the schedule allows; it may be worse than what was measured: compare with a run "
             "without the schedule, or calibrate for such requests"
         )
 

@@ -26,7 +26,7 @@ class ReplayStats:
     ``refreshes`` counts steps at which the denoiser ran, ``cached_steps`` those at which it did
     not, ``denoiser_calls`` its forward calls (twice the refreshes with a two-call CFG).
     ``request`` is how what was asked for is graded, see :mod:`meancache_runtime.requests`: None
-    where the schedule does not say what was calibrated.
+    where the schedule does not say what was calibrated, and nothing else is known to be other.
     ``innovation`` is the largest innovation of a sample at a knot, as a share of the schedule's
     bound, and ``innovation_knot`` the step where it was: 1 or less in a run that is like those of
     calibration, None where the schedule has no bounds or nobody looked.

@@ -110,12 +110,15 @@ def test_a_plan_that_is_solved_has_bounds_that_its_own_samples_keep() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         integrate(mixture(), start, schedule, budget=4)
-    with pytest.warns(UserWarning, match="a sample moves otherwise than the calibration samples"):
+    with pytest.warns(UserWarning, match="moves otherwise than the calibration samples did"):
         integrate(mixture(seed=7), 3 * start, schedule, budget=4)
 
 
-@pytest.mark.parametrize("limits", [None, WIDE])
-@pytest.mark.parametrize("policy", ["warn", "refresh", "raise", "ignore"])
+@pytest.mark.parametrize(
+    ("limits", "policy"),
+    [(limits, policy) for limits in (None, WIDE) for policy in ("warn", "ignore")]
+    + [(WIDE, "refresh"), (WIDE, "raise")],
+)
 def test_within_bounds_or_without_them_nothing_changes(
     limits: tuple[float, ...] | None, policy: Any
 ) -> None:
@@ -125,8 +128,31 @@ def test_within_bounds_or_without_them_nothing_changes(
     assert field.sigmas == [SIGMAS[knot] for knot in KNOTS]
 
 
+@pytest.mark.parametrize("policy", ["refresh", "raise"])
+def test_a_policy_that_could_not_act_is_refused(tiny_flux: Any, policy: Any) -> None:
+    plan, says = bounded(None), f"no bounds .innovation., on which on_unstable '{policy}' would act"
+    with pytest.raises(ReplayError, match=says):
+        integrate(mixture(), noise(3), plan, budget=4, on_unstable=policy)
+    with pytest.raises(ReplayError, match=says):
+        attach(tiny_flux, plan, on_unstable=policy)
+    if policy == "raise":
+        with pytest.raises(ReplayError, match=says):
+            MeanCacheScheduler.from_schedule(
+                tiny_flux.scheduler, plan, budget=4, on_unstable=policy
+            )
+
+
+def test_the_sample_of_a_batch_that_moves_otherwise_is_named() -> None:
+    start = noise(4)
+    found = [worst(start[[row]]) for row in range(4)]
+    stray, second = np.argsort(found)[::-1][:2]
+    limits = (1e6, 1e6, (found[stray] + found[second]) / 2)
+    with pytest.warns(UserWarning, match=rf"at knot 9 sample {stray} \(of 4, from 0\) moves"):
+        integrate(mixture(), start, bounded(limits), budget=4)
+
+
 def test_raise_ends_the_run_at_the_knot_by_name() -> None:
-    with pytest.raises(UnstableError, match=r"at knot 5 a sample moves .*: \d+\.\d times as far"):
+    with pytest.raises(UnstableError, match=r"at knot 5 sample \d .* moves .*: \d+\.\d times"):
         integrate(mixture(), noise(3), bounded((1e6, 1e-6, 1e6)), budget=4, on_unstable="raise")
 
 
@@ -254,9 +280,27 @@ def test_a_pipeline_that_refreshes_from_the_first_knots_on_ends_as_all_steps_do(
 
 def test_a_pipeline_that_is_to_raise_is_clean_afterwards(tiny_flux: Any) -> None:
     expected = run(tiny_flux)
-    with attach(tiny_flux, limited(NARROW), on_unstable="raise"), pytest.raises(UnstableError):
-        run(tiny_flux)
+    with attach(tiny_flux, limited(NARROW), on_unstable="raise") as attachment:
+        with pytest.raises(UnstableError) as error:
+            run(tiny_flux)
+        stats = attachment.stats
+        assert stats.innovation is not None
+        assert f" {stats.innovation:.1f} times as far" in str(error.value)
+        assert stats.innovation_knot == TINY[1]
+        assert [each.message for each in stats.warnings] == [str(error.value)]
     assert torch.equal(run(tiny_flux), expected)
+
+
+def test_there_is_no_innovation_before_a_knot_with_a_bound(tiny_flux: Any) -> None:
+    seen: list[float | None] = []
+
+    def callback(_pipe: Any, _step: int, _t: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+        seen.append(attachment.stats.innovation)
+        return tensors
+
+    with attach(tiny_flux, limited((np.inf, 1e6, 1e6))) as attachment:
+        run(tiny_flux, callback_on_step_end=callback)
+    assert [share is None for share in seen] == [step < TINY[2] for step in range(STEPS)]
 
 
 def test_refreshing_in_place_of_another_sampler_is_refused(tiny_flux: Any) -> None:

@@ -42,7 +42,7 @@ def integrate(
             although the schedule does not state a grid.
         NonFiniteError: ``velocity`` gave NaN or infinite values.
         UnstableError: A sample left the plan's bounds, and that is to end the run.
-        ReplayError: ``on_unstable`` is unknown.
+        ReplayError: ``on_unstable`` is unknown, or is to act and the plan has no bounds.
     """
     warn_of({"elements": elements(noise)}, as_schedule(schedule), budget)
     machine = Replay(bind_schedule(schedule, budget, sigmas), on_unstable=on_unstable)

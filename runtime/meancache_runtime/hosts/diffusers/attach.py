@@ -79,7 +79,8 @@ def attach(
             is one that no schedule can follow.
         ModelMismatchError: The schedule was compiled for another model.
         StackedCacheError: Another cache is at work in a denoiser.
-        ReplayError: ``on_unstable`` is unknown, or not for schedules of this sampler.
+        ReplayError: ``on_unstable`` is unknown, not for schedules of this sampler, or is to act
+            and the plan has no bounds.
 
     While attached, ``pipe(...)`` raises StepCountError or GridMismatchError for a run that the
     schedule was not made for, SwitchError for one that switches denoisers where it has no knot,
@@ -92,14 +93,15 @@ def attach(
         ...     image = pipe("a red apple", num_inference_steps=50).images[0]
     """
     readable = as_schedule(load_schedule(beside(pipe)) if schedule is None else schedule)
-    check_policy(on_unstable)
+    plan = _choose(readable, budget)
+    check_policy(on_unstable, plan.knots, plan.innovation)
     if on_unstable == "refresh" and readable.grid.displaced:
         raise ReplayError(
             "on_unstable 'refresh' takes the sampler's own steps where a sample leaves its bounds, "
             "which a schedule in place of other steps than Euler's cannot mix with its own: choose "
             "'warn' or 'raise'"
         )
-    return Attachment(pipe, readable, _choose(readable, budget), strict, on_unstable)
+    return Attachment(pipe, readable, plan, strict, on_unstable)
 
 
 def _choose(schedule: Schedule, budget: int | None) -> Plan:

@@ -84,11 +84,11 @@ class Following(Euler):
                 never visits the steps between knots.
 
         Raises:
-            ReplayError: ``on_unstable`` is ``"refresh"``, or unknown.
+            ReplayError: ``on_unstable`` is ``"refresh"``, or unknown, or is to act and the plan
+                has no bounds.
             BudgetError: The schedule has no plan for this budget.
             UnsupportedSchedulerError: The schedule was made for another sampler than Euler's.
         """
-        check_policy(on_unstable)
         if on_unstable == "refresh":
             raise ReplayError(
                 "on_unstable 'refresh' needs the steps between knots, which this loop never "
@@ -97,6 +97,7 @@ class Following(Euler):
         self._policy: OnUnstable = on_unstable
         self._aloud = Aloud()
         self._plan = schedule.plan(budget)
+        check_policy(on_unstable, self._plan.knots, self._plan.innovation)
         self._schedule, self._grid = schedule, schedule.grid
         if self._grid.replaces is not None:
             raise UnsupportedSchedulerError(

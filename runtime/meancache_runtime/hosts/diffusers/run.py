@@ -113,11 +113,10 @@ class Run:
             )
         _refuse_per_token(kwargs)
         due, inner = self.main.due, self.main.inner
-        with self._naming():
+        with self._watched():
             result = self.main.step(*args, **kwargs)
+            self._judge_streams()
         self._note_entry()
-        self._judge_streams()
-        self._note_innovation()
         if not inner:
             self.stats.refreshes += due
             self.stats.cached_steps += not due
@@ -144,12 +143,14 @@ class Run:
             self._notes.other(kind, message)
 
     @contextmanager
-    def _naming(self) -> Generator[None]:
-        """Say which of the pipeline's denoisers gave a velocity that is not finite."""
+    def _watched(self) -> Generator[None]:
+        """Around a step: say whose velocity is not finite; note its innovation however it ends."""
         try:
             yield
         except NonFiniteError as error:
             raise NonFiniteError(f"{' and '.join(self._called)}: {error}") from error
+        finally:
+            self._note_innovation()
 
     def copied(self, scheduler: Any) -> Proxy:
         """A copy of the scheduler that the pipeline made: a stand-in that steps with its own û."""
@@ -185,9 +186,9 @@ class Run:
         self._join(channel)
         if channel.iteration == 0:
             self._elements += elements(_sample(*args, **kwargs))
-        with self._naming():
+        with self._watched():
             result = channel.step(*args, **kwargs)
-        self._judge_streams()
+            self._judge_streams()
         if self.main.knots not in (None, channel.knots):
             raise GridMismatchError(
                 "a copy of the scheduler starts at another noise level than the scheduler itself, "
@@ -221,14 +222,15 @@ class Run:
             machines[0].act_on(left)
 
     def _note_innovation(self) -> None:
+        """Note the largest so far; bounds are no cause for concern at another measured request."""
         machine = self.main.machine
-        if machine is None or not machine.innovations.measured:
+        if machine is None or machine.innovations.knot is None:
             return
         share, knot = machine.innovations.worst, machine.innovations.knot
-        if self.stats.innovation is not None and share <= self.stats.innovation:
+        if share == self.stats.innovation:
             return
         self.stats.innovation, self.stats.innovation_knot = share, self.main.start + knot
-        if machine.unstable is not None:
+        if machine.unstable is not None and self._verdict.grade != "measured":
             self._notes.unstable(machine.unstable, machine.warning)
 
     def _note_entry(self) -> None:

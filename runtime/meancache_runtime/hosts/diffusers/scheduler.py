@@ -96,7 +96,7 @@ class MeanCacheScheduler(Following, FlowMatchEulerDiscreteScheduler):
 
         Raises:
             ReplayError: ``on_unstable`` is ``"refresh"`` (use :func:`meancache_runtime.attach`), or
-                unknown.
+                unknown, or is to act and the plan has no bounds.
             BudgetError: The schedule has no plan for this budget.
             UnsupportedSchedulerError: ``scheduler`` takes other steps than Euler's, or the schedule
                 was made for another sampler.
