@@ -84,7 +84,7 @@ def attach(
 
     While attached, ``pipe(...)`` raises StepCountError or GridMismatchError for a run that the
     schedule was not made for, SwitchError for one that switches denoisers where it has no knot,
-    StackedCacheError if another cache was put into one, RequestMismatchError if it is strict,
+    StackedCacheError if another cache was or is put into one, RequestMismatchError if it is strict,
     NonFiniteError for a velocity with NaN or infinite values at a knot, UnstableError if it is to,
     and ReplacedComponentError if a component was swapped.
 
@@ -228,6 +228,8 @@ class Attachment:
             verdict = self._compare(asked, notes)
             self._run = Run(self._open_channel, self._scheduler, notes, verdict)
             yield
+            if self._interception is not None:
+                check_alone(self._pipe)  # one that was hooked in by hand enables nothing
         finally:
             self._end()
             self._running.release()

@@ -20,6 +20,7 @@ from .channel import Channel
 from .intercept import Proxy
 from .notes import Notes
 from .output_fitting import batch_size, fit, passes
+from .stacked import check_none_enabled
 
 
 class Run:
@@ -66,7 +67,11 @@ class Run:
         self._sizes = []
 
     def denoise(self, name: str, module: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """In place of a denoiser: run it at knots, else give its output of the last knot."""
+        """In place of a denoiser: run it at knots, else give its output of the last knot.
+
+        Raises:
+            StackedCacheError: Another cache was enabled in it since the run began.
+        """
         self.main.prepare()
         self._note_entry()
         call = self._calls.get(name, 0)
@@ -76,6 +81,7 @@ class Run:
         self._sizes.append(size)
         if not self.main.due:
             return self._kept(name, call, size)
+        check_none_enabled(name, module)
         output = module(*args, **kwargs)
         self._outputs.setdefault(name, []).append((size, output))
         self.stats.denoiser_calls += 1
