@@ -38,7 +38,9 @@ GUIDANCE = re.compile("guidance|cfg")
 NEGATIVE = re.compile(r"negative_prompt(_\d)?")
 """Its negative prompts, one for each text encoder."""
 
-FIX = "its measured quality does not hold: ask for that, or calibrate for this"
+NO_BRANCH = "no negative branch ran", "pass negative_prompt='', if none is passed"
+OTHER_BRANCHES = "guidance was added, dropped or ended there", "guide as in calibration"
+"""Why the calls of a step are others, and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,7 @@ class Verdict:
         grade: None where the schedule does not say how its calibration samples were made.
         messages: In what it is unknown, a sentence each.
         calls: How often a sample should go through the denoisers, for each of the T steps; None
-            if that is not known.
+            if that is not known, and where guidance is told already to be off, or on.
         elements: Numbers that one sample's latents should have; None likewise, and where another
             size is told already.
         measured: What the schedule says of the request, if it is measured.
@@ -65,10 +67,12 @@ class Verdict:
         """What to say if a sample went through the denoisers so often at a step of the schedule."""
         if self.calls is None or calls is None or calls == self.calls[step]:
             return None
-        return (
+        dropped = step == 0 and calls < self.calls[step]
+        why, fix = NO_BRANCH if dropped else OTHER_BRANCHES
+        return _unknown(
             f"at step {step} a sample goes through the denoiser {_times(calls)}, and in "
-            f"calibration it did {_times(self.calls[step])} (guidance was added, dropped or ended "
-            f"there); {FIX}"
+            f"calibration it did {_times(self.calls[step])} ({why})",
+            fix,
         )
 
     def off_size(self, elements: int | None) -> str | None:
@@ -107,8 +111,10 @@ def compare(asked: Mapping[str, Value | None], schedule: Schedule, budget: int) 
         if _is_of(row, different):
             return Verdict("measured", (), row.calls, row.elements, (row,))
     messages = tuple(_other(name, *pair) for name, pair in different.items() if name != "adapters")
-    told = different.keys() & {*SIZES, "elements"}
-    return Verdict("unknown", messages, made.calls, None if told else made.elements)
+    size = different.keys() & {*SIZES, "elements"}
+    branches = any(_switches(*different[name]) for name in different.keys() & made.guidance)
+    calls, numbers = None if branches else made.calls, None if size else made.elements
+    return Verdict("unknown", messages, calls, numbers)
 
 
 def warn_of(asked: Mapping[str, Value | None], schedule: Schedule, budget: int) -> None:
@@ -240,17 +246,36 @@ def recognised(adapters: Sequence[Adapter]) -> str | None:
     return None if None in digests else " ".join(sorted(map(str, digests))) or NO_ADAPTERS
 
 
+def _switches(here: Value, there: Value) -> bool:
+    """Whether one of two scales of guidance leaves the second branch out, and the other not."""
+    scales = [value for value in (here, there) if isinstance(value, int | float)]
+    return len({scale > 1 for scale in scales}) > 1
+
+
 def _other(name: str, here: Any, there: Any) -> str:
+    """In what a request is unknown: what is asked for, and what was calibrated."""
     if name == "negative_prompt":
         words = ("a negative prompt", "without") if here else ("no negative prompt", "with one")
-        return f"this request has {words[0]}, and the schedule was calibrated {words[1]}; {FIX}"
+        fix = "pass negative_prompt=''" if here else "pass that one"
+        asked = f"this request has {words[0]}, and the schedule was calibrated {words[1]}"
+        return _unknown(asked, fix, f"{name}={'…' if here else ''}")
     if name == "elements":
-        return (
+        asked = (
             f"this request's latents have {here} numbers a sample, and those of calibration had "
-            f"{there} (another size or length); {FIX}"
+            f"{there} (another size or length)"
         )
+        return _unknown(asked, "ask for the size of calibration", "height=…,width=…")
     here, there = (f"{v:g}" if isinstance(v, int | float) else v for v in (here, there))
-    return f"this request has {name} {here}, and the schedule was calibrated with {there}; {FIX}"
+    asked = f"this request has {name} {here}, and the schedule was calibrated with {there}"
+    if name in ("attention", "quantisation"):
+        return _unknown(asked, f"use {name} {there}")
+    fixes = {"dtype": f"load the model in {there}", "frames": f"pass {FRAMES}={there}"}
+    return _unknown(asked, fixes.get(name, f"pass {name}={there}"), f"{name}={here}")
+
+
+def _unknown(what: str, fix: str, also: str | None = None) -> str:
+    judge = f", or judge this with 'meancache-plan evaluate --also {also}'" if also else ""
+    return f"{what}; its measured quality does not hold: {fix}{judge}, or calibrate for it"
 
 
 def _times(calls: int) -> str:

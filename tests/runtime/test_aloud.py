@@ -50,7 +50,7 @@ def said(ask: Callable[[], object]) -> list[warnings.WarningMessage]:
 
 
 def test_each_pipeline_says_it_and_at_the_line_that_called_it(tiny_flux: Any) -> None:
-    made = schedule(calls=(2,) * STEPS)
+    made = schedule(guidance={"guidance_scale": 2.0}, calls=(2,) * STEPS)
 
     def twice() -> None:
         for _ in range(2):
