@@ -123,6 +123,15 @@ def warn_of(asked: Mapping[str, Value | None], schedule: Schedule, budget: int) 
         Aloud().say(message)
 
 
+def check_comparable(schedule: Schedule, strict: bool) -> None:
+    """Refuse to be strict where a schedule says nothing to compare with: RequestMismatchError."""
+    if strict and schedule.generation is None:
+        raise RequestMismatchError(
+            "the schedule does not say how its samples were made (generation), so that strict "
+            "could not refuse another request: calibrate and solve again, or leave strict out"
+        )
+
+
 def refuse(message: str, strict: bool) -> str:
     """The message, or where a host is strict RequestMismatchError."""
     if strict:

@@ -19,7 +19,7 @@ from ...errors import (
 )
 from ...innovation import OnUnstable, check_policy
 from ...other_adapters import other_adapters
-from ...requests import Verdict, compare, completed, recognised, stated
+from ...requests import Verdict, check_comparable, compare, completed, recognised, stated
 from ...schedule import Adapter, Plan, Replayable, Schedule, as_schedule, load_schedule
 from ...snapshot import beside
 from ...stats import ReplayStats, ReplayWarning
@@ -55,9 +55,10 @@ def attach(
         budget: One of ``schedule.budgets``; may be left out if there is only one.
         strict: Refuse what is otherwise a warning in ``.stats.warnings`` of every run: other
             adapters (LoRA) than the schedule was compiled with, by a sample of their weights and by
-            scale, and a request that is neither the calibrated one nor one of those that the
-            schedule was measured at (see :mod:`meancache_runtime.requests`). Adapters whose weights
-            here or there could not be read are refused too, which are else compared by name.
+            scale, a request that is neither the calibrated one nor one of those that the schedule
+            was measured at (see :mod:`meancache_runtime.requests`), and a run that begins in
+            mid-grid. Adapters whose weights here or there could not be read are refused too, which
+            are else compared by name.
         on_unstable: What happens where a sample moves otherwise than the calibration samples did
             (see :mod:`meancache_runtime.innovation`): ``"warn"`` notes it in ``.stats.warnings``,
             and warns once; ``"refresh"`` has the denoiser run at every step from there on, until a
@@ -79,6 +80,7 @@ def attach(
             is one that no schedule can follow.
         ModelMismatchError: The schedule was compiled for another model.
         StackedCacheError: Another cache is at work in a denoiser.
+        RequestMismatchError: To be strict, and the schedule does not say what was calibrated.
         ReplayError: ``on_unstable`` is unknown, not for schedules of this sampler, or is to act
             and the plan has no bounds.
 
@@ -94,6 +96,7 @@ def attach(
     """
     readable = as_schedule(load_schedule(beside(pipe)) if schedule is None else schedule)
     plan = _choose(readable, budget)
+    check_comparable(readable, strict)
     check_policy(on_unstable, plan.knots, plan.innovation)
     if on_unstable == "refresh" and readable.grid.displaced:
         raise ReplayError(

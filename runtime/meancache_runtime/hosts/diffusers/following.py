@@ -16,7 +16,7 @@ from ...errors import ReplayError, StepCountError, UnsupportedSchedulerError
 from ...grid import check_grid
 from ...innovation import OnUnstable, check_policy
 from ...machine import Replay
-from ...requests import compare
+from ...requests import check_comparable, compare, refuse
 from ...schedule import Plan, Schedule
 from ...table import Table
 from .sampler import EULER
@@ -74,7 +74,13 @@ class Following(Euler):
     _machine: Replay | None = None
     _shape: tuple[int, ...] = ()
 
-    def follow(self, schedule: Schedule, budget: int, on_unstable: OnUnstable = "warn") -> None:
+    def follow(
+        self,
+        schedule: Schedule,
+        budget: int,
+        on_unstable: OnUnstable = "warn",
+        strict: bool = False,
+    ) -> None:
         """Choose the plan that every run follows from now on.
 
         Args:
@@ -82,8 +88,11 @@ class Following(Euler):
             budget: One of its budgets.
             on_unstable: As for :func:`meancache_runtime.attach`, but for ``"refresh"``: this loop
                 never visits the steps between knots.
+            strict: Refuse what is otherwise a warning: latents of another size, half precision
+                where another dtype was calibrated, a run that begins from a picture.
 
         Raises:
+            RequestMismatchError: To be strict, and the schedule does not say what was calibrated.
             ReplayError: ``on_unstable`` is ``"refresh"``, or unknown, or is to act and the plan
                 has no bounds.
             BudgetError: The schedule has no plan for this budget.
@@ -95,9 +104,10 @@ class Following(Euler):
                 "visits: use meancache_runtime.attach, or choose 'warn', 'raise' or 'ignore'"
             )
         self._policy: OnUnstable = on_unstable
-        self._aloud = Aloud()
+        self._aloud, self._strict = Aloud(), strict
         self._plan = schedule.plan(budget)
         check_policy(on_unstable, self._plan.knots, self._plan.innovation)
+        check_comparable(schedule, strict)
         self._schedule, self._grid = schedule, schedule.grid
         if self._grid.replaces is not None:
             raise UnsupportedSchedulerError(
@@ -161,13 +171,14 @@ class Following(Euler):
         pipeline takes that for 1: it is warned of once, as the strength cannot be seen from here.
 
         Raises:
+            RequestMismatchError: It begins from a picture, and that is to be refused.
             StepCountError: The run begins later, as video-to-video does, or takes no step.
         """
         if self._machine is not None and self._machine.step == 0:
             asked = torch.as_tensor(timestep, device=self.timesteps.device).flatten()
             if not len(asked) or not all(self._is_at(0, each) for each in asked):
                 raise _later_start("another step than its first")
-            self._aloud.say(
+            self._note(
                 "this run begins from a picture: in a loop over the knots alone a strength "
                 f"above {1 - 1 / len(self.timesteps):.2f} counts as 1; to begin later use "
                 "meancache_runtime.attach"
@@ -195,6 +206,7 @@ class Following(Euler):
             UnsupportedSchedulerError: Steps with a noise level for each token are asked for, or
                 something that Euler's step does not know.
             ReplayError: The velocity or the sample is no tensor.
+            RequestMismatchError: Size or precision are others, and that is to be refused.
             NonFiniteError: The velocity has NaN or infinite values.
             UnstableError: A sample left the plan's bounds, and that is to end the run.
         """
@@ -213,10 +225,14 @@ class Following(Euler):
         if machine.step == 0:
             seen = {"elements": elements(sample), "dtype": _half(model_output)}
             for message in compare(seen, self._schedule, self._plan.budget).messages:
-                self._aloud.say(message)
+                self._note(message)
         velocity = machine.advance(model_output)
         self._aloud.say(machine.warning, "unstable")
         return super().step(velocity, timestep, sample, *args, **kwargs)
+
+    def _note(self, message: str) -> None:
+        """Say aloud in what a run is other than what was calibrated, or refuse it."""
+        self._aloud.say(refuse(message, self._strict))
 
     def _check_in_order(self, due: int, shape: tuple[int, ...], timestep: Any) -> None:
         """Refuse a step that is not the run's own of index ``due``. Raises StepCountError."""

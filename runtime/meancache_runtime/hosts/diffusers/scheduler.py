@@ -22,7 +22,7 @@ from ...strict_json import shorten
 from .following import Following
 from .sampler import EULER, check_deterministic, replaced
 
-OWN = ("meancache_schedule", "meancache_budget", "meancache_on_unstable")
+OWN = ("meancache_schedule", "meancache_budget", "meancache_on_unstable", "meancache_strict")
 """What its configuration holds beside that of Euler's scheduler."""
 
 
@@ -39,6 +39,7 @@ class MeanCacheScheduler(Following, FlowMatchEulerDiscreteScheduler):
         meancache_budget: One of its budgets.
         meancache_on_unstable: What happens where a sample moves otherwise than the calibration
             samples did: see :meth:`from_schedule`.
+        meancache_strict: Whether to refuse what is otherwise a warning: likewise.
         euler: The configuration of :class:`diffusers.FlowMatchEulerDiscreteScheduler`.
 
     Raises:
@@ -53,6 +54,7 @@ class MeanCacheScheduler(Following, FlowMatchEulerDiscreteScheduler):
         meancache_schedule: dict[str, Any] | None = None,
         meancache_budget: int | None = None,
         meancache_on_unstable: OnUnstable = "warn",
+        meancache_strict: bool = False,
         **euler: Any,
     ) -> None:
         if not isinstance(meancache_schedule, dict) or meancache_budget is None:
@@ -72,8 +74,9 @@ class MeanCacheScheduler(Following, FlowMatchEulerDiscreteScheduler):
             meancache_schedule=meancache_schedule,
             meancache_budget=meancache_budget,
             meancache_on_unstable=meancache_on_unstable,
+            meancache_strict=meancache_strict,
         )
-        self.follow(schedule, meancache_budget, meancache_on_unstable)
+        self.follow(schedule, meancache_budget, meancache_on_unstable, meancache_strict)
 
     @classmethod
     def from_schedule(
@@ -83,6 +86,7 @@ class MeanCacheScheduler(Following, FlowMatchEulerDiscreteScheduler):
         *,
         budget: int,
         on_unstable: OnUnstable = "warn",
+        strict: bool = False,
     ) -> "MeanCacheScheduler":
         """The scheduler that follows a schedule's plan on the grid of ``scheduler``.
 
@@ -93,8 +97,12 @@ class MeanCacheScheduler(Following, FlowMatchEulerDiscreteScheduler):
             on_unstable: What happens where a sample moves otherwise than the calibration samples
                 did: ``"warn"`` warns once, ``"raise"`` ends the run with UnstableError,
                 ``"ignore"`` does not look.
+            strict: Refuse what is otherwise a warning: latents of another size, half precision
+                where another dtype was calibrated, a run that begins from a picture. Guidance,
+                prompts, adapters and the model are not seen from here, and not refused.
 
         Raises:
+            RequestMismatchError: To be strict, and the schedule does not say what was calibrated.
             ReplayError: ``on_unstable`` is ``"refresh"`` (use :func:`meancache_runtime.attach`), or
                 unknown, or is to act and the plan has no bounds.
             BudgetError: The schedule has no plan for this budget.
@@ -122,7 +130,7 @@ class MeanCacheScheduler(Following, FlowMatchEulerDiscreteScheduler):
             )
         config = {k: v for k, v in scheduler.config.items() if k not in OWN and k[0] != "_"}
         document = to_document(as_schedule(schedule), budget)
-        return cls(document, int(budget), on_unstable, **config)
+        return cls(document, int(budget), on_unstable, strict, **config)
 
     @staticmethod
     def _get_init_keys(input_class: type) -> set[str]:

@@ -8,11 +8,13 @@ from typing import Any
 import torch
 from peft import LoraConfig
 
+from meancache_runtime.annotations import Generation
 from meancache_runtime.hosts.diffusers.adapters import adapters_in_effect
 from meancache_runtime.schedule import Adapter, Model, Schedule
 from tests.plans import SCHEDULE
 
 TARGETS = ["to_q", "to_v"]
+MADE = Generation(None, None, None, {"guidance_scale": 1.0}, "float32")
 
 
 def add(pipe: Any, name: str, *, seed: int = 0, alpha: float = 4, **options: Any) -> None:
@@ -32,7 +34,8 @@ def in_effect(pipe: Any) -> list[str]:
 
 def made_with(*adapters: Adapter) -> Schedule:
     """The schedule as if it had been compiled with these adapters."""
-    return replace(SCHEDULE, model=Model("owner/model", None, None, None, None, adapters))
+    model = Model("owner/model", None, None, None, None, adapters)
+    return replace(SCHEDULE, model=model, generation=MADE)
 
 
 def made_on(pipe: Any) -> Schedule:
