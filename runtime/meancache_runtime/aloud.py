@@ -27,8 +27,7 @@ class Aloud:
             message: What to say; nothing if it is None.
             subject: What was said once is not said in other words either; by default the message.
         """
-        about = subject or message
-        if message is None or about in self._said:
+        if message is None or (about := subject or message) in self._said:
             return
         self._said.add(about)
         frame = inspect.currentframe()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
+from math import inf
 from typing import Any
 
 import pytest
@@ -12,10 +13,11 @@ import torch
 from diffusers import FirstBlockCacheConfig, FlowMatchEulerDiscreteScheduler, FluxPipeline
 from diffusers.hooks import HookRegistry, ModelHook
 
-from meancache_runtime import MeanCacheScheduler, attach
+from meancache_runtime import MeanCacheScheduler, attach, integrate
 from meancache_runtime.annotations import Also, Generation
-from meancache_runtime.errors import RequestMismatchError, StackedCacheError
-from tests.plans import BUDGET, SCHEDULE, STEPS
+from meancache_runtime.errors import ReplayError, RequestMismatchError, StackedCacheError
+from tests.plans import BUDGET, KNOTS, SCHEDULE, STEPS
+from tests.runtime import by_hand
 from tests.runtime.hosts.diffusers.given import run as run_any
 from tests.tiny import SIDE
 
@@ -96,6 +98,32 @@ def test_a_measured_request_is_not_unstable_as_the_bounds_are_of_the_calibrated_
         assert attached.stats.innovation > 1
         with pytest.warns(UserWarning, match="moves otherwise"):
             run(tiny_flux)
+
+
+@pytest.mark.parametrize("policy", ["refresh", "raise"])
+def test_a_policy_that_could_not_act_is_refused(tiny_flux: FluxPipeline, policy: Any) -> None:
+    says = rf"no bounds \(innovation\), on which on_unstable '{policy}' would act"
+    with pytest.raises(ReplayError, match=says):
+        attach(tiny_flux, SCHEDULE, on_unstable=policy)
+    options: dict[str, Any] = {"budget": BUDGET, "on_unstable": policy}
+    with pytest.raises(ReplayError, match=says):
+        integrate(lambda z, _: z, 0.5, SCHEDULE, sigmas=by_hand.shifted(STEPS), **options)
+    if policy == "raise":
+        with pytest.raises(ReplayError, match=says):
+            MeanCacheScheduler.from_schedule(tiny_flux.scheduler, SCHEDULE, **options)
+
+
+def test_there_is_no_innovation_before_a_knot_with_a_bound(tiny_flux: FluxPipeline) -> None:
+    seen: list[float | None] = []
+
+    def callback(_pipe: Any, _step: int, _t: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+        seen.append(attachment.stats.innovation)
+        return tensors
+
+    limited = replace(SCHEDULE.plans[0], innovation=(inf, 1e6, 1e6))
+    with attach(tiny_flux, replace(SCHEDULE, plans=(limited,))) as attachment:
+        run(tiny_flux, callback_on_step_end=callback)
+    assert [share is None for share in seen] == [step < KNOTS[2] for step in range(STEPS)]
 
 
 def test_strict_is_refused_where_a_schedule_does_not_say_what_was_calibrated(
