@@ -137,7 +137,7 @@ class Attachment:
             check_model(pipe, schedule.model)
         self._pipe, self._schedule, self._strict = pipe, schedule, strict
         self._budget = plan.budget
-        arguments = inspect.signature(pipe.__call__).parameters.values()
+        arguments = inspect.signature(pipe.__class__.__call__).parameters.values()
         self._made = completed(schedule, {each.name: each.default for each in arguments})
         self._scheduler = pipe.scheduler
         bind_here = lru_cache(maxsize=4)(partial(bind, displaced=schedule.grid.displaced))
