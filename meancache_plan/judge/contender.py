@@ -4,10 +4,11 @@ from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, NoReturn
+from warnings import catch_warnings, simplefilter
 
 from meancache_plan.errors import InputError, MeanCacheError
 from meancache_plan.source.diffusers.pipeline import Pipeline
-from meancache_runtime import Schedule, attach
+from meancache_runtime import Attachment, MeanCacheWarning, Schedule, attach
 from meancache_runtime.hosts.diffusers.adapters import adapters_in_effect
 
 LONGEST = 220
@@ -67,9 +68,12 @@ def following(name: str, schedule: Schedule, budget: int) -> Contender:
     model, plan = schedule.model, schedule.plan(budget)
     alone = Schedule(model, schedule.grid, (plan,))
 
-    def enter(pipeline: Pipeline) -> AbstractContextManager[Any]:
+    @contextmanager
+    def enter(pipeline: Pipeline) -> Generator[Attachment]:
         known = model and replace(model, adapters=adapters_in_effect(pipeline.pipe))
-        return attach(pipeline.pipe, replace(alone, model=known), on_unstable="ignore")
+        with attach(pipeline.pipe, replace(alone, model=known)) as attached, catch_warnings():
+            simplefilter("ignore", MeanCacheWarning)  # it is noted as a figure
+            yield attached
 
     setting = f"B = {budget}"
     return Contender(name, setting, schedule.grid.steps, enter, budget=budget, schedule=alone)

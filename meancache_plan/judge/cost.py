@@ -12,6 +12,7 @@ from meancache_plan.judge.measured_sample import Made
 from meancache_plan.judge.memory import Allocator
 from meancache_plan.judge.operations import Operations
 from meancache_plan.source.diffusers.pipeline import Pipeline
+from meancache_runtime import Attachment
 from meancache_runtime.errors import NonFiniteError
 
 WHOLE = 0.98
@@ -53,12 +54,17 @@ def make(pipeline: Pipeline, contender: Contender, prompt: str, seed: int) -> Ma
     """
     device = pipeline.device
     watch = Watch(device, account=Allocator(device) if device.type == "cuda" else None)
-    with watch.on(pipeline.pipe), left_as_found(pipeline.pipe), contender.enter(pipeline):
+    with (
+        watch.on(pipeline.pipe),
+        left_as_found(pipeline.pipe),
+        contender.enter(pipeline) as entered,
+    ):
         sample = pipeline.generate(prompt, seed, steps=contender.steps, after_step=watch.step)
     if not (torch.isfinite(sample.latents).all() and np.isfinite(sample.frames).all()):
         raise NonFiniteError("the sample is not finite")
     taken = sample.seconds, watch.seconds(), watch.calls, watch.memory
-    return Made(sample.latents, sample.frames, *taken)
+    innovation = entered.stats.innovation if isinstance(entered, Attachment) else None
+    return Made(sample.latents, sample.frames, *taken, innovation)
 
 
 def compute(pipeline: Pipeline, contender: Contender, prompt: str, seed: int) -> Compute:

@@ -57,6 +57,7 @@ class Figure:
         digits: After the point.
         higher: Whether more is better.
         cost: Whether it is a cost, rather than a quality.
+        looked_up: Whether it is kept in files alone, for who looks it up.
         finish: (what is kept, what is kept of the sample's full run, range of the latents) → the
             figure, once all samples are there.
     """
@@ -69,6 +70,7 @@ class Figure:
     digits: int = 4
     higher: bool = False
     cost: bool = False
+    looked_up: bool = False
     finish: Callable[[float, float, float], float] = _as_it_is
 
     @property
@@ -93,6 +95,8 @@ def _memory(seen: Seen) -> float | None:
 def _pictures(figure: likeness.PictureFigure) -> Callable[[Seen], float]:
     return lambda seen: figure(seen.full.frames, seen.made.frames)
 
+
+INNOVATION = "innovation"
 
 FIGURES: dict[str, Figure] = {
     figure.name: figure
@@ -123,6 +127,13 @@ FIGURES: dict[str, Figure] = {
         Figure("ssim", "SSIM of pictures", "SSIM", _pictures(likeness.ssim), higher=True),
         Figure("flip", "FLIP error", "FLIP", _pictures(likeness.flip)),
         Figure("lpips", "LPIPS", "LPIPS", _pictures(likeness.lpips)),
+        Figure(
+            INNOVATION,
+            "largest innovation at a knot, as a share of its bound",
+            "of bound",
+            lambda seen: seen.made.innovation,
+            digits=2, looked_up=True,
+        ),
         Figure(
             "refreshes",
             "equivalent refreshes: T × FLOPs / FLOPs of the full run",
@@ -190,4 +201,5 @@ def measured(lpips: bool = False) -> tuple[Figure, ...]:
 
 def qualities(names: set[str]) -> list[Figure]:
     """The figures of quality among these names."""
-    return [figure for figure in FIGURES.values() if figure.name in names and not figure.cost]
+    shown = (each for each in FIGURES.values() if not (each.cost or each.looked_up))
+    return [figure for figure in shown if figure.name in names]

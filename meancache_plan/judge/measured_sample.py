@@ -18,6 +18,8 @@ class Made(NamedTuple):
         calls: Forward calls of the denoisers.
         memory: Bytes that CUDA's allocator gave at most, beyond what was in use when the loop
             began; None elsewhere.
+        innovation: The largest at a knot of a plan, as a share of its bound; None where there is
+            none.
     """
 
     latents: Tensor
@@ -26,6 +28,7 @@ class Made(NamedTuple):
     loop_seconds: float
     calls: int
     memory: int | None
+    innovation: float | None
 
 
 class Count(NamedTuple):

@@ -8,7 +8,7 @@ from typing import Any
 from diffusers import FluxPipeline
 
 from meancache_plan.judge.contender import Contender
-from meancache_plan.judge.figures import FIGURES
+from meancache_plan.judge.figures import FIGURES, INNOVATION
 from meancache_plan.judge.result import Comparison, Evaluation, Row, Spread
 from meancache_plan.schedule.artifact import Grid, ModelIdentity, PlanEntry, Schedule
 from meancache_plan.source.diffusers.pipeline import Pipeline
@@ -70,7 +70,7 @@ def row(
     figures = {
         name: spread([cost] * len(quality) if figure.cost else quality)
         for name, figure in FIGURES.items()
-        if name not in ("lpips", "memory")
+        if name not in ("lpips", "memory", INNOVATION)
     }
     if memory is not None:
         figures["memory"] = spread([memory])

@@ -16,16 +16,18 @@ from meancache_plan.core.psnr import CEILING
 from meancache_plan.errors import InputError
 from meancache_plan.judge.evaluate import evaluate, with_measured
 from meancache_plan.judge.evaluation_field import evaluation_field
-from meancache_plan.judge.figures import FIGURES
+from meancache_plan.judge.figures import FIGURES, INNOVATION
 from meancache_plan.judge.replay import replay
 from meancache_plan.judge.result import ALWAYS, Evaluation
 from meancache_plan.measure.calibrate import calibrate
 from meancache_plan.schedule.artifact import from_bytes, to_bytes
+from meancache_plan.show.terminal.evaluation import evaluation_table
 from meancache_plan.source.diffusers.pipeline import Pipeline
 from meancache_plan.source.recipe import digest
 from meancache_runtime import attach
 from meancache_runtime.errors import BudgetError
 from tests.judge.evaluated import PROMPTS, SCHEDULE, SEEDS, STEPS, tiny_pipeline
+from tests.show.given import printed
 from tests.source.diffusers.sampled import TWO_DENOISERS, Sampled
 from tests.tiny import SIDE, tiny_flux
 
@@ -231,6 +233,20 @@ def test_measured_quality_goes_into_the_plans_that_were_evaluated(pipeline: Pipe
     assert [plan.measured for plan in noted.plans[1:]] == [None, None]
     assert from_bytes(to_bytes(noted)) == noted
     assert noted.replayable() == SCHEDULE.replayable()
+
+
+@pytest.mark.parametrize(("bound", "beyond"), [(1e-6, True), (1e6, False)])
+def test_how_far_samples_stray_from_a_plan_is_kept_and_said(
+    pipeline: Pipeline, bound: float, beyond: bool
+) -> None:
+    plan = SCHEDULE.plans[0].model_copy(update={"innovation": (bound,) * 2})
+    bounded = SCHEDULE.model_copy(update={"plans": (plan,)})
+    found = evaluate(pipeline, bounded, PROMPTS[:1], SEEDS[:1])
+    (kept,) = found.row("plan", 3).figures[INNOVATION].samples
+    assert 0 < kept * bound < 1e3
+    assert INNOVATION not in found.row("fewer-steps", 3).figures
+    said = "Samples beyond their plan's bounds: 100% at B = 3." in printed(evaluation_table(found))
+    assert said == beyond
 
 
 def test_an_evaluation_of_another_schedule_is_not_noted(evaluation: Evaluation) -> None:

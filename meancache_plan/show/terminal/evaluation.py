@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from meancache_plan.core.psnr import CEILING
-from meancache_plan.judge.figures import Figure, qualities
+from meancache_plan.judge.figures import INNOVATION, Figure, qualities
 from meancache_plan.judge.other_requests import words
 from meancache_plan.judge.result import FULL, PLAN, Evaluation, Row
 from meancache_plan.show.style import plain
@@ -44,7 +45,8 @@ def evaluation_table(evaluation: Evaluation) -> RenderableType:
         f"interval of its mean. s: seconds per sample, on {evaluation.device}."
     )
     asked = f"Other than in calibration: {words(evaluation.request)}."
-    notes = [*([asked] if evaluation.request else []), caption, *_twins(evaluation.rows)]
+    notes = [*([asked] if evaluation.request else []), caption]
+    notes += [*_twins(evaluation.rows), *_strays(evaluation.rows)]
     found = [] if evaluation.frechet is None else [Text(), frechet_table(evaluation.frechet)]
     return Group(table, *(Text(plain(note), style="dim") for note in notes), *found)
 
@@ -70,6 +72,19 @@ def _twins(rows: Sequence[Row]) -> list[str]:
         f"uniform-hold and fewer-steps are alike at B = {', '.join(same)}: holding a velocity over "
         "equal intervals is taking longer Euler steps."
     ]
+
+
+def _strays(rows: Sequence[Row]) -> list[str]:
+    """Says how many samples left their plan's bounds, if any did."""
+    found = {
+        row.budget: np.array(row.figures[INNOVATION].samples)
+        for row in rows
+        if row.method == PLAN and INNOVATION in row.figures
+    }
+    shares = [
+        f"{np.mean(v > 1):.0%} at B = {budget}" for budget, v in found.items() if (v > 1).any()
+    ]
+    return [f"Samples beyond their plan's bounds: {', '.join(shares)}."] if shares else []
 
 
 def _full_run(evaluation: Evaluation) -> str:

@@ -115,6 +115,21 @@ def _choose(schedule: Schedule, budget: int | None) -> Plan:
     return schedule.plans[0]
 
 
+def _denoisers_for(pipe: Any, schedule: Schedule) -> dict[str, Any]:
+    """The denoisers of a pipeline that can follow a schedule; any other is refused by name."""
+    if is_intercepted(pipe):
+        raise AlreadyAttachedError(
+            f"this {pipe.__class__.__name__} follows a schedule already: detach() it first"
+        )
+    modules = denoisers(pipe)
+    check_samples_itself(pipe)
+    check_sampler(pipe.scheduler, schedule.grid.replaces)
+    check_alone(pipe)
+    if schedule.model is not None:
+        check_model(pipe, schedule.model)
+    return modules
+
+
 class Attachment:
     """A schedule's hold on one pipeline; made by :func:`attach`.
 
@@ -125,16 +140,7 @@ class Attachment:
     def __init__(
         self, pipe: Any, schedule: Schedule, plan: Plan, strict: bool, on_unstable: OnUnstable
     ) -> None:
-        if is_intercepted(pipe):
-            raise AlreadyAttachedError(
-                f"this {pipe.__class__.__name__} follows a schedule already: detach() it first"
-            )
-        modules = denoisers(pipe)
-        check_samples_itself(pipe)
-        check_sampler(pipe.scheduler, schedule.grid.replaces)
-        check_alone(pipe)
-        if schedule.model is not None:
-            check_model(pipe, schedule.model)
+        modules = _denoisers_for(pipe, schedule)
         self._pipe, self._schedule, self._strict = pipe, schedule, strict
         self._budget = plan.budget
         arguments = inspect.signature(pipe.__class__.__call__).parameters.values()
