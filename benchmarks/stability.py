@@ -18,9 +18,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import argparse
 import sys
 import warnings
-from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +32,7 @@ from torch import Tensor
 
 from benchmarks.bars import MISSED
 from benchmarks.realised import SCHEDULE
+from benchmarks.stability_cases import Case, cases
 from meancache_plan.core.psnr import latent_range, mean_square, moments, psnr
 from meancache_plan.judge.result import Spread
 from meancache_plan.source import catalog
@@ -47,34 +47,6 @@ ALLOWED, COSTLY, CAUGHT = 0.01, 6.0, 0.95
 
 BATCH = 8
 """Full runs a pipeline call; what follows a plan is run sample by sample, as bounds are."""
-
-FAR = ("qwxz vvkj", "the sea in winter, photographed at night", "0 1 2 3 4 5 6 7", "!!!")
-"""Prompts unlike any that the reference pipeline was trained on."""
-
-
-@contextmanager
-def as_it_is(_pipe: Any) -> Generator[None]:
-    """Change nothing."""
-    yield
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """A kind of request.
-
-    Attributes:
-        name: What differs from the calibrated one.
-        call: Arguments in place of the recipe's.
-        prompts: In place of the held-out ones.
-        noise: What the initial noise is multiplied with.
-        change: Puts the pipeline into another state.
-    """
-
-    name: str
-    call: dict[str, Any] = field(default_factory=dict[str, Any])
-    prompts: tuple[str, ...] = ()
-    noise: float = 1.0
-    change: Callable[[Any], Any] = as_it_is
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,74 +75,6 @@ class Found:
     def beyond(self) -> float:
         """Share of the samples that left the bounds."""
         return float(np.mean(np.array(self.largest) > 1))
-
-
-def guidance_ends(step: int) -> Callable[[Any], Any]:
-    """True CFG without effect from a step on, as a callback or a guider turns it off."""
-
-    @contextmanager
-    def change(pipe: Any) -> Generator[None]:
-        seen: list[tuple[Tensor, ...]] = []
-
-        def forward(_module: Any, _arguments: Any, keywords: dict[str, Any], output: Any) -> Any:
-            late = float(keywords["timestep"].flatten()[0]) < float(pipe.scheduler.sigmas[step])
-            if len(seen) % 2 and late:
-                output = seen[-1]
-            seen.append(output)
-            return output
-
-        hook = pipe.transformer.register_forward_hook(forward, with_kwargs=True)
-        try:
-            yield
-        finally:
-            hook.remove()
-
-    return change
-
-
-def weights_moved(by: float, rank: int | None = None) -> Callable[[Any], Any]:
-    """Other weights: each matrix moved by so much of its own size.
-
-    Args:
-        by: Standard deviation of the change, as a share of the matrix's own.
-        rank: Of the change, as a fused LoRA has it; None is full, as a fine-tune has it.
-    """
-
-    def change_of(weights: Tensor, generator: torch.Generator) -> Tensor:
-        if rank is None:
-            return torch.randn(weights.shape, generator=generator)
-        down = torch.randn(rank, weights[0].numel(), generator=generator)
-        up = torch.randn(len(weights), rank, generator=generator) / rank**0.5
-        return (up @ down).view_as(weights)
-
-    @contextmanager
-    def change(pipe: Any) -> Generator[None]:
-        generator = torch.Generator().manual_seed(0)
-        before = {name: value.clone() for name, value in pipe.transformer.state_dict().items()}
-        with torch.no_grad():
-            for weights in pipe.transformer.parameters():
-                if weights.ndim > 1:
-                    weights += by * weights.std() * change_of(weights, generator)
-        try:
-            yield
-        finally:
-            pipe.transformer.load_state_dict(before)
-
-    return change
-
-
-def cases(recipe: Recipe) -> list[Case]:
-    """All that differ from the calibrated request."""
-    name, size = recipe.guidance_argument, 3 * arguments(recipe)["height"] // 2
-    return [
-        *(Case(f"{name} {value:g}", {name: value}) for value in (1.0, 4.0, 7.5)),
-        *(Case(f"guidance ends at step {step}", change=guidance_ends(step)) for step in (20, 40)),
-        Case(f"{size} × {size} pixels", {"height": size, "width": size}),
-        *(Case(f"noise × {by:g}", noise=by) for by in (0.8, 1.2)),
-        *(Case(f"weights moved by {by:.0%}", change=weights_moved(by)) for by in (0.1, 0.3)),
-        *(Case(f"fused LoRA of {by:.0%}", change=weights_moved(by, 4)) for by in (0.1, 0.3)),
-        Case("prompts of another kind", prompts=FAR),
-    ]
 
 
 class Bench:

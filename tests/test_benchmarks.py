@@ -19,7 +19,7 @@ from matplotlib.colors import to_rgb
 from PIL import Image
 from torch import Tensor
 
-from benchmarks import full_size, realised, stability, stability_cost
+from benchmarks import full_size, realised, stability, stability_cases, stability_cost
 from benchmarks.contest import BASELINES, METHODS, REFINED, RELEASED, Bench, Judge, compete
 from benchmarks.digits import DigitFlow, DigitSource
 from benchmarks.giants import GIANTS
@@ -112,7 +112,7 @@ def test_weights_are_moved_by_a_share_of_their_size_and_put_back(
     pipe = tiny_flux
     before = {name: value.clone() for name, value in pipe.transformer.state_dict().items()}
     name = "transformer_blocks.0.attn.to_q.weight"
-    with stability.weights_moved(0.1, rank)(pipe):
+    with stability_cases.weights_moved(0.1, rank)(pipe):
         moved = pipe.transformer.state_dict()[name] - before[name]
         assert float(moved.std() / before[name].std()) == pytest.approx(0.1, rel=0.3)
     assert all(torch.equal(v, before[k]) for k, v in pipe.transformer.state_dict().items())
