@@ -32,9 +32,9 @@ from meancache_plan.plan.simple_plans import adams_plan
 from meancache_plan.show.comparison_files import to_csv
 from meancache_plan.source.diffusers.pipeline import Pipeline
 from meancache_plan.source.recipe import Recipe
+from tests import plans
 from tests.fields import gaussian_mixture
 from tests.judge.given import PROMPT, SCHEDULE, tiny_pipeline
-from tests.plans import BUDGET
 from tests.tiny import SIDE, TEXT_LENGTH, call_options
 
 STEPS = 12
@@ -62,14 +62,14 @@ def rows(contest: Bench) -> list[Row]:
 def test_the_steps_of_a_loop_are_timed_one_by_one_whoever_follows_the_plan(
     tiny_flux: FluxPipeline,
 ) -> None:
-    options = call_options(STEPS)
+    steps, budget = plans.STEPS, plans.BUDGET
+    options = call_options(steps)
     del options["output_type"]
     timed: dict[str, tuple[int, int]] = {}
-    for name, way in realised.ways(tiny_flux, SCHEDULE, BUDGET).items():
+    for name, way in realised.ways(tiny_flux, plans.SCHEDULE, budget).items():
         with way():
             loop = realised.timed(tiny_flux, options)
         timed[name] = (len(loop.beside), len(loop.calls))
-    steps, budget = STEPS, BUDGET
     assert timed["plain"] == (steps, steps)
     assert timed["attach"] == (steps, budget)
     assert timed["MeanCacheScheduler"] == (budget, budget)

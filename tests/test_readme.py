@@ -70,11 +70,12 @@ def test_every_block_of_the_readmes_runs(tmp_path: Path, monkeypatch: pytest.Mon
     for readme in READMES:
         for language, text in blocks(ROOT / readme):
             if language == "python":
-                exec(compile(text, f"<{readme}>", "exec"), {"__name__": "__main__"})
+                run([sys.executable, "-c", text], readme)
             elif language == "bash" and text.strip() not in BY_MAKE:
                 new = [each for each in lines(text) if each not in commands]
                 commands.update(new)
-                run_in_bash("\n".join(new), readme)
+                said = run(["bash", "-euo", "pipefail", "-c", "\n".join(new)], readme)
+                assert not [line for line in said.splitlines() if not OURS.match(line)]
             else:
                 continue
             ran += 1
@@ -88,12 +89,11 @@ def lines(text: str) -> list[str]:
     return text.replace("\\\n", "").splitlines()
 
 
-def run_in_bash(script: str, readme: str) -> None:
-    """Run it: it must succeed, and say nothing on standard error but how far it is."""
-    command = ["bash", "-euo", "pipefail", "-c", script]
+def run(command: list[str], readme: str) -> str:
+    """Run it: it must succeed. What it says on standard error."""
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"{readme}:\n{script}\n{done.stdout}{done.stderr}"
-    assert not [line for line in done.stderr.splitlines() if not OURS.match(line)]
+    assert done.returncode == 0, f"{readme}:\n{command[-1]}\n{done.stdout}{done.stderr}"
+    return done.stderr
 
 
 def test_the_three_lines_for_qwen_image_run_on_a_tiny_one(monkeypatch: pytest.MonkeyPatch) -> None:
