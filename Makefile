@@ -7,14 +7,14 @@ REFERENCE := schedules/reference/50-steps.json
 
 .PHONY: demo test lint schema pipelines hosts site docs schedules evidence published reference clean
 
-# Four to five minutes after the install on 2 quiet cores, nearly all on one of them (340 CPU seconds on
-# busy ones): calibrated on a quarter of the prompts, refined on twelve, judged on four.
+# Four minutes after the install on 2 quiet cores, nearly all on one of them (3:51 was measured):
+# calibrated on a quarter of the prompts, refined on twelve, judged on four.
 demo: .venv/installed
 	mkdir -p $(DEMO)
 	awk '!/^#/ && NR % 4 == 0' calibration/prompts/reference-calibration.txt > $(DEMO)/prompts.txt
 	$(BIN)/meancache-plan calibrate --prompts $(DEMO)/prompts.txt --batch 16 \
 	    -o $(DEMO)/meancache.profile.safetensors
-	$(BIN)/meancache-plan solve $(DEMO)/meancache.profile.safetensors --budget 10,16 \
+	$(BIN)/meancache-plan solve $(DEMO)/meancache.profile.safetensors --budget 10 \
 	    -o $(DEMO)/unrefined.json
 	$(BIN)/meancache-plan refine $(DEMO)/unrefined.json --model reference \
 	    --prompts $(DEMO)/prompts.txt --limit 12 --batch 12 -o $(DEMO)/schedule.json
@@ -23,7 +23,7 @@ demo: .venv/installed
 	    --profile $(DEMO)/meancache.profile.safetensors --plot $(DEMO)/deviation.png
 	$(BIN)/meancache-plan generate --schedule $(DEMO)/schedule.json --budget 10 \
 	    --prompt "a cat left of a penguin on a blue ground" --compare -o $(DEMO)/scene.png
-	$(BIN)/meancache-plan solve $(DEMO)/meancache.profile.safetensors --budget 10,16 \
+	$(BIN)/meancache-plan solve $(DEMO)/meancache.profile.safetensors --budget 10 \
 	    --planner pssp --predictors hold,released --metric l1 --weighting none \
 	    -o $(DEMO)/released.json
 	$(BIN)/meancache-plan evaluate --schedule $(DEMO)/schedule.json --limit 4 --record \
