@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import re
 from pathlib import Path
@@ -16,6 +15,7 @@ from meancache_plan.errors import InputError
 from meancache_plan.schedule.published import PublishedPlans, load_plans, to_schedule
 from meancache_plan.source import catalog
 from meancache_runtime.predictors import Hold, Released
+from tests.schedule.masks import changed
 
 SCHEDULES = Path(__file__).parents[2] / "schedules"
 PUBLISHED = SCHEDULES / "published.json"
@@ -40,20 +40,6 @@ def command(*arguments: object) -> int:
 def write(path: Path, value: Any) -> Path:
     path.write_text(value if isinstance(value, str) else json.dumps(value))
     return path
-
-
-def changed(place: str, value: Any) -> dict[str, Any]:
-    """BARE with another value at a place such as ``budgets/3/edge_span``; None takes it out."""
-    listed = copy.deepcopy(BARE)
-    *parents, last = place.split("/")
-    inner: Any = listed
-    for key in parents:
-        inner = inner[key]
-    if value is None:
-        del inner[last]
-    else:
-        inner[last] = value
-    return listed
 
 
 def test_the_shipped_schedules_are_what_the_command_makes_of_the_published_plans(tmp_path):
@@ -155,7 +141,7 @@ def test_plans_that_name_no_model_are_named_by_the_option(tmp_path):
     ],
 )
 def test_bad_plans_are_refused_with_the_place_and_the_reason(tmp_path, place, value, reason):
-    file = write(tmp_path / "plans.json", changed(place, value))
+    file = write(tmp_path / "plans.json", changed(BARE, place, value))
     with pytest.raises(InputError, match=reason) as refusal:
         load_plans(file, "my/model")
     assert str(refusal.value).startswith(f"{file}: ")
