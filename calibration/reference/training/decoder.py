@@ -97,7 +97,6 @@ def find(bank: Bank, work: Path) -> tuple[AutoencoderTiny, int]:
 
 def train(bank: Bank, work: Path, steps: int = STEPS) -> AutoencoderTiny:
     """Train the decoder, or go on from where it was; prints its PSNR on scenes unseen."""
-    torch.set_flush_denormal(True)
     vae, first = find(bank, work)
     code = latents.read(vae.encoder)
     decoder = vae.decoder.to(memory_format=torch.channels_last).requires_grad_(True)

@@ -78,7 +78,6 @@ def train(bank: Bank, out: Path, work: Path, steps: int, every: int, compiled: b
     The autoencoder's decoder may be trained meanwhile: what is written has it as it is then.
     """
     torch.manual_seed(SEED)
-    torch.set_flush_denormal(True)
     tokenizers = make_tokenizers()
     source = Source(read(decoder.find(bank, work)[0].encoder), bank, tokenizers)
     networks = Networks(tokenizers)

@@ -16,6 +16,7 @@ import flow
 import prompts
 import sheet
 import sprites
+import torch
 
 
 def main() -> None:
@@ -30,6 +31,7 @@ def main() -> None:
     parser.add_argument("--eager", action="store_true", help="do not compile the flow training")
     options = parser.parse_args()
     work = options.work or options.cache / "work"
+    torch.set_flush_denormal(True)  # of this process: many moments are next to nothing
     bank = sprites.load(options.cache)
     decoder.train(bank, work, options.decoder_steps)
     flow.train(bank, options.out, work, options.flow_steps, options.every, not options.eager)
