@@ -190,6 +190,15 @@ class PipelineSamples(PipelineEnsemble):
             raise SystemExit("the denoiser called alone does not answer as in its pipeline")
         return velocity
 
+    def guidance(self, rows: Sequence[int], step: int) -> Tensor:
+        """What true CFG adds to the unconditional velocity, on the full runs, of FLUX."""
+        (denoiser,) = identity.denoisers(self._pipe).values()
+        heard: list[Tensor] = []
+        hook = denoiser.register_forward_hook(lambda _m, _a, output: heard.append(output[0]))
+        guided = self.velocity(rows, step, self.full(rows, step))
+        hook.remove()
+        return guided - torch.cat(heard[1::2])
+
     def _count(self, _module: Any, _arguments: Any, output: Any) -> None:
         self._calls += len(output[0])
 
