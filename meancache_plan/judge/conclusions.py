@@ -5,12 +5,13 @@ from typing import Any
 
 import numpy as np
 
+from meancache_plan.core.innovation import spread
 from meancache_plan.core.psnr import latent_range
 from meancache_plan.judge.contender import Contender
 from meancache_plan.judge.contest import Programme
 from meancache_plan.judge.figures import FIGURES, Figure
 from meancache_plan.judge.outcomes import Failed, Run
-from meancache_plan.judge.result import Row, Spread
+from meancache_plan.judge.result import AtKnot, Row, Spread
 from meancache_plan.judge.run_contest import Outcomes
 
 
@@ -49,7 +50,26 @@ def _row(
         if (spread := _spread(programme, figure, runs, full, value_range)) is not None
     }
     plain = float(np.mean([each.figures["seconds"] for each in full]))
-    return Row(**about, figures=figures, speedup=plain / figures["seconds"].mean)
+    return Row(
+        **about,
+        figures=figures,
+        innovations=_innovations(runs),
+        speedup=plain / figures["seconds"].mean,
+    )
+
+
+def _innovations(runs: Sequence[Run]) -> tuple[AtKnot, ...]:
+    """How far these runs of a plan strayed, knot by knot."""
+    knots = tuple(runs[0].innovations)
+    if not knots:
+        return ()
+    found = np.array([[run.innovations[knot] for knot in knots] for run in runs])
+    columns = {**spread(found)._asdict(), "beyond": (found > 1).mean(axis=0)}
+    each = zip(*(column.tolist() for column in columns.values()), strict=True)
+    return tuple(
+        AtKnot(knot=knot, **dict(zip(columns, values, strict=True)))
+        for knot, values in zip(knots, each, strict=True)
+    )
 
 
 def _spread(

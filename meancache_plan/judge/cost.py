@@ -63,8 +63,8 @@ def make(pipeline: Pipeline, contender: Contender, prompt: str, seed: int) -> Ma
     if not (torch.isfinite(sample.latents).all() and np.isfinite(sample.frames).all()):
         raise NonFiniteError("the sample is not finite")
     taken = sample.seconds, watch.seconds(), watch.calls, watch.memory
-    innovation = entered.stats.innovation if isinstance(entered, Attachment) else None
-    return Made(sample.latents, sample.frames, *taken, innovation)
+    innovations = entered.stats.innovations if isinstance(entered, Attachment) else {}
+    return Made(sample.latents, sample.frames, *taken, innovations)
 
 
 def compute(pipeline: Pipeline, contender: Contender, prompt: str, seed: int) -> Compute:

@@ -131,7 +131,7 @@ FIGURES: dict[str, Figure] = {
             INNOVATION,
             "largest innovation at a knot, as a share of its bound",
             "of bound",
-            lambda seen: seen.made.innovation,
+            lambda seen: max(seen.made.innovations.values(), default=None),
             digits=2, looked_up=True,
         ),
         Figure(

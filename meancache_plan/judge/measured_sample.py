@@ -1,5 +1,6 @@
 """A sample as one method made it, and what that took."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -18,8 +19,7 @@ class Made(NamedTuple):
         calls: Forward calls of the denoisers.
         memory: Bytes that CUDA's allocator gave at most, beyond what was in use when the loop
             began; None elsewhere.
-        innovation: The largest at a knot of a plan, as a share of its bound; None where there is
-            none.
+        innovations: At each knot of a plan that has a bound, as a share of that.
     """
 
     latents: Tensor
@@ -28,7 +28,7 @@ class Made(NamedTuple):
     loop_seconds: float
     calls: int
     memory: int | None
-    innovation: float | None
+    innovations: Mapping[int, float]
 
 
 class Count(NamedTuple):

@@ -18,11 +18,13 @@ class Run(Checked):
     Attributes:
         figures: What is kept of each figure that was measured, by name.
         moments: Mean and mean square of a full run's final latents.
+        innovations: At each knot of a plan that has a bound, as a share of that.
     """
 
     kind: Literal["run"] = "run"
     figures: dict[str, float]
     moments: tuple[float, float] | None = None
+    innovations: dict[int, float] = Field(default_factory=dict)
 
 
 class Failed(Checked):

@@ -81,6 +81,22 @@ class Spread(Checked):
         return float(np.mean(ordered[: math.ceil(len(ordered) / 10)]))
 
 
+class AtKnot(Checked):
+    """How far the samples of a plan strayed at a knot, as shares of its bound: 1 is the bound.
+
+    Attributes:
+        knot: Its step.
+        median, high, largest: Of the samples; ``high`` is the 99 % quantile.
+        beyond: The share of the samples that left the bound there.
+    """
+
+    knot: int
+    median: float
+    high: float
+    largest: float
+    beyond: float
+
+
 class Row(Checked):
     """One method in one setting, against the full run of each sample; or why it has no figures.
 
@@ -91,6 +107,7 @@ class Row(Checked):
         budget: That of the plan that it is, or that it stands beside; T of the full run.
         figures: What it achieves and costs, by the names of
             :data:`meancache_plan.judge.figures.FIGURES`; only what was measured.
+        innovations: How far samples strayed, at each knot of a plan that has a bound.
         speedup: The full run's mean seconds over this row's.
         failure: Why it could not run on this pipeline.
     """
@@ -100,6 +117,7 @@ class Row(Checked):
     steps: int
     budget: int | None = None
     figures: dict[str, Spread] = Field(default_factory=dict)
+    innovations: tuple[AtKnot, ...] = ()
     speedup: float | None = None
     failure: Text | None = None
 

@@ -141,6 +141,7 @@ class _Sample:
         found = Run(
             figures={name: value for name, value in values.items() if value is not None},
             moments=moments(full.latents) if is_full else None,
+            innovations=dict(made.innovations),
         )
         return self._turn(contender, found, made)
 

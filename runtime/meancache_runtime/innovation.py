@@ -78,7 +78,8 @@ class Innovations:
             each.
         bounds: Those that there are, by knot.
         finite: Whether these tell that the latest knot's velocity is finite.
-        worst: The largest share so far; 0 before anything was measured.
+        shares: The largest of a sample at each knot so far.
+        worst: The largest of all; 0 before anything was measured.
         knot: The step of the plan at which that was; None before.
         sample: Whose it was, from 0.
     """
@@ -92,6 +93,7 @@ class Innovations:
         self.finite = False
         self._promised = dict(zip(plan.knots[1:], promised(plan.sigmas, plan.knots), strict=True))
         self._fresh: dict[int, Array] = {}
+        self.shares: dict[int, float] = {}
         self.worst, self.sample = 0.0, 0
         self.knot: int | None = None
 
@@ -112,7 +114,7 @@ class Innovations:
     def judge(self, knot: int, streams: Sequence[tuple[list[float], list[float]]]) -> bool:
         """Whether a sample left the bound of a knot, of the ``squares`` of all streams."""
         largest, sample = largest_share(streams)
-        share = largest / self.bounds[knot]
+        share = self.shares[knot] = largest / self.bounds[knot]
         if self.knot is None or share > self.worst:
             self.worst, self.knot, self.sample = share, knot, sample
         return share > 1.0

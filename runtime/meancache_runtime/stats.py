@@ -1,6 +1,6 @@
 """What a run did, and what of it the schedule's figures do not cover."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from .requests import Grade
 
@@ -29,7 +29,8 @@ class ReplayStats:
     where the schedule does not say what was calibrated, and nothing else is known to be other.
     ``innovation`` is the largest innovation of a sample at a knot, as a share of the schedule's
     bound, and ``innovation_knot`` the step where it was: 1 or less in a run that is like those of
-    calibration, None where the schedule has no bounds or nobody looked.
+    calibration, None where the schedule has no bounds or nobody looked. ``innovations`` has the
+    largest of each knot with a bound, by its step.
     """
 
     refreshes: int = 0
@@ -38,4 +39,5 @@ class ReplayStats:
     request: Grade | None = None
     innovation: float | None = None
     innovation_knot: int | None = None
+    innovations: dict[int, float] = field(default_factory=dict[int, float])
     warnings: tuple[ReplayWarning, ...] = ()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from warnings import catch_warnings, simplefilter
 
 import numpy as np
 import pytest
@@ -55,7 +56,8 @@ def test_json_rows_have_the_promised_keys_and_plain_numbers(evaluation: Evaluati
     found = json.loads(evaluation.to_json(), parse_constant=pytest.fail)
     for row in found["rows"]:
         assert set(row) == {
-            *("method", "setting", "steps", "budget", "figures", "speedup", "failure"),
+            *("method", "setting", "steps", "budget", "figures", "innovations", "speedup"),
+            "failure",
         }
         assert isinstance(row["speedup"], float)
         assert set(ALWAYS) <= set(row["figures"])
@@ -242,11 +244,39 @@ def test_how_far_samples_stray_from_a_plan_is_kept_and_said(
     plan = SCHEDULE.plans[0].model_copy(update={"innovation": (bound,) * 2})
     bounded = SCHEDULE.model_copy(update={"plans": (plan,)})
     found = evaluate(pipeline, bounded, PROMPTS[:1], SEEDS[:1])
-    (kept,) = found.row("plan", 3).figures[INNOVATION].samples
+    row, other = found.row("plan", 3), found.row("fewer-steps", 3)
+    (kept,) = row.figures[INNOVATION].samples
     assert 0 < kept * bound < 1e3
-    assert INNOVATION not in found.row("fewer-steps", 3).figures
-    said = "Samples beyond their plan's bounds: 100% at B = 3." in printed(evaluation_table(found))
+    assert (INNOVATION in other.figures, other.innovations) == (False, ())
+    assert [each.knot for each in row.innovations] == [1, 3]
+    assert max(each.largest for each in row.innovations) == kept
+    assert [each.beyond for each in row.innovations] == [float(beyond)] * 2
+    said = "beyond their plan's bounds: B = 3 100% (at knots 1, 3)." in one_line(found)
     assert said == beyond
+
+
+def one_line(found: Evaluation) -> str:
+    return " ".join(printed(evaluation_table(found)).split())
+
+
+def test_at_each_knot_the_samples_distribution_is_kept(pipeline: Pipeline) -> None:
+    plan = SCHEDULE.plans[0].model_copy(update={"innovation": (0.5, 1e6)})
+    bounded = SCHEDULE.model_copy(update={"plans": (plan,)})
+    found = evaluate(pipeline, bounded, PROMPTS, SEEDS, baselines=False)
+    shares: list[list[float]] = []
+    for prompt in PROMPTS:
+        for seed in SEEDS:
+            with catch_warnings(), attach(pipeline.pipe, bounded) as attached:
+                simplefilter("ignore")
+                pipeline.generate(prompt, seed, steps=STEPS)
+            shares.append(list(attached.stats.innovations.values()))
+    row = found.row("plan", 3)
+    for each, column in zip(row.innovations, np.array(shares).T, strict=True):
+        assert each.median == pytest.approx(np.median(column))
+        assert each.high == pytest.approx(np.quantile(column, 0.99))
+        assert each.largest == pytest.approx(column.max())
+        assert each.beyond == np.mean(column > 1)
+    assert Evaluation.model_validate_json(found.to_json()).rows == found.rows
 
 
 def test_an_evaluation_of_another_schedule_is_not_noted(evaluation: Evaluation) -> None:

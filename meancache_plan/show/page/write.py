@@ -97,7 +97,7 @@ def report_data(
         "made": generation_words(schedule.generation),
         "steps": schedule.grid.steps,
         "sigmas": schedule.grid.sigmas,
-        "plans": plan_data(schedule),
+        "plans": plan_data(schedule, evaluation),
         "cliff": cliff(schedule),
         "warnings": [note for note in (few_steps_note(schedule), cliff_note(schedule)) if note],
         "heat": None if profile is None else heat_data(profile),

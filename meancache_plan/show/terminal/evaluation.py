@@ -2,16 +2,16 @@
 
 from collections.abc import Sequence
 
-import numpy as np
 from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from meancache_plan.core.psnr import CEILING
-from meancache_plan.judge.figures import INNOVATION, Figure, qualities
+from meancache_plan.judge.figures import Figure, qualities
 from meancache_plan.judge.other_requests import words
 from meancache_plan.judge.result import FULL, PLAN, Evaluation, Row
+from meancache_plan.show.strays import beyond
 from meancache_plan.show.style import plain
 from meancache_plan.show.terminal.frechet import frechet_table
 
@@ -75,16 +75,10 @@ def _twins(rows: Sequence[Row]) -> list[str]:
 
 
 def _strays(rows: Sequence[Row]) -> list[str]:
-    """Says how many samples left their plan's bounds, if any did."""
-    found = {
-        row.budget: np.array(row.figures[INNOVATION].samples)
-        for row in rows
-        if row.method == PLAN and INNOVATION in row.figures
-    }
-    shares = [
-        f"{np.mean(v > 1):.0%} at B = {budget}" for budget, v in found.items() if (v > 1).any()
-    ]
-    return [f"Samples beyond their plan's bounds: {', '.join(shares)}."] if shares else []
+    """Says how many samples left their plan's bounds, and at which knots, if any did."""
+    left = {row.budget: beyond(row) for row in rows if row.method == PLAN}
+    said = [f"B = {budget} {share}" for budget, share in left.items() if share]
+    return [f"Samples beyond their plan's bounds: {'; '.join(said)}."] if said else []
 
 
 def _full_run(evaluation: Evaluation) -> str:

@@ -229,13 +229,14 @@ class Run:
 
     def _note_innovation(self) -> None:
         """Note the largest so far; bounds are no cause for concern at another measured request."""
-        machine = self.main.machine
-        if machine is None or machine.innovations.knot is None:
+        machine, start = self.main.machine, self.main.start
+        if machine is None or len(machine.innovations.shares) == len(self.stats.innovations):
             return
-        share, knot = machine.innovations.worst, machine.innovations.knot
-        if share == self.stats.innovation:
+        found = machine.innovations
+        self.stats.innovations = {start + knot: share for knot, share in found.shares.items()}
+        if found.knot is None or found.worst == self.stats.innovation:
             return
-        self.stats.innovation, self.stats.innovation_knot = share, self.main.start + knot
+        self.stats.innovation, self.stats.innovation_knot = found.worst, start + found.knot
         if machine.unstable is not None and self._verdict.grade != "measured":
             self._notes.unstable(machine.unstable, machine.warning)
 
