@@ -62,8 +62,18 @@ def copied(array: Array) -> Array:
     return array.clone() if hasattr(array, "clone") else array * 1
 
 
+def is_awaited(array: Array) -> bool:
+    """Whether to read its values is to wait for an accelerator of torch's.
+
+    Example:
+        >>> is_awaited(0.5)
+        False
+    """
+    return getattr(getattr(array, "device", None), "type", "cpu") != "cpu"
+
+
 def is_finite(array: Array) -> bool:
-    """Whether no entry is NaN or infinite: one reduction, for which an accelerator is waited for.
+    """Whether no entry is NaN or infinite, for which an accelerator is waited for.
 
     Nothing is known, and True returned, of values that do not exist yet: those of a function that
     JAX or MLX traces, or ``torch.func.vmap`` batches.
@@ -72,11 +82,21 @@ def is_finite(array: Array) -> bool:
         >>> is_finite(0.5), is_finite(inf), is_finite([0.5, -inf])
         (True, False, False)
     """
+    return is_true(finiteness(array))
+
+
+def finiteness(array: Array) -> Array:
+    """Whether no entry is NaN or infinite, as a number that is not read yet: one reduction."""
     if hasattr(array, "__iter__") and not hasattr(array, "dtype"):
         return all(map(is_finite, array))
     inside = (array > -inf) & (array < inf)
+    return inside.all() if hasattr(inside, "all") else inside
+
+
+def is_true(number: Array) -> bool:
+    """Read a number; True where it does not exist yet."""
     try:
-        return bool(inside.all() if hasattr(inside, "all") else inside)
+        return bool(number)
     except (RuntimeError, TypeError, ValueError):  # as each of these libraries refuses to say
         return True
 
@@ -91,7 +111,7 @@ def broken_samples(array: Array) -> list[int]:
 def largest_share(
     pairs: Iterable[tuple[Sequence[float], Sequence[float]]],
 ) -> tuple[float, int]:
-    """The largest ‖part‖ / ‖whole‖ of all samples, of pairs of their :func:`squares`, and whose.
+    """The largest ‖part‖ / ‖whole‖ of all samples, of pairs of their squares, and whose.
 
     Several pairs are parts of the same samples, summed. 0 of nothing but zeros, or of nothing.
 
@@ -105,21 +125,28 @@ def largest_share(
     return largest**0.5, shares.index(largest) if shares else 0
 
 
-def squares(array: Array) -> list[float]:
-    """Sums of squares, one a sample, for which an accelerator is waited for.
+def squares(array: Array) -> Array:
+    """Sums of squares, one a sample, that are not read yet.
 
-    Samples are the entries of the first axis; an array of one axis is one sample. None are known,
-    and nothing returned, of values that do not exist yet: see :func:`is_finite`.
-
-    Example:
-        >>> squares(-0.5)
-        [0.25]
+    Samples are the entries of the first axis; an array of one axis is one sample.
     """
     square = array * array
-    if hasattr(square, "sum"):
-        square = square.sum(axis=tuple(range(1, square.ndim))) if square.ndim > 1 else square.sum()
+    if not hasattr(square, "sum"):
+        return square
+    return square.sum(axis=tuple(range(1, square.ndim))) if square.ndim > 1 else square.sum()
+
+
+def listed(numbers: Array) -> list[float]:
+    """Read some numbers, for which an accelerator is waited for.
+
+    None are known, and nothing returned, of values that do not exist yet: see :func:`is_finite`.
+
+    Example:
+        >>> listed(squares(-0.5))
+        [0.25]
+    """
     try:
-        found = square.tolist() if hasattr(square, "tolist") else square
+        found = numbers.tolist() if hasattr(numbers, "tolist") else numbers
     except (RuntimeError, TypeError, ValueError):  # as each of these libraries refuses to say
         return []
     return found if isinstance(found, list) else [found]

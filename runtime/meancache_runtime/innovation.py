@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from math import isfinite
 from typing import Literal, get_args
 
-from .arrays import Array, largest_share, squares
+from .arrays import Array, largest_share, listed, squares
 from .binding import BoundPlan, LinearForm
 from .errors import ReplayError
 
@@ -70,14 +70,12 @@ class Innovations:
         measured: Whether to measure, if the plan has bounds.
 
     Attributes:
-        bounds: Of each knot that has one.
         measured: Whether anything is measured.
         alone: Whether these samples are all that the bounds are of; where other streams have a
             part in them, :meth:`judge` is for all together.
         squares: Of the latest knot with a bound: those of its gap and of its velocity, a sample
             each.
         bounds: Those that there are, by knot.
-        finite: Whether these tell that the latest knot's velocity is finite.
         shares: The largest of a sample at each knot so far.
         worst: The largest of all; 0 before anything was measured.
         knot: The step of the plan at which that was; None before.
@@ -90,7 +88,7 @@ class Innovations:
         self.measured = measured and bool(self.bounds)
         self.alone = True
         self.squares: tuple[list[float], list[float]] = [], []
-        self.finite = False
+        self._unread: tuple[Array, Array] | None = None
         self._promised = dict(zip(plan.knots[1:], promised(plan.sigmas, plan.knots), strict=True))
         self._fresh: dict[int, Array] = {}
         self.shares: dict[int, float] = {}
@@ -98,18 +96,23 @@ class Innovations:
         self.knot: int | None = None
 
     def see(self, knot: int, fresh: Array) -> bool:
-        """Look at a knot's fresh velocity, kept as it is; whether a sample left its bounds here."""
+        """Look at a knot's fresh velocity, kept as it is; whether there is something to read."""
         bound = knot in self.bounds
         if bound:
-            form = self._promised[knot]
             gap = fresh
-            for step, weight in form.items():
+            for step, weight in self._promised[knot].items():
                 gap = gap - weight * self._fresh[step]
-            self.squares = squares(gap), squares(fresh)
-        self.finite = bound and all(map(isfinite, self.squares[1]))
+            self._unread = squares(gap), squares(fresh)
         self._fresh = {step: self._fresh[step] for step in sorted(self._fresh)[-1:]}
         self._fresh[knot] = fresh
-        return bound and self.alone and self.judge(knot, [self.squares])
+        return bound
+
+    def read(self) -> bool:
+        """Read what was seen at the latest knot; whether it tells that the velocity is finite."""
+        assert self._unread is not None
+        part, whole = self._unread
+        self._unread, self.squares = None, (listed(part), listed(whole))
+        return all(map(isfinite, self.squares[1]))
 
     def judge(self, knot: int, streams: Sequence[tuple[list[float], list[float]]]) -> bool:
         """Whether a sample left the bound of a knot, of the ``squares`` of all streams."""

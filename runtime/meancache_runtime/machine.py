@@ -2,7 +2,17 @@
 
 from collections.abc import Sequence
 
-from .arrays import Array, broken_samples, copied, is_finite, like, widened
+from .arrays import (
+    Array,
+    broken_samples,
+    copied,
+    finiteness,
+    is_awaited,
+    is_finite,
+    is_true,
+    like,
+    widened,
+)
 from .binding import BoundPlan, check_bound
 from .errors import NonFiniteError, ReplayError, UnstableError
 from .innovation import Innovations, OnUnstable, check_policy
@@ -12,8 +22,10 @@ class Replay:
     """A plan's step machine: ask :attr:`due`, then :meth:`advance`, once a sampler step.
 
     Each distinct û is combined once. Fresh velocities are kept in float32 (or wider), and only
-    while a later step needs them. Each is looked at once for NaN and infinity: on an accelerator
-    that waits for the model, once a refresh, and for a moment beside it.
+    while a later step needs them. Each is looked at once, for NaN and infinity too, with the step
+    that it is of. To read what was found is to wait for an accelerator, which then stands idle
+    until the next refresh is under way: a host that is :attr:`patient` has that done by
+    :meth:`settle` when all steps in between are queued.
 
     Args:
         plan: What is followed.
@@ -36,6 +48,10 @@ class Replay:
         >>> machine.advance(3.0), machine.due, machine.advance(0.0)
         (3.0, False, 3.0)
     """
+
+    patient = False
+    """Whether the host calls :meth:`settle` before each refresh and when its loop is over; where
+    ``on_unstable`` acts, and at the last step, :meth:`advance` does so all the same."""
 
     def __init__(
         self,
@@ -69,6 +85,7 @@ class Replay:
         self._fresh: dict[int, Array] = {}
         self._answer: Array | None = None
         self._strayed = False
+        self._unread: tuple[int, Array, Array | None] | None = None
         self.innovations = Innovations(self.plan, measured=self._policy != "ignore")
 
     @property
@@ -115,16 +132,26 @@ class Replay:
         self.step += 1
         if self.done:
             self._answer = None
+            self.settle()
         return answer
 
-    def _check(self, velocity: Array) -> None:
-        if is_finite(velocity):
+    def settle(self) -> None:
+        """Read what was found of the latest fresh velocity, and act on it. Raises as advance."""
+        if self._unread is None:
             return
-        where = f"at knot {self._numbers[self.step]} (σ = {self.plan.sigmas[self.step]:.4f})"
+        (step, velocity, whole), self._unread = self._unread, None
+        found, bound = self.innovations, whole is None
+        if not (found.read() or is_finite(velocity) if bound else is_true(whole)):
+            raise self._broken(step, velocity)
+        if step in self._knots:
+            self.act_on(bound and found.alone and found.judge(step, [found.squares]))
+
+    def _broken(self, step: int, velocity: Array) -> NonFiniteError:
+        where = f"at knot {self._numbers[step]} (σ = {self.plan.sigmas[step]:.4f})"
         samples = broken_samples(velocity)
         if samples:
             where += f" in sample {', '.join(map(str, samples))} (of {len(velocity)}, from 0)"
-        raise NonFiniteError(
+        return NonFiniteError(
             f"the velocity is NaN or infinite {where}: see whether the model is so without the "
             "schedule too; if it is, try a wider dtype than float16, or no adapters, and else a "
             "larger budget"
@@ -132,17 +159,16 @@ class Replay:
 
     def _look(self, velocity: Array) -> None:
         """See whether a fresh velocity is finite, at a knot as promised too; keep what is used."""
-        if self.step not in self._knots:
-            self._check(velocity)
-            return
+        self.settle()
         used, found = self.step in self._last_use, self.innovations
-        fresh = widened(velocity) if used or found.measured else velocity
+        seen = found.measured and self.step in self._knots
+        fresh = widened(velocity) if used or seen else velocity
         if used:
             self._fresh[self.step] = fresh
-        left = found.measured and found.see(self.step, fresh)
-        if not found.finite:
-            self._check(velocity)
-        self.act_on(left)
+        bound = seen and found.see(self.step, fresh)
+        self._unread = self.step, fresh, None if bound else finiteness(fresh)
+        if self._policy in ("refresh", "raise") or not (self.patient and is_awaited(fresh)):
+            self.settle()
 
     def act_on(self, left: bool) -> None:
         """Do as ``on_unstable`` says, if a sample left the bounds. Raises UnstableError."""

@@ -235,8 +235,9 @@ class Attachment:
             notes = Notes(self._aloud, self._strict)
             self.stats = notes.stats
             verdict = self._compare(asked, notes)
-            self._run = Run(self._open_channel, self._scheduler, notes, verdict)
+            run = self._run = Run(self._open_channel, self._scheduler, notes, verdict)
             yield
+            run.settle()  # it may have been interrupted
             if self._interception is not None:
                 check_alone(self._pipe)  # one that was hooked in by hand enables nothing
         finally:

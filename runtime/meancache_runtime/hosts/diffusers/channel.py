@@ -71,7 +71,10 @@ class Channel:
         """From now on leave the bounds to the run: they are of all streams together."""
         self._alone = False
         if self.machine is not None:
-            self.machine.innovations.alone = False
+            self._tell(self.machine)
+
+    def _tell(self, machine: Replay) -> None:
+        machine.patient = machine.innovations.alone = self._alone
 
     def prepare(self) -> None:
         """Before a denoiser call: refuse a run that the schedule was not made for.
@@ -93,7 +96,7 @@ class Channel:
         bound = self._bind(entry.plan, entry.sigmas)
         numbers = range(entry.start, entry.start + bound.steps)
         self.machine = Replay(bound, numbers, self.policy)
-        self.machine.innovations.alone = self._alone
+        self._tell(self.machine)
         self.start, self._first = entry.start, first
         count = len(self.scheduler.sigmas) - 1 - first
         self._inner = frozenset(i for i in range(count) if is_inner(self.scheduler, first + i))

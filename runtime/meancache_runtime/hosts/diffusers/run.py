@@ -73,6 +73,8 @@ class Run:
             StackedCacheError: Another cache was enabled in it since the run began.
         """
         self.main.prepare()
+        if self.main.due:
+            self.settle()
         self._note_entry()
         call = self._calls.get(name, 0)
         self._calls[name] = call + 1
@@ -86,6 +88,13 @@ class Run:
         self._outputs.setdefault(name, []).append((size, output))
         self.stats.denoiser_calls += 1
         return output
+
+    def settle(self) -> None:
+        """Read what the latest refresh gave. Raises NonFiniteError."""
+        machine = self.main.machine
+        if machine is not None:
+            with self._watched():
+                machine.settle()
 
     def _kept(self, name: str, call: int, size: int | None) -> Any:
         """What answers a denoiser's call of this number (0-based), for ``size`` samples."""
