@@ -10,7 +10,7 @@ import numpy as np
 from benchmarks.contest import L1, Bench, fitted
 from benchmarks.schedule_search import moved
 from meancache_plan.improve.closed_loop import prior_gains
-from meancache_plan.plan.planners import find_planner
+from meancache_plan.plan.plan_budgets import plan_budgets
 from meancache_plan.plan.problem import objective_of
 from meancache_plan.plan.resample import of_prompts, plan_draws
 from meancache_plan.plan.simple_plans import adams_plan, hold_plan
@@ -50,8 +50,8 @@ def _planned(contest: Bench, budget: int) -> Iterator[Plan]:
     """By every way to plan, from all samples; from resampled ones; and as published."""
     profile = contest.profile
     for options in _choices():
-        planner = find_planner(options["planner"])
-        found = planner.plan(profile, objective_of(profile, **options), [budget])
+        objective = objective_of(profile, **options)
+        found = plan_budgets(profile, objective, options["planner"], [budget])
         yield from (outcome.plan for outcome in found[budget])
     yield from _resampled(contest, budget)
     for file in catalog.schedule_files().values():

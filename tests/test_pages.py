@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from meancache_plan.plan import names
+from meancache_plan.plan.planners import PLANNERS
 from meancache_runtime.predictors import KINDS
 
 ROOT = Path(__file__).parent.parent
@@ -64,7 +64,7 @@ PREDICTORS = "|".join(kind.__name__ for kind in KINDS.values())
 CODE = ("meancache_plan/**/*.py", "runtime/meancache_runtime/**/*.py")
 KNOWN_BY_NAME = {
     "Add a predictor": (CODE, [rf"\bcase ({PREDICTORS})\(|isinstance\([^)]*\b({PREDICTORS})\b"]),
-    "Add a planner": (CODE, [rf'"{name}": ' for name in names.PLANNERS]),
+    "Add a planner": (CODE, [rf'"{name}": ' for name in PLANNERS]),
     "Add a host": (
         ("*.*", "docs/*.md", "runtime/*", "runtime/meancache_runtime/**/*.py", "tests/hosts/*.py"),
         [r"(?i)\bcomfyui\b", r"(?i)\bjax\b", r"(?i)\bmflux\b"],

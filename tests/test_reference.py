@@ -23,7 +23,7 @@ from meancache_plan.judge.result import Evaluation
 from meancache_plan.measure.calibrate import calibrate
 from meancache_plan.measure.profile import Profile
 from meancache_plan.measure.settings import Measuring
-from meancache_plan.plan.planners import find_planner
+from meancache_plan.plan.plan_budgets import plan_budgets
 from meancache_plan.schedule import artifact
 from meancache_plan.source import catalog
 from meancache_plan.source.diffusers.loading import load
@@ -95,7 +95,7 @@ def test_pssp_is_the_shortest_path_of_a_budget_expanded_graph_on_the_real_profil
             weight = min(known["weight"], edge["weight"])
             expanded.add_edge((t, used), (s, used + 1), weight=weight)
     distance = nx.single_source_dijkstra_path_length(expanded, (0, 0))
-    for budget, [found] in find_planner("pssp").plan(profile, objective, BUDGETS).items():
+    for budget, [found] in plan_budgets(profile, objective, "pssp", BUDGETS).items():
         best = min(distance.get((50, used), np.inf) for used in range(1, budget + 1))
         assert found.cost == pytest.approx(best, rel=1e-12)
 

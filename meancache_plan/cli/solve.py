@@ -9,7 +9,7 @@ from typer.models import OptionInfo
 
 from meancache_plan.cli.noted_commands import given, measured_by, note, noted
 from meancache_plan.cli.options import PROFILE
-from meancache_plan.plan.names import planner_help, predictor_help
+from meancache_plan.plan.planners import planner_help, predictor_help
 from meancache_plan.show.terminal.console import display, say
 
 

@@ -10,17 +10,13 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from meancache_plan.core.deviation import is_displaced, rms
+from meancache_plan.core.columns import is_displaced
+from meancache_plan.core.deviation import rms
 from meancache_plan.core.grid import edges, furthest
 from meancache_plan.core.moments import Moments
 from meancache_plan.core.objective import WEIGHTINGS, Measurements, Objective
-from meancache_plan.core.predictors import (
-    PREDICTORS,
-    Edge,
-    hold_errors,
-    parallel_edges,
-    residuals,
-)
+from meancache_plan.core.parallel_edges import Edge, parallel_edges, residuals
+from meancache_plan.core.predictors import PREDICTORS, hold_errors
 from meancache_plan.errors import InputError
 
 BLOCK = 10_000

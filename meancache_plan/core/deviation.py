@@ -3,10 +3,6 @@
 Measured once a trajectory with torch: the Gram matrix of its velocities, from which every
 squared deviation of every linear predictor follows, and the paper's L1 deviations
 (MeanCache, arXiv 2601.19961), which are not in it.
-
-A trajectory's columns are v₀ … v_{T−1} and, where its steps are not Euler's, after these what the
-steps moved with instead: w_i = (z_{i+1} − z_i)/(σ_{i+1} − σ_i). So the last T columns are always
-what u(t→s) averages, and the first T what predictors are made of.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,7 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from meancache_runtime.binding import LinearForm, average, combine, jvp
+from meancache_plan.core.columns import displacement_columns, own_velocities, single_columns
+from meancache_runtime.binding import average, combine, jvp
 
 WORKSPACE = 1 << 20
 """Bytes that a measurement may use beside the trajectory, where one latent is smaller."""
@@ -67,33 +64,6 @@ def windows(steps: int, max_edge: int, max_window: int) -> EdgeIndex:
         [(0, 1, 0), (0, 2, 0), (1, 2, 0), (1, 2, 1)]
     """
     return EdgeIndex(steps, max_edge, max_window)
-
-
-@lru_cache(maxsize=8)
-def own_velocities(steps: int) -> tuple[LinearForm, ...]:
-    """Return the forms of v₀ … v_{T−1} on a full run, where every step has its own."""
-    return single_columns(range(steps))
-
-
-@lru_cache(maxsize=8)
-def single_columns(columns: range) -> tuple[LinearForm, ...]:
-    """Return the form of each of these columns alone."""
-    return tuple({column: 1.0} for column in columns)
-
-
-def displacement_columns(steps: int, columns: int) -> range:
-    """Return which columns are what the steps moved with: the last T.
-
-    Example:
-        >>> displacement_columns(3, 3), displacement_columns(3, 6)
-        (range(0, 3), range(3, 6))
-    """
-    return range(columns - steps, columns)
-
-
-def is_displaced(displacements: range) -> bool:
-    """Whether steps moved with other than the velocities: with these columns, not the first T."""
-    return displacements.start > 0
 
 
 def dense(forms: Sequence[Mapping[int, float]], columns: int) -> NDArray[np.float64]:

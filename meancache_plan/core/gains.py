@@ -11,7 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from meancache_plan.core.deviation import dense, is_displaced
+from meancache_plan.core.columns import is_displaced
+from meancache_plan.core.deviation import dense
 from meancache_plan.core.objective import WEIGHTINGS, Measurements
 from meancache_runtime.binding import LinearForm, adams
 

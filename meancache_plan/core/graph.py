@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from meancache_plan.core.costs import Costs, edge_costs
 from meancache_plan.core.objective import Measurements, Objective
-from meancache_plan.core.predictors import Edge
+from meancache_plan.core.parallel_edges import Edge
 
 
 class Weighed(NamedTuple):

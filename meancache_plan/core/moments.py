@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from meancache_plan.core.deviation import is_displaced
+from meancache_plan.core.columns import is_displaced
 from meancache_plan.core.objective import Measurements
 
 
@@ -67,3 +67,21 @@ class Moments:
             xy=-slope * h * from_own[:, :t, None],
             yy=slope**2 * apart[:, :, None],
         )
+
+    def least_squares(self, shrinkage: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """α − 1 and β of û = α·v_t + β·(…) that miss least over all samples, each [r, s].
+
+        Args:
+            shrinkage: Ridge towards α = β = 1, relative to a term's own size, > 0.
+        """
+        xx, xy, yy, ax, ay = (
+            moment.mean(axis=0)
+            for moment in (self.xx[:, None], self.xy, self.yy, self.ax[:, None], self.ay)
+        )
+        wide, high = (1 + shrinkage) * xx, (1 + shrinkage) * yy
+        pull = ay + shrinkage * yy
+        tiny = np.finfo(float).tiny
+        determinant = np.maximum(wide * high - xy**2, tiny)
+        alone = ax / np.maximum(wide, tiny)  # where y = 0, as in one of Euler's steps
+        excess = np.where(high > 0, (high * ax - xy * pull) / determinant, alone)
+        return excess, (wide * pull - xy * ax) / determinant

@@ -3,38 +3,31 @@
 The formulas themselves stand in :mod:`meancache_runtime.binding`. A planner scores a predictor's
 intervals in one of two ways: each alone, on a full run, where every step's own velocity is
 known (``form``); or after the knot before, with the velocities that replay will have (``errors``:
-the squared norm of what it misses of z_s for each sample, r and s).
+the squared norm of what it misses of z_s for each sample, r and s). Help lists them, so nothing
+that is slow to import, NumPy included, is imported here.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
-from meancache_plan.core.deviation import dense, is_displaced, own_velocities, single_columns
-from meancache_plan.core.moments import Moments
+from meancache_plan.core.columns import own_velocities
 from meancache_plan.errors import InputError
-from meancache_runtime.binding import LinearForm, adams, average, jvp
+from meancache_runtime.binding import LinearForm, adams, jvp
 from meancache_runtime.predictors import Adams, Hold, Jvp, Released
-from meancache_runtime.predictors import Predictor as ReplayPredictor
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from meancache_plan.core.moments import Moments
+    from meancache_runtime.predictors import Predictor as ReplayPredictor
 
 SHRINKAGE = 0.1
 """Ridge towards plain Adams–Bashforth with which arcs are scored for ``fitted``, relative to a
 term's own size; a plan's gains are fitted again, with a shrinkage of their own."""
-
-
-class Edge(NamedTuple):
-    """An interval start→end with one predictor, which looks back to the step start − ``window``.
-
-    ``window`` K is 0 if it was scored without a past; of an arc (r, t) → (t, s) it is t − r.
-    """
-
-    start: int
-    end: int
-    predictor: str
-    window: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,17 +90,7 @@ def adams_errors(found: Moments) -> NDArray[np.float64]:
 
 def fitted_errors(found: Moments) -> NDArray[np.float64]:
     """With û = α·v_t + β·(…): α and β by least squares over all samples, shrunk towards 1."""
-    xx, xy, yy, ax, ay = (
-        moment.mean(axis=0)
-        for moment in (found.xx[:, None], found.xy, found.yy, found.ax[:, None], found.ay)
-    )
-    wide, high = (1 + SHRINKAGE) * xx, (1 + SHRINKAGE) * yy
-    pull = ay + SHRINKAGE * yy
-    tiny = np.finfo(float).tiny
-    determinant = np.maximum(wide * high - xy**2, tiny)
-    alone = ax / np.maximum(wide, tiny)  # where y = 0, as in one of Euler's steps
-    excess = np.where(high > 0, (high * ax - xy * pull) / determinant, alone)  # α − 1
-    beta = (wide * pull - xy * ax) / determinant
+    excess, beta = found.least_squares(SHRINKAGE)
     return (
         found.aa[:, None]
         - 2 * (excess * found.ax[:, None] + beta * found.ay)
@@ -171,53 +154,3 @@ def check_predictors(names: Sequence[str], known: Sequence[str]) -> tuple[str, .
     if not names or len(set(names)) < len(names):
         raise InputError(f"predictors {list(names)}: name at least one of {listed}, each once")
     return tuple(names)
-
-
-def parallel_edges(
-    edges: Iterable[tuple[int, int]],
-    predictors: Sequence[str],
-    max_window: int,
-    displaced: bool = False,
-) -> list[Edge]:
-    """Return every edge with every predictor and K on offer, in the order given; K ascends.
-
-    At step 0 there is no past, and an edge of one step needs no prediction: both have only
-    ``hold``, whether named or not. Where steps are ``displaced``, one has those as well that are
-    named and have ``one_step``.
-    """
-    single = [name for name in predictors if PREDICTORS[name].one_step and displaced]
-
-    def names(start: int, end: int) -> Sequence[str]:
-        if start == 0:
-            return ("hold",)
-        return ("hold", *single) if end == start + 1 else predictors
-
-    return [
-        Edge(start, end, name, window)
-        for start, end in edges
-        for name in names(start, end)
-        for window in PREDICTORS[name].windows(start, max_window)
-    ]
-
-
-def residuals(
-    sigmas: Sequence[float], chosen: Sequence[Edge], displacements: range | None = None
-) -> NDArray[np.float64]:
-    """Return u(t→s) − û(t→s) of each edge as weights of columns, float64 [n, columns].
-
-    The weights of a row sum to 0. Where steps are Euler's, an edge of one step has zeros.
-
-    Args:
-        sigmas: The grid, T + 1 noise levels.
-        chosen: The edges.
-        displacements: The columns of what the steps moved with; the velocities' own by default.
-    """
-    columns = displacements or range(len(sigmas) - 1)
-    moved, displaced = single_columns(columns), is_displaced(columns)
-    means = {
-        (start, end): average(sigmas, start, end, moved)
-        for start, end in dict.fromkeys((c.start, c.end) for c in chosen)
-    }
-    forms = [PREDICTORS[c.predictor].form(sigmas, *c[:2], c.window, displaced) for c in chosen]
-    rows = dense([means[c.start, c.end] for c in chosen], columns.stop)
-    return rows - dense(forms, columns.stop)

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from meancache_plan.core.deviation import displacement_columns, single_columns
+from meancache_plan.core.columns import displacement_columns, single_columns
 from meancache_plan.errors import InputError
 from meancache_runtime.binding import LinearForm, adams, average, combine
 

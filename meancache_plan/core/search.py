@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from meancache_plan.core.predictors import Edge
+from meancache_plan.core.parallel_edges import Edge
 from meancache_plan.errors import InputError
 
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from meancache_plan.core.grid import graded_knots, uniform_knots
 from meancache_plan.core.objective import Objective
 from meancache_plan.measure.profile import Profile
-from meancache_plan.plan.planners import find_planner
+from meancache_plan.plan.plan_budgets import plan_budgets
 from meancache_plan.plan.simple_plans import adams_plan, hold_plan
 from meancache_plan.schedule.artifact import Schedule
 from meancache_runtime.schedule import Plan
@@ -57,9 +57,7 @@ def pools(
             if fits and set(profile.switches) <= set(entry.knots):
                 found[entry.budget].append(Candidate(name, entry.plan, baseline=True))
     for variant in _variants(profile, max_edge):
-        plans = find_planner(variant.planner).plan(
-            profile, variant.objective, budgets, variant.paths
-        )
+        plans = plan_budgets(profile, variant.objective, variant.planner, budgets, variant.paths)
         for budget, outcomes in plans.items():
             found[budget] += [
                 Candidate(

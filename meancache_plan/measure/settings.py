@@ -7,7 +7,8 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, model_validator
 
-from meancache_plan.core.deviation import EdgeIndex, displacement_columns, windows
+from meancache_plan.core.columns import displacement_columns
+from meancache_plan.core.deviation import EdgeIndex, windows
 from meancache_plan.core.grid import check_sigmas
 from meancache_plan.errors import check_whole
 from meancache_plan.schedule.artifact import Generation, ModelIdentity

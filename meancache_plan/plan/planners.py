@@ -1,28 +1,33 @@
-"""The registry of planners: each is how it scores intervals, and how it searches for a path."""
+"""The registry of planners: each is how it scores intervals, and how it searches for a path.
+
+Help lists them, so nothing that is slow to import, NumPy included, is imported here.
+"""
+
+from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
 
-from meancache_plan.core.costs import Costs, arc_costs, edge_costs
-from meancache_plan.core.gains import fit_gains
-from meancache_plan.core.graph import weighed
-from meancache_plan.core.objective import Measurements, Objective
-from meancache_plan.core.predictors import PREDICTORS, Edge, Predictor
-from meancache_plan.core.search import Path, Search, path_consistent, pssp
+from meancache_plan.core.predictors import PREDICTORS, Predictor
 from meancache_plan.errors import InputError
-from meancache_plan.schedule.provenance import GainFit
-from meancache_runtime.predictors import Adams
-from meancache_runtime.predictors import Predictor as ReplayPredictor
-from meancache_runtime.schedule import Plan
+
+if TYPE_CHECKING:
+    from meancache_plan.core.costs import Costs
+    from meancache_plan.core.parallel_edges import Edge
+    from meancache_plan.core.search import Search
 
 
-@dataclass(frozen=True, slots=True)
-class Planned:
-    """A plan, the weight of its path, and the fit of its gains if they were fitted."""
+class Method(NamedTuple):
+    """How a planner works.
 
-    plan: Plan
-    cost: float
-    fit: GainFit | None = None
+    Attributes:
+        costs: Scores every interval on every sample.
+        search: (intervals, steps T) → a search for the lightest paths of these.
+    """
+
+    costs: Costs
+    search: Callable[[Sequence[Edge], int], Search]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +35,13 @@ class Planner:
     """A way to choose knots.
 
     Attributes:
-        costs: Scores every interval on every sample.
-        search: (intervals, steps T) → a search for the lightest paths of these.
+        about: What help says of it, after its name.
+        method: Gives its costs and its search, which it imports when it is first asked.
         can_use: Whether it can score a predictor, and replay it as it was scored.
     """
 
-    costs: Costs
-    search: Callable[[Sequence[Edge], int], Search]
+    about: str
+    method: Callable[[], Method]
     can_use: Callable[[Predictor], bool]
 
     @property
@@ -44,57 +49,26 @@ class Planner:
         """Names of those that it can choose between."""
         return tuple(name for name, rule in PREDICTORS.items() if self.can_use(rule))
 
-    def plan(
-        self, measured: Measurements, objective: Objective, budgets: Sequence[int], count: int = 1
-    ) -> dict[int, list[Planned]]:
-        """For each budget B the ``count`` best plans of at most B knots, best first.
 
-        A planner may know fewer.
+def _path() -> Method:
+    """Scores an interval with the very velocities that replay will have."""
+    from meancache_plan.core import costs, search
 
-        Raises:
-            InputError: It cannot meet the objective, γ is too large, or T is out of reach.
-        """
-        found = weighed(measured, objective, self.costs)
-        search = self.search(found.intervals, len(measured.sigmas) - 1)
-        return {
-            budget: [_planned(measured, objective, budget, path) for path in paths]
-            for budget, paths in search(found.weights, budgets, count).items()
-        }
+    return Method(costs.arc_costs, search.path_consistent)
 
 
-def _planned(measured: Measurements, objective: Objective, budget: int, path: Path) -> Planned:
-    """The plan of a path, with gains fitted where a predictor has none of its own."""
-    intervals, fit = _fitted(measured, objective, path)
-    return Planned(Plan(budget, path.knots, intervals), path.weight, fit)
+def _pssp() -> Method:
+    """Scores an interval with the velocities of the full run."""
+    from meancache_plan.core import costs, search
 
-
-def _fitted(
-    measured: Measurements, objective: Objective, path: Path
-) -> tuple[tuple[ReplayPredictor, ...], GainFit | None]:
-    rules = [(PREDICTORS[edge.predictor].replay, edge.window) for edge in path.edges]
-    free = [replay is None for replay, _ in rules]
-    starting = Adams((1.0,) * objective.order)
-    own = [starting if replay is None else replay(window) for replay, window in rules]
-    if not any(free):
-        return tuple(own), None
-    terms = [len(each.gains) if isinstance(each, Adams) else 1 for each in own]
-    orders = [min(order, known) for known, order in enumerate(terms, start=1)]
-    found = fit_gains(measured, path.knots, orders, objective.weighting, free)
-    fitted = [
-        Adams(gains) if may else each
-        for may, each, gains in zip(free, own, found.gains, strict=True)
-    ]
-    return tuple(fitted), GainFit(
-        shrinkage=found.shrinkage, fitted=found.fitted, cross_validated=found.cross_validated
-    )
+    return Method(costs.edge_costs, search.pssp)
 
 
 PLANNERS: dict[str, Planner] = {
-    "path": Planner(arc_costs, path_consistent, lambda rule: rule.errors is not None),
-    "pssp": Planner(edge_costs, pssp, lambda rule: rule.replay is not None),
+    "path": Planner("scores what replay will do", _path, lambda rule: rule.errors is not None),
+    "pssp": Planner("is the paper's method", _pssp, lambda rule: rule.replay is not None),
 }
-"""``path`` scores an interval with the very velocities that replay will have, ``pssp`` (the
-paper's) with those of the full run."""
+"""By name, the default first."""
 
 
 def find_planner(name: str) -> Planner:
@@ -102,3 +76,28 @@ def find_planner(name: str) -> Planner:
     if name not in PLANNERS:
         raise InputError(f"unknown planner {name!r}: choose from {', '.join(PLANNERS)}")
     return PLANNERS[name]
+
+
+def planner_help() -> str:
+    """The planners in words.
+
+    Example:
+        >>> planner_help()
+        "path scores what replay will do, pssp is the paper's method"
+    """
+    return ", ".join(f"{name} {planner.about}" for name, planner in PLANNERS.items())
+
+
+def predictor_help() -> str:
+    """The predictors in words, by the planners that can use them.
+
+    Example:
+        >>> predictor_help()
+        'hold and adams (path, pssp), jvp and released (pssp), fitted (path)'
+    """
+    found: dict[tuple[str, ...], list[str]] = {}
+    for name, rule in PREDICTORS.items():
+        users = tuple(each for each, planner in PLANNERS.items() if planner.can_use(rule))
+        found.setdefault(users, []).append(name)
+    groups = (f"{' and '.join(names)} ({', '.join(users)})" for users, names in found.items())
+    return ", ".join(groups)

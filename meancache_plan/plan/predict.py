@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meancache_plan.core.bootstrap import percentile_interval
-from meancache_plan.core.deviation import dense, is_displaced, rms, single_columns
+from meancache_plan.core.columns import is_displaced, single_columns
+from meancache_plan.core.deviation import dense, rms
 from meancache_plan.core.psnr import CEILING
 from meancache_plan.measure.profile import Profile
 from meancache_plan.schedule.provenance import GainFit, Quality

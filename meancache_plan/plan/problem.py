@@ -131,7 +131,7 @@ def planning_graph(profile: Profile, **choices: Unpack[Choices]) -> "nx.MultiDiG
     """
     objective = objective_of(profile, **choices)
     planner = choices.get("planner", PLANNER)
-    graph = interval_graph(profile, objective, find_planner(planner).costs)
+    graph = interval_graph(profile, objective, find_planner(planner).method().costs)
     listed = ", ".join(objective.predictors)  # GraphML has no lists
     graph.graph.update(asdict(objective), planner=planner, predictors=listed)
     return graph

@@ -14,7 +14,8 @@ from scipy.stats import rankdata
 from meancache_plan.core.costs import sample_costs
 from meancache_plan.core.grid import edges
 from meancache_plan.core.objective import Objective
-from meancache_plan.core.predictors import PREDICTORS, Edge, check_predictors
+from meancache_plan.core.parallel_edges import Edge
+from meancache_plan.core.predictors import PREDICTORS, check_predictors
 from meancache_plan.errors import InputError
 from meancache_plan.measure.profile import Profile
 from meancache_plan.plan.planners import find_planner

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meancache_plan.core.objective import Measurements, Objective, Statistic
-from meancache_plan.core.predictors import Edge
+from meancache_plan.core.parallel_edges import Edge
 from meancache_plan.plan.planners import find_planner
 
 WORKSPACE = 1 << 28
@@ -62,16 +62,16 @@ def plan_draws(
     Raises:
         InputError: The planner is unknown or cannot meet the objective, or γ is too large.
     """
-    rule, steps = find_planner(planner), len(measured.sigmas) - 1
+    method, steps = find_planner(planner).method(), len(measured.sigmas) - 1
     at_once = max(1, WORKSPACE // (2 * len(objective.predictors) * steps**3))
     found: list[dict[int, Intervals]] = []
     for first in range(0, len(draws), at_once):
         intervals: list[Edge] = []
         parts: list[NDArray[np.float64]] = []
-        for chosen, costs in rule.costs(measured, objective):
+        for chosen, costs in method.costs(measured, objective):
             intervals += chosen
             parts.append(resampled(objective, costs, draws[first : first + at_once]))
-        search = rule.search(intervals, steps)
+        search = method.search(intervals, steps)
         for weights in objective.power(np.hstack(parts)):
             paths = search(weights, budgets, 1)
             found.append({budget: best.edges for budget, (best, *_) in paths.items()})
@@ -88,7 +88,7 @@ def prices(
     """
     wanted = {interval for plan in plans for interval in plan}
     found: dict[Edge, float] = {}
-    for chosen, costs in find_planner(planner).costs(measured, objective):
+    for chosen, costs in find_planner(planner).method().costs(measured, objective):
         places = [place for place, interval in enumerate(chosen) if interval in wanted]
         weights = objective.power(objective.reduce(costs[:, places]))
         found.update(zip((chosen[place] for place in places), weights.tolist(), strict=True))

@@ -13,7 +13,7 @@ from meancache_plan.core.innovation import bounds, innovations, spread
 from meancache_plan.core.objective import Objective
 from meancache_plan.errors import InputError, check_list, check_whole
 from meancache_plan.measure.profile import Profile
-from meancache_plan.plan.planners import Planned, find_planner
+from meancache_plan.plan.plan_budgets import Planned, plan_budgets
 from meancache_plan.plan.predict import predict
 from meancache_plan.plan.problem import PLANNER, Choices, objective_of
 from meancache_plan.plan.simple_plans import hold_plan
@@ -44,7 +44,7 @@ def solve(profile: Profile, budgets: Iterable[int], **choices: Unpack[Choices]) 
     objective = objective_of(profile, **choices)
     planner = choices.get("planner", PLANNER)
     wanted = check_budgets(budgets, objective.max_edge, profile.steps, profile.switches)
-    found = find_planner(planner).plan(profile, objective, wanted)
+    found = plan_budgets(profile, objective, planner, wanted)
     plans = {budget: best for budget, (best, *_) in found.items()}
     kept = {b: Planned(every_step(b), 0.0) for b in wanted if profile.keeps_sampler(b)}
     return assemble(profile, planner, objective, plans | kept)

@@ -9,7 +9,7 @@ from meancache_plan.core.objective import WEIGHTINGS, Objective
 from meancache_plan.core.predictors import PREDICTORS, SHRINKAGE
 from meancache_plan.core.search import shortest_paths
 from meancache_plan.errors import InputError
-from meancache_plan.plan.planners import PLANNERS
+from meancache_plan.plan.plan_budgets import plan_budgets
 from meancache_runtime.binding import adams
 from meancache_runtime.predictors import Adams, Hold, Predictor
 from tests.trajectories import (
@@ -185,7 +185,7 @@ def test_a_plan_costs_what_replay_is_bound_to_do_on_its_own_knots(
 ) -> None:
     seen = mixture_trajectories(20)
     objective = Objective(tuple(PLAIN), weighting=weighting, statistic=name, gamma=gamma)
-    for budget, outcomes in PLANNERS["path"].plan(seen, objective, range(1, 21), 2).items():
+    for budget, outcomes in plan_budgets(seen, objective, "path", range(1, 21), 2).items():
         for outcome in outcomes:
             plan = outcome.plan
             names = [interval.name for interval in plan.intervals]

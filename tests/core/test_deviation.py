@@ -5,7 +5,7 @@ from torch import Tensor
 
 from meancache_plan.core import deviation
 from meancache_plan.core.deviation import gram, l1, rms, windows
-from meancache_plan.core.predictors import Edge, parallel_edges, residuals
+from meancache_plan.core.parallel_edges import Edge, parallel_edges, residuals
 from tests.fields import euler, gaussian_mixture, mixture, noise, shifted_grid
 
 T = 12

@@ -8,7 +8,7 @@ from meancache_plan.core.costs import edge_costs, sample_costs
 from meancache_plan.core.deviation import rms
 from meancache_plan.core.graph import interval_graph
 from meancache_plan.core.objective import DEVIATIONS, WEIGHTINGS, Objective
-from meancache_plan.core.predictors import Edge, residuals
+from meancache_plan.core.parallel_edges import Edge, residuals
 from meancache_plan.errors import InputError
 from meancache_plan.measure.profile import Profile
 from tests.fields import mixture_profile

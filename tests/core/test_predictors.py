@@ -7,14 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from meancache_plan.core.deviation import own_velocities
-from meancache_plan.core.predictors import (
-    PREDICTORS,
-    Edge,
-    check_predictors,
-    parallel_edges,
-    residuals,
-)
+from meancache_plan.core.columns import own_velocities
+from meancache_plan.core.parallel_edges import Edge, parallel_edges, residuals
+from meancache_plan.core.predictors import PREDICTORS, check_predictors
 from meancache_plan.errors import InputError
 from meancache_runtime.binding import LinearForm, adams, average
 from meancache_runtime.predictors import Adams, Hold, Jvp, Released

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from meancache_plan.core.graph import interval_graph
 from meancache_plan.core.objective import Objective
-from meancache_plan.core.predictors import Edge
+from meancache_plan.core.parallel_edges import Edge
 from meancache_plan.core.search import Path
 from meancache_plan.core.search import pssp as prepare
 from meancache_plan.errors import InputError

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from meancache_plan import load_profile, merge_profiles, profile_flow, save_profile, solve
-from meancache_plan.core.deviation import dense, gram, own_velocities, rms
+from meancache_plan.core.columns import own_velocities
+from meancache_plan.core.deviation import dense, gram, rms
 from meancache_plan.core.grid import edges, shifted_sigmas
 from meancache_plan.core.interpolation import velocity_weights
 from meancache_plan.errors import GridError, InputError, MergeError, ProfileError

@@ -16,10 +16,12 @@ from meancache_plan.core.costs import sample_costs
 from meancache_plan.core.deviation import windows
 from meancache_plan.core.gains import fit_gains
 from meancache_plan.core.objective import WEIGHTINGS, Objective
-from meancache_plan.core.predictors import PREDICTORS, SHRINKAGE, parallel_edges
+from meancache_plan.core.parallel_edges import parallel_edges
+from meancache_plan.core.predictors import PREDICTORS, SHRINKAGE
 from meancache_plan.core.psnr import CEILING
 from meancache_plan.errors import ProfileError
 from meancache_plan.measure.profile import Profile, measure
+from meancache_plan.plan.plan_budgets import plan_budgets
 from meancache_plan.plan.planners import find_planner
 from meancache_plan.plan.predict import misses
 from meancache_plan.plan.reliability import with_reliability
@@ -136,7 +138,7 @@ def test_l1_is_measured_against_where_the_steps_led(seen: Trajectories) -> None:
 
 def test_the_shortest_path_is_the_lightest_of_all_plans(seen: Trajectories) -> None:
     objective = Objective(("hold", "adams"), gamma=2.0)
-    plans = find_planner("path").plan(seen, objective, [1, 3, T], 1)
+    plans = plan_budgets(seen, objective, "path", [1, 3, T])
     for budget, [found] in plans.items():
         costs = [
             _cost(seen, (0, *later), T)
@@ -176,7 +178,7 @@ def test_gains_are_the_least_squares_fit_to_where_the_steps_led(
 
 def test_a_plan_of_adams_is_the_textbooks_with_gains_of_1(seen: Trajectories) -> None:
     objective = Objective(("adams",), gamma=2.0)
-    for found in find_planner("path").plan(seen, objective, [4, T], 1).values():
+    for found in plan_budgets(seen, objective, "path", [4, T]).values():
         first, *others = found[0].plan.intervals
         assert first == Hold()
         assert set(others) == {Adams((1.0, 1.0))}
@@ -253,5 +255,5 @@ def test_resampled_plans_are_those_of_the_planner(seen: Trajectories) -> None:
     for planner, names in (("path", ("fitted",)), ("pssp", ("hold", "jvp"))):
         objective = Objective(names, gamma=2.0)
         [again] = plan_draws(seen, objective, planner, everything, [2, 4])
-        for budget, [found] in find_planner(planner).plan(seen, objective, [2, 4], 1).items():
+        for budget, [found] in plan_budgets(seen, objective, planner, [2, 4]).items():
             assert tuple(each.start for each in again[budget]) == found.plan.knots

@@ -9,7 +9,8 @@ from meancache_plan.core.graph import weighed
 from meancache_plan.core.objective import WEIGHTINGS, Objective
 from meancache_plan.core.search import pssp
 from meancache_plan.errors import InputError
-from meancache_plan.plan.planners import PLANNERS, Planned, find_planner
+from meancache_plan.plan.plan_budgets import Planned, plan_budgets
+from meancache_plan.plan.planners import PLANNERS, find_planner
 from meancache_runtime.binding import bind
 from meancache_runtime.predictors import Adams, Hold
 from meancache_runtime.schedule import Plan
@@ -33,7 +34,7 @@ def seen() -> Trajectories:
 def planned(
     seen: Trajectories, planner: str, objective: Objective, count: int = 1
 ) -> dict[int, list[Planned]]:
-    return PLANNERS[planner].plan(seen, objective, range(1, T + 1), count)
+    return plan_budgets(seen, objective, planner, range(1, T + 1), count)
 
 
 def test_planners_are_found_by_name_and_others_refused_with_the_choice() -> None:

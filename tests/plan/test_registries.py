@@ -13,11 +13,17 @@ from meancache_plan.core.costs import arc_costs, edge_costs, sample_costs
 from meancache_plan.core.grid import uniform_knots
 from meancache_plan.core.moments import Moments
 from meancache_plan.core.objective import Objective
-from meancache_plan.core.predictors import PREDICTORS, Edge, Predictor
+from meancache_plan.core.parallel_edges import Edge
+from meancache_plan.core.predictors import PREDICTORS, Predictor
 from meancache_plan.core.search import Path, Search
 from meancache_plan.measure.profile import Profile
-from meancache_plan.plan import names
-from meancache_plan.plan.planners import PLANNERS, Planner
+from meancache_plan.plan.planners import (
+    PLANNERS,
+    Method,
+    Planner,
+    planner_help,
+    predictor_help,
+)
 from meancache_plan.plan.reliability import with_reliability
 from meancache_plan.schedule.artifact import from_bytes, to_bytes
 from meancache_runtime.binding import LinearForm, adams
@@ -63,7 +69,8 @@ def uniform(intervals: Sequence[Edge], steps: int) -> Search:
 def toys(monkeypatch: pytest.MonkeyPatch) -> None:
     rule = Predictor(half, lambda _: Adams(GAINS), half_errors, windowed=True)
     monkeypatch.setitem(PREDICTORS, "half", rule)
-    planner = Planner(edge_costs, uniform, lambda rule: rule.replay is not None)
+    about, method = "spreads knots evenly", Method(edge_costs, uniform)
+    planner = Planner(about, lambda: method, lambda rule: rule.replay is not None)
     monkeypatch.setitem(PLANNERS, "uniform", planner)
 
 
@@ -103,11 +110,24 @@ def test_after_the_knot_before_an_interval_costs_what_it_does_alone_with_that_wi
             np.testing.assert_allclose(costs[:, places], alone, rtol=1e-6, atol=1e-12)
 
 
-def test_the_names_that_help_shows_are_those_of_the_registries() -> None:
-    assert list(names.PLANNERS) == list(PLANNERS)
-    for predictor, planners in names.PREDICTORS.items():
-        assert planners == tuple(n for n, each in PLANNERS.items() if predictor in each.predictors)
-    assert names.PREDICTORS.keys() == PREDICTORS.keys()
+@pytest.mark.usefixtures("toys")
+def test_help_names_every_entry_of_the_registries() -> None:
+    assert planner_help() == (
+        "path scores what replay will do, pssp is the paper's method, uniform spreads knots evenly"
+    )
+    assert predictor_help() == (
+        "hold and adams and half (path, pssp, uniform), jvp and released (pssp, uniform), "
+        "fitted (path)"
+    )
+
+
+@pytest.mark.parametrize("planner", PLANNERS)
+def test_every_registered_planner_plans_with_each_predictor_that_it_says_it_can_use(
+    profile: Profile, planner: str
+) -> None:
+    for predictor in PLANNERS[planner].predictors:
+        schedule = solve(profile, [4], planner=planner, predictors=(predictor,))
+        assert len(schedule.plans[0].knots) <= 4
 
 
 def test_what_was_registered_for_a_test_is_gone() -> None:

@@ -20,7 +20,8 @@ from meancache_plan.improve.candidates import pools
 from meancache_plan.improve.refine import _neighbours
 from meancache_plan.measure.profile import Profile
 from meancache_plan.measure.transfer import transfer
-from meancache_plan.plan.planners import PLANNERS, find_planner
+from meancache_plan.plan.plan_budgets import plan_budgets
+from meancache_plan.plan.planners import PLANNERS
 from meancache_plan.plan.reliability import with_reliability
 from meancache_plan.plan.resample import plan_draws
 from meancache_plan.plan.solve import check_budgets
@@ -66,7 +67,7 @@ def test_the_path_is_the_lightest_of_all_that_pass_through_the_switches(
     seen: Trajectories, budget: int
 ) -> None:
     objective = OBJECTIVES["path"]
-    [found] = find_planner("path").plan(seen, objective, [budget], 1)[budget]
+    [found] = plan_budgets(seen, objective, "path", [budget])[budget]
     costs = {
         knots: plan_cost(
             seen,
@@ -86,7 +87,7 @@ def test_pssp_is_the_lightest_of_all_paths_that_pass_through_the_switches(
 ) -> None:
     objective = OBJECTIVES["pssp"]
     free = interval_graph(replace(seen, switches=()), objective)
-    [found] = find_planner("pssp").plan(seen, objective, [budget], 1)[budget]
+    [found] = plan_budgets(seen, objective, "pssp", [budget])[budget]
 
     def cost(knots: tuple[int, ...]) -> float:
         ends = zip(knots, (*knots[1:], T), strict=True)

@@ -1,0 +1,74 @@
+"""One planner, one objective: the best plans of every budget."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from meancache_plan.core.gains import fit_gains
+from meancache_plan.core.graph import weighed
+from meancache_plan.core.objective import Measurements, Objective
+from meancache_plan.core.predictors import PREDICTORS
+from meancache_plan.core.search import Path
+from meancache_plan.plan.planners import find_planner
+from meancache_plan.schedule.provenance import GainFit
+from meancache_runtime.predictors import Adams, Predictor
+from meancache_runtime.schedule import Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A plan, the weight of its path, and the fit of its gains if they were fitted."""
+
+    plan: Plan
+    cost: float
+    fit: GainFit | None = None
+
+
+def plan_budgets(
+    measured: Measurements,
+    objective: Objective,
+    planner: str,
+    budgets: Sequence[int],
+    count: int = 1,
+) -> dict[int, list[Planned]]:
+    """For each budget B the ``count`` best plans of at most B knots, best first.
+
+    A planner may know fewer.
+
+    Raises:
+        InputError: The planner is unknown or cannot meet the objective, γ is too large, or T is
+            out of reach.
+    """
+    method = find_planner(planner).method()
+    found = weighed(measured, objective, method.costs)
+    search = method.search(found.intervals, len(measured.sigmas) - 1)
+    return {
+        budget: [_planned(measured, objective, budget, path) for path in paths]
+        for budget, paths in search(found.weights, budgets, count).items()
+    }
+
+
+def _planned(measured: Measurements, objective: Objective, budget: int, path: Path) -> Planned:
+    """The plan of a path, with gains fitted where a predictor has none of its own."""
+    intervals, fit = _fitted(measured, objective, path)
+    return Planned(Plan(budget, path.knots, intervals), path.weight, fit)
+
+
+def _fitted(
+    measured: Measurements, objective: Objective, path: Path
+) -> tuple[tuple[Predictor, ...], GainFit | None]:
+    rules = [(PREDICTORS[edge.predictor].replay, edge.window) for edge in path.edges]
+    free = [replay is None for replay, _ in rules]
+    starting = Adams((1.0,) * objective.order)
+    own = [starting if replay is None else replay(window) for replay, window in rules]
+    if not any(free):
+        return tuple(own), None
+    terms = [len(each.gains) if isinstance(each, Adams) else 1 for each in own]
+    orders = [min(order, known) for known, order in enumerate(terms, start=1)]
+    found = fit_gains(measured, path.knots, orders, objective.weighting, free)
+    fitted = [
+        Adams(gains) if may else each
+        for may, each, gains in zip(free, own, found.gains, strict=True)
+    ]
+    return tuple(fitted), GainFit(
+        shrinkage=found.shrinkage, fitted=found.fitted, cross_validated=found.cross_validated
+    )
