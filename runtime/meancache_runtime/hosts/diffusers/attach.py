@@ -29,6 +29,7 @@ from .identity import check_model, check_samples_itself, companions, denoisers
 from .intercept import Interception, is_intercepted
 from .notes import Notes
 from .precision import precision
+from .refreshing import check_may_refresh
 from .run import Run
 from .sampler import check_sampler
 from .sampler import overrides as scheduler_overrides
@@ -81,8 +82,8 @@ def attach(
         ModelMismatchError: The schedule was compiled for another model.
         StackedCacheError: Another cache is at work in a denoiser.
         RequestMismatchError: To be strict, and the schedule does not say what was calibrated.
-        ReplayError: ``on_unstable`` is unknown, not for schedules of this sampler, or is to act
-            and the plan has no bounds.
+        ReplayError: ``on_unstable`` is unknown, not for schedules of this sampler or for weights
+            that processes share, or is to act and the plan has no bounds.
 
     While attached, ``pipe(...)`` raises StepCountError or GridMismatchError for a run that the
     schedule was not made for, SwitchError for one that switches denoisers where it has no knot,
@@ -98,12 +99,8 @@ def attach(
     plan = _choose(readable, budget)
     check_comparable(readable, strict)
     check_policy(on_unstable, plan.knots, plan.innovation)
-    if on_unstable == "refresh" and readable.grid.displaced:
-        raise ReplayError(
-            "on_unstable 'refresh' takes the sampler's own steps where a sample leaves its bounds, "
-            "which a schedule in place of other steps than Euler's cannot mix with its own: choose "
-            "'warn' or 'raise'"
-        )
+    if on_unstable == "refresh":
+        check_may_refresh(pipe, readable.grid.displaced)
     return Attachment(pipe, readable, plan, strict, on_unstable)
 
 

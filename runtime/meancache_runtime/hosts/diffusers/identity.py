@@ -17,6 +17,9 @@ DENOISERS = ("transformer", "transformer_2", "unconditional_transformer", "unet"
 Configured = Mapping[str, tuple[type, Mapping[str, Any]]]
 """Denoisers by component name: a class of diffusers, and a configuration of it."""
 
+FSDP = ("FSDPModule", "FullyShardedDataParallel")
+"""PyTorch's classes of modules whose weights processes share."""
+
 COMPANIONS = ("controlnet",)
 """Names of components whose output only the denoisers of the same step read."""
 
@@ -109,8 +112,12 @@ def _unwrapped(module: Any) -> Any:
 
 def _own_class(module: Any) -> type:
     """A module's class; FSDP2 puts one of its own before it."""
-    classes = module.__class__.__mro__
-    return next(c for c in classes if all(base.__name__ != "FSDPModule" for base in c.__mro__))
+    return next(cls for cls in module.__class__.__mro__ if not is_of_fsdp(cls))
+
+
+def is_of_fsdp(cls: type) -> bool:
+    """Whether processes share the weights of modules of this class."""
+    return any(base.__name__ in FSDP for base in cls.__mro__)
 
 
 def _settings(cls: type, config: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import pytest
 import torch
 from diffusers import FirstBlockCacheConfig, FlowMatchEulerDiscreteScheduler, FluxPipeline
 from diffusers.hooks import HookRegistry, ModelHook
+from torch.distributed.fsdp import FSDPModule
 
 from meancache_runtime import MeanCacheScheduler, attach, integrate
 from meancache_runtime.annotations import Also, Generation
@@ -111,6 +112,21 @@ def test_a_policy_that_could_not_act_is_refused(tiny_flux: FluxPipeline, policy:
     if policy == "raise":
         with pytest.raises(ReplayError, match=says):
             MeanCacheScheduler.from_schedule(tiny_flux.scheduler, SCHEDULE, **options)
+
+
+def test_weights_that_processes_share_are_not_refreshed_for_one_of_them(
+    tiny_flux: FluxPipeline,
+) -> None:
+    bounded = replace(SCHEDULE.plans[0], innovation=(1.0,) * (BUDGET - 1))
+    schedule = replace(SCHEDULE, plans=(bounded,))
+    module = tiny_flux.transformer.transformer_blocks[0]
+    own = type(module)
+    module.__class__ = type(f"FSDP{own.__name__}", (FSDPModule, own), {})  # as fully_shard does
+    with pytest.raises(ReplayError, match=r"pipe\.transformer.*\(FSDP\).*'warn' or 'raise'"):
+        attach(tiny_flux, schedule, on_unstable="refresh")
+    attach(tiny_flux, schedule).detach()
+    module.__class__ = own
+    attach(tiny_flux, schedule, on_unstable="refresh").detach()
 
 
 def test_there_is_no_innovation_before_a_knot_with_a_bound(tiny_flux: FluxPipeline) -> None:
