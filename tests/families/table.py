@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from tests.families import catalogue, exported, outside, reports, untried
+from tests.families import catalogue, exported, outside, reports, untried, ways
 from tests.families.case import Case, Refusal
 
 PAGE = Path(__file__).parents[2] / "docs" / "PIPELINES.md"
@@ -69,6 +69,14 @@ Read, not tried, but for those that are refused above.
 
 """
 
+RUN = """
+## Ways of running
+
+What people do with a pipeline that follows a plan, tried on tiny pipelines: *tested*, *refused* by
+name, or *documented* where no machine was at hand that could test it.
+
+"""
+
 REPORTED = """
 ## What users of other caches reported
 
@@ -96,6 +104,8 @@ def page() -> str:
         + _listed("What is known", untried.MODULAR)
         + OUTSIDE
         + _listed("Why", outside.REASONS)
+        + RUN
+        + _ways()
         + REPORTED
         + _reports()
     )
@@ -111,17 +121,19 @@ def _listed(head: str, groups: tuple[tuple[str, str], ...]) -> str:
     return _table((head, "Pipelines"), rows)
 
 
+def _ways() -> str:
+    rows = [(each.name, each.verdict, each.here, _files(each.tests)) for each in ways.WAYS]
+    return _table(("Way", "It is", "Here", "Test"), rows)
+
+
 def _reports() -> str:
-    rows = [
-        (each.where, each.situation, each.here, ", ".join(dict.fromkeys(map(_short, each.tests))))
-        for each in reports.REPORTS
-    ]
+    rows = [(each.where, each.situation, each.here, _files(each.tests)) for each in reports.REPORTS]
     return _table(("Where", "Situation", "Here", "Test"), rows)
 
 
-def _short(test: str) -> str:
-    """A test's file; the function's name is the sentence that it shows."""
-    return f"`{test.partition('::')[0]}`"
+def _files(tests: tuple[str, ...]) -> str:
+    """The tests' files; a function's name is the sentence that it shows."""
+    return ", ".join(dict.fromkeys(f"`{test.partition('::')[0]}`" for test in tests))
 
 
 def _groups() -> list[tuple[str, list[Case], list[Refusal]]]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import runpy
 import sys
 from collections import Counter
+from typing import Any, get_args
 
 import pytest
 
-from tests.families import catalogue, reports, table
+from tests.families import catalogue, reports, table, ways
 from tests.families.case import Case
 
 every_case = pytest.mark.parametrize("case", catalogue.CASES, ids=lambda case: case.name)
@@ -36,9 +37,13 @@ def test_no_two_rows_have_one_name():
     assert not [name for name, count in names.items() if count > 1]
 
 
-def test_every_reported_situation_is_tried_by_a_test_that_is_there():
-    for report in reports.REPORTS:
-        assert report.tests, report.situation
-        for test in report.tests:
-            file, _, name = test.partition("::")
-            assert f"\ndef {name}(" in (reports.ROOT / file).read_text(encoding="utf-8"), test
+@pytest.mark.parametrize("row", [*reports.REPORTS, *ways.WAYS], ids=lambda row: row.here)
+def test_every_situation_and_way_of_running_names_tests_that_are_there(row: Any):
+    assert row.tests
+    for test in row.tests:
+        file, _, name = test.partition("::")
+        assert f"\ndef {name}(" in (reports.ROOT / file).read_text(encoding="utf-8"), test
+
+
+def test_what_a_way_of_running_is_said_to_be_is_one_of_three_words():
+    assert {way.verdict for way in ways.WAYS} <= set(get_args(ways.Verdict))

@@ -24,40 +24,44 @@ dist.init_process_group("gloo", store=dist.FileStore(store, 2), rank=rank, world
 torch.accelerator.device_count = lambda: 1  # diffusers counts accelerators, of which a CPU is none
 
 from diffusers import ContextParallelConfig
-from meancache_runtime import MeanCacheScheduler
+from meancache_runtime import MeanCacheScheduler, attach
 from meancache_runtime.hosts.diffusers.identity import fingerprint, kind
 from tests.counting import count_calls
 from tests.plans import BUDGET, SCHEDULE
 from tests.runtime.hosts.diffusers.given import run
 from tests.tiny import tiny_flux
 
-def follow():
-    pipe = tiny_flux()
+def check(pipe, calls):
+    with attach(pipe, SCHEDULE) as attached:
+        torch.testing.assert_close(run(pipe), alone, rtol=0, atol=1e-5)
+    assert len(calls) == attached.stats.denoiser_calls == BUDGET, calls
     pipe.scheduler = MeanCacheScheduler.from_schedule(pipe.scheduler, SCHEDULE, budget=BUDGET)
-    return pipe, count_calls(pipe.transformer)
+    torch.testing.assert_close(run(pipe), alone, rtol=0, atol=1e-5)
+    assert len(calls) == 2 * BUDGET, calls
 
-pipe, _ = follow()
-alone = run(pipe)
+pipe = tiny_flux()
+with attach(pipe, SCHEDULE):
+    alone = run(pipe)
 
-pipe, calls = follow()
+pipe = tiny_flux()
+calls = count_calls(pipe.transformer)
 known = fingerprint(pipe), kind(pipe)
 for block in (*pipe.transformer.transformer_blocks, *pipe.transformer.single_transformer_blocks):
     fully_shard(block)
 fully_shard(pipe.transformer)
 assert (fingerprint(pipe), kind(pipe)) == known
 assert all(isinstance(weight, DTensor) for weight in pipe.transformer.parameters())
-torch.testing.assert_close(run(pipe), alone, rtol=0, atol=1e-5)
-assert len(calls) == 4, calls
+check(pipe, calls)
 
-pipe, calls = follow()
+pipe = tiny_flux()
+calls = count_calls(pipe.transformer)
 pipe.transformer.enable_parallelism(config=ContextParallelConfig(ulysses_degree=2))
 tokens = []
 pipe.transformer.transformer_blocks[0].register_forward_pre_hook(
     lambda _, args, kwargs: tokens.append(kwargs["hidden_states"].shape[1]), with_kwargs=True
 )
-torch.testing.assert_close(run(pipe), alone, rtol=0, atol=1e-5)
-assert len(calls) == 4, calls
-assert tokens == [8] * 4, tokens  # of 16
+check(pipe, calls)
+assert tokens == [8] * 2 * BUDGET, tokens  # of 16
 
 dist.destroy_process_group()
 print("ok")

@@ -1,8 +1,10 @@
-"""Pipelines that share components with an attached one, in one thread and in several."""
+"""Pipelines that share components with an attached one, in threads, and in other processes."""
 
 from __future__ import annotations
 
+import pickle
 import threading
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -11,10 +13,12 @@ from diffusers import FluxImg2ImgPipeline
 from PIL import Image
 
 from meancache_runtime import attach
+from meancache_runtime.errors import AttachError, StepCountError
 from tests.families.case import Case, run
 from tests.living.pipelines import CASES, every_pipeline
 from tests.plans import BUDGET, SCHEDULE, STEPS
 from tests.runtime import by_hand
+from tests.runtime.hosts.diffusers.given import follow
 from tests.tiny import SIDE, call_options
 
 OTHER = by_hand.schedule(STEPS, (0, 2))
@@ -132,3 +136,38 @@ def test_threads_with_a_pipeline_each_may_share_the_transformer(case: Case) -> N
     for got, latents in zip(results, expected, strict=True):
         assert len(got) == 4
         assert all(torch.equal(g, latents) for g in got)
+
+
+def test_requests_that_take_turns_with_one_scheduler_are_refused_and_the_next_is_whole() -> None:
+    """One scheduler that is the plan, and two pipelines: it follows one run at a time."""
+    case = CASES[0]
+    pipe = case.build()
+    follow(pipe)
+    other = sharing(case, pipe, "transformer", "scheduler")
+    (expected,) = run(pipe, case.call(STEPS))
+
+    def turn(_pipe: Any, step: int, _t: Any, tensors: Any) -> Any:
+        if step == 1:
+            run(other, case.call(STEPS))
+        return tensors
+
+    with pytest.raises(StepCountError, match="call set_timesteps before a run"):
+        run(pipe, case.call(STEPS) | {"callback_on_step_end": turn})
+    assert torch.equal(run(pipe, case.call(STEPS))[0], expected)
+
+
+@pytest.mark.parametrize("by", ["attach", "MeanCacheScheduler"])
+@every_pipeline
+def test_a_pipeline_sent_to_another_process_follows_its_plan_there(case: Case, by: str) -> None:
+    """Pickled with its scheduler, or pickled plain and with the schedule beside it."""
+    pipe = case.build()
+    with attach(pipe, SCHEDULE):
+        (expected,) = run(pipe, case.call(STEPS))
+        with pytest.raises(AttachError, match=r"detach\(\) before it is copied or pickled"):
+            pickle.dumps(pipe)
+    if by == "MeanCacheScheduler":
+        follow(pipe)
+        (expected,) = run(pipe, case.call(STEPS))
+    sent, schedule = pickle.loads(pickle.dumps((pipe, SCHEDULE)))
+    with attach(sent, schedule) if by == "attach" else nullcontext():
+        assert torch.equal(run(sent, case.call(STEPS))[0], expected)

@@ -11,7 +11,9 @@ from diffusers.models.transformers.transformer_flux import FluxIPAdapterAttnProc
 from meancache_runtime import attach
 from meancache_runtime.errors import ModelMismatchError
 from meancache_runtime.hosts.diffusers.adapters import adapters_in_effect
-from tests.runtime.hosts.diffusers.given import CONTROLNET, two_controlnets
+from tests.families.by_sampler import followed_by_hand
+from tests.plans import BUDGET, PLAN, SCHEDULE
+from tests.runtime.hosts.diffusers.given import CFG, CONTROLNET, run, two_controlnets
 from tests.runtime.hosts.diffusers.loras import in_effect, made_on, made_with
 from tests.tiny import WIDTH
 
@@ -49,6 +51,43 @@ def test_an_ip_adapter_is_known_by_weights_and_scale(tiny_flux: Any) -> None:
     assert_other(tiny_flux, made, changed)
     load(tiny_flux, 0.6, seed=1)
     assert_other(tiny_flux, made, changed)
+
+
+def loaded(pipe: Any) -> dict[str, Any]:
+    """Load an IP-Adapter of random weights as users do; what a call of it is given."""
+    torch.manual_seed(0)
+    projection = {
+        "proj.weight": 0.3 * torch.randn(4 * WIDTH, 8),
+        "proj.bias": torch.zeros(4 * WIDTH),
+    }
+    projection |= {"norm.weight": torch.ones(WIDTH), "norm.bias": torch.zeros(WIDTH)}
+    attention = {f"0.to_{k}_ip.weight": torch.randn(WIDTH, WIDTH) for k in "kv"}
+    attention |= {f"0.to_{k}_ip.bias": torch.zeros(WIDTH) for k in "kv"}
+    pipe.load_ip_adapter(
+        {"image_proj": projection, "ip_adapter": attention},
+        weight_name="random",
+        image_encoder_pretrained_model_name_or_path=None,
+    )
+    pipe.set_ip_adapter_scale(0.7)
+    pictures = torch.randn(2, 1, 1, 8)
+    names = "ip_adapter_image_embeds", "negative_ip_adapter_image_embeds"
+    return {name: [picture] for name, picture in zip(names, pictures, strict=True)}
+
+
+@pytest.mark.parametrize("cfg", [{}, CFG], ids=["one branch", "two branches"])
+def test_with_an_ip_adapter_a_plan_is_followed_as_by_hand(
+    tiny_flux: Any, cfg: dict[str, Any]
+) -> None:
+    plain = run(tiny_flux, **cfg)
+    call = cfg | loaded(tiny_flux)
+    assert (run(tiny_flux, **call) - plain).norm() > 0.1 * plain.norm()
+    with followed_by_hand(type(tiny_flux.scheduler), PLAN):
+        expected = run(tiny_flux, **call)
+    with attach(tiny_flux, SCHEDULE) as attached:
+        torch.testing.assert_close(run(tiny_flux, **call), expected, rtol=1e-4, atol=1e-5)
+        assert attached.stats.denoiser_calls == BUDGET * (2 if cfg else 1)
+        tiny_flux.unload_ip_adapter()
+    assert torch.equal(run(tiny_flux, **cfg), plain)
 
 
 def test_of_several_ip_adapters_those_of_scale_0_are_none(tiny_flux: Any) -> None:
