@@ -21,6 +21,7 @@ SHOWN = (
     "docs/*.png",
     "benchmarks/README.md",
     "calibration/models/*",
+    "calibration/pictures/*.jpg",
     "calibration/reference/*.*",
     "integrations/comfyui/*.md",
     "integrations/comfyui/*.svg",

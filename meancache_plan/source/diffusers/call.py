@@ -94,6 +94,22 @@ def least_output(pipe: Any) -> str:
     return "pt" if type(pipe).__name__ in NO_LATENTS else "latent"
 
 
+def pictures_of(pipe: Any, result: Any) -> Any:
+    """What a pipeline's call made: its picture, or the frames of its video.
+
+    Raises:
+        InputError: It made sound alone.
+    """
+    if hasattr(result, "images"):
+        return result.images
+    if hasattr(result, "frames"):
+        return result.frames[0]
+    raise InputError(
+        f"{type(pipe).__name__} makes no pictures, which are all that is shown, compared and kept "
+        "here: calibrate, solve and refine work, and judge its plans by ear"
+    )
+
+
 def parameters(pipe: Any) -> dict[str, inspect.Parameter]:
     """What a pipeline's call takes by name; a subclass hands on what ``**kwargs`` take."""
     found: dict[str, inspect.Parameter] = {}

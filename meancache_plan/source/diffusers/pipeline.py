@@ -239,7 +239,7 @@ class Pipeline:
             result = self.run(prompt, seed, steps=steps, output_type="np", **watching)
         self._synchronize()
         seconds = time.perf_counter() - begin
-        pictures = result.images if hasattr(result, "images") else result.frames[0]
+        pictures = call.pictures_of(self.pipe, result)
         frames = np.clip(np.asarray(pictures, dtype=np.float32), 0.0, 1.0)
         return Sample(last.latents.detach().float().cpu(), frames, seconds)
 

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 import torch
 from diffusers import FluxPipeline
 
+from meancache_plan.errors import InputError
+from meancache_plan.source.diffusers import call
+from tests.families.audio import CASES as SOUND
+from tests.families.case import Case
 from tests.judge.given import PROMPT, SEED, tiny_pipeline
 
 
@@ -25,3 +30,12 @@ def test_what_a_pipeline_draws_from_the_global_generator_depends_on_the_seed_alo
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
     assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize("case", SOUND, ids=lambda case: case.name)
+def test_a_pipeline_that_makes_sound_has_no_pictures_to_show(case: Case) -> None:
+    pipe = case.build()
+    with torch.no_grad():
+        result = pipe(**case.call(2) | {"output_type": "np"}, generator=torch.Generator())
+    with pytest.raises(InputError, match=f"{type(pipe).__name__} makes no pictures.*by ear"):
+        call.pictures_of(pipe, result)
