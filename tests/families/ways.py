@@ -55,7 +55,8 @@ WAYS = (
         "refused",
         "`ReplayError`: where a process runs the denoiser alone, it waits for the others",
         (
-            "tests/runtime/test_innovation.py::test_refreshing_weights_that_processes_share_is_refused",
+            f"{RUNTIME}/test_said_and_refused.py::"
+            "test_weights_that_processes_share_are_not_refreshed_for_one_of_them",
         ),
     ),
     Way(
