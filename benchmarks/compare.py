@@ -23,20 +23,20 @@ from benchmarks.planners import BUDGETS, reference_contest
 from benchmarks.standings import words
 from meancache_plan import calibrate, load_schedule
 from meancache_plan.files.journal import beside
-from meancache_plan.improve.ensemble import evenly
+from meancache_plan.improve.dealt_samples import evenly
 from meancache_plan.improve.refine import refine
 from meancache_plan.judge.compare.equal_cost import Cost, Match, losses, matches
-from meancache_plan.judge.compare.peers.plans import baselines
+from meancache_plan.judge.compare.peers.plan_peers import baselines
 from meancache_plan.judge.compare.run_comparison import compare
 from meancache_plan.judge.figures import FIGURES
-from meancache_plan.judge.result import Comparison, Row
+from meancache_plan.judge.findings import Comparison, Row
 from meancache_plan.plan.solve import solve
 from meancache_plan.schedule.artifact import Schedule
 from meancache_plan.show.comparison_files import to_csv
-from meancache_plan.show.images.comparison import plot_comparison
-from meancache_plan.show.terminal.comparison import WORDS, failures, grid_of, memory_words
+from meancache_plan.show.images.comparison_chart import plot_comparison
+from meancache_plan.show.terminal.comparison_tables import WORDS, failures, grid_of, memory_words
 from meancache_plan.show.terminal.console import watching
-from meancache_plan.source.diffusers.loading import load, quieten
+from meancache_plan.source.diffusers.load_pipeline import load, quieten
 from meancache_plan.source.diffusers.pipeline import Pipeline
 from meancache_plan.source.recipe import find_recipe, override, parse_numbers, read_prompts
 

@@ -15,9 +15,9 @@ from meancache_plan.core.grid import uniform_knots
 from meancache_plan.core.psnr import latent_range, moments, psnr
 from meancache_plan.files.journal import Journal, beside
 from meancache_plan.improve.closed_loop import fit, prior_gains, with_gains
-from meancache_plan.improve.ensemble import final_errors
+from meancache_plan.improve.dealt_samples import final_errors
 from meancache_plan.improve.refine import refine
-from meancache_plan.judge.result import Row, Spread
+from meancache_plan.judge.findings import Row, Spread
 from meancache_plan.measure.profile import Profile
 from meancache_plan.plan.simple_plans import adams_plan
 from meancache_plan.plan.solve import solve

@@ -29,10 +29,10 @@ from meancache_plan.core.grid import uniform_knots
 from meancache_plan.core.trajectory import Trajectory
 from meancache_plan.measure.calibrate import calibrate
 from meancache_plan.measure.profile import Profile
-from meancache_plan.measure.settings import Measuring
-from meancache_plan.schedule.published import load_plans
+from meancache_plan.measure.profile_settings import Measuring
+from meancache_plan.schedule.published_plans import load_plans
 from meancache_plan.source import catalog
-from meancache_plan.source.diffusers.loading import load
+from meancache_plan.source.diffusers.load_pipeline import load
 from meancache_plan.source.diffusers.pipeline import Pipeline
 from meancache_plan.source.recipe import find_recipe, override, read_prompts
 

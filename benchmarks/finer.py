@@ -32,15 +32,15 @@ from meancache_plan.core.gains import fit_gains
 from meancache_plan.core.psnr import decibels
 from meancache_plan.files.journal import Journal
 from meancache_plan.improve.closed_loop import with_gains
-from meancache_plan.improve.ensemble import evenly
-from meancache_plan.judge.compare.peers.solvers import flow
-from meancache_plan.judge.result import Spread
+from meancache_plan.improve.dealt_samples import evenly
+from meancache_plan.judge.compare.peers.few_step_solvers import flow
+from meancache_plan.judge.findings import Spread
 from meancache_plan.plan.solve import every_step
 from meancache_plan.schedule.artifact import PlanEntry, Schedule
 from meancache_plan.show.terminal.console import resumable, watching
-from meancache_plan.source.diffusers.ensemble import PipelineEnsemble
-from meancache_plan.source.diffusers.loading import load, quieten
+from meancache_plan.source.diffusers.load_pipeline import load, quieten
 from meancache_plan.source.diffusers.pipeline import Pipeline
+from meancache_plan.source.diffusers.pipeline_ensemble import PipelineEnsemble
 from meancache_plan.source.recipe import digest, find_recipe, override, parse_numbers, read_prompts
 
 BUDGETS = "5,8,10,13,16,20,25,50"

@@ -34,11 +34,11 @@ from benchmarks.standings import words
 from meancache_plan.core.gains import terms
 from meancache_plan.core.reweighted import Equations
 from meancache_plan.improve.closed_loop import fit, prior_gains, with_gains
-from meancache_plan.improve.ensemble import evenly
+from meancache_plan.improve.dealt_samples import evenly
 from meancache_plan.improve.joint_fit import refreshes, responses, step
 from meancache_plan.improve.race import DAMPINGS, SHRINKAGES
 from meancache_plan.improve.refine import ORDER
-from meancache_plan.judge.result import Spread
+from meancache_plan.judge.findings import Spread
 from meancache_runtime.schedule import Plan
 
 COUNTS = (8, 16, 32, 64)

@@ -38,7 +38,7 @@ from benchmarks.planners import digits_contest, reference_contest
 from benchmarks.schedule_pool import pool
 from benchmarks.schedule_search import annealed
 from benchmarks.standings import words
-from meancache_plan.judge.result import Spread
+from meancache_plan.judge.findings import Spread
 from meancache_plan.show.terminal.console import watching
 from meancache_plan.source.recipe import parse_numbers
 from meancache_runtime.schedule import Plan

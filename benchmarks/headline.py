@@ -37,16 +37,16 @@ from meancache_plan import load_schedule, save_schedule
 from meancache_plan.files.journal import beside, drop
 from meancache_plan.improve.refine_with_pipeline import refine_with
 from meancache_plan.judge.evaluate import evaluate
-from meancache_plan.judge.frechet.measure import FrechetSettings
-from meancache_plan.judge.result import PLAN, Evaluation
+from meancache_plan.judge.findings import PLAN, Evaluation
+from meancache_plan.judge.frechet.frechet_measurement import FrechetSettings
 from meancache_plan.measure.calibrate import calibrate
 from meancache_plan.measure.profile import Profile
-from meancache_plan.measure.settings import Measuring
+from meancache_plan.measure.profile_settings import Measuring
 from meancache_plan.plan.solve import solve
 from meancache_plan.schedule.artifact import Schedule
 from meancache_plan.show.terminal.console import watching
 from meancache_plan.source import catalog
-from meancache_plan.source.diffusers.loading import load, quieten
+from meancache_plan.source.diffusers.load_pipeline import load, quieten
 from meancache_plan.source.diffusers.pipeline import Pipeline
 from meancache_plan.source.recipe import find_recipe, override, parse_numbers, read_prompts
 

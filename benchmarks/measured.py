@@ -21,7 +21,7 @@ import torch
 
 from benchmarks.bars import MISSED
 from meancache_plan.source import catalog
-from meancache_plan.source.diffusers.revision import weights_revision
+from meancache_plan.source.diffusers.pipeline_identity import weights_revision
 
 ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "benchmarks" / "measured"

@@ -29,10 +29,10 @@ from benchmarks.contest import Bench, Role, compete
 from benchmarks.digits import VALUE_RANGE, DigitFlow, DigitSource
 from benchmarks.samples import DigitSamples, PipelineSamples
 from meancache_plan import calibrate, load_schedule
-from meancache_plan.improve.ensemble import evenly
-from meancache_plan.judge.result import Row
+from meancache_plan.improve.dealt_samples import evenly
+from meancache_plan.judge.findings import Row
 from meancache_plan.show.comparison_files import to_csv
-from meancache_plan.source.diffusers.loading import load, quieten
+from meancache_plan.source.diffusers.load_pipeline import load, quieten
 from meancache_plan.source.recipe import find_recipe, override, parse_numbers, read_prompts
 
 BUDGETS = "8,10,11,13,16,20,25"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from meancache_plan import load_profile, load_schedule
 from meancache_plan.judge.evaluation_field import evaluation_field
-from meancache_plan.judge.result import PLAN, load_evaluation
+from meancache_plan.judge.findings import PLAN, load_evaluation
 from meancache_plan.plan.predict import predict
 
 

@@ -31,10 +31,10 @@ from rich.table import Table
 from benchmarks.finer import standing
 from meancache_plan import calibrate, solve
 from meancache_plan.files.journal import Journal
-from meancache_plan.improve.ensemble import evenly
+from meancache_plan.improve.dealt_samples import evenly
 from meancache_plan.show.terminal.console import resumable, watching
-from meancache_plan.source.diffusers.ensemble import PipelineEnsemble
-from meancache_plan.source.diffusers.loading import load, quieten
+from meancache_plan.source.diffusers.load_pipeline import load, quieten
+from meancache_plan.source.diffusers.pipeline_ensemble import PipelineEnsemble
 from meancache_plan.source.recipe import Recipe, find_recipe, parse_numbers, read_prompts
 
 SHIFT = 3.0

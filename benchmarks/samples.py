@@ -18,8 +18,8 @@ from torch import Tensor
 from benchmarks.digits import DigitSource
 from meancache_plan.core.trajectory import Velocity, record_flow
 from meancache_plan.files.journal import Journal
-from meancache_plan.source.diffusers.ensemble import PipelineEnsemble
 from meancache_plan.source.diffusers.pipeline import Pipeline
+from meancache_plan.source.diffusers.pipeline_ensemble import PipelineEnsemble
 from meancache_plan.source.protocols import Ensemble
 from meancache_runtime import Schedule, integrate
 from meancache_runtime.hosts.diffusers import identity

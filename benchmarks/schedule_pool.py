@@ -11,7 +11,7 @@ from benchmarks.contest import L1, Bench, fitted
 from benchmarks.schedule_search import moved
 from meancache_plan.improve.closed_loop import prior_gains
 from meancache_plan.plan.plan_budgets import plan_budgets
-from meancache_plan.plan.problem import objective_of
+from meancache_plan.plan.planning_problem import objective_of
 from meancache_plan.plan.resample import of_prompts, plan_draws
 from meancache_plan.plan.simple_plans import adams_plan, hold_plan
 from meancache_plan.schedule.artifact import load_schedule

@@ -34,10 +34,10 @@ from benchmarks.bars import MISSED
 from benchmarks.realised import SCHEDULE
 from benchmarks.stability_cases import Case, cases
 from meancache_plan.core.psnr import latent_range, mean_square, moments, psnr
-from meancache_plan.judge.result import Spread
+from meancache_plan.judge.findings import Spread
 from meancache_plan.source import catalog
-from meancache_plan.source.diffusers.call import arguments
-from meancache_plan.source.diffusers.loading import load, quieten
+from meancache_plan.source.diffusers.call_arguments import arguments
+from meancache_plan.source.diffusers.load_pipeline import load, quieten
 from meancache_plan.source.recipe import Recipe, find_recipe, read_prompts
 from meancache_runtime import ReplayStats, Schedule, attach, load_schedule
 from meancache_runtime.innovation import OnUnstable

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from meancache_plan.source.diffusers.call import arguments
+from meancache_plan.source.diffusers.call_arguments import arguments
 from meancache_plan.source.recipe import Recipe
 
 FAR = ("qwxz vvkj", "the sea in winter, photographed at night", "0 1 2 3 4 5 6 7", "!!!")

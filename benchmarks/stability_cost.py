@@ -19,10 +19,10 @@ import torch
 from benchmarks.bars import MISSED, met
 from benchmarks.realised import SCHEDULE, Loop, timed
 from meancache_plan.judge.contender import Contender
-from meancache_plan.judge.cost import compute
+from meancache_plan.judge.sample_cost import compute
 from meancache_plan.source import catalog
-from meancache_plan.source.diffusers.call import arguments
-from meancache_plan.source.diffusers.loading import load, quieten
+from meancache_plan.source.diffusers.call_arguments import arguments
+from meancache_plan.source.diffusers.load_pipeline import load, quieten
 from meancache_plan.source.diffusers.pipeline import Pipeline
 from meancache_plan.source.recipe import find_recipe, read_prompts
 from meancache_runtime import Schedule, attach, load_schedule

@@ -10,7 +10,7 @@ from rich import box
 from rich.table import Table
 
 from benchmarks.contest import ABLATIONS, BASELINES, REFINED, RELEASED
-from meancache_plan.judge.result import Row, Spread
+from meancache_plan.judge.findings import Row, Spread
 
 DIGITS = {10: 47.7, 16: 58.4}
 """Mean PSNR that the closed-form flow must reach, by budget."""

@@ -20,7 +20,7 @@ from meancache_plan.core.grid import shifted_sigmas
 from meancache_plan.core.psnr import decibels
 from meancache_plan.core.trajectory import record_flow
 from meancache_plan.measure.transfer import transfer
-from meancache_plan.source.diffusers.loading import load
+from meancache_plan.source.diffusers.load_pipeline import load
 from meancache_plan.source.diffusers.pipeline import Pipeline
 from meancache_plan.source.recipe import find_recipe, override, read_prompts
 from meancache_runtime import attach, integrate

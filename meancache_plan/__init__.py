@@ -19,13 +19,13 @@ from meancache_plan.version import __version__
 
 if TYPE_CHECKING:
     from meancache_plan.judge.evaluate import with_measured
-    from meancache_plan.live.calibrate import calibrate
-    from meancache_plan.live.evaluate import evaluate
-    from meancache_plan.live.refine import refine
+    from meancache_plan.live.calibrate_live import calibrate
+    from meancache_plan.live.evaluate_live import evaluate
+    from meancache_plan.live.refine_live import refine
     from meancache_plan.measure.calibrate import profile_flow
     from meancache_plan.measure.profile import Profile, load_profile, save_profile
     from meancache_plan.measure.shards import merge_profiles
-    from meancache_plan.plan.problem import planning_graph
+    from meancache_plan.plan.planning_problem import planning_graph
     from meancache_plan.plan.solve import solve
     from meancache_plan.schedule.artifact import Schedule, load_schedule, save_schedule
 
@@ -50,14 +50,14 @@ __all__ = [
 _HOMES = {
     "Profile": "measure.profile",
     "Schedule": "schedule.artifact",
-    "calibrate": "live.calibrate",
-    "evaluate": "live.evaluate",
+    "calibrate": "live.calibrate_live",
+    "evaluate": "live.evaluate_live",
     "load_profile": "measure.profile",
     "load_schedule": "schedule.artifact",
     "merge_profiles": "measure.shards",
-    "planning_graph": "plan.problem",
+    "planning_graph": "plan.planning_problem",
     "profile_flow": "measure.calibrate",
-    "refine": "live.refine",
+    "refine": "live.refine_live",
     "save_profile": "measure.profile",
     "save_schedule": "schedule.artifact",
     "solve": "plan.solve",

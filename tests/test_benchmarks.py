@@ -27,7 +27,7 @@ from benchmarks.planners import digits_contest
 from benchmarks.samples import DigitSamples, PipelineSamples
 from benchmarks.standings import COLOURS, plot, targets
 from meancache_plan.core.psnr import CEILING
-from meancache_plan.judge.result import Row, Spread
+from meancache_plan.judge.findings import Row, Spread
 from meancache_plan.plan.simple_plans import adams_plan
 from meancache_plan.show.comparison_files import to_csv
 from meancache_plan.source.diffusers.pipeline import Pipeline

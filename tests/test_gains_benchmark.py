@@ -10,7 +10,7 @@ from benchmarks.contest import Bench, solved
 from benchmarks.digits import DigitFlow, DigitSource
 from benchmarks.planners import digits_contest
 from meancache_plan.improve.closed_loop import prior_gains
-from meancache_plan.improve.ensemble import final_errors
+from meancache_plan.improve.dealt_samples import final_errors
 from meancache_runtime.schedule import Grid, Plan, Schedule
 
 STEPS, BUDGET = 12, 4

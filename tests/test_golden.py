@@ -18,7 +18,7 @@ from benchmarks.schedule_search import annealed, search
 from meancache_plan import solve
 from meancache_plan.core.bootstrap import bootstrap_interval
 from meancache_plan.improve.closed_loop import prior_gains
-from meancache_plan.improve.ensemble import final_errors
+from meancache_plan.improve.dealt_samples import final_errors
 from meancache_plan.plan.simple_plans import hold_plan
 from meancache_runtime.schedule import Grid, Schedule
 

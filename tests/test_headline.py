@@ -15,9 +15,9 @@ from benchmarks import headline
 from benchmarks.fresh_scenes import write_scenes
 from meancache_plan import load_schedule
 from meancache_plan.core.frechet import frechet_distance, gaussian
-from meancache_plan.judge.frechet.distances import Distances
-from meancache_plan.judge.result import load_evaluation
-from meancache_plan.source.diffusers.loading import load
+from meancache_plan.judge.findings import load_evaluation
+from meancache_plan.judge.frechet.frechet_distances import Distances
+from meancache_plan.source.diffusers.load_pipeline import load
 from meancache_plan.source.diffusers.pipeline import Pipeline
 from meancache_plan.source.recipe import find_recipe, override
 from tests.tiny import TEXT_LENGTH, tiny_flux

@@ -15,18 +15,18 @@ from diffusers import FluxPipeline
 from PIL import Image
 
 from meancache_plan import load_profile, solve
-from meancache_plan.core.graph import interval_graph
+from meancache_plan.core.interval_graph import interval_graph
 from meancache_plan.core.objective import Objective
 from meancache_plan.core.search import shortest_paths
 from meancache_plan.judge.evaluate import evaluate
-from meancache_plan.judge.result import Evaluation
+from meancache_plan.judge.findings import Evaluation
 from meancache_plan.measure.calibrate import calibrate
 from meancache_plan.measure.profile import Profile
-from meancache_plan.measure.settings import Measuring
+from meancache_plan.measure.profile_settings import Measuring
 from meancache_plan.plan.plan_budgets import plan_budgets
 from meancache_plan.schedule import artifact
 from meancache_plan.source import catalog
-from meancache_plan.source.diffusers.loading import load
+from meancache_plan.source.diffusers.load_pipeline import load
 from meancache_plan.source.diffusers.pipeline import Pipeline
 from meancache_plan.source.recipe import find_recipe, read_prompts
 from meancache_runtime import attach, load_schedule

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from meancache_plan.core.costs import arc_costs
 from meancache_plan.core.deviation import EdgeIndex, windows
-from meancache_plan.core.graph import weighed
+from meancache_plan.core.interval_costs import arc_costs
+from meancache_plan.core.interval_graph import weighed
 from meancache_plan.core.objective import Measurements, Objective
 from meancache_plan.core.search import LineGraph
 from meancache_plan.measure.profile import Profile

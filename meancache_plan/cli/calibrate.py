@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from meancache_plan.cli.fleet import Fleet, Gang, GpusPerWorker, Parallel, Ray, Workers
-from meancache_plan.cli.loading import Loading
+from meancache_plan.cli.loading_options import Loading
 from meancache_plan.cli.noted_commands import given, note
-from meancache_plan.cli.options import (
+from meancache_plan.cli.ray_options import Fleet, Gang, GpusPerWorker, Parallel, Ray, Workers
+from meancache_plan.cli.shared_options import (
     PROFILE,
     AnyDevice,
     Batch,
@@ -23,7 +23,7 @@ from meancache_plan.errors import InputError
 from meancache_plan.show.terminal.console import display, resumable, say, watching
 
 if TYPE_CHECKING:
-    from meancache_plan.measure.settings import Measuring
+    from meancache_plan.measure.profile_settings import Measuring
     from meancache_plan.measure.shards import Shard
 
 Guidance = Annotated[
@@ -115,7 +115,7 @@ def calibrate(
     from meancache_plan.files.journal import beside
     from meancache_plan.files.lock import alone
     from meancache_plan.measure.calibrate import calibrate
-    from meancache_plan.measure.settings import Measuring
+    from meancache_plan.measure.profile_settings import Measuring
     from meancache_plan.measure.shards import Shard
     from meancache_plan.source.recipe import parse_numbers, read_prompts
 
@@ -161,7 +161,7 @@ def _foretell(
 ) -> None:
     """Print what a calibration would run, and how long."""
     from meancache_plan.measure.estimate import estimate
-    from meancache_plan.show.terminal.estimate import estimate_view
+    from meancache_plan.show.terminal.estimate_view import estimate_view
 
     model, recipe = loading.chosen()
     whole, part = (estimate(recipe, how, shard=each) for each in (None, shard))

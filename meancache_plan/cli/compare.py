@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
-from meancache_plan.cli.fleet import Fleet, GpusPerWorker, Ray, Workers
-from meancache_plan.cli.loading import Loading
-from meancache_plan.cli.options import (
+from meancache_plan.cli.loading_options import Loading
+from meancache_plan.cli.other_schedules import check_against, load_rivals
+from meancache_plan.cli.ray_options import Fleet, GpusPerWorker, Ray, Workers
+from meancache_plan.cli.shared_options import (
     AnyDevice,
     Device,
     Model,
@@ -19,7 +20,6 @@ from meancache_plan.cli.options import (
     ScheduleFile,
     Seeds,
 )
-from meancache_plan.cli.other_schedules import check_against, load_rivals
 from meancache_plan.show.terminal.console import display, resumable, watching
 
 QUICK_PROMPTS = 3
@@ -79,13 +79,13 @@ def compare(
 
     Example: `meancache-plan compare --schedule schedule.json --quick --json compare.json`
     """
-    from meancache_plan.judge.compare.peers.plans import baselines
+    from meancache_plan.judge.compare.peers.plan_peers import baselines
     from meancache_plan.judge.compare.run_comparison import compare as shoot_out
     from meancache_plan.judge.compare.sweep import QUICK, THOROUGH
     from meancache_plan.measure.profile import load_profile
     from meancache_plan.schedule.artifact import load_schedule
     from meancache_plan.show.comparison_files import check_outputs, write_comparison
-    from meancache_plan.show.terminal.comparison import comparison_tables
+    from meancache_plan.show.terminal.comparison_tables import comparison_tables
     from meancache_plan.source.recipe import parse_numbers, read_prompts
 
     check_outputs(json_file, csv_file, plot)

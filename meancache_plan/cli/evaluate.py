@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from meancache_plan.cli.fleet import Fleet, Gang, GpusPerWorker, Parallel, Ray, Workers
-from meancache_plan.cli.loading import Loading
-from meancache_plan.cli.options import (
+from meancache_plan.cli.loading_options import Loading
+from meancache_plan.cli.other_schedules import check_against, load_rivals
+from meancache_plan.cli.ray_options import Fleet, Gang, GpusPerWorker, Parallel, Ray, Workers
+from meancache_plan.cli.shared_options import (
     AnyDevice,
     Batch,
     Device,
@@ -18,14 +19,13 @@ from meancache_plan.cli.options import (
     ScheduleFile,
     Seeds,
 )
-from meancache_plan.cli.other_schedules import check_against, load_rivals
 from meancache_plan.show.terminal.console import display, resumable, watching
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from meancache_plan.judge.findings import Evaluation
     from meancache_plan.judge.other_requests import OtherRequest
-    from meancache_plan.judge.result import Evaluation
     from meancache_plan.source.diffusers.pipeline import Pipeline
 
 SHEET_ROWS = 6
@@ -109,13 +109,13 @@ def evaluate(
     from meancache_plan.files.journal import beside, drop
     from meancache_plan.files.lock import alone
     from meancache_plan.judge import evaluate as judge
-    from meancache_plan.judge.frechet.measure import frechet_settings
+    from meancache_plan.judge.frechet.frechet_measurement import frechet_settings
     from meancache_plan.judge.other_requests import asked_for
-    from meancache_plan.judge.pictures import SampleFolder
+    from meancache_plan.judge.sample_folder import SampleFolder
     from meancache_plan.schedule.artifact import load_schedule, save_schedule
     from meancache_plan.schedule.digest import unmeasured_sha256_of
     from meancache_plan.show.evaluation_files import write_evaluation
-    from meancache_plan.show.terminal.evaluation import evaluation_table
+    from meancache_plan.show.terminal.evaluation_table import evaluation_table
     from meancache_plan.source.recipe import parse_numbers, read_prompts
     from meancache_runtime.snapshot import locate
 
@@ -189,7 +189,7 @@ def _check_loras(source: "Pipeline", requests: "Sequence[OtherRequest]") -> None
 def _check_outputs(*files: Path | None, pictures: tuple[Path | None, ...]) -> None:
     """Refuse what cannot be written before any work is done."""
     from meancache_plan.files.atomic import check_writable
-    from meancache_plan.show.images.pictures import check_output
+    from meancache_plan.show.images.sample_images import check_output
 
     for picture in filter(None, pictures):
         check_output(picture)

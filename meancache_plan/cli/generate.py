@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from meancache_plan.cli.loading import Loading
-from meancache_plan.cli.options import Device, Model, Offload, RecipeName, ScheduleFile
+from meancache_plan.cli.loading_options import Loading
+from meancache_plan.cli.shared_options import Device, Model, Offload, RecipeName, ScheduleFile
 from meancache_plan.errors import InputError
 from meancache_plan.show.terminal.console import say
 
@@ -47,11 +47,11 @@ def generate(
     """
     from meancache_plan.judge.replay import replay
     from meancache_plan.schedule.artifact import load_schedule
-    from meancache_plan.show.images import pictures
+    from meancache_plan.show.images import sample_images
 
     if not prompt:
         raise InputError('--prompt is missing: say what to show, such as --prompt "a red apple"')
-    pictures.check_output(output)
+    sample_images.check_output(output)
     plan = load_schedule(schedule)
     chosen = plan.plans[-1].budget if budget is None else budget
     source = Loading(model, recipe, device=device, offload=offload).load(plan)
@@ -62,9 +62,9 @@ def generate(
         full = source.generate(prompt, seed)
         told += f", {_likeness(full, cached)}"
         labels = f"full, {plan.grid.steps} steps", f"plan, {stats.refreshes} refreshes"
-        pictures.side_by_side(full.frames, cached.frames, labels, output)
+        sample_images.side_by_side(full.frames, cached.frames, labels, output)
     else:
-        pictures.save_frames(cached.frames, output)
+        sample_images.save_frames(cached.frames, output)
     say(f"{output}: {told}")
 
 

@@ -42,7 +42,7 @@ def import_plans(
     """
     from meancache_plan.files.atomic import check_writable
     from meancache_plan.schedule.artifact import save_schedule
-    from meancache_plan.schedule.published import load_published, save_published
+    from meancache_plan.schedule.published_plans import load_published, save_published
 
     schedules = load_published(file, model)
     if model is None:

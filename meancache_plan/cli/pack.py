@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from meancache_plan.cli.loading import Loading
+from meancache_plan.cli.loading_options import Loading
 from meancache_plan.cli.noted_commands import commands_of, measured_by, note, noted
-from meancache_plan.cli.options import PROFILE, Batch, Device, Offload, RecipeName
+from meancache_plan.cli.shared_options import PROFILE, Batch, Device, Offload, RecipeName
 from meancache_plan.errors import InputError
 from meancache_plan.show.terminal.console import resumable, say, watching
 
 if TYPE_CHECKING:
     from meancache_plan.schedule.provenance import Command
-    from meancache_plan.ship.kit import Kit, Place
+    from meancache_plan.ship.release_kit import Kit, Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class Order:
 
     def fill(self, place: "Place", profile: Path | None) -> "Kit":
         """Solve or read the schedule; with a model, refine what is solved, and measure it."""
-        from meancache_plan.ship.kit import judged, refined
+        from meancache_plan.ship.release_kit import judged, refined
 
         kit = self._given(place, profile)
         if not self.has_model:
@@ -67,7 +67,7 @@ class Order:
         """The schedule that is packed, read or solved, before anything is replayed."""
         from meancache_plan.measure.profile import load_profile
         from meancache_plan.schedule.artifact import load_schedule
-        from meancache_plan.ship.kit import chosen, compiled, is_measured, wished
+        from meancache_plan.ship.release_kit import chosen, compiled, is_measured, wished
 
         if self.schedule is None:
             measured = load_profile(profile or Path(PROFILE))
@@ -93,7 +93,7 @@ class Order:
     def again(self, kit: "Kit", folder: str) -> list[str]:
         """Command lines that make the same kit from the model."""
         from meancache_plan.ship.commands_again import again
-        from meancache_plan.show.usage import model_name
+        from meancache_plan.show.lines_to_copy import model_name
 
         options: list[str] = []
         if self.has_model:
@@ -159,7 +159,7 @@ def pack(
     Example: `meancache-plan pack --schedule schedules/reference/50-steps.json -o release`
     """
     from meancache_plan.files.lock import alone
-    from meancache_plan.ship.kit import Place, licence_of
+    from meancache_plan.ship.release_kit import Place, licence_of
 
     loading = Loading(model, recipe, device=device, offload=offload)
     order = Order(schedule, budget, loading, limit, batch, refine)

@@ -19,7 +19,7 @@ def recipes(
 
     Example: `meancache-plan recipes flux.1-dev`
     """
-    from meancache_plan.show.terminal.recipes import recipe_facts, recipe_list
+    from meancache_plan.show.terminal.recipe_list import recipe_facts, recipe_list
     from meancache_plan.source import catalog
     from meancache_plan.source.recipe import load_recipe, recipe_file
 

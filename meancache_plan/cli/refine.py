@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from meancache_plan.cli.fleet import Fleet, Gang, GpusPerWorker, Parallel, Ray, Workers
-from meancache_plan.cli.loading import Loading
+from meancache_plan.cli.loading_options import Loading
 from meancache_plan.cli.noted_commands import commands_of, given, note, noted
-from meancache_plan.cli.options import (
+from meancache_plan.cli.ray_options import Fleet, Gang, GpusPerWorker, Parallel, Ray, Workers
+from meancache_plan.cli.shared_options import (
     PROFILE,
     AnyDevice,
     Batch,

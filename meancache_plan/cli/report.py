@@ -36,8 +36,8 @@ def report(
 
     Example: `meancache-plan report schedule.json --samples judged -o report.html`
     """
-    from meancache_plan.judge.pictures import FIGURES_FILE, load_samples
-    from meancache_plan.judge.result import load_evaluation
+    from meancache_plan.judge.findings import load_evaluation
+    from meancache_plan.judge.sample_folder import FIGURES_FILE, load_samples
     from meancache_plan.measure.profile import load_profile
     from meancache_plan.schedule.artifact import load_schedule
     from meancache_plan.show.page import check_output, write_report

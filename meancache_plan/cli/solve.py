@@ -8,7 +8,7 @@ import typer
 from typer.models import OptionInfo
 
 from meancache_plan.cli.noted_commands import given, measured_by, note, noted
-from meancache_plan.cli.options import PROFILE
+from meancache_plan.cli.shared_options import PROFILE
 from meancache_plan.plan.planners import planner_help, predictor_help
 from meancache_plan.show.terminal.console import display, say
 
@@ -142,7 +142,7 @@ def solve(
     from meancache_plan.plan.reliability import with_reliability
     from meancache_plan.plan.wishes import Wish, fulfil, recipe_wish
     from meancache_plan.schedule.artifact import save_schedule
-    from meancache_plan.show.terminal.quality import front_table
+    from meancache_plan.show.terminal.quality_notes import front_table
     from meancache_plan.show.terminal.views import show_schedule
 
     asked = Wish(

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from meancache_plan.errors import InputError
 from meancache_plan.files.atomic import write_atomically
-from meancache_plan.files.difference import Difference, differences
+from meancache_plan.files.differing_settings import Difference, differences
 from meancache_plan.files.lock import LOCK
 from meancache_runtime.strict_json import shorten
 

@@ -19,7 +19,7 @@ from ray.util import get_node_ip_address, placement_group, remove_placement_grou
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from meancache_plan.errors import InputError, MeanCacheError
-from meancache_plan.files.difference import differences
+from meancache_plan.files.differing_settings import differences
 from meancache_plan.fleet.address import check_address
 from meancache_plan.fleet.crew import Begin, Change, Crew
 from meancache_plan.fleet.member import Facts, Member, entered

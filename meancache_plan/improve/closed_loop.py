@@ -17,7 +17,7 @@ from torch import Tensor
 
 from meancache_plan.core.gains import terms
 from meancache_plan.core.reweighted import Equations, solve
-from meancache_plan.improve.ensemble import final_errors
+from meancache_plan.improve.dealt_samples import final_errors
 from meancache_plan.source.protocols import Ensemble
 from meancache_runtime.binding import LinearForm
 from meancache_runtime.predictors import Adams, Hold

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from meancache_plan.improve.candidates import Candidate
 from meancache_plan.improve.closed_loop import prior_gains, with_gains
-from meancache_plan.improve.ensemble import evenly
+from meancache_plan.improve.dealt_samples import evenly
 from meancache_plan.improve.joint_fit import step
 from meancache_plan.improve.trials import Standing, Trials
 from meancache_plan.plan.simple_plans import adams_plan

@@ -9,14 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meancache_plan.core.bootstrap import bootstrap_interval
-from meancache_plan.core.costs import arc_costs
-from meancache_plan.core.graph import weighed
+from meancache_plan.core.interval_costs import arc_costs
+from meancache_plan.core.interval_graph import weighed
 from meancache_plan.core.objective import Objective
 from meancache_plan.errors import BeatenError, InputError
 from meancache_plan.files.journal import Journal
 from meancache_plan.improve import joint_fit
 from meancache_plan.improve.candidates import Candidate, pools
-from meancache_plan.improve.ensemble import spread_rows
+from meancache_plan.improve.dealt_samples import spread_rows
 from meancache_plan.improve.race import (
     BASELINES,
     DAMPINGS,

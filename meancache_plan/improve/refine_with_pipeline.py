@@ -6,18 +6,18 @@ from typing import Any
 
 from meancache_plan.errors import InputError, check_whole
 from meancache_plan.files.atomic import check_writable
-from meancache_plan.files.difference import differences
+from meancache_plan.files.differing_settings import differences
 from meancache_plan.files.journal import Journal, beside
 from meancache_plan.fleet.crew import Crew, crew_of
-from meancache_plan.improve.ensemble import evenly
+from meancache_plan.improve.dealt_samples import evenly
 from meancache_plan.improve.refine import refine
 from meancache_plan.measure.profile import Profile
 from meancache_plan.plan.reliability import with_reliability
 from meancache_plan.schedule.artifact import Schedule, load_schedule
 from meancache_plan.schedule.pruning import prune
 from meancache_plan.source import catalog
-from meancache_plan.source.diffusers.ensemble import PipelineEnsemble
 from meancache_plan.source.diffusers.pipeline import Pipeline
+from meancache_plan.source.diffusers.pipeline_ensemble import PipelineEnsemble
 from meancache_plan.source.recipe import digest, parse_numbers, read_prompts
 from meancache_plan.version import __version__
 from meancache_runtime.strict_json import shorten

@@ -13,7 +13,7 @@ from meancache_plan.core.reweighted import Equations
 from meancache_plan.errors import InputError
 from meancache_plan.files.journal import Journal
 from meancache_plan.improve.closed_loop import Fitted, fit
-from meancache_plan.improve.ensemble import final_errors
+from meancache_plan.improve.dealt_samples import final_errors
 from meancache_plan.improve.joint_fit import Gains, refreshes, responses
 from meancache_plan.improve.replayed_innovations import replayed
 from meancache_plan.source.protocols import Ensemble

@@ -10,8 +10,8 @@ from meancache_plan.core.psnr import latent_range
 from meancache_plan.judge.contender import Contender
 from meancache_plan.judge.contest import Programme
 from meancache_plan.judge.figures import FIGURES, Figure
-from meancache_plan.judge.outcomes import Failed, Run
-from meancache_plan.judge.result import AtKnot, Row, Spread
+from meancache_plan.judge.findings import AtKnot, Row, Spread
+from meancache_plan.judge.finished_samples import Failed, Run
 from meancache_plan.judge.run_contest import Outcomes
 
 

@@ -11,10 +11,10 @@ from meancache_plan.judge.conclusions import conclude
 from meancache_plan.judge.contest import Contest, Rules
 from meancache_plan.judge.evaluation_field import evaluation_field
 from meancache_plan.judge.figures import measured
-from meancache_plan.judge.frechet.measure import FrechetSettings, Measurement
+from meancache_plan.judge.findings import Evaluation
+from meancache_plan.judge.frechet.frechet_measurement import FrechetSettings, Measurement
 from meancache_plan.judge.other_requests import other_request
 from meancache_plan.judge.picture_witnesses import Shots, Witness
-from meancache_plan.judge.result import Evaluation
 from meancache_plan.judge.rivals import check_rivals
 from meancache_plan.judge.run_contest import Running
 from meancache_plan.measure.calibrate import Progress
@@ -67,7 +67,7 @@ def evaluate(
         other: What is other than in calibration and does not show in the pipeline, by names.
         shots: Keep the pictures of the first ``shots`` prompts (first seed) in the result.
         witness: Shown the pictures of every sample as it is made; see
-            :class:`meancache_plan.judge.pictures.SampleFolder`.
+            :class:`meancache_plan.judge.sample_folder.SampleFolder`.
         work: A folder for finished samples: the same call goes on where it was interrupted, and
             gives the same result but for seconds. Once that is written,
             :func:`meancache_plan.files.journal.drop` drops it.
@@ -76,7 +76,7 @@ def evaluate(
     Raises:
         InputError: There is no prompt or seed, a rival is for another model or number of steps,
             a sample is not finite, ``work`` belongs to another evaluation, or see
-            :class:`meancache_plan.judge.frechet.measure.Measurement`.
+            :class:`meancache_plan.judge.frechet.frechet_measurement.Measurement`.
         BudgetError: A schedule has no plan for one of the budgets.
         MeanCacheError: The pipeline does not fit the schedule; see ``meancache_runtime.attach``.
     """

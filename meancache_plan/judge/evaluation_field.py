@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from meancache_plan.core.grid import uniform_knots
 from meancache_plan.judge.contender import Contender, following
-from meancache_plan.judge.result import FULL, PLAN
+from meancache_plan.judge.findings import FULL, PLAN
 from meancache_plan.judge.rivals import check_name, check_rival
 from meancache_plan.plan.simple_plans import adams_plan, hold_plan
 from meancache_plan.schedule.artifact import Schedule

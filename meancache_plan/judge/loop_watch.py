@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from meancache_plan.errors import InputError
-from meancache_plan.judge.memory import Account
+from meancache_plan.judge.loop_memory import Account
 from meancache_plan.judge.operations import Operations
 from meancache_runtime.hosts.diffusers.identity import denoisers
 

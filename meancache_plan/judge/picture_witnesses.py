@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 
 from meancache_plan.files.journal import Journal
-from meancache_plan.judge.result import Shot
+from meancache_plan.judge.findings import Shot
 
 
 class Witness(Protocol):

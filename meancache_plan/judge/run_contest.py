@@ -10,10 +10,10 @@ from meancache_plan.files.journal import Journal
 from meancache_plan.fleet.crew import Alone, Crew
 from meancache_plan.judge.contender import Contender
 from meancache_plan.judge.contest import Contest, Programme
-from meancache_plan.judge.outcomes import Failed, Kept, Run
+from meancache_plan.judge.findings import Shot
+from meancache_plan.judge.finished_samples import Failed, Kept, Run
+from meancache_plan.judge.one_sample_by_all import Counted, Job, Turn, judging
 from meancache_plan.judge.picture_witnesses import Witness
-from meancache_plan.judge.result import Shot
-from meancache_plan.judge.turns import Counted, Job, Turn, judging
 from meancache_plan.measure.calibrate import Progress
 from meancache_plan.source.diffusers.pipeline import Frames, Pipeline
 

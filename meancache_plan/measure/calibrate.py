@@ -33,7 +33,7 @@ from meancache_plan.measure.profile import (
     load_profile,
     measure,
 )
-from meancache_plan.measure.settings import MEASURING, Measuring
+from meancache_plan.measure.profile_settings import MEASURING, Measuring
 from meancache_plan.measure.shards import Shard
 from meancache_plan.schedule.provenance import Command
 from meancache_plan.source.any_device import on_any_device

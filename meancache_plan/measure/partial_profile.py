@@ -15,7 +15,7 @@ from meancache_plan.core.psnr import moments
 from meancache_plan.core.trajectory import Trajectory
 from meancache_plan.errors import InputError
 from meancache_plan.files.atomic import check_writable
-from meancache_plan.files.difference import differences
+from meancache_plan.files.differing_settings import differences
 from meancache_plan.files.journal import Journal, Part, belongs_to_another, beside, drop
 from meancache_plan.measure.profile import (
     Profile,

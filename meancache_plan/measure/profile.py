@@ -26,8 +26,8 @@ from meancache_plan.core.psnr import latent_range
 from meancache_plan.errors import InputError, ProfileError, check_kind
 from meancache_plan.files.atomic import write_atomically
 from meancache_plan.files.validation import first_reason
+from meancache_plan.measure.profile_settings import ProfileSettings
 from meancache_plan.measure.profile_tensors import CODES, TENSORS, check_names, check_tensors
-from meancache_plan.measure.settings import ProfileSettings
 from meancache_runtime import strict_json
 from meancache_runtime.errors import ScheduleError
 

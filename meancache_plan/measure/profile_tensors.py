@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meancache_plan.errors import ProfileError
-from meancache_plan.measure.settings import ProfileSettings
+from meancache_plan.measure.profile_settings import ProfileSettings
 
 TENSORS = {
     "sample_index": np.dtype("int64"),

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meancache_plan.errors import InputError, MergeError, check_kind, check_list
-from meancache_plan.files.difference import differences
+from meancache_plan.files.differing_settings import differences
 from meancache_plan.measure.profile import Profile
 from meancache_plan.measure.profile_tensors import TENSORS
 from meancache_plan.source.any_device import is_of_device

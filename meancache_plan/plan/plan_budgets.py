@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from meancache_plan.core.gains import fit_gains
-from meancache_plan.core.graph import weighed
+from meancache_plan.core.interval_graph import weighed
 from meancache_plan.core.objective import Measurements, Objective
 from meancache_plan.core.predictors import PREDICTORS
 from meancache_plan.core.search import Path

@@ -13,7 +13,7 @@ from meancache_plan.core.predictors import PREDICTORS, Predictor
 from meancache_plan.errors import InputError
 
 if TYPE_CHECKING:
-    from meancache_plan.core.costs import Costs
+    from meancache_plan.core.interval_costs import Costs
     from meancache_plan.core.parallel_edges import Edge
     from meancache_plan.core.search import Search
 
@@ -52,16 +52,16 @@ class Planner:
 
 def _path() -> Method:
     """Scores an interval with the very velocities that replay will have."""
-    from meancache_plan.core import costs, search
+    from meancache_plan.core import interval_costs, search
 
-    return Method(costs.arc_costs, search.path_consistent)
+    return Method(interval_costs.arc_costs, search.path_consistent)
 
 
 def _pssp() -> Method:
     """Scores an interval with the velocities of the full run."""
-    from meancache_plan.core import costs, search
+    from meancache_plan.core import interval_costs, search
 
-    return Method(costs.edge_costs, search.pssp)
+    return Method(interval_costs.edge_costs, search.pssp)
 
 
 PLANNERS: dict[str, Planner] = {

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from meancache_plan.core.costs import sample_costs
 from meancache_plan.core.grid import edges
+from meancache_plan.core.interval_costs import sample_costs
 from meancache_plan.core.objective import Objective
 from meancache_plan.core.parallel_edges import Edge
 from meancache_plan.core.predictors import PREDICTORS, check_predictors

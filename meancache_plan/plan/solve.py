@@ -14,8 +14,8 @@ from meancache_plan.core.objective import Objective
 from meancache_plan.errors import InputError, check_list, check_whole
 from meancache_plan.measure.profile import Profile
 from meancache_plan.plan.plan_budgets import Planned, plan_budgets
+from meancache_plan.plan.planning_problem import PLANNER, Choices, objective_of
 from meancache_plan.plan.predict import predict
-from meancache_plan.plan.problem import PLANNER, Choices, objective_of
 from meancache_plan.plan.simple_plans import hold_plan
 from meancache_plan.schedule.artifact import Grid, PlanEntry, Schedule
 from meancache_plan.schedule.provenance import Effort, Innovation, PlanRecord, Provenance
@@ -35,7 +35,7 @@ def solve(profile: Profile, budgets: Iterable[int], **choices: Unpack[Choices]) 
     Args:
         profile: What calibration measured.
         budgets: Denoiser refreshes B, each in 1 … T; in any order, repeats count once.
-        choices: How to plan: see :class:`meancache_plan.plan.problem.Choices`.
+        choices: How to plan: see :class:`meancache_plan.plan.planning_problem.Choices`.
 
     Raises:
         InputError: An argument is out of range or unknown, T is out of reach for a budget, or the

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from meancache_plan.schedule.artifact import Schedule
 from meancache_plan.schedule.provenance import Command
-from meancache_plan.show.usage import ANY_MODEL, file_name, model_name
+from meancache_plan.show.lines_to_copy import ANY_MODEL, file_name, model_name
 
 PROFILE, FILE = "model.profile.safetensors", "schedule.json"
 """Names of what the lines write and read."""

@@ -8,9 +8,9 @@ from pathlib import Path
 from meancache_plan.files.atomic import check_writable, write_atomically
 from meancache_plan.files.journal import beside, drop
 from meancache_plan.judge.figures import FIGURES
-from meancache_plan.judge.result import Comparison, Row
-from meancache_plan.show.images.comparison import plot_comparison
-from meancache_plan.show.images.pictures import check_output
+from meancache_plan.judge.findings import Comparison, Row
+from meancache_plan.show.images.comparison_chart import plot_comparison
+from meancache_plan.show.images.sample_images import check_output
 
 
 def check_outputs(json_file: Path | None, csv_file: Path | None, plot: Path | None) -> None:

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from meancache_plan.files.atomic import write_atomically
-from meancache_plan.judge.result import Evaluation
-from meancache_plan.show.images.evaluation import plot_evaluation
-from meancache_plan.show.images.pictures import contact_sheet
+from meancache_plan.judge.findings import Evaluation
+from meancache_plan.show.images.evaluation_charts import plot_evaluation
+from meancache_plan.show.images.sample_images import contact_sheet
 
 
 def write_evaluation(

@@ -3,7 +3,7 @@
 import numpy as np
 
 from meancache_plan.judge.figures import INNOVATION
-from meancache_plan.judge.result import Row
+from meancache_plan.judge.findings import Row
 
 
 def beyond(row: Row) -> str | None:

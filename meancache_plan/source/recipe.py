@@ -21,7 +21,7 @@ from meancache_plan.errors import InputError
 from meancache_plan.files.validation import Pixels, Real, Text, first_reason
 from meancache_plan.schedule.artifact import Schedule
 from meancache_plan.source import catalog
-from meancache_plan.source.picture import read_picture
+from meancache_plan.source.recipe_pictures import read_picture
 
 DType = Literal["float32", "bfloat16", "float16"]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]

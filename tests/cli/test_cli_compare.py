@@ -13,7 +13,7 @@ from PIL import Image
 from meancache_plan.cli.other_schedules import load_rivals
 from meancache_plan.judge.compare import sweep
 from meancache_plan.judge.compare.sweep import QUICK, Extrapolating, Skipping, WarmingUp
-from meancache_plan.judge.result import Comparison
+from meancache_plan.judge.findings import Comparison
 from meancache_plan.schedule.artifact import save_schedule
 from meancache_plan.source.diffusers.pipeline import Pipeline
 from tests.commands import refuse, run

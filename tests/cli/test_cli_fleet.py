@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from meancache_plan import load_profile
-from meancache_plan.cli import fleet
+from meancache_plan.cli import ray_options
 from tests.commands import refuse, run
 
 MODEL = ("model", "--recipe", "tiny.toml")
@@ -53,7 +53,7 @@ def test_without_ray_it_is_said_what_to_install(
     command: tuple[str, ...],
 ) -> None:
     run("solve", str(profile), "--budget", "3", "-o", "paper.json")
-    monkeypatch.setattr(fleet, "find_spec", lambda name: None)
+    monkeypatch.setattr(ray_options, "find_spec", lambda name: None)
     assert "pip install 'meancache-plan[ray]'" in refuse(capsys, *command, "--ray")
 
 

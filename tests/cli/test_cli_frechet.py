@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from meancache_plan.judge.frechet import measure
+from meancache_plan.judge.frechet import frechet_measurement
 from tests.commands import refuse, run
 from tests.judge.frechet.colours import Colours
 
@@ -15,7 +15,7 @@ from tests.judge.frechet.colours import Colours
 def test_distances_are_printed_and_written(
     model: Path, cwd: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(measure, "find_features", lambda pipeline: Colours())
+    monkeypatch.setattr(frechet_measurement, "find_features", lambda pipeline: Colours())
     run("calibrate", "model", "--recipe", "tiny.toml")
     run("solve", "--budget", "3")
     options = ("evaluate", "model", "--recipe", "tiny.toml", "--limit", "1")

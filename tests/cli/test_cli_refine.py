@@ -14,7 +14,7 @@ from meancache_plan.cli import main
 from meancache_plan.schedule.artifact import Schedule
 from meancache_plan.schedule.provenance import Quality
 from meancache_plan.source import catalog
-from meancache_plan.source.diffusers.ensemble import PipelineEnsemble
+from meancache_plan.source.diffusers.pipeline_ensemble import PipelineEnsemble
 from meancache_runtime import Schedule as Replayable
 from meancache_runtime import load_schedule as load_at_runtime
 from tests.commands import refuse, run, write_profile

@@ -3,10 +3,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from meancache_plan.core import costs
-from meancache_plan.core.costs import edge_costs, sample_costs
+from meancache_plan.core import interval_costs
 from meancache_plan.core.deviation import rms
-from meancache_plan.core.graph import interval_graph
+from meancache_plan.core.interval_costs import edge_costs, sample_costs
+from meancache_plan.core.interval_graph import interval_graph
 from meancache_plan.core.objective import DEVIATIONS, WEIGHTINGS, Objective
 from meancache_plan.core.parallel_edges import Edge, residuals
 from meancache_plan.errors import InputError
@@ -95,7 +95,7 @@ def test_edges_scored_in_blocks_cost_what_they_cost_at_once(
 ) -> None:
     objective = Objective(("hold", "jvp"), "rms", "propagated")
     [(intervals, at_once)] = edge_costs(profile, objective)
-    monkeypatch.setattr(costs, "BLOCK", 7)
+    monkeypatch.setattr(interval_costs, "BLOCK", 7)
     blocks = list(edge_costs(profile, objective))
     assert len(blocks) == -(-len(intervals) // 7)
     assert [each for some, _ in blocks for each in some] == intervals

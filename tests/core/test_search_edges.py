@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from meancache_plan.core.graph import interval_graph
+from meancache_plan.core.interval_graph import interval_graph
 from meancache_plan.core.objective import Objective
 from meancache_plan.core.parallel_edges import Edge
 from meancache_plan.core.search import Path

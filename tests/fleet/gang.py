@@ -34,7 +34,7 @@ def summing(folder: Path) -> Callable[[int], Iterable[float]]:
 
 def by_tokens(model: str, pipeline: Pipeline) -> Tensor:
     """The latents of a sample whose tokens the members share."""
-    from meancache_plan.source.diffusers.loading import load  # which a sum does without
+    from meancache_plan.source.diffusers.load_pipeline import load  # which a sum does without
 
     torch.accelerator.device_count = lambda: 1  # diffusers counts GPUs, of which a CPU is none
     shared = load(model, pipeline.recipe, device="cpu", parallel="ulysses")

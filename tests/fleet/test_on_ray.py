@@ -19,8 +19,8 @@ import numpy as np
 import pytest
 import torch
 
-from meancache_plan.cli.fleet import Fleet
-from meancache_plan.cli.loading import Loading
+from meancache_plan.cli.loading_options import Loading
+from meancache_plan.cli.ray_options import Fleet
 from meancache_plan.errors import InputError
 from meancache_plan.measure.calibrate import calibrate
 from tests.fleet.toy import Toy, calibrated, toys

@@ -15,7 +15,7 @@ from torch import Tensor
 from meancache_plan.core.reweighted import MAX_WEIGHT, ROUNDS
 from meancache_plan.errors import InputError
 from meancache_plan.improve.closed_loop import fit, prior_gains, with_gains
-from meancache_plan.improve.ensemble import final_errors, spread_rows
+from meancache_plan.improve.dealt_samples import final_errors, spread_rows
 from meancache_plan.plan.simple_plans import adams_plan
 from meancache_runtime import integrate
 from meancache_runtime.predictors import Hold, Jvp

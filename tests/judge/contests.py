@@ -12,7 +12,7 @@ from meancache_plan.judge.conclusions import conclude
 from meancache_plan.judge.contender import Contender
 from meancache_plan.judge.contest import Contest
 from meancache_plan.judge.evaluation_field import full_run
-from meancache_plan.judge.result import Comparison
+from meancache_plan.judge.findings import Comparison
 from meancache_plan.judge.run_contest import run
 from tests.judge.given import STEPS, tiny_pipeline
 

@@ -9,7 +9,7 @@ from diffusers import FluxPipeline
 
 from meancache_plan.judge.contender import Contender
 from meancache_plan.judge.figures import FIGURES, INNOVATION
-from meancache_plan.judge.result import Comparison, Evaluation, Row, Spread
+from meancache_plan.judge.findings import Comparison, Evaluation, Row, Spread
 from meancache_plan.schedule.artifact import Grid, ModelIdentity, PlanEntry, Schedule
 from meancache_plan.source.diffusers.pipeline import Pipeline
 from meancache_plan.source.recipe import Recipe

@@ -14,14 +14,14 @@ from diffusers import FluxPipeline
 
 from meancache_plan.errors import InputError
 from meancache_plan.fleet.crew import Crew
-from meancache_plan.judge import turns
-from meancache_plan.judge.compare.peers import plans, solvers
+from meancache_plan.judge import one_sample_by_all
+from meancache_plan.judge.compare.peers import few_step_solvers, plan_peers
 from meancache_plan.judge.conclusions import conclude
 from meancache_plan.judge.contender import Contender, unavailable
-from meancache_plan.judge.cost import compute
 from meancache_plan.judge.evaluate import evaluate
-from meancache_plan.judge.outcomes import Run
+from meancache_plan.judge.finished_samples import Run
 from meancache_plan.judge.run_contest import Running, run
+from meancache_plan.judge.sample_cost import compute
 from meancache_runtime.errors import ModelMismatchError
 from tests.judge.contests import PROMPTS, SEEDS, compared, contest
 from tests.judge.given import PROMPT, SCHEDULE, STEPS, comparison, tiny_pipeline
@@ -67,7 +67,7 @@ def test_a_peer_that_fails_is_a_row_that_says_why_and_the_others_go_on(
 ) -> None:
     bad = Contender("bad", "always", STEPS, exploding)
     absent = Contender("absent", "here", STEPS, unavailable("is not installed"))
-    found = compared(contest(tiny_flux, bad, absent, *plans.fewer_steps("Euler", [4])))
+    found = compared(contest(tiny_flux, bad, absent, *plan_peers.fewer_steps("Euler", [4])))
     assert [row.failure for row in found.rows] == [
         None,
         "RuntimeError: no kernel (on 'red fox')",
@@ -107,7 +107,7 @@ def test_a_peer_that_fails_later_is_a_failure_as_a_whole(tiny_flux: FluxPipeline
 
 
 def test_figures_are_those_of_an_evaluation(tiny_flux: FluxPipeline) -> None:
-    contenders = (*plans.plans("plan", SCHEDULE, [3]), *plans.fewer_steps("Euler", [3]))
+    contenders = (*plan_peers.plans("plan", SCHEDULE, [3]), *plan_peers.fewer_steps("Euler", [3]))
     found = compared(contest(tiny_flux, *contenders))
     known = evaluate(tiny_pipeline(tiny_flux), SCHEDULE, PROMPTS, SEEDS, budgets=[3])
     assert found.latent_range == pytest.approx(known.latent_range)
@@ -123,7 +123,7 @@ def test_figures_are_those_of_an_evaluation(tiny_flux: FluxPipeline) -> None:
 def test_relative_seconds_are_those_of_each_sample_over_its_own_full_run(
     tiny_flux: FluxPipeline,
 ) -> None:
-    given = contest(tiny_flux, *plans.fewer_steps("Euler", [4]))
+    given = contest(tiny_flux, *plan_peers.fewer_steps("Euler", [4]))
     samples = run(given)
     found = conclude(given.programme(), samples)["rows"][1]
     own, full = (
@@ -136,7 +136,7 @@ def test_relative_seconds_are_those_of_each_sample_over_its_own_full_run(
 
 def test_the_full_run_has_an_error_of_its_own_against_the_flow(tiny_flux: FluxPipeline) -> None:
     pipeline = tiny_pipeline(tiny_flux)
-    finer = solvers.flow(pipeline, PROMPT, 4 * STEPS)
+    finer = few_step_solvers.flow(pipeline, PROMPT, 4 * STEPS)
     assert finer is not None
     same = dataclasses.replace(finer, name="the same")
     found = compared(contest(tiny_flux, same, flow=finer))
@@ -189,7 +189,7 @@ def test_what_was_counted_before_an_interruption_is_not_counted_again(
 
         return Contender(name, "x", 2, enter)
 
-    monkeypatch.setattr(turns, "compute", counting)
+    monkeypatch.setattr(one_sample_by_all, "compute", counting)
     contenders = contender("first"), contender("second", interrupted=True)
     given, kept = (
         contest(tiny_flux, *contenders, prompts=PROMPTS[:1], seeds=SEEDS[:1]),
@@ -206,7 +206,7 @@ def test_what_was_counted_before_an_interruption_is_not_counted_again(
 def test_a_row_has_the_memory_that_was_counted_and_keeps_it(
     tiny_flux: FluxPipeline, tmp_path: Path
 ) -> None:
-    given = contest(tiny_flux, *plans.plans("plan", SCHEDULE, [3]))
+    given = contest(tiny_flux, *plan_peers.plans("plan", SCHEDULE, [3]))
     counted = [
         compute(given.pipeline, contender, PROMPTS[0], SEEDS[0]).memory
         for contender in (given.full, *given.contenders)
@@ -228,9 +228,9 @@ def test_everyone_has_run_before_anyone_is_timed_and_then_in_a_drawn_order(
 
         return run
 
-    monkeypatch.setattr(turns, "make", noted("timed", turns.make))
-    monkeypatch.setattr(turns, "compute", noted("counted", turns.compute))
-    contenders = plans.fewer_steps("Euler", [2, 3, 4])
+    monkeypatch.setattr(one_sample_by_all, "make", noted("timed", one_sample_by_all.make))
+    monkeypatch.setattr(one_sample_by_all, "compute", noted("counted", one_sample_by_all.compute))
+    contenders = plan_peers.fewer_steps("Euler", [2, 3, 4])
     run(contest(tiny_flux, *contenders))
     assert ran[0] == "timed full"  # what all are judged by; its time is not used
     assert sorted(ran[1:5]) == sorted([*["counted fewer steps, Euler"] * 3, "counted full"])
@@ -241,15 +241,15 @@ def test_everyone_has_run_before_anyone_is_timed_and_then_in_a_drawn_order(
 
 
 def test_the_full_run_that_fails_ends_the_contest(tiny_flux: FluxPipeline) -> None:
-    given = contest(tiny_flux, *plans.fewer_steps("Euler", [2]))
+    given = contest(tiny_flux, *plan_peers.fewer_steps("Euler", [2]))
     tiny_flux.transformer.proj_out.weight.data.fill_(float("nan"))
     with pytest.raises(InputError, match="not finite"):
         run(given)
 
 
 def test_a_folder_of_another_comparison_is_refused(tiny_flux: FluxPipeline, tmp_path: Path) -> None:
-    run(contest(tiny_flux, *plans.fewer_steps("Euler", [2])), tmp_path / "kept")
-    other = contest(tiny_flux, *plans.fewer_steps("Euler", [3]))
+    run(contest(tiny_flux, *plan_peers.fewer_steps("Euler", [2])), tmp_path / "kept")
+    other = contest(tiny_flux, *plan_peers.fewer_steps("Euler", [3]))
     with pytest.raises(InputError, match="another comparison, which differs in its peers;"):
         run(other, tmp_path / "kept")
 
@@ -259,8 +259,8 @@ def test_a_schedule_that_does_not_fit_the_pipeline_is_no_row_but_an_error(
 ) -> None:
     other = SCHEDULE.model_copy(update={"model": comparison().model})
     with pytest.raises(ModelMismatchError, match="another denoiser"):
-        run(contest(tiny_flux, *plans.plans("plan", other)))
-    found = compared(contest(tiny_flux, *plans.plans("rival", other, [3])))
+        run(contest(tiny_flux, *plan_peers.plans("plan", other)))
+    found = compared(contest(tiny_flux, *plan_peers.plans("rival", other, [3])))
     assert "another denoiser" in str(found.rows[1].failure)
 
 
@@ -275,7 +275,7 @@ def test_a_plan_that_overflows_is_a_row_and_the_others_go_on(tiny_flux: FluxPipe
         handle.remove()
 
     plan = Contender("plan", "B = 3", STEPS, overflowing, budget=3)
-    found = compared(contest(tiny_flux, plan, *plans.fewer_steps("Euler", [2])))
+    found = compared(contest(tiny_flux, plan, *plan_peers.fewer_steps("Euler", [2])))
     assert [row.failure for row in found.rows] == [
         None,
         "the sample is not finite (on 'red fox')",
@@ -284,7 +284,7 @@ def test_a_plan_that_overflows_is_a_row_and_the_others_go_on(tiny_flux: FluxPipe
 
 
 def test_peers_that_cannot_be_told_apart_are_refused(tiny_flux: FluxPipeline) -> None:
-    twice = plans.fewer_steps("Euler", [3, 3])
+    twice = plan_peers.fewer_steps("Euler", [3, 3])
     with pytest.raises(InputError, match="rename"):
         contest(tiny_flux, *twice)
 

@@ -11,10 +11,10 @@ import torch
 from diffusers import FluxPipeline
 from torch._dynamo.testing import CompileCounterWithBackend
 
-from meancache_plan.judge.compare.peers import plans, solvers
+from meancache_plan.judge.compare.peers import few_step_solvers, plan_peers
 from meancache_plan.judge.contender import Contender
-from meancache_plan.judge.cost import compute, forms, make
 from meancache_plan.judge.left_as_found import left_as_found
+from meancache_plan.judge.sample_cost import compute, forms, make
 from meancache_runtime.errors import NonFiniteError
 from tests.judge.given import FULL, PROMPT, SCHEDULE, SEED, STEPS, tiny_pipeline
 
@@ -34,7 +34,7 @@ def test_so_many_fewer_steps_cost_exactly_their_share_of_the_flops(
 def test_a_plan_costs_its_refreshes_and_nothing_else(tiny_flux: FluxPipeline) -> None:
     pipeline = tiny_pipeline(tiny_flux, guided=True)
     full = compute(pipeline, FULL, PROMPT, SEED)
-    for contender in plans.plans("plan", SCHEDULE):
+    for contender in plan_peers.plans("plan", SCHEDULE):
         assert contender.budget is not None
         found = compute(pipeline, contender, PROMPT, SEED)
         assert found.total == full.total * contender.budget / STEPS
@@ -62,7 +62,7 @@ def test_flops_of_a_call_are_those_of_its_matrix_products(tiny_flux: FluxPipelin
 
 def test_heun_costs_two_calls_a_step_but_for_the_last(tiny_flux: FluxPipeline) -> None:
     pipeline = tiny_pipeline(tiny_flux)
-    heun = solvers.solvers(pipeline, PROMPT, [7])[0]
+    heun = few_step_solvers.solvers(pipeline, PROMPT, [7])[0]
     assert (heun.name, heun.steps) == ("Heun", 4)
     assert make(pipeline, heun, PROMPT, SEED).calls == 7
 

@@ -18,11 +18,11 @@ from meancache_plan.errors import InputError
 from meancache_plan.judge.evaluate import evaluate, with_measured
 from meancache_plan.judge.evaluation_field import evaluation_field
 from meancache_plan.judge.figures import FIGURES, INNOVATION
+from meancache_plan.judge.findings import ALWAYS, Evaluation
 from meancache_plan.judge.replay import replay
-from meancache_plan.judge.result import ALWAYS, Evaluation
 from meancache_plan.measure.calibrate import calibrate
 from meancache_plan.schedule.artifact import from_bytes, to_bytes
-from meancache_plan.show.terminal.evaluation import evaluation_table
+from meancache_plan.show.terminal.evaluation_table import evaluation_table
 from meancache_plan.source.diffusers.pipeline import Pipeline
 from meancache_plan.source.recipe import digest
 from meancache_runtime import attach

@@ -17,8 +17,8 @@ from meancache_plan.cli import main
 from meancache_plan.errors import InputError
 from meancache_plan.files.journal import drop, within
 from meancache_plan.judge.evaluate import evaluate, with_measured
-from meancache_plan.judge.pictures import SampleFolder, load_samples
-from meancache_plan.judge.result import Evaluation
+from meancache_plan.judge.findings import Evaluation
+from meancache_plan.judge.sample_folder import SampleFolder, load_samples
 from meancache_plan.schedule.artifact import Schedule
 from meancache_plan.source.diffusers.pipeline import Pipeline, Sample
 from tests.commands import refuse, run

@@ -13,11 +13,11 @@ from rich.console import Console
 
 from meancache_plan.judge.evaluate import evaluate
 from meancache_plan.judge.figures import FIGURES, Figure, measured, qualities
-from meancache_plan.judge.result import load_evaluation
+from meancache_plan.judge.findings import load_evaluation
 from meancache_plan.show.comparison_files import to_csv
 from meancache_plan.show.evaluation_files import write_evaluation
-from meancache_plan.show.page.figures import figure_data
-from meancache_plan.show.terminal.evaluation import evaluation_table
+from meancache_plan.show.page.figure_data import figure_data
+from meancache_plan.show.terminal.evaluation_table import evaluation_table
 from tests.judge.given import PROMPT, SCHEDULE, SEED, tiny_pipeline
 
 TOY = Figure(

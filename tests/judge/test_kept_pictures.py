@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from meancache_plan.errors import InputError
-from meancache_plan.judge.pictures import SampleFolder, from_levels, load_samples, to_levels
-from meancache_plan.judge.result import Evaluation, Shot
+from meancache_plan.judge.findings import Evaluation, Shot
+from meancache_plan.judge.sample_folder import SampleFolder, from_levels, load_samples, to_levels
 from meancache_plan.schedule.artifact import ModelIdentity
 
 EVALUATION = Evaluation(

@@ -13,12 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from meancache_plan.judge.compare.peers import plans
+from meancache_plan.judge.compare.peers import plan_peers
 from meancache_plan.judge.contender import Contender
-from meancache_plan.judge.cost import compute, make
-from meancache_plan.judge.memory import Allocator
+from meancache_plan.judge.loop_memory import Allocator
 from meancache_plan.judge.operations import Operations
-from meancache_plan.show.terminal.comparison import memory_words
+from meancache_plan.judge.sample_cost import compute, make
+from meancache_plan.show.terminal.comparison_tables import memory_words
 from tests.judge.given import (
     FULL,
     PROMPT,
@@ -125,7 +125,7 @@ def test_plans_keep_a_few_latents_and_nothing_of_the_denoiser(tiny_flux: FluxPip
     pipeline = tiny_pipeline(tiny_flux)
     full = compute(pipeline, FULL, PROMPT, SEED)
     latents = make(pipeline, FULL, PROMPT, SEED).latents
-    for contender in plans.plans("plan", SCHEDULE):
+    for contender in plan_peers.plans("plan", SCHEDULE):
         kept = compute(pipeline, contender, PROMPT, SEED).memory - full.memory
         assert 0 <= kept <= 4 * latents.nbytes
 

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from meancache_plan.core.bootstrap import bootstrap_interval
 from meancache_plan.errors import InputError
-from meancache_plan.judge.result import Evaluation, Spread, load_evaluation
+from meancache_plan.judge.findings import Evaluation, Spread, load_evaluation
 from tests.judge.given import evaluation, row
 
 

@@ -15,9 +15,9 @@ from diffusers import FluxPipeline
 from meancache_plan import load_profile
 from meancache_plan.errors import InputError
 from meancache_plan.measure.calibrate import calibrate
-from meancache_plan.measure.settings import Measuring
+from meancache_plan.measure.profile_settings import Measuring
 from meancache_plan.measure.shards import Shard
-from meancache_plan.source.diffusers.loading import load
+from meancache_plan.source.diffusers.load_pipeline import load
 from meancache_plan.source.recipe import Recipe
 from tests.commands import run
 from tests.measure.given import PROMPTS, SEEDS, interrupt, source

@@ -13,7 +13,7 @@ from diffusers import FluxPipeline
 from meancache_plan import merge_profiles
 from meancache_plan.errors import InputError
 from meancache_plan.measure.calibrate import calibrate
-from meancache_plan.measure.settings import Measuring
+from meancache_plan.measure.profile_settings import Measuring
 from meancache_plan.measure.shards import Shard
 from meancache_plan.source.recipe import Recipe
 from tests.measure.given import Batching

@@ -11,7 +11,7 @@ from meancache_plan import merge_profiles, profile_flow, save_profile
 from meancache_plan.core.propagation import choose, injected
 from meancache_plan.errors import InputError
 from meancache_plan.measure.calibrate import calibrate
-from meancache_plan.measure.settings import Measuring
+from meancache_plan.measure.profile_settings import Measuring
 from meancache_plan.measure.shards import Shard
 from meancache_plan.source.recipe import Recipe
 from tests.counting import count_calls

@@ -12,7 +12,7 @@ from diffusers import FluxPipeline
 from meancache_plan.errors import InputError
 from meancache_plan.measure.calibrate import calibrate
 from meancache_plan.measure.estimate import Estimate, estimate
-from meancache_plan.measure.settings import MEASURING, Measuring
+from meancache_plan.measure.profile_settings import MEASURING, Measuring
 from meancache_plan.measure.shards import Shard
 from meancache_plan.source.diffusers.pipeline import Pipeline
 from meancache_plan.source.recipe import Recipe, find_recipe, parse_numbers, read_prompts

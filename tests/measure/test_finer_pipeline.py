@@ -15,9 +15,9 @@ from torch import Tensor
 
 from meancache_plan import solve
 from meancache_plan.measure.calibrate import calibrate
-from meancache_plan.measure.settings import Measuring
+from meancache_plan.measure.profile_settings import Measuring
 from meancache_plan.source import catalog
-from meancache_plan.source.diffusers.loading import load
+from meancache_plan.source.diffusers.load_pipeline import load
 from meancache_plan.source.diffusers.pipeline import Pipeline
 from meancache_plan.source.recipe import find_recipe, override, read_prompts
 from meancache_runtime import attach

@@ -12,9 +12,9 @@ import pytest
 import torch
 
 from meancache_plan import load_profile, merge_profiles, profile_flow, save_profile, solve
-from meancache_plan.core.costs import sample_costs
 from meancache_plan.core.deviation import windows
 from meancache_plan.core.gains import fit_gains
+from meancache_plan.core.interval_costs import sample_costs
 from meancache_plan.core.objective import WEIGHTINGS, Objective
 from meancache_plan.core.parallel_edges import parallel_edges
 from meancache_plan.core.predictors import PREDICTORS, SHRINKAGE

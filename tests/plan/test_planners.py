@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from meancache_plan.core.graph import weighed
+from meancache_plan.core.interval_graph import weighed
 from meancache_plan.core.objective import WEIGHTINGS, Objective
 from meancache_plan.core.search import pssp
 from meancache_plan.errors import InputError

@@ -11,8 +11,8 @@ import pytest
 from meancache_plan import planning_graph, profile_flow, solve
 from meancache_plan.errors import InputError
 from meancache_plan.measure.profile import Profile
-from meancache_plan.plan.problem import Choices
-from meancache_plan.show.images.graph import write_graph
+from meancache_plan.plan.planning_problem import Choices
+from meancache_plan.show.images.graph_file import write_graph
 from tests.fields import mixture, noise, shifted_grid
 from tests.show.drawn import opened
 

@@ -9,8 +9,8 @@ import pytest
 from numpy.typing import NDArray
 
 from meancache_plan import profile_flow, solve
-from meancache_plan.core.costs import arc_costs, edge_costs, sample_costs
 from meancache_plan.core.grid import uniform_knots
+from meancache_plan.core.interval_costs import arc_costs, edge_costs, sample_costs
 from meancache_plan.core.moments import Moments
 from meancache_plan.core.objective import Objective
 from meancache_plan.core.parallel_edges import Edge

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from meancache_plan.core.graph import interval_graph
+from meancache_plan.core.interval_graph import interval_graph
 from meancache_plan.core.objective import WEIGHTINGS, Objective
 from meancache_plan.errors import InputError
 from meancache_plan.measure.profile import Profile

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meancache_plan import solve
-from meancache_plan.core.graph import interval_graph
 from meancache_plan.core.grid import edges, graded_knots, uniform_knots
+from meancache_plan.core.interval_graph import interval_graph
 from meancache_plan.core.objective import Objective
 from meancache_plan.errors import InputError
 from meancache_plan.improve.candidates import pools

@@ -12,7 +12,7 @@ import pytest
 from meancache_plan import load_schedule
 from meancache_plan.cli import main
 from meancache_plan.errors import InputError
-from meancache_plan.schedule.published import PublishedPlans, load_plans, to_schedule
+from meancache_plan.schedule.published_plans import PublishedPlans, load_plans, to_schedule
 from meancache_plan.source import catalog
 from meancache_runtime.predictors import Hold, Released
 from tests.schedule.masks import changed

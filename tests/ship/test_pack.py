@@ -17,10 +17,10 @@ from meancache_plan.cli import main
 from meancache_plan.files.journal import within
 from meancache_plan.schedule.artifact import AdapterIdentity
 from meancache_plan.schedule.digest import sha256_of
-from meancache_plan.ship.card import model_card
 from meancache_plan.ship.markdown import text
-from meancache_plan.source.diffusers.ensemble import PipelineEnsemble
+from meancache_plan.ship.model_card import model_card
 from meancache_plan.source.diffusers.pipeline import Pipeline
+from meancache_plan.source.diffusers.pipeline_ensemble import PipelineEnsemble
 from meancache_runtime import attach
 from tests.commands import refuse, run
 from tests.ship.given import FILES, again, names, packed, table, timeless

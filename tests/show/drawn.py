@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from meancache_plan.judge.result import Shot
+from meancache_plan.judge.findings import Shot
 
 
 def shots() -> tuple[Shot, ...]:

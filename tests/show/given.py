@@ -7,7 +7,7 @@ import torch
 from rich.console import Console, RenderableType
 
 from meancache_plan.core.psnr import CEILING
-from meancache_plan.judge.result import Evaluation, Row, Spread
+from meancache_plan.judge.findings import Evaluation, Row, Spread
 from meancache_plan.schedule.artifact import (
     Grid,
     Measured,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from meancache_plan.judge.figures import INNOVATION
-from meancache_plan.judge.result import AtKnot, Row
-from meancache_plan.show.page.plans import plan_data
+from meancache_plan.judge.findings import AtKnot, Row
+from meancache_plan.show.page.plan_data import plan_data
 from meancache_plan.show.strays import stray_note
 from tests.judge.given import SCHEDULE, evaluation, row, spread
 

@@ -15,8 +15,7 @@ import torch
 from diffusers.pipelines.hunyuan_video1_5.image_processor import HunyuanVideo15ImageProcessor
 
 from meancache_plan.source import catalog
-from meancache_plan.source.diffusers import call
-from meancache_plan.source.picture import read_picture
+from meancache_plan.source.diffusers import call_arguments
 from meancache_plan.source.recipe import (
     Recipe,
     find_recipe,
@@ -24,6 +23,7 @@ from meancache_plan.source.recipe import (
     parse_numbers,
     read_prompts,
 )
+from meancache_plan.source.recipe_pictures import read_picture
 
 FILES = catalog.recipe_files()
 DENOISERS = {
@@ -112,7 +112,7 @@ def test_a_recipe_is_found_by_its_name_and_by_its_model(name: str) -> None:
 def test_its_pipeline_takes_every_argument_that_it_passes(name: str) -> None:
     recipe = load_recipe(FILES[name])
     taken = inspect.signature(pipeline_class(recipe).__call__).parameters
-    assert call.arguments(recipe).keys() <= taken.keys()
+    assert call_arguments.arguments(recipe).keys() <= taken.keys()
 
 
 @recipes

@@ -14,10 +14,10 @@ from PIL import Image
 from meancache_plan import load_profile, load_schedule
 from meancache_plan.errors import InputError
 from meancache_plan.measure.calibrate import calibrate
-from meancache_plan.source.diffusers import call
+from meancache_plan.source.diffusers import call_arguments
 from meancache_plan.source.diffusers.pipeline import Pipeline
-from meancache_plan.source.picture import read_picture
 from meancache_plan.source.recipe import Recipe, load_recipe
+from meancache_plan.source.recipe_pictures import read_picture
 from tests.commands import refuse, run
 from tests.families.pictures import picture
 from tests.tiny import SIDE, TEXT_LENGTH
@@ -130,6 +130,6 @@ def test_texts_go_with_each_sample_and_pictures_where_samples_start_from_them() 
     image, texts = picture(4), {"negative_prompt": "fog", "prompt_2": "x", "mode": "fast"}
     fixed = {**texts, "image": image, "strength": 0.5}
     shared = {"negative_prompt": ["fog"] * 2, "prompt_2": ["x"] * 2, "mode": "fast"}
-    assert call.repeated(fixed, 2) == {**shared, "image": image, "strength": 0.5}
-    own = call.repeated(fixed, 2, pictures=True)
+    assert call_arguments.repeated(fixed, 2) == {**shared, "image": image, "strength": 0.5}
+    own = call_arguments.repeated(fixed, 2, pictures=True)
     assert own == {**shared, "image": [image, image], "strength": 0.5}

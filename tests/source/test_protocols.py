@@ -6,8 +6,8 @@ import inspect
 
 import pytest
 
-from meancache_plan.source.diffusers.ensemble import PipelineEnsemble
 from meancache_plan.source.diffusers.pipeline import Pipeline
+from meancache_plan.source.diffusers.pipeline_ensemble import PipelineEnsemble
 from meancache_plan.source.protocols import Ensemble, Source
 from tests.fields import mixture, noise, shifted_grid
 from tests.improve import refinement

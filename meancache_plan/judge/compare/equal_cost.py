@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from meancache_plan.judge.figures import FIGURES
-from meancache_plan.judge.result import PLAN, Comparison, Row, Spread
+from meancache_plan.judge.findings import PLAN, Comparison, Row, Spread
 
 Cost = Literal["refreshes", "relative_seconds", "whole_refreshes"]
 

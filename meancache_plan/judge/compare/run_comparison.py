@@ -6,16 +6,16 @@ from pathlib import Path
 
 from meancache_plan.errors import InputError
 from meancache_plan.fleet.crew import Crew, Once, crew_of
-from meancache_plan.judge.compare.peers.solvers import flow
+from meancache_plan.judge.compare.peers.few_step_solvers import flow
 from meancache_plan.judge.compare.sweep import THOROUGH, Sweep, field
 from meancache_plan.judge.conclusions import conclude
 from meancache_plan.judge.contest import Contest, Rules
-from meancache_plan.judge.cost import forms
 from meancache_plan.judge.evaluation_field import full_run
 from meancache_plan.judge.figures import measured
-from meancache_plan.judge.result import Comparison
+from meancache_plan.judge.findings import Comparison
 from meancache_plan.judge.rivals import check_rivals
 from meancache_plan.judge.run_contest import Running
+from meancache_plan.judge.sample_cost import forms
 from meancache_plan.measure.calibrate import Progress
 from meancache_plan.schedule.artifact import Schedule
 from meancache_plan.schedule.digest import sha256_of

@@ -3,11 +3,17 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from meancache_plan.judge.compare.peers import attention, blocks, cache_dit, plans, solvers
+from meancache_plan.judge.compare.peers import (
+    attention_caches,
+    block_caches,
+    cache_dit,
+    few_step_solvers,
+    plan_peers,
+)
 from meancache_plan.judge.contender import Contender
-from meancache_plan.judge.cost import Forms
-from meancache_plan.judge.result import FULL, PLAN
+from meancache_plan.judge.findings import FULL, PLAN
 from meancache_plan.judge.rivals import check_name, check_rival
+from meancache_plan.judge.sample_cost import Forms
 from meancache_plan.schedule.artifact import Schedule
 from meancache_plan.source.diffusers.pipeline import Pipeline
 from meancache_plan.source.recipe import digest
@@ -118,17 +124,17 @@ def field(
         BudgetError: A schedule has no plan for one of the budgets.
     """
     steps = schedule.grid.steps
-    judged = plans.plans(PLAN, schedule, sweep.budgets)
+    judged = plan_peers.plans(PLAN, schedule, sweep.budgets)
     found = list(judged)
     for name, rival in (rivals or {}).items():
         check_rival(name, rival, steps, sweep.budgets or ())
         check_name(name, (PLAN, FULL))
-        found += plans.plans(name, rival, sweep.budgets)
+        found += plan_peers.plans(name, rival, sweep.budgets)
     own = type(pipeline.pipe.scheduler).__name__
     sampler = own.removeprefix("FlowMatch").removesuffix("Scheduler").removesuffix("Discrete")
     costs = _few(sorted(each.budget or steps for each in judged), steps, sweep)
-    found += plans.fewer_steps(sampler, costs)
-    found += solvers.solvers(pipeline, calibration[0], costs)
+    found += plan_peers.fewer_steps(sampler, costs)
+    found += few_step_solvers.solvers(pipeline, calibration[0], costs)
     others = [*found, *_caches(pipeline, steps, calibration, forms, sweep)]
     methods = {each.name for each in others if each.budget is None}
     for name in rivals or {}:
@@ -150,16 +156,20 @@ def _caches(
 ) -> list[Contender]:
     """The caches of diffusers and of cache-dit."""
     prompts = calibration[: sweep.mag_prompts]
-    ratios = blocks.magnitudes(pipeline, prompts, 0, steps)
+    ratios = block_caches.magnitudes(pipeline, prompts, 0, steps)
     skipping, dual = sweep.mag, sweep.dual_block
     return [
-        *blocks.first_block(steps, sweep.first_block),
-        *blocks.mag(steps, ratios, skipping.thresholds, skipping.most, RETENTION, digest(prompts)),
-        *blocks.taylorseer(steps, sweep.taylor.intervals, sweep.taylor.orders, lite=False),
-        *blocks.taylorseer(steps, sweep.taylor_lite.intervals, sweep.taylor_lite.orders, lite=True),
-        *blocks.sea(steps, sweep.sea.thresholds, sweep.sea.most),
-        *attention.pyramid(steps, forms, sweep.attention),
-        *attention.faster(steps, forms, sweep.attention),
+        *block_caches.first_block(steps, sweep.first_block),
+        *block_caches.mag(
+            steps, ratios, skipping.thresholds, skipping.most, RETENTION, digest(prompts)
+        ),
+        *block_caches.taylorseer(steps, sweep.taylor.intervals, sweep.taylor.orders, lite=False),
+        *block_caches.taylorseer(
+            steps, sweep.taylor_lite.intervals, sweep.taylor_lite.orders, lite=True
+        ),
+        *block_caches.sea(steps, sweep.sea.thresholds, sweep.sea.most),
+        *attention_caches.pyramid(steps, forms, sweep.attention),
+        *attention_caches.faster(steps, forms, sweep.attention),
         *cache_dit.dual_block(steps, forms, dual.thresholds, dual.full, None),
         *cache_dit.dual_block(steps, forms, dual.thresholds, dual.full, 1),
     ]

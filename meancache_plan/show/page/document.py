@@ -29,7 +29,7 @@ def render(data: dict[str, Any]) -> str:
     """The whole HTML file, with this data.
 
     Args:
-        data: JSON values, as :func:`meancache_plan.show.page.write.report_data` has them;
+        data: JSON values, as :func:`meancache_plan.show.page.report_writing.report_data` has them;
             numbers must be finite.
 
     Example:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from itertools import zip_longest
 from typing import Literal, NamedTuple
 
-from meancache_plan.judge.pictures import Pictured
+from meancache_plan.judge.sample_folder import Pictured
 
 MOST = 16
 """Prompts on a page."""

@@ -14,7 +14,8 @@ def still(data: dict[str, Any]) -> str:
     """HTML of the summary, with every text escaped.
 
     Args:
-        data: What the page shows, as :func:`meancache_plan.show.page.write.report_data` has it.
+        data: What the page shows, as :func:`meancache_plan.show.page.report_writing.report_data`
+            has it.
 
     Example:
         >>> page = {"title": "<b>", "steps": 8, "plans": [], "figures": None, "warnings": []}

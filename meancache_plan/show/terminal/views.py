@@ -12,7 +12,7 @@ from rich.text import Text
 
 from meancache_plan.errors import InputError
 from meancache_plan.measure.profile import Profile, load_profile
-from meancache_plan.plan.problem import Choices, planning_graph
+from meancache_plan.plan.planning_problem import Choices, planning_graph
 from meancache_plan.schedule.artifact import (
     Generation,
     ModelIdentity,
@@ -22,19 +22,19 @@ from meancache_plan.schedule.artifact import (
 )
 from meancache_plan.schedule.provenance import PlanRecord
 from meancache_plan.schedule.pruning import pruned_notes
-from meancache_plan.show.images.charts import plot_profile, plot_schedule
-from meancache_plan.show.images.graph import write_graph
+from meancache_plan.show.images.graph_file import write_graph
+from meancache_plan.show.images.schedule_charts import plot_profile, plot_schedule
 from meancache_plan.show.landscape import by_length, hold_surfaces, spread
 from meancache_plan.show.payoff import payoff_notes
 from meancache_plan.show.style import COLOURS, plain
-from meancache_plan.show.terminal.candidates import candidates_view
-from meancache_plan.show.terminal.quality import quality_notes
-from meancache_plan.show.terminal.reliability import (
+from meancache_plan.show.terminal.candidates_view import candidates_view
+from meancache_plan.show.terminal.quality_notes import quality_notes
+from meancache_plan.show.terminal.reliability_facts import (
     profile_facts,
     schedule_facts,
     stability_note,
 )
-from meancache_plan.show.terminal.summary import summary_view
+from meancache_plan.show.terminal.summary_view import summary_view
 from meancache_plan.show.terminal.widgets import Sparkline, Timeline, fact_list
 
 LENGTHS = (2, 3, 4, 6, 8, 12, 16, 24)

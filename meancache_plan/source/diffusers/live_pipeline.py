@@ -7,8 +7,8 @@ from torch import nn
 
 from meancache_plan.errors import InputError
 from meancache_plan.schedule.artifact import Schedule
-from meancache_plan.source.diffusers import call as calls
-from meancache_plan.source.diffusers import revision
+from meancache_plan.source.diffusers import call_arguments as calls
+from meancache_plan.source.diffusers import pipeline_identity
 from meancache_plan.source.diffusers.pipeline import Pipeline
 from meancache_plan.source.recipe import OURS, DType, Recipe, override
 from meancache_runtime.hosts.diffusers import identity
@@ -62,7 +62,7 @@ def at_hand(pipe: Any, call: Mapping[str, Any] | None = None) -> Pipeline:
             f"call: leave out {name}: {NOT_OURS.get(name, 'every sample has its own')}"
         )
     known_as = getattr(pipe, "name_or_path", None) or type(pipe).__name__
-    name, commit = revision.origin(pipe, str(known_as))
+    name, commit = pipeline_identity.origin(pipe, str(known_as))
     steps = given.pop(STEPS, None)
     steps = _steps(pipe) if steps is None else steps
     plain = {"model": name, "dtype": _dtype(pipe), "steps": steps}

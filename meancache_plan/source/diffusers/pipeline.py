@@ -19,8 +19,10 @@ from meancache_plan.core.trajectory import Trajectory
 from meancache_plan.errors import InputError, MeanCacheError
 from meancache_plan.schedule.artifact import Generation, ModelIdentity
 from meancache_plan.source.any_device import on_any_device
-from meancache_plan.source.diffusers import call, resumption, revision
+from meancache_plan.source.diffusers import call_arguments as calls
+from meancache_plan.source.diffusers import pipeline_identity, resumption
 from meancache_plan.source.diffusers import recording as steps
+from meancache_plan.source.diffusers.call_arguments import also_seeded, without_bar
 from meancache_plan.source.diffusers.devices import computed_on
 from meancache_plan.source.diffusers.interception import Answers
 from meancache_plan.source.diffusers.recording import Last
@@ -69,8 +71,8 @@ class Pipeline:
         self._id = model_id
         self._commit = commit
         self._values = dict(values or {})
-        self._arguments = call.arguments(recipe) | self._values
-        self._from_pictures = call.takes_strength(pipe)
+        self._arguments = calls.arguments(recipe) | self._values
+        self._from_pictures = calls.takes_strength(pipe)
         self._answers = Answers()
         self._course: steps.Course | None = None
         self._may_batch = False
@@ -82,15 +84,15 @@ class Pipeline:
 
     def identity(self) -> ModelIdentity:
         """What a schedule for this model says to recognise it."""
-        return revision.model_identity(self.pipe, self._id, self._commit)
+        return pipeline_identity.model_identity(self.pipe, self._id, self._commit)
 
     def generation(self) -> Generation:
         """How samples are made, for the artifact."""
-        return revision.generation(self.pipe, self.recipe, self._arguments)
+        return pipeline_identity.generation(self.pipe, self.recipe, self._arguments)
 
     def call_arguments(self) -> dict[str, Any]:
         """Every argument that the recipe passes to the pipeline's call; pictures by SHA-256."""
-        return call.described(self.recipe, self._values)
+        return calls.described(self.recipe, self._values)
 
     def versions(self) -> dict[str, str]:
         """What decides a sample's bits: libraries, devices, and on a CPU the threads."""
@@ -101,7 +103,7 @@ class Pipeline:
 
     def scheduler_config(self) -> dict[str, Any]:
         """The scheduler's public configuration; an infinite number, which JSON has not, as text."""
-        return revision.scheduler_config(self.pipe)
+        return pipeline_identity.scheduler_config(self.pipe)
 
     def record(
         self, prompt: str, seed: int, *, finer_steps: int | None = None
@@ -239,7 +241,7 @@ class Pipeline:
             result = self.run(prompt, seed, steps=steps, output_type="np", **watching)
         self._synchronize()
         seconds = time.perf_counter() - begin
-        pictures = call.pictures_of(self.pipe, result)
+        pictures = calls.pictures_of(self.pipe, result)
         frames = np.clip(np.asarray(pictures, dtype=np.float32), 0.0, 1.0)
         return Sample(last.latents.detach().float().cpu(), frames, seconds)
 
@@ -253,7 +255,7 @@ class Pipeline:
     ) -> Tensor:
         """Final latents [n, …] of a batched call, which decodes nothing, where it can."""
         last = Last(self.pipe, after_step)
-        output = call.least_output(self.pipe)
+        output = calls.least_output(self.pipe)
         with last.watch() as watching:
             self.run(prompts, seeds, steps=steps, output_type=output, **watching)
         return last.latents
@@ -270,26 +272,26 @@ class Pipeline:
 
         Several prompts, with a seed each, go into one batched call.
         """
-        arguments, generator = self._arguments, call.generators(seed)
+        arguments, generator = self._arguments, calls.generators(seed)
         if not isinstance(prompt, str):
             prompt = list(prompt)
-            arguments = call.repeated(arguments, len(prompt), pictures=self._from_pictures)
+            arguments = calls.repeated(arguments, len(prompt), pictures=self._from_pictures)
         steps = self.recipe.steps if steps is None else steps
         asked = {"prompt": prompt, "num_inference_steps": steps, "generator": generator}
         try:
-            with torch.no_grad(), call.also_seeded(seed, self.device), call.without_bar(self.pipe):
+            with torch.no_grad(), also_seeded(seed, self.device), without_bar(self.pipe):
                 return self.pipe(**asked, **arguments, **extra)
         except MeanCacheError:
             raise
         except (TypeError, ValueError) as error:
             count = 1 if isinstance(prompt, str) else len(prompt)
-            raise call.refusal(self.pipe, count, error) from error
+            raise calls.refusal(self.pipe, count, error) from error
 
     def _plain(
         self, prompt: str | Sequence[str], seed: int | Sequence[int], **extra: Any
     ) -> Callable[[], Any]:
         """A call of the pipeline that decodes nothing, where it can."""
-        output = call.least_output(self.pipe)
+        output = calls.least_output(self.pipe)
         return lambda: self.run(prompt, seed, output_type=output, **extra)
 
     def _synchronize(self) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from meancache_plan.judge.compare import sweep
 from meancache_plan.judge.compare.sweep import QUICK, Extrapolating, WarmingUp
-from meancache_plan.judge.result import Comparison
+from meancache_plan.judge.findings import Comparison
 from meancache_plan.schedule.artifact import save_schedule
 from meancache_plan.source.recipe import find_recipe
 from tests.commands import run

@@ -12,10 +12,10 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from meancache_plan.errors import InputError
-from meancache_plan.judge.result import PLAN, Comparison, Row
+from meancache_plan.judge.findings import PLAN, Comparison, Row
 from meancache_plan.show.comparison_files import to_csv
-from meancache_plan.show.images.comparison import front, plot_comparison
-from meancache_plan.show.terminal.comparison import comparison_tables
+from meancache_plan.show.images.comparison_chart import front, plot_comparison
+from meancache_plan.show.terminal.comparison_tables import comparison_tables
 from tests.judge.given import STEPS, comparison, row
 
 FAILED = Row(method="sea", setting="x", steps=STEPS, failure="needs a [bold]sail[/bold]")

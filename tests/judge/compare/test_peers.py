@@ -12,9 +12,16 @@ import torch
 from diffusers import FlowMatchEulerDiscreteScheduler, FluxPipeline
 
 from meancache_plan.core.psnr import mean_square
-from meancache_plan.judge.compare.peers import attention, blocks, cache_dit, plans, solvers, vision
+from meancache_plan.judge.compare.peers import (
+    attention_caches,
+    block_caches,
+    cache_dit,
+    few_step_solvers,
+    plan_peers,
+    sea_cache_inputs,
+)
 from meancache_plan.judge.contender import Contender, UnavailableError
-from meancache_plan.judge.cost import Forms, compute, make
+from meancache_plan.judge.sample_cost import Forms, compute, make
 from tests.extras import needs_cache_dit
 from tests.judge.given import FULL, PROMPT, SCHEDULE, SEED, STEPS, tiny_pipeline
 
@@ -22,23 +29,23 @@ ONE, TWO = Forms(calls=1, batch=1), Forms(calls=2, batch=1)
 RATIOS = [1.0] * STEPS
 
 HARMLESS: dict[str, Callable[[Forms], list[Contender]]] = {
-    "FirstBlockCache": lambda _: blocks.first_block(STEPS, [0.0]),
-    "MagCache": lambda _: blocks.mag(STEPS, [1.1] * STEPS, [0.0], [3], 0.0),
-    "TaylorSeer": lambda _: blocks.taylorseer(STEPS, [1], [1], lite=False),
-    "TaylorSeer lite": lambda _: blocks.taylorseer(STEPS, [1], [2], lite=True),
-    "SeaCache": lambda _: blocks.sea(STEPS, [0.0], [3]),
-    "PAB": lambda forms: attention.pyramid(STEPS, forms, [1]),
+    "FirstBlockCache": lambda _: block_caches.first_block(STEPS, [0.0]),
+    "MagCache": lambda _: block_caches.mag(STEPS, [1.1] * STEPS, [0.0], [3], 0.0),
+    "TaylorSeer": lambda _: block_caches.taylorseer(STEPS, [1], [1], lite=False),
+    "TaylorSeer lite": lambda _: block_caches.taylorseer(STEPS, [1], [2], lite=True),
+    "SeaCache": lambda _: block_caches.sea(STEPS, [0.0], [3]),
+    "PAB": lambda forms: attention_caches.pyramid(STEPS, forms, [1]),
 }
 """Caches in a setting in which they skip nothing."""
 
 EAGER: dict[str, Callable[[Forms], list[Contender]]] = {
-    "FirstBlockCache": lambda _: blocks.first_block(STEPS, [1e9]),
-    "MagCache": lambda _: blocks.mag(STEPS, RATIOS, [1.0], [STEPS], 0.0),
-    "TaylorSeer": lambda _: blocks.taylorseer(STEPS, [4], [1], lite=False),
-    "TaylorSeer lite": lambda _: blocks.taylorseer(STEPS, [4], [1], lite=True),
-    "SeaCache": lambda _: blocks.sea(STEPS, [1e9], [3]),
-    "PAB": lambda forms: attention.pyramid(STEPS, forms, [4]),
-    "FasterCache": lambda forms: attention.faster(STEPS, forms, [4]),
+    "FirstBlockCache": lambda _: block_caches.first_block(STEPS, [1e9]),
+    "MagCache": lambda _: block_caches.mag(STEPS, RATIOS, [1.0], [STEPS], 0.0),
+    "TaylorSeer": lambda _: block_caches.taylorseer(STEPS, [4], [1], lite=False),
+    "TaylorSeer lite": lambda _: block_caches.taylorseer(STEPS, [4], [1], lite=True),
+    "SeaCache": lambda _: block_caches.sea(STEPS, [1e9], [3]),
+    "PAB": lambda forms: attention_caches.pyramid(STEPS, forms, [4]),
+    "FasterCache": lambda forms: attention_caches.faster(STEPS, forms, [4]),
 }
 """Caches in a setting in which they skip what they can."""
 
@@ -114,7 +121,7 @@ def check_eager(pipe: FluxPipeline, peer: Contender, guided: bool) -> None:
     assert attributes == {name: set(vars(m)) for name, m in pipe.transformer.named_modules()}
 
 
-@pytest.mark.parametrize("make_peers", [attention.pyramid, attention.faster])
+@pytest.mark.parametrize("make_peers", [attention_caches.pyramid, attention_caches.faster])
 def test_caches_with_one_state_are_refused_where_guidance_takes_two_calls(
     tiny_flux: FluxPipeline, make_peers: Any
 ) -> None:
@@ -126,8 +133,8 @@ def test_caches_with_one_state_are_refused_where_guidance_takes_two_calls(
 def test_sea_cache_that_only_says_that_it_cannot_is_unavailable(
     tiny_flux: FluxPipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(vision, "_sides", lambda _: (0, 0))
-    (peer,) = blocks.sea(STEPS, [0.25], [2])
+    monkeypatch.setattr(sea_cache_inputs, "_sides", lambda _: (0, 0))
+    (peer,) = block_caches.sea(STEPS, [0.25], [2])
     with pytest.raises(UnavailableError, match="laid out is not known here"):
         make(tiny_pipeline(tiny_flux), peer, PROMPT, SEED)
 
@@ -145,7 +152,7 @@ def test_sea_cache_is_told_where_the_loop_is(
         yield
 
     monkeypatch.setattr(type(tiny_flux.transformer), "cache_context", noted)
-    with vision.told(pipeline):
+    with sea_cache_inputs.told(pipeline):
         pipeline.run(PROMPT, SEED, output_type="latent")
     levels = tiny_flux.scheduler.sigmas.tolist()
     names = ["cond", "uncond"] if guided else ["cond"]
@@ -169,14 +176,14 @@ def test_sea_cache_sees_the_latents_that_are_packed(name: str) -> None:
     known = torch.randn(2, 3, 6, 10)
     packed = FluxPipeline._pack_latents(known, 2, 3, 6, 10)
     call = {"hidden_states": packed, name: PACKED[name]}
-    found = vision.latents(torch.nn.Identity(), (), call)
+    found = sea_cache_inputs.latents(torch.nn.Identity(), (), call)
     assert torch.equal(torch.stack(found), known.unsqueeze(2))
 
 
 @pytest.mark.parametrize(("shape", "samples"), [((2, 3, 6, 10), 2), ((2, 3, 4, 6, 10), 2)])
 def test_sea_cache_sees_pictures_and_films(shape: tuple[int, ...], samples: int) -> None:
     states = torch.randn(shape)
-    found = vision.latents(torch.nn.Identity(), (), {"hidden_states": states})
+    found = sea_cache_inputs.latents(torch.nn.Identity(), (), {"hidden_states": states})
     assert [each.ndim for each in found] == [4] * samples
     assert torch.equal(torch.stack(found).reshape(shape), states)
 
@@ -192,7 +199,7 @@ def test_sea_cache_sees_pictures_and_films(shape: tuple[int, ...], samples: int)
 )
 def test_sea_cache_is_not_told_of_a_layout_that_is_not_known(call: dict[str, Any]) -> None:
     with pytest.raises((ValueError, RuntimeError)):  # which SeaCache takes for a reason
-        vision.latents(torch.nn.Identity(), (), call)
+        sea_cache_inputs.latents(torch.nn.Identity(), (), call)
 
 
 def test_a_denoiser_without_caches_is_named(tiny_flux: FluxPipeline) -> None:
@@ -202,7 +209,7 @@ def test_a_denoiser_without_caches_is_named(tiny_flux: FluxPipeline) -> None:
     pipeline = tiny_pipeline(tiny_flux)
     vars(tiny_flux)["_modules"] = {}
     vars(tiny_flux)["transformer"] = Bare()
-    (peer,) = blocks.first_block(STEPS, [0.1])
+    (peer,) = block_caches.first_block(STEPS, [0.1])
     with pytest.raises(UnavailableError, match="Bare has no enable_cache"), peer.enter(pipeline):
         pass
 
@@ -224,7 +231,7 @@ def test_mag_cache_is_calibrated_with_the_ratios_of_its_residuals(tiny_flux: Flu
         handle.remove()
     norms = [residual.norm(dim=-1) for residual in residuals]
     expected = [1.0] + [float((b / a).mean()) for a, b in pairwise(norms)]
-    found = blocks.magnitudes(pipeline, [PROMPT], 0, STEPS)
+    found = block_caches.magnitudes(pipeline, [PROMPT], 0, STEPS)
     assert found == pytest.approx(expected, rel=1e-4)
 
 
@@ -232,7 +239,7 @@ def test_solvers_take_the_noise_levels_that_the_pipeline_has(tiny_flux: FluxPipe
     pipeline = tiny_pipeline(tiny_flux)
     own = FlowMatchEulerDiscreteScheduler.from_config(tiny_flux.scheduler.config)
     own.set_timesteps(sigmas=[1.0, 0.8, 0.6, 0.4, 0.2])
-    for peer in solvers.solvers(pipeline, PROMPT, [5, 9]):
+    for peer in few_step_solvers.solvers(pipeline, PROMPT, [5, 9]):
         if peer.steps != 5:
             continue
         with peer.enter(pipeline):
@@ -243,7 +250,7 @@ def test_solvers_take_the_noise_levels_that_the_pipeline_has(tiny_flux: FluxPipe
         assert timesteps == pytest.approx([1000 * level for level in levels[:-1]], rel=1e-6)
 
 
-@pytest.mark.parametrize("name", solvers.SOLVERS)
+@pytest.mark.parametrize("name", few_step_solvers.SOLVERS)
 def test_with_many_steps_every_solver_arrives_where_many_euler_steps_do(
     tiny_flux: FluxPipeline, name: str
 ) -> None:
@@ -252,7 +259,7 @@ def test_with_many_steps_every_solver_arrives_where_many_euler_steps_do(
 
     def error(steps: int) -> float:
         cost = 2 * steps - 1 if name == "Heun" else steps
-        found = solvers.solvers(pipeline, PROMPT, [cost])
+        found = few_step_solvers.solvers(pipeline, PROMPT, [cost])
         peer = next(peer for peer in found if peer.name == name)
         return mean_square(flow, make(pipeline, peer, PROMPT, SEED).latents) ** 0.5
 
@@ -264,17 +271,17 @@ def test_with_many_steps_every_solver_arrives_where_many_euler_steps_do(
 def test_a_pipeline_that_starts_amid_its_levels_has_no_solvers(
     tiny_flux: FluxPipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(solvers.call, "takes_strength", lambda _: True)
+    monkeypatch.setattr(few_step_solvers.call_arguments, "takes_strength", lambda _: True)
     pipeline = tiny_pipeline(tiny_flux)
-    peer = solvers.solvers(pipeline, PROMPT, [3])[0]
+    peer = few_step_solvers.solvers(pipeline, PROMPT, [3])[0]
     with pytest.raises(UnavailableError, match="partway"):
         make(pipeline, peer, PROMPT, SEED)
-    assert solvers.flow(pipeline, PROMPT, 10) is None
+    assert few_step_solvers.flow(pipeline, PROMPT, 10) is None
 
 
 def test_plans_of_all_budgets_compete(tiny_flux: FluxPipeline) -> None:
     pipeline = tiny_pipeline(tiny_flux)
-    found = plans.plans("plan", SCHEDULE)
+    found = plan_peers.plans("plan", SCHEDULE)
     assert [peer.budget for peer in found] == [3, 5]
     calls = [make(pipeline, peer, PROMPT, SEED).calls for peer in found]
     assert calls == [3, 5]

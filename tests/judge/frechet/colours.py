@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from meancache_plan.judge.frechet import features as of
+from meancache_plan.judge.frechet import picture_features as of
 
 
 class Colours:

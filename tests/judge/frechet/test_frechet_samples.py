@@ -16,12 +16,12 @@ from torch import Tensor
 from meancache_plan.core.frechet import frechet_distance, gaussian
 from meancache_plan.errors import InputError
 from meancache_plan.judge.evaluate import evaluate
-from meancache_plan.judge.frechet import features as of
-from meancache_plan.judge.frechet.distances import Distance, Distances
-from meancache_plan.judge.frechet.measure import FrechetSettings, Measurement
-from meancache_plan.judge.result import Evaluation
-from meancache_plan.show.terminal.evaluation import evaluation_table
-from meancache_plan.source.diffusers.encoding import encode
+from meancache_plan.judge.findings import Evaluation
+from meancache_plan.judge.frechet import picture_features as of
+from meancache_plan.judge.frechet.frechet_distances import Distance, Distances
+from meancache_plan.judge.frechet.frechet_measurement import FrechetSettings, Measurement
+from meancache_plan.show.terminal.evaluation_table import evaluation_table
+from meancache_plan.source.diffusers.picture_encoding import encode
 from meancache_plan.source.diffusers.pipeline import Pipeline
 from tests.judge.evaluated import SCHEDULE, tiny_pipeline
 from tests.judge.frechet.colours import Colours

@@ -8,13 +8,13 @@ import pytest
 import torch
 
 from meancache_plan.errors import InputError
-from meancache_plan.judge.result import Evaluation
+from meancache_plan.judge.findings import Evaluation
 from meancache_plan.measure.calibrate import profile_flow
 from meancache_plan.measure.profile import Profile
 from meancache_plan.schedule.artifact import PlanEntry
 from meancache_plan.show.evaluation_files import write_evaluation
-from meancache_plan.show.images.charts import plot_profile, plot_schedule
-from meancache_plan.show.images.evaluation import plot_evaluation
+from meancache_plan.show.images.evaluation_charts import plot_evaluation
+from meancache_plan.show.images.schedule_charts import plot_profile, plot_schedule
 from meancache_plan.show.terminal import views as report
 from tests.show.drawn import opened
 from tests.show.given import EVALUATION, HOLD, SCHEDULE, STEPS, printed

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from meancache_plan.errors import InputError
-from meancache_plan.show.images.pictures import (
+from meancache_plan.show.images.sample_images import (
     check_output,
     contact_sheet,
     save_frames,

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from meancache_plan.judge.pictures import SampleFolder, Samples
-from meancache_plan.judge.result import Evaluation, Row, Shot, Spread
+from meancache_plan.judge.findings import Evaluation, Row, Shot, Spread
+from meancache_plan.judge.sample_folder import SampleFolder, Samples
 from meancache_plan.measure.calibrate import profile_flow
 from meancache_plan.measure.profile import Profile
 from meancache_plan.schedule.artifact import (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from meancache_plan.judge.pictures import Cached, Pictured
+from meancache_plan.judge.sample_folder import Cached, Pictured
 from meancache_plan.show.page.prompt_choice import choose
 
 

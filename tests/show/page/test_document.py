@@ -14,7 +14,7 @@ import pytest
 
 from meancache_plan.errors import InputError
 from meancache_plan.judge.evaluate import with_measured
-from meancache_plan.judge.result import Evaluation
+from meancache_plan.judge.findings import Evaluation
 from meancache_plan.schedule.artifact import Measured, Schedule, load_schedule
 from meancache_plan.schedule.digest import sha256_of
 from meancache_plan.show.landscape import hold_surfaces

@@ -48,7 +48,7 @@ def test_with_scripts_nothing_of_that_is_shown(visit: Visit) -> None:
 def test_pictures_that_did_not_fit_are_said_to_be_left_out(
     browser: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("meancache_plan.show.page.write.LIMIT", 1_000)
+    monkeypatch.setattr("meancache_plan.show.page.report_writing.LIMIT", 1_000)
     samples = given.samples(tmp_path / "judged")
     write_report(given.SCHEDULE, tmp_path / "r.html", samples=samples)
     with visited(browser, tmp_path / "r.html") as found:

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from meancache_plan.judge.pictures import Samples, from_levels
+from meancache_plan.judge.sample_folder import Samples, from_levels
 from meancache_plan.show.page import LIMIT, write_report
 from meancache_plan.show.page.document import to_script_json
-from meancache_plan.show.page.pictures import SIDES, picture_data
+from meancache_plan.show.page.picture_data import SIDES, picture_data
 from tests.show.page import given
 from tests.show.page.parsed import Page
 
@@ -56,7 +56,7 @@ def test_error_maps_keep_their_mean_square_when_they_shrink(
             levels[::2] = 140
             Image.fromarray(levels).save(tmp_path / "judged" / cached.error)
     expected = np.sqrt(np.mean(from_levels(np.array([100, 140], np.uint8)) ** 2))
-    monkeypatch.setattr("meancache_plan.show.page.pictures.SIDES", (side,))
+    monkeypatch.setattr("meancache_plan.show.page.picture_data.SIDES", (side,))
     found = picture_data(samples, LIMIT)
     assert found is not None
     encoded = base64.b64decode(found["entries"][0]["cached"][0]["error"])
@@ -69,7 +69,7 @@ def test_error_maps_keep_their_mean_square_when_they_shrink(
 def test_a_page_that_is_large_without_pictures_is_written_without_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("meancache_plan.show.page.write.LIMIT", 1_000)
+    monkeypatch.setattr("meancache_plan.show.page.report_writing.LIMIT", 1_000)
     write_report(given.SCHEDULE, tmp_path / "r.html", samples=given.samples(tmp_path / "judged"))
     data = json.loads(Page(tmp_path / "r.html").inside["script"][0])
     assert (data["pictured"], data["pictures"]) == (True, None)
@@ -86,7 +86,7 @@ def test_noise_of_64_prompts_at_seven_budgets_fits_whatever_the_limit(
         one.model_copy(update={"prompt": f"{given.HOSTILE} {i}", "cached": cached})
         for i in range(64)
     )
-    monkeypatch.setattr("meancache_plan.show.page.write.LIMIT", limit)
+    monkeypatch.setattr("meancache_plan.show.page.report_writing.LIMIT", limit)
     size = write_report(
         given.SCHEDULE,
         tmp_path / "r.html",

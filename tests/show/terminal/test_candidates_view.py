@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from meancache_plan.schedule.provenance import PlanRecord, Score
-from meancache_plan.show.terminal.candidates import candidates_view
+from meancache_plan.show.terminal.candidates_view import candidates_view
 
 SCORES = tuple(
     Score(name=name, samples=samples, psnr_latent=psnr, worst_decile=psnr - 7)

@@ -2,7 +2,7 @@ from meancache_plan import solve
 from meancache_plan.schedule.artifact import Schedule
 from meancache_plan.schedule.provenance import GainFit, PlanRecord, Quality
 from meancache_plan.schedule.pruning import prune
-from meancache_plan.show.terminal.quality import front_table
+from meancache_plan.show.terminal.quality_notes import front_table
 from meancache_plan.show.terminal.views import show_schedule
 from tests.fields import mixture_profile
 from tests.show.given import in_one_line

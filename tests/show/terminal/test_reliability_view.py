@@ -14,7 +14,11 @@ from meancache_plan.plan.solve import solve
 from meancache_plan.schedule.artifact import PlanEntry, Schedule
 from meancache_plan.schedule.provenance import Reliability
 from meancache_plan.show.style import COLOURS
-from meancache_plan.show.terminal.reliability import profile_facts, schedule_facts, stability_note
+from meancache_plan.show.terminal.reliability_facts import (
+    profile_facts,
+    schedule_facts,
+    stability_note,
+)
 from meancache_plan.show.terminal.views import show_profile, show_schedule
 from meancache_runtime.predictors import Adams, Hold, Jvp, Predictor, Released
 from tests.fields import mixture_profile

@@ -9,11 +9,11 @@ from networkx import read_graphml
 from rich.console import Console
 
 from meancache_plan.errors import InputError
-from meancache_plan.judge.result import Spread
+from meancache_plan.judge.findings import Spread
 from meancache_plan.measure.profile import Profile, save_profile
 from meancache_plan.schedule.artifact import save_schedule
 from meancache_plan.show.terminal import views as report
-from meancache_plan.show.terminal.evaluation import evaluation_table
+from meancache_plan.show.terminal.evaluation_table import evaluation_table
 from meancache_plan.show.terminal.widgets import Timeline
 from meancache_runtime.errors import BudgetError
 from tests.show.drawn import opened

@@ -9,7 +9,7 @@ import torch
 from diffusers import FluxPipeline
 
 from meancache_plan.errors import InputError
-from meancache_plan.source.diffusers import call
+from meancache_plan.source.diffusers import call_arguments
 from tests.families.audio import CASES as SOUND
 from tests.families.case import Case
 from tests.judge.given import PROMPT, SEED, tiny_pipeline
@@ -38,4 +38,4 @@ def test_a_pipeline_that_makes_sound_has_no_pictures_to_show(case: Case) -> None
     with torch.no_grad():
         result = pipe(**case.call(2) | {"output_type": "np"}, generator=torch.Generator())
     with pytest.raises(InputError, match=f"{type(pipe).__name__} makes no pictures.*by ear"):
-        call.pictures_of(pipe, result)
+        call_arguments.pictures_of(pipe, result)

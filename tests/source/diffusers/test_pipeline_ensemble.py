@@ -16,8 +16,8 @@ from meancache_plan.files.journal import Journal
 from meancache_plan.improve.refine import refine
 from meancache_plan.plan.simple_plans import adams_plan
 from meancache_plan.plan.solve import solve
-from meancache_plan.source.diffusers.ensemble import PipelineEnsemble
 from meancache_plan.source.diffusers.pipeline import Pipeline
+from meancache_plan.source.diffusers.pipeline_ensemble import PipelineEnsemble
 from meancache_plan.source.recipe import Recipe
 from meancache_runtime import attach
 from meancache_runtime.schedule import Grid, Plan, Schedule

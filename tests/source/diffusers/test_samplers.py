@@ -16,8 +16,8 @@ from meancache_plan.errors import InputError
 from meancache_plan.files.journal import Journal
 from meancache_plan.improve.refine_with_pipeline import refine_with
 from meancache_plan.measure.calibrate import calibrate
-from meancache_plan.measure.settings import Measuring
-from meancache_plan.source.diffusers.ensemble import PipelineEnsemble
+from meancache_plan.measure.profile_settings import Measuring
+from meancache_plan.source.diffusers.pipeline_ensemble import PipelineEnsemble
 from meancache_runtime import attach
 from tests.counting import denoisers_called
 from tests.runtime import by_hand

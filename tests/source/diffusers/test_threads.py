@@ -9,7 +9,7 @@ import pytest
 import torch
 from diffusers import FluxPipeline
 
-from meancache_plan.source.diffusers import loading
+from meancache_plan.source.diffusers import load_pipeline
 from meancache_plan.source.recipe import Recipe
 
 
@@ -20,7 +20,7 @@ def model(
     """A tiny model on a machine with four cores; torch is left as it was found."""
     tiny_flux.save_pretrained(tmp_path / "model")
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    monkeypatch.setattr(loading, "MOST_THREADS", 4)
+    monkeypatch.setattr(load_pipeline, "MOST_THREADS", 4)
     before = torch.get_num_threads()
     yield tmp_path / "model"
     torch.set_num_threads(before)
@@ -28,7 +28,7 @@ def model(
 
 def threads(model: Path) -> int:
     """Threads of torch once the model is loaded; a source tells the same."""
-    source = loading.load(str(model), Recipe(dtype="float32"), device="cpu")
+    source = load_pipeline.load(str(model), Recipe(dtype="float32"), device="cpu")
     assert source.versions()["threads"] == str(torch.get_num_threads())
     return torch.get_num_threads()
 
@@ -39,7 +39,7 @@ def test_there_is_a_thread_for_so_many_parameters_of_the_denoiser(
 ) -> None:
     transformer = FluxPipeline.from_pretrained(model).transformer
     size = sum(each.numel() for each in transformer.parameters())
-    monkeypatch.setattr(loading, "PARAMETERS_A_THREAD", int(size / times))
+    monkeypatch.setattr(load_pipeline, "PARAMETERS_A_THREAD", int(size / times))
     assert threads(model) == expected
 
 

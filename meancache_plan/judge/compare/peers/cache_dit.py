@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from meancache_plan.judge.contender import Contender, Enter, UnavailableError
-from meancache_plan.judge.cost import Forms
+from meancache_plan.judge.sample_cost import Forms
 from meancache_plan.source.diffusers.pipeline import Pipeline
 
 LOGGER = "CACHE_DIT"

@@ -77,7 +77,7 @@ function card(entry) {
 
 const decibels = (psnr) => (psnr >= 120 ? "identical" : `${fixed(psnr, 1)} dB`);
 
-// Grey levels of the map are logarithms of errors: see meancache_plan.judge.pictures.
+// Grey levels of the map are logarithms of errors: see meancache_plan.judge.sample_folder.
 function paintError(canvas, encoded, gain) {
   const token = `${plan().budget} × ${gain}`;
   canvas.dataset.wanted = token;
