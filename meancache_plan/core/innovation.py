@@ -56,7 +56,7 @@ def spread(found: NDArray[np.float64]) -> InnovationSpread:
 
 
 def bounds(found: NDArray[np.float64], prompts: NDArray[np.int64]) -> tuple[float, ...] | None:
-    """Bounds that a new prompt's sample should keep to at all knots, with a chance of 99 %.
+    """Bounds that one sample of a new prompt in S + 1 should leave at most; in 100, if S is larger.
 
     They are the largest innovations of all samples, times one factor: the 99 % quantile, over the
     samples, of how far each exceeds those of all other prompts, at the knot where it does so most.

@@ -11,6 +11,7 @@ from meancache_plan.improve.dealt_samples import evenly
 from meancache_plan.improve.joint_fit import step
 from meancache_plan.improve.trials import Standing, Trials
 from meancache_plan.plan.simple_plans import adams_plan
+from meancache_runtime.predictors import Adams
 from meancache_runtime.schedule import Plan
 
 RUNGS = (0.25, 0.5, 1.0)
@@ -107,6 +108,16 @@ class Race:
         """Whether simply fewer steps do better than the best plan."""
         best, decile = self.ranking()[0].standing, self.decile
         return best.guarded(decile) < self.fewer.guarded(decile)
+
+    def crossed(self, plan: Plan) -> Plan:
+        """The plan with gains that were fitted on the judging samples; itself if it has none."""
+        if not any(isinstance(each, Adams) and {*each.gains} != {1.0} for each in plan.intervals):
+            return plan
+        prior = prior_gains(adams_plan(plan.knots, plan.budget))
+        assert prior is not None
+        rows, order = self.judge_rows, self.order
+        found = self.trials.fit(plan.knots, prior, rows, order=order, shrinkage=SHRINKAGES[0])
+        return with_gains(plan, found.gains)
 
     def _enter(self, candidate: Candidate, samples: int) -> Entry:
         """Replay a candidate on so many validation samples, less those that it had before."""

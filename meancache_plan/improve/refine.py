@@ -165,10 +165,11 @@ def _pruned(budget: int, race: Race) -> Pruned:
 
 
 def _bounded(plan: Plan, race: Race) -> tuple[Plan, Innovation]:
-    """The plan with bounds of what its samples do when it is replayed, all of them."""
-    rows = sorted((*race.fit_rows, *race.judge_rows))
-    found = race.trials.innovations(plan, rows)
-    return bounded(plan, found, race.trials.ensemble.prompt_index[rows])
+    """The plan with bounds of what samples do in replays, with gains fitted on other prompts."""
+    plans = (plan, race.judge_rows), (race.crossed(plan), race.fit_rows)
+    found = [race.trials.innovations(each, rows) for each, rows in plans]
+    prompts = race.trials.ensemble.prompt_index[[*race.judge_rows, *race.fit_rows]]
+    return bounded(plan, np.concatenate(found), prompts, replayed=True)
 
 
 def _record(plan: Plan, told: Innovation, race: Race, profile: Profile) -> PlanRecord:
@@ -242,7 +243,7 @@ def _expected(fields: Mapping[int, Sequence[Candidate]], judged: int, fitted: in
         baselines = sum(candidate.baseline for candidate in field)
         rounds = 1 + _halved(baselines, BASELINES) + _halved(len(field) - baselines, SURVIVORS)
         quick = (1 + MOVES) * min(fitted, QUICK_SAMPLES)
-        replays = judged * (rounds + len(DAMPINGS)) + quick + (FITTED + 3) * (judged + fitted)
+        replays = judged * (rounds + len(DAMPINGS) + 1) + quick + (FITTED + 3) * (judged + fitted)
         responses = joint_fit.refreshes([(1.0,) * min(ORDER, n + 1) for n in range(budget)])
         total += budget * replays + responses * min(fitted, JOINT_SAMPLES)
     return round(total)

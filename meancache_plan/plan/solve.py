@@ -101,23 +101,27 @@ def _grid(profile: Profile) -> Grid:
 
 
 def bounded(
-    plan: Plan, found: NDArray[np.float64], prompts: NDArray[np.int64]
+    plan: Plan, found: NDArray[np.float64], prompts: NDArray[np.int64], *, replayed: bool
 ) -> tuple[Plan, Innovation]:
     """A plan with the bounds of its innovations, and what they were.
 
     Args:
         plan: The plan, of N knots.
-        found: Innovations of samples, float64 [S, N − 1].
+        found: Innovations of samples, float64 [S, N − 1]; those that are not finite do not count.
         prompts: Which prompt each sample is of, int64 [S].
+        replayed: Whether they are of replays, not of recorded trajectories.
     """
+    finite = np.isfinite(found).all(axis=1)
+    found, prompts = found[finite], prompts[finite]
     told = {name: tuple(values.tolist()) for name, values in spread(found)._asdict().items()}
-    return replace(plan, innovation=bounds(found, prompts)), Innovation(**told)
+    record = Innovation(samples=len(found), replayed=replayed, **told)
+    return replace(plan, innovation=bounds(found, prompts)), record
 
 
 def _bounded(profile: Profile, plan: Plan) -> tuple[Plan, Innovation]:
     """As the recorded trajectories tell them, which replay leaves a little."""
     found = innovations(profile.sigmas, plan.knots, profile.grams)
-    return bounded(plan, found, profile.prompt_index)
+    return bounded(plan, found, profile.prompt_index, replayed=False)
 
 
 def _effort(profile: Profile) -> Effort | None:

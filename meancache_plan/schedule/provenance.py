@@ -53,8 +53,14 @@ Shares = Annotated[tuple[Share, ...], Field(fail_fast=True, max_length=runtime.M
 
 
 class Innovation(Strict):
-    """What calibration samples' innovations were, for each knot of a plan after the first."""
+    """What the innovations of ``samples`` were, for each knot of a plan after the first.
 
+    They are of full runs, or where a plan is refined of replays (``replayed``), with gains that
+    were fitted on other prompts than the sample's.
+    """
+
+    samples: Count
+    replayed: bool
     median: Shares
     high: Shares
     largest: Shares

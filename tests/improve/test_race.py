@@ -12,10 +12,10 @@ import torch
 from meancache_plan.core.grid import graded_knots, uniform_knots
 from meancache_plan.files.journal import Journal
 from meancache_plan.improve.candidates import Candidate, pools
-from meancache_plan.improve.closed_loop import prior_gains
+from meancache_plan.improve.closed_loop import prior_gains, with_gains
 from meancache_plan.improve.race import Entry, Race
 from meancache_plan.improve.trials import Standing, Trials
-from meancache_plan.plan.simple_plans import adams_plan
+from meancache_plan.plan.simple_plans import adams_plan, hold_plan
 from meancache_plan.plan.solve import solve
 from meancache_plan.schedule.artifact import PlanEntry
 from meancache_runtime.schedule import Plan
@@ -190,3 +190,10 @@ def test_without_l1_deviations_the_papers_planner_stays_out(flow: Case) -> None:
     carried = replace(flow.profile, settings=settings, l1=empty)
     found = pools(carried, flow.schedule, {}, 12)[5]
     assert names(found, True) == {"as solved", "uniform hold", "uniform adams"}
+
+
+def test_a_plan_without_fitted_gains_has_none_of_others(flow: Case) -> None:
+    for plan in (adams_plan((0, 4, 8), 3), hold_plan((0, 4), 2)):
+        assert race(flow).crossed(plan) == plan
+    fitted = with_gains(adams_plan((0, 4), 2), [(1.0,), (1.0, 0.5)])
+    assert race(flow).crossed(fitted) not in (fitted, adams_plan((0, 4), 2))

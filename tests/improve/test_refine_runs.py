@@ -12,14 +12,18 @@ import torch
 from torch import Tensor
 
 from meancache_plan.core.grid import uniform_knots
+from meancache_plan.core.innovation import bounds
 from meancache_plan.errors import InputError
 from meancache_plan.files.journal import Journal
+from meancache_plan.improve.closed_loop import fit
 from meancache_plan.improve.refine import refine
-from meancache_plan.plan.solve import solve
+from meancache_plan.plan.simple_plans import adams_plan
+from meancache_plan.plan.solve import bounded, solve
 from meancache_plan.schedule.artifact import Schedule, from_bytes, to_bytes
 from meancache_plan.schedule.provenance import PlanRecord
 from meancache_runtime import Replay
 from meancache_runtime.binding import bind
+from meancache_runtime.predictors import Adams
 from meancache_runtime.schedule import Plan
 from tests.fields import mixture, noise, polynomial, profile_of, shifted_grid
 from tests.improve.flow_ensemble import FlowEnsemble
@@ -90,22 +94,40 @@ def test_the_refreshes_that_it_took_are_noted_and_add_up(flow: Case) -> None:
     ]
 
 
-def test_the_bounds_are_of_what_samples_do_when_the_plan_is_replayed(flow: Case) -> None:
+def test_the_bounds_are_of_replays_with_gains_that_were_fitted_on_other_prompts(flow: Case) -> None:
     refined = refine(flow.profile, flow.schedule, Samples(flow))
+    fitted = [row for row in range(SAMPLES) if row not in flow.judged]
     for plan in refined.replayable().plans:
         assert plan.innovation is not None
-        loose = replace(plan, innovation=tuple(1.0 for _ in plan.innovation))
         assert refined.provenance is not None
         record = refined.provenance.record(plan.budget)
         assert record is not None
         assert record.innovation is not None
-        seen = [_innovations(flow, loose, row) for row in range(SAMPLES)]
+        assert record.origin.startswith(("closed loop", "joint fit"))
+        seen = [_innovations(flow, plan, row) for row in flow.judged]
+        crossed = _fitted_on_the_others(flow, plan)
+        seen += [_innovations(flow, crossed, row) for row in fitted]
         largest = np.max(seen, axis=0)
+        assert (record.innovation.samples, record.innovation.replayed) == (SAMPLES, True)
         assert record.innovation.largest == pytest.approx(largest)
         assert record.innovation.median == pytest.approx(np.median(seen, axis=0))
         factors = np.array(plan.innovation) / largest
         assert factors == pytest.approx(factors[0])
         assert factors[0] >= 1
+
+
+def test_a_sample_whose_replay_overflows_has_no_part_in_the_bounds() -> None:
+    found = np.array([[0.1, 0.2], [np.nan, np.inf], [0.3, 0.1]])
+    plan, told = bounded(adams_plan((0, 2, 4)), found, np.arange(3), replayed=True)
+    assert (told.samples, told.largest) == (2, (0.3, 0.2))
+    assert plan.innovation == bounds(found[[0, 2]], np.array([0, 2]))
+
+
+def _fitted_on_the_others(flow: Case, plan: Plan) -> Plan:
+    """The plan's knots, with gains fitted on those samples that judged it."""
+    prior = [(1.0,), *[(1.0, 1.0)] * (len(plan.knots) - 1)]
+    gains = fit(Samples(flow), flow.judged, plan.knots, prior, order=3, shrinkage=0.1).gains
+    return replace(plan, intervals=tuple(map(Adams, gains)))
 
 
 def _innovations(flow: Case, plan: Plan, row: int) -> list[float]:
