@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from diffusers import (
+    BriaFiboEditPipeline,
     BriaFiboPipeline,
     BriaFiboTransformer2DModel,
     FlowMatchEulerDiscreteScheduler,
@@ -13,19 +14,18 @@ from diffusers import (
 from torch import Tensor
 
 from tests.families.case import Case, Refusal, seeded
-from tests.families.pictures import awaken, noise
-from tests.families.text_to_image import TOKENS, WIDTH, quiet, size
+from tests.families.pictures import awaken, noise, picture
+from tests.families.text_to_image import SIDE, TOKENS, WIDTH, quiet, size
+from tests.families.wan import tiny_wan_vae
 
 
-class Told(BriaFiboPipeline):
-    """Given noise for its text's features: it does not take embeddings."""
-
-    def get_prompt_embeds(self, prompt: list[str], **_: Any) -> tuple[Tensor, list[Tensor], Tensor]:
-        layers = [noise(1, TOKENS, WIDTH, seed=len(prompt[0]) + i) for i in range(2)]
-        return torch.cat(layers, dim=-1), layers, torch.ones(1, TOKENS)
+def _told(prompt: list[str], **_: Any) -> tuple[Tensor, list[Tensor], Tensor]:
+    """Noise for features of the text: it does not take embeddings."""
+    layers = [noise(1, TOKENS, WIDTH, seed=len(prompt[0]) + i) for i in range(2)]
+    return torch.cat(layers, dim=-1), layers, torch.ones(1, TOKENS)
 
 
-def _fibo() -> Any:
+def _fibo(cls: type[Any], vae: Any = None) -> Any:
     transformer = BriaFiboTransformer2DModel(
         in_channels=4,
         num_layers=1,
@@ -37,14 +37,29 @@ def _fibo() -> Any:
         axes_dims_rope=[2, 2, 4],
     )
     scheduler = FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True)
-    parts: dict[str, Any] = {"vae": None, "tokenizer": None}
+    parts: dict[str, Any] = {"vae": vae, "tokenizer": None}
     parts["text_encoder"] = transformer  # asked for its dtype, and for nothing else
-    return quiet(Told(transformer=awaken(transformer), scheduler=scheduler, **parts))
+    pipe = cls(transformer=awaken(transformer), scheduler=scheduler, **parts)
+    pipe.get_prompt_embeds = _told
+    return quiet(pipe)
+
+
+def _edit() -> Any:
+    return _fibo(BriaFiboEditPipeline, tiny_wan_vae(in_channels=12, out_channels=12, patch_size=2))
 
 
 def _call(steps: int) -> dict[str, Any]:
     return {"prompt": "a cat", "negative_prompt": "", "guidance_scale": 5.0, **size(steps)}
 
 
-CASES = (Case("BriaFiboPipeline", lambda: seeded(_fibo), _call, "Bria Fibo").brief(),)
+def _call_edit(steps: int) -> dict[str, Any]:
+    return {**_call(steps), "prompt": '{"edit_instruction": "a hat"}', "image": picture(SIDE)}
+
+
+CASES = (
+    Case(
+        "BriaFiboPipeline", lambda: seeded(lambda: _fibo(BriaFiboPipeline)), _call, "Bria Fibo"
+    ).brief(),
+    Case("BriaFiboEditPipeline", lambda: seeded(_edit), _call_edit, "Bria Fibo").brief(),
+)
 REFUSALS: tuple[Refusal, ...] = ()

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 from diffusers import (
     Cosmos2_5_PredictBasePipeline,
+    Cosmos2_5_TransferPipeline,
     Cosmos2TextToImagePipeline,
     Cosmos2VideoToWorldPipeline,
     Cosmos3OmniPipeline,
     Cosmos3OmniTransformer,
+    CosmosControlNetModel,
     CosmosTextToWorldPipeline,
     CosmosTransformer3DModel,
     EDMEulerScheduler,
     FlowMatchEulerDiscreteScheduler,
     UniPCMultistepScheduler,
 )
+from diffusers.models.controlnets import controlnet_cosmos
 from tokenizers import Tokenizer, models, pre_tokenizers
+from torch import Tensor
+from torch.nn import functional
 from transformers import PreTrainedTokenizerFast
 
 from tests.families.case import Case, Refusal, seeded
-from tests.families.pictures import picture
+from tests.families.pictures import awaken, picture
 from tests.families.text_to_image import SIDE, WIDTH, prompts, quiet, size
 from tests.families.wan import CHANNELS, tiny_wan_vae
 
@@ -36,7 +42,9 @@ class Lenient:
         return True
 
 
-def _pipeline(cls: type[Any], scheduler: Any, channels: int = CHANNELS, vae: Any = None) -> Any:
+def _pipeline(
+    cls: type[Any], scheduler: Any, channels: int = CHANNELS, vae: Any = None, **parts: Any
+) -> Any:
     transformer = CosmosTransformer3DModel(
         in_channels=channels,
         out_channels=CHANNELS,
@@ -48,6 +56,7 @@ def _pipeline(cls: type[Any], scheduler: Any, channels: int = CHANNELS, vae: Any
         adaln_lora_dim=4,
         max_size=(4, 32, 32),
         concat_padding_mask=False,
+        controlnet_block_every_n=2,
     )
     return quiet(
         cls(
@@ -57,6 +66,7 @@ def _pipeline(cls: type[Any], scheduler: Any, channels: int = CHANNELS, vae: Any
             text_encoder=None,
             tokenizer=None,
             safety_checker=Lenient(),
+            **parts,
         )
     )
 
@@ -71,8 +81,40 @@ def _unipc() -> UniPCMultistepScheduler:
     )
 
 
+def _edm() -> EDMEulerScheduler:
+    return EDMEulerScheduler(sigma_max=80.0, final_sigmas_type="sigma_min")
+
+
 def _predict() -> Any:
     return _pipeline(Cosmos2_5_PredictBasePipeline, _unipc(), CHANNELS + 1, tiny_wan_vae())
+
+
+def _nearest(mask: Tensor, size: list[int], **_: Any) -> Tensor:
+    """torchvision's resizing, which need not be installed."""
+    return functional.interpolate(mask, size=size)
+
+
+RESIZING = SimpleNamespace(
+    functional=SimpleNamespace(resize=_nearest), InterpolationMode=SimpleNamespace(NEAREST=None)
+)
+
+
+def _transfer() -> Any:
+    vars(controlnet_cosmos).setdefault("transforms", RESIZING)
+    controlnet = CosmosControlNetModel(
+        n_controlnet_blocks=1,
+        in_channels=CHANNELS + 2,
+        latent_channels=CHANNELS + 2,
+        model_channels=24,
+        num_attention_heads=2,
+        attention_head_dim=12,
+        mlp_ratio=2,
+        text_embed_dim=WIDTH,
+        adaln_lora_dim=4,
+        max_size=(4, 32, 32),
+    )
+    parts = {"vae": tiny_wan_vae(), "controlnet": awaken(controlnet)}
+    return _pipeline(Cosmos2_5_TransferPipeline, _unipc(), CHANNELS + 1, **parts)
 
 
 def _omni() -> Cosmos3OmniPipeline:
@@ -119,6 +161,10 @@ def _call_video(steps: int) -> dict[str, Any]:
     return {**_call(steps), "num_frames": 9}
 
 
+def _call_transfer(steps: int) -> dict[str, Any]:
+    return {**_call(steps), "controls": [picture(SIDE)] * 5, "num_frames_per_chunk": 5}
+
+
 def _call_omni(steps: int) -> dict[str, Any]:
     return {
         "prompt": "a cat",
@@ -139,6 +185,14 @@ CASES = (
         branches=2,
         sampler=UNIPC,
     ),
+    Case(
+        "Cosmos2_5_TransferPipeline",
+        lambda: seeded(_transfer),
+        _call_transfer,
+        "Cosmos Predict 2.5",
+        branches=2,
+        sampler=UNIPC,
+    ).brief(),
     Case(
         "Cosmos3OmniPipeline",
         lambda: seeded(_omni),
@@ -163,6 +217,16 @@ _COSMOS_2 = Refusal(
     reason="its noise levels begin at 80, where a schedule's lie in 0 to 1, and the last repeats",
 )
 
+_COSMOS_1 = Refusal(
+    "CosmosTextToWorldPipeline",
+    lambda: seeded(lambda: _pipeline(CosmosTextToWorldPipeline, _edm())),
+    _call_video,
+    "Cosmos 1",
+    error="UnsupportedSchedulerError",
+    match="EDMEulerScheduler",
+    reason="its sampler follows no flow with a velocity, and steps twice in each iteration",
+)
+
 REFUSALS = (
     _COSMOS_2,
     Refusal(
@@ -181,18 +245,5 @@ REFUSALS = (
         _COSMOS_2.match,
         _COSMOS_2.reason,
     ),
-    Refusal(
-        "CosmosTextToWorldPipeline",
-        lambda: seeded(
-            lambda: _pipeline(
-                CosmosTextToWorldPipeline,
-                EDMEulerScheduler(sigma_max=80.0, final_sigmas_type="sigma_min"),
-            )
-        ),
-        _call_video,
-        "Cosmos 1",
-        error="UnsupportedSchedulerError",
-        match="EDMEulerScheduler",
-        reason="its sampler follows no flow with a velocity, and steps twice in each iteration",
-    ),
+    _COSMOS_1,
 )

@@ -6,17 +6,19 @@ from typing import Any
 
 from diffusers import (
     FlowMatchEulerDiscreteScheduler,
+    MotifVideoImage2VideoPipeline,
     MotifVideoPipeline,
     MotifVideoTransformer3DModel,
 )
 from diffusers.guiders import ClassifierFreeGuidance
 
 from tests.families.case import Case, Refusal, seeded
-from tests.families.text_to_image import WIDTH, masks, prompts, quiet, size
+from tests.families.pictures import picture
+from tests.families.text_to_image import SIDE, WIDTH, masks, prompts, quiet, size
 from tests.families.wan import CHANNELS, tiny_wan_vae
 
 
-def _motif() -> Any:
+def _motif(cls: type[Any], **parts: Any) -> Any:
     transformer = MotifVideoTransformer3DModel(
         in_channels=2 * CHANNELS + 1,
         out_channels=CHANNELS,
@@ -28,12 +30,13 @@ def _motif() -> Any:
         rope_axes_dim=(4, 2, 2),
     )
     return quiet(
-        MotifVideoPipeline(
+        cls(
             transformer=transformer,
             scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0),
             vae=tiny_wan_vae(),
             text_encoder=None,
             tokenizer=None,
+            **parts,
             guider=ClassifierFreeGuidance(guidance_scale=5.0),
         )
     )
@@ -49,6 +52,19 @@ def _call(steps: int) -> dict[str, Any]:
 
 
 CASES = (
-    Case("MotifVideoPipeline", lambda: seeded(_motif), _call, "Motif-Video", branches=2).brief(),
+    Case(
+        "MotifVideoPipeline",
+        lambda: seeded(lambda: _motif(MotifVideoPipeline)),
+        _call,
+        "Motif-Video",
+        branches=2,
+    ).brief(),
+    Case(
+        "MotifVideoImage2VideoPipeline",
+        lambda: seeded(lambda: _motif(MotifVideoImage2VideoPipeline, feature_extractor=None)),
+        lambda steps: {**_call(steps), "prompt": None, "image": picture(SIDE)},
+        "Motif-Video",
+        branches=2,
+    ).brief(),
 )
 REFUSALS: tuple[Refusal, ...] = ()

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from diffusers import (
     FlowMatchEulerDiscreteScheduler,
     JoyImageEditPipeline,
+    JoyImageEditPlusPipeline,
+    JoyImageEditPlusTransformer3DModel,
     JoyImageEditTransformer3DModel,
 )
+from torch import Tensor
 
 from tests.families.case import Case, Refusal, seeded
-from tests.families.pictures import awaken, picture
-from tests.families.text_to_image import SIDE, WIDTH, masks, prompts, quiet, size
+from tests.families.pictures import awaken, noise, picture
+from tests.families.text_to_image import SIDE, TOKENS, WIDTH, masks, prompts, quiet, size
 from tests.families.wan import CHANNELS, tiny_wan_vae
 
 
-def _joy() -> Any:
-    transformer = JoyImageEditTransformer3DModel(
+def _joy(cls: type[Any], model: type[Any]) -> Any:
+    transformer = model(
         in_channels=CHANNELS,
         hidden_size=16,
         num_attention_heads=2,
@@ -25,7 +29,7 @@ def _joy() -> Any:
         num_layers=1,
         rope_dim_list=[4, 2, 2],
     )
-    pipe = JoyImageEditPipeline(
+    pipe = cls(
         transformer=awaken(transformer),
         scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0),
         vae=tiny_wan_vae(),
@@ -34,7 +38,8 @@ def _joy() -> Any:
         processor=None,
     )
     # It rounds to sizes that the model was trained for.
-    pipe.vae_image_processor.get_default_height_width = lambda *_: (SIDE, SIDE)
+    processor = getattr(pipe, "vae_image_processor", None) or pipe.image_processor
+    processor.get_default_height_width = lambda *_: (SIDE, SIDE)
     return quiet(pipe)
 
 
@@ -48,7 +53,36 @@ def _call(steps: int) -> dict[str, Any]:
     }
 
 
+def _told(prompt: list[str], **_: Any) -> tuple[Tensor, Tensor]:
+    """Noise for features of the text: it does not take embeddings beside pictures."""
+    return noise(1, TOKENS, WIDTH, seed=len(prompt[0])), torch.ones(1, TOKENS, dtype=torch.int64)
+
+
+def _joy_plus() -> Any:
+    pipe = _joy(JoyImageEditPlusPipeline, JoyImageEditPlusTransformer3DModel)
+    pipe.encode_prompt_multiple_images = _told
+    return pipe
+
+
+def _call_pictures(steps: int) -> dict[str, Any]:
+    pictures = [picture(SIDE), picture(SIDE)]
+    return {"prompt": "a hat", "images": pictures, "guidance_scale": 4.0, **size(steps)}
+
+
 CASES = (
-    Case("JoyImageEditPipeline", lambda: seeded(_joy), _call, "JoyImage-Edit", branches=2).brief(),
+    Case(
+        "JoyImageEditPipeline",
+        lambda: seeded(lambda: _joy(JoyImageEditPipeline, JoyImageEditTransformer3DModel)),
+        _call,
+        "JoyImage-Edit",
+        branches=2,
+    ).brief(),
+    Case(
+        "JoyImageEditPlusPipeline",
+        lambda: seeded(_joy_plus),
+        _call_pictures,
+        "JoyImage-Edit",
+        note="several pictures beside the latents",
+    ).brief(),
 )
 REFUSALS: tuple[Refusal, ...] = ()

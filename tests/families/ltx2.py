@@ -10,11 +10,13 @@ from diffusers import (
     FlowMatchEulerDiscreteScheduler,
     LTX2ConditionPipeline,
     LTX2ImageToVideoPipeline,
+    LTX2InContextPipeline,
     LTX2Pipeline,
     LTX2VideoTransformer3DModel,
 )
 from diffusers.pipelines.ltx2 import LTX2TextConnectors
 from diffusers.pipelines.ltx2.pipeline_ltx2_condition import LTX2VideoCondition
+from diffusers.pipelines.ltx2.pipeline_ltx2_ic_lora import LTX2ReferenceCondition
 
 from tests.families.case import Case, Refusal, seeded
 from tests.families.ltx import SHIFT
@@ -121,6 +123,10 @@ def _call_conditions(steps: int) -> dict[str, Any]:
     return {**_call(steps), "conditions": [first]}
 
 
+def _call_reference(steps: int) -> dict[str, Any]:
+    return {**_call(steps), "reference_conditions": [LTX2ReferenceCondition([picture(SIDE)] * 5)]}
+
+
 def _two_schedulers() -> Any:
     own = FlowMatchEulerDiscreteScheduler(**SHIFT)
     return _pipeline(LTX2ConditionPipeline, audio_scheduler=own)
@@ -150,6 +156,13 @@ CASES = (
         FAMILY,
         branches=3,
         note="the frames that are given stay as they are",
+    ).brief(),
+    Case(
+        "LTX2InContextPipeline",
+        lambda: seeded(lambda: _pipeline(LTX2InContextPipeline)),
+        _call_reference,
+        FAMILY,
+        branches=3,
     ).brief(),
 )
 REFUSALS = (

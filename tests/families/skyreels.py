@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from diffusers import (
+    SkyReelsV2DiffusionForcingImageToVideoPipeline,
     SkyReelsV2DiffusionForcingPipeline,
+    SkyReelsV2DiffusionForcingVideoToVideoPipeline,
     SkyReelsV2ImageToVideoPipeline,
     SkyReelsV2Pipeline,
     SkyReelsV2Transformer3DModel,
@@ -59,8 +62,8 @@ def _image_to_video() -> SkyReelsV2ImageToVideoPipeline:
     return _pipeline(SkyReelsV2ImageToVideoPipeline, SEEING, more, **SEEN)
 
 
-def _diffusion_forcing() -> SkyReelsV2DiffusionForcingPipeline:
-    return _pipeline(SkyReelsV2DiffusionForcingPipeline, inject_sample_info=True)
+def _diffusion_forcing(cls: type[Any], **more: Any) -> Any:
+    return seeded(lambda: _pipeline(cls, more=more, inject_sample_info=True))
 
 
 def _call(steps: int) -> dict[str, Any]:
@@ -90,15 +93,36 @@ CASES = (
         sampler=UNIPC,
     ).brief(),
 )
+_FORCING = Refusal(
+    "SkyReelsV2DiffusionForcingPipeline",
+    lambda: _diffusion_forcing(SkyReelsV2DiffusionForcingPipeline),
+    lambda steps: {**_call(steps), "prompt": None},
+    FAMILY,
+    error="StepCountError",
+    match="a copy of the scheduler takes step 1 while the scheduler is at step 0",
+    reason="every frame has noise levels of its own, and a schedule has one for all",
+    replaces=UNIPC,
+)
 REFUSALS = (
-    Refusal(
-        "SkyReelsV2DiffusionForcingPipeline",
-        lambda: seeded(_diffusion_forcing),
-        lambda steps: {**_call(steps), "prompt": None},
-        FAMILY,
-        error="StepCountError",
-        match="a copy of the scheduler takes step 1 while the scheduler is at step 0",
-        reason="every frame has noise levels of its own, and a schedule has one for all",
-        replaces=UNIPC,
+    _FORCING,
+    replace(
+        _FORCING,
+        name="SkyReelsV2DiffusionForcingImageToVideoPipeline",
+        build=lambda: _diffusion_forcing(
+            SkyReelsV2DiffusionForcingImageToVideoPipeline, vae=seeded(tiny_wan_vae)
+        ),
+        call=lambda steps: {**_FORCING.call(steps), "image": picture(SIDE)},
+    ),
+    replace(
+        _FORCING,
+        name="SkyReelsV2DiffusionForcingVideoToVideoPipeline",
+        build=lambda: _diffusion_forcing(
+            SkyReelsV2DiffusionForcingVideoToVideoPipeline, vae=seeded(tiny_wan_vae)
+        ),
+        call=lambda steps: {
+            **_FORCING.call(steps),
+            "video": [picture(SIDE)] * 5,
+            "overlap_history": 5,
+        },
     ),
 )

@@ -13,6 +13,7 @@ from diffusers import (
     StableDiffusion3ControlNetPipeline,
     StableDiffusion3Img2ImgPipeline,
     StableDiffusion3InpaintPipeline,
+    StableDiffusion3PAGImg2ImgPipeline,
     StableDiffusion3PAGPipeline,
     StableDiffusion3Pipeline,
 )
@@ -62,6 +63,11 @@ def _perturbed() -> Any:
     return seeded(
         lambda: _pipeline(StableDiffusion3PAGPipeline, vae=None, pag_applied_layers=blocks)
     )
+
+
+def _perturbed_from_image() -> Any:
+    parts = {"vae": tiny_vae(CHANNELS), "pag_applied_layers": ["transformer_blocks.1"]}
+    return seeded(lambda: _pipeline(StableDiffusion3PAGImg2ImgPipeline, **parts))
 
 
 def _image_to_image() -> Any:
@@ -116,6 +122,10 @@ def _call_perturbed(steps: int) -> dict[str, Any]:
     return {**_call(steps), "pag_scale": 1.0}
 
 
+def _call_perturbed_from_image(steps: int) -> dict[str, Any]:
+    return {**_call_image(steps), "pag_scale": 1.0}
+
+
 def _call_inpaint(steps: int) -> dict[str, Any]:
     return {**_call_image(steps), "mask_image": mask()}
 
@@ -146,6 +156,12 @@ CASES = (
         FAMILY,
     ),
     Case("StableDiffusion3PAGPipeline", _perturbed, _call_perturbed, FAMILY),
+    Case(
+        "StableDiffusion3PAGImg2ImgPipeline, strength 1",
+        _perturbed_from_image,
+        _call_perturbed_from_image,
+        FAMILY,
+    ).brief(),
     Case("StableDiffusion3InpaintPipeline, strength 1", _inpaint, _call_inpaint, FAMILY),
     Case(
         "StableDiffusion3Pipeline, Heun",

@@ -25,30 +25,8 @@ READ = (
         "QwenImagePipeline",
         "other embeddings from a noise level of 0.9 on, where pictures of text are given",
     ),
-    Read("BriaFiboEditPipeline", "BriaFiboPipeline", "the picture's tokens beside the latents"),
-    Read(
-        "Cosmos2_5_TransferPipeline",
-        "Cosmos2_5_PredictBasePipeline",
-        "a ControlNet beside the denoiser; several chunks in one call are refused",
-    ),
-    Read(
-        "DreamLiteMobilePipeline",
-        "StableDiffusion3Pipeline",
-        "its denoiser is `unet`; distilled, without guidance",
-    ),
-    Read(
-        "DreamLitePipeline",
-        "StableDiffusion3Pipeline",
-        "its denoiser is `unet`; two or three branches in one batch",
-    ),
-    Read("EasyAnimateControlPipeline", "SanaVideoPipeline", "a control video beside the latents"),
-    Read("EasyAnimateInpaintPipeline", "SanaVideoPipeline", "a masked video beside the latents"),
-    Read("EasyAnimatePipeline", "SanaVideoPipeline", "an encoder and a denoiser of its own"),
-    Read(
-        "JoyImageEditPlusPipeline",
-        "JoyImageEditPipeline",
-        "several pictures; both branches in one batch",
-    ),
+    Read("EasyAnimateControlPipeline", "EasyAnimatePipeline", "a control video beside the latents"),
+    Read("EasyAnimateInpaintPipeline", "EasyAnimatePipeline", "a masked video beside the latents"),
     Read("Kandinsky6SRPipeline", "HunyuanVideoFramepackPipeline", "tiles in place of sections"),
     Read(
         "Kandinsky6TI2VAPipeline",
@@ -67,11 +45,6 @@ READ = (
     ),
     Read("LTX2HDRPipeline", "LTX2ConditionPipeline", "the sound does not move: its velocity is 0"),
     Read(
-        "LTX2InContextPipeline",
-        "LTX2ConditionPipeline",
-        "tokens of reference videos beside the latents",
-    ),
-    Read(
         "LTXI2VLongMultiPromptPipeline",
         "HunyuanVideoFramepackPipeline",
         "windows in place of sections",
@@ -82,42 +55,16 @@ READ = (
         "the picture's tokens beside the latents",
     ),
     Read(
-        "MotifVideoImage2VideoPipeline", "MotifVideoPipeline", "the first frame beside the latents"
-    ),
-    Read(
-        "OmniGenPipeline",
-        "StableDiffusion3Pipeline",
-        "two or three branches in one batch; the text's tokens are the denoiser's own",
-    ),
-    Read(
         "RFD4ProteinaPipeline",
         "",
         "it has two schedulers, neither called `scheduler`, and `attach` refuses it",
     ),
     Read("VisualClozeGenerationPipeline", "FluxFillPipeline", "a grid of pictures"),
     Read("CosmosVideoToWorldPipeline", "CosmosTextToWorldPipeline", "from a picture or a video"),
-    Read("SanaControlNetPipeline", "SanaPipeline", "a ControlNet beside the denoiser"),
-    Read("SanaPAGPipeline", "SanaPipeline", "a third branch of the guidance, in the same batch"),
-    Read("SanaSprintImg2ImgPipeline", "SanaSprintPipeline", "from a picture"),
     Read(
         "SanaWMPipeline",
         "LTXConditionPipeline",
         "every token has a noise level of its own (`per_token_timesteps`)",
-    ),
-    Read(
-        "SkyReelsV2DiffusionForcingImageToVideoPipeline",
-        "SkyReelsV2DiffusionForcingPipeline",
-        "from a picture",
-    ),
-    Read(
-        "SkyReelsV2DiffusionForcingVideoToVideoPipeline",
-        "SkyReelsV2DiffusionForcingPipeline",
-        "from a video",
-    ),
-    Read(
-        "StableDiffusion3PAGImg2ImgPipeline",
-        "StableDiffusion3PAGPipeline",
-        "from a picture, as `StableDiffusion3Img2ImgPipeline`",
     ),
 )
 

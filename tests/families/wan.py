@@ -36,7 +36,7 @@ BOUNDARY = 0.875
 UNIPC = "UniPCMultistepScheduler"
 
 
-def tiny_wan_vae(channels: int = CHANNELS) -> AutoencoderKLWan:
+def tiny_wan_vae(channels: int = CHANNELS, **options: int) -> AutoencoderKLWan:
     """An autoencoder with an eighth of a video's side and a quarter of its frames."""
     return AutoencoderKLWan(
         base_dim=3,
@@ -45,6 +45,7 @@ def tiny_wan_vae(channels: int = CHANNELS) -> AutoencoderKLWan:
         num_res_blocks=1,
         latents_mean=[0.1] * channels,
         latents_std=[1.5] * channels,
+        **options,
     )
 
 
