@@ -231,23 +231,24 @@ class Attachment:
                 check_alone(self._pipe)
             notes = Notes(self._aloud, self._strict)
             self.stats = notes.stats
-            verdict = self._compare(asked, notes)
+            before = self._adapters()
+            verdict = self._compare(asked, before, notes)
             run = self._run = Run(self._open_channel, self._scheduler, notes, verdict)
             yield
             run.settle()  # it may have been interrupted
+            self._check_kept(before, notes)
             if self._interception is not None:
                 check_alone(self._pipe)  # one that was hooked in by hand enables nothing
         finally:
             self._end()
             self._running.release()
 
-    def _compare(self, asked: Mapping[str, Any], notes: Notes) -> Verdict:
+    def _compare(self, asked: Mapping[str, Any], here: Sequence[Adapter], notes: Notes) -> Verdict:
         """Grade a call, note in what it is unknown and say it aloud, or refuse it.
 
         Raises:
             RequestMismatchError, ModelMismatchError: The attachment is strict, and it is unknown.
         """
-        here = self._adapters()
         seen = {**stated(asked, self._made.generation), **precision(self._pipe)}
         verdict = compare(seen | {"adapters": recognised(here)}, self._made, self._budget)
         notes.stats.request = verdict.grade
@@ -257,6 +258,19 @@ class Attachment:
         for message in verdict.messages:
             notes.other("request", message)
         return verdict
+
+    def _check_kept(self, before: Sequence[Adapter], notes: Notes) -> None:
+        """Note that a run changed its adapters; ModelMismatchError if the attachment is strict."""
+        if other_adapters(self._adapters(), before) is None:
+            return
+        message = (
+            "adapters were loaded, removed or scaled while the pipeline ran: the schedule carried "
+            "velocities of one model over to another; change them between runs, or run without "
+            "the schedule"
+        )
+        if self._strict:
+            raise ModelMismatchError(message)
+        notes.other("adapters", message)
 
     def _adapters(self) -> tuple[Adapter, ...]:
         """Those in effect now; none where the schedule is for any model, and does not ask."""
