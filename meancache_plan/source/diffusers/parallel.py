@@ -33,7 +33,7 @@ def share(pipe: Any, how: str) -> None:
 def shared(pipe: Any) -> str | None:
     """How its denoisers are shared, and among how many, such as ``"fsdp of 4"``; None: not."""
     for module in identity.denoisers(pipe).values():
-        if any(each.__name__ == "FSDPModule" for each in type(module).__mro__):
+        if identity.is_of_fsdp(type(module)):
             return f"fsdp of {distributed.get_world_size()}"
         if getattr(module, "_parallel_config", None) is not None:
             return f"ulysses of {distributed.get_world_size()}"
