@@ -35,6 +35,7 @@ PAGES = {
     "defaults-digits": "-m benchmarks.planners --choose --model digits --budgets 8,10,13,16,25",
     "planners": f"-m benchmarks.planners --calibration 96 --schedule {SHIPPED} "
     "--plot docs/planners.png",
+    "planners-known": f"-m benchmarks.planners --known --calibration 96 --schedule {SHIPPED}",
     "planners-no-cfg": "-m benchmarks.planners --no-cfg --calibration 96 "
     "--plot docs/planners-no-cfg.png",
     "planners-digits": "-m benchmarks.planners --model digits --heldout 128 --ablations "
@@ -48,7 +49,8 @@ PAGES = {
     "headline-50": f"-m benchmarks.headline --only 50 --schedule {SHIPPED}",
     "headline-40": "-m benchmarks.headline --only 40",
     "headline-100": "-m benchmarks.headline --only 100",
-    "golden": "-m benchmarks.golden",
+    "golden": "-m benchmarks.golden --pool 40 --fitted 10 --searches 20 --calibration 32 "
+    "--heldout 32",
     "golden-digits": "-m benchmarks.golden --model digits",
     "stability": "-m benchmarks.stability",
     "stability-cost": "-m benchmarks.stability_cost",

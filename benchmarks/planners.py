@@ -2,9 +2,11 @@
 
     python -m benchmarks.planners --model digits [--ablations]
     python -m benchmarks.planners --model reference [--no-cfg] [--plot docs/planners.png]
+    python -m benchmarks.planners --known
     python -m benchmarks.planners --choose [--model digits]
 
-Defaults are chosen by the last: it tries `solve`'s choices alone, calibrates on half of the
+With ``--known`` the calibration prompts are judged on, with another seed. Defaults are chosen by
+``--choose``: it tries `solve`'s choices alone, calibrates on half of the
 calibration prompts and judges on the other half, and leaves held-out prompts alone.
 
 All methods plan from one calibration and are judged on held-out samples by the PSNR of the final
@@ -36,6 +38,9 @@ from meancache_plan.source.diffusers.load_pipeline import load, quieten
 from meancache_plan.source.recipe import find_recipe, override, parse_numbers, read_prompts
 
 BUDGETS = "8,10,11,13,16,20,25"
+OTHER_SEED = "2000"
+"""With which neither calibration nor held-out samples are made."""
+
 HELDOUT, CHOOSING = 100_000, 50_000
 """Number of the first held-out drawing of digits, and of the first that defaults are chosen on."""
 
@@ -73,6 +78,9 @@ def reference_contest(options: argparse.Namespace, budgets: tuple[int, ...]) -> 
     folder.mkdir(parents=True, exist_ok=True)
     known = read_prompts(recipe.prompts)
     unseen = known[1::2] if options.choose else read_prompts(recipe.heldout_prompts)
+    drawn = recipe.heldout_seeds
+    if options.known:
+        unseen, drawn = known, OTHER_SEED
     fitted = evenly(known[::2] if options.choose else known, options.calibration)
     others = evenly(unseen, options.heldout)
     branches, batch = 1 if options.no_cfg else 2, options.batch
@@ -85,7 +93,7 @@ def reference_contest(options: argparse.Namespace, budgets: tuple[int, ...]) -> 
     return Bench(
         profile=calibrate(pipeline, fitted, seeds, profile, batch=batch),
         fitted=samples("calibration", fitted, recipe.seeds),
-        heldout=samples("heldout", others, recipe.heldout_seeds),
+        heldout=samples("heldout", others, drawn),
         budgets=budgets,
         folder=folder,
         shipped=None if options.schedule is None else load_schedule(options.schedule),
@@ -97,6 +105,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--model", choices=("reference", "digits"), default="reference")
     parser.add_argument("--no-cfg", action="store_true", help="reference without true CFG")
     parser.add_argument("--choose", action="store_true", help="judge on calibration prompts")
+    parser.add_argument("--known", action="store_true", help="judge on these with another seed")
     parser.add_argument("--budgets", default=BUDGETS, help="such as 8,10,16")
     parser.add_argument("--ablations", action="store_true", help="change one choice at a time")
     parser.add_argument("--calibration", type=int, default=64, help="calibration samples")
@@ -110,7 +119,7 @@ def parse() -> argparse.Namespace:
     options = parser.parse_args()
     if options.folder is None:
         name = options.model + ("-no-cfg" if options.no_cfg else "")
-        name += "-choose" if options.choose else ""
+        name += "-choose" if options.choose else "-known" if options.known else ""
         sizes = f"{options.calibration}-{options.heldout}"
         options.folder = Path("build/planners") / f"{name}-{sizes}"
     return options

@@ -229,7 +229,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--folder", type=Path, help="for finished work")
     options = parser.parse_args()
     options.calibration, options.heldout = 96, 64
-    options.no_cfg, options.choose, options.schedule = False, False, None
+    options.no_cfg, options.choose, options.known, options.schedule = False, False, False, None
     options.folder = options.folder or Path("build/planners") / f"{options.model}-96-64"
     return options
 
