@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import NamedTuple
 
 from meancache_plan.improve.candidates import Candidate
@@ -11,7 +11,6 @@ from meancache_plan.improve.dealt_samples import evenly
 from meancache_plan.improve.joint_fit import step
 from meancache_plan.improve.trials import Standing, Trials
 from meancache_plan.plan.simple_plans import adams_plan
-from meancache_runtime.predictors import Adams
 from meancache_runtime.schedule import Plan
 
 RUNGS = (0.25, 0.5, 1.0)
@@ -111,7 +110,8 @@ class Race:
 
     def crossed(self, plan: Plan) -> Plan:
         """The plan with gains that were fitted on the judging samples; itself if it has none."""
-        if not any(isinstance(each, Adams) and {*each.gains} != {1.0} for each in plan.intervals):
+        gains = prior_gains(plan)
+        if gains is None or {*chain(*gains)} == {1.0}:
             return plan
         prior = prior_gains(adams_plan(plan.knots, plan.budget))
         assert prior is not None

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from meancache_plan import profile_flow, solve
-from meancache_plan.core.innovation import bounds, innovations
+from meancache_plan.core.innovation import innovations
 from meancache_runtime import MeanCacheScheduler, Replay, attach, integrate
 from meancache_runtime.binding import bind
 from meancache_runtime.errors import ReplayError, UnstableError
@@ -75,31 +75,6 @@ def test_compiler_and_runtime_measure_the_same_on_a_recorded_trajectory() -> Non
             seen.judge(knot, [seen.squares])
     assert seen.worst == pytest.approx(expected.max())
     assert seen.knot == KNOTS[1 + int(expected.max(axis=0).argmax())]
-
-
-def test_bounds_are_the_largest_times_what_other_prompts_exceed_each_other_by() -> None:
-    rng = np.random.default_rng(0)
-    found = np.exp(rng.normal(size=(12, 3)))
-    prompts = np.repeat(np.arange(6), 2)
-    beyond = [
-        max(found[row] / found[prompts != prompts[row]].max(axis=0)) for row in range(len(found))
-    ]
-    expected = found.max(axis=0) * max(1.0, *beyond)
-    assert bounds(found, prompts) == pytest.approx(expected)
-
-
-def test_a_single_prompt_bounds_nothing() -> None:
-    assert bounds(np.ones((4, 3)), np.zeros(4, dtype=np.int64)) is None
-
-
-def test_of_new_samples_of_the_same_kind_about_one_in_a_hundred_leaves_the_bounds() -> None:
-    rng = np.random.default_rng(1)
-    shares: list[float] = []
-    for _ in range(40):
-        found = np.exp(0.5 * rng.normal(size=(96 + 100, 8)))
-        limits = np.array(bounds(found[:96], np.arange(96)))
-        shares.append(float((found[96:] > limits).any(axis=1).mean()))
-    assert 0.001 < np.mean(shares) < 0.02
 
 
 def test_a_plan_that_is_solved_has_bounds_that_its_own_samples_keep() -> None:
