@@ -24,6 +24,9 @@ BY_MAKE = ("make demo", "make test")
 OURS = re.compile(r"[a-z ]+ +\d+/\d+ \d+:\d\d:\d\d left [-\d:]+$")
 """Progress: all that a command may say on standard error."""
 
+BAR = re.compile(r".*\d+%\||\d+it \[")
+"""A bar of diffusers or transformers: all that the README's Python may say there."""
+
 READMES = ("README.md", "docs/GUIDE.md", "runtime/README.md")
 
 PROMPTS = {"reference-calibration": 6, "reference-heldout": 2}
@@ -49,15 +52,41 @@ def test_the_readme_names_the_two_commands() -> None:
     assert all(command in bash for command in BY_MAKE)
 
 
+@pytest.fixture
+def others(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What libraries write to the standard output of all that a test starts."""
+    said = tmp_path_factory.mktemp("said") / "by-others"
+    said.touch()
+    monkeypatch.setenv("SAID_BY_OTHERS", str(said))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT / "tests/listening"), prepend=os.pathsep)
+    return said
+
+
+def test_what_a_library_writes_to_standard_output_is_found_out(others: Path) -> None:
+    code = (
+        "import logging, sys\n"
+        "from meancache_plan.show.terminal.console import say\n"
+        "say('ours')\n"
+        "print('the block')\n"
+        "logging.basicConfig(stream=sys.stdout)\n"
+        "logging.warning('a library')\n"
+    )
+    run([sys.executable, "-c", code], "a page")
+    assert others.read_text() == "WARNING:root:a library\n"
+
+
 @pytest.mark.parametrize("readme", READMES)
 def test_every_block_has_a_language_that_this_test_runs(readme: str) -> None:
     assert {language for language, _ in blocks(ROOT / readme)} <= {"bash", "python", "text"}
 
 
-def test_every_block_of_the_readmes_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_block_of_the_readmes_runs_and_no_line_is_of_another_library(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, others: Path
+) -> None:
     """In a folder of its own with the checkout's data beside it; `make` has CI as its test.
 
-    A command that several pages have runs once.
+    A command that several pages have runs once. Of Python, the README's alone is looked at for
+    standard error: the other pages import diffusers as it is, with what it says.
     """
     for name in ("calibration", "schedules"):
         (tmp_path / name).symlink_to(ROOT / name)
@@ -70,7 +99,9 @@ def test_every_block_of_the_readmes_runs(tmp_path: Path, monkeypatch: pytest.Mon
     for readme in READMES:
         for language, text in blocks(ROOT / readme):
             if language == "python":
-                run([sys.executable, "-c", text], readme)
+                said = run([sys.executable, "-c", text], readme)
+                if readme == "README.md":
+                    assert all(BAR.match(line) for line in said.splitlines() if line)
             elif language == "bash" and text.strip() not in BY_MAKE:
                 new = [each for each in lines(text) if each not in commands]
                 commands.update(new)
@@ -82,6 +113,7 @@ def test_every_block_of_the_readmes_runs(tmp_path: Path, monkeypatch: pytest.Mon
     assert ran >= 10
     ours = {".gitignore", "calibration", "schedules", *PROMPTS}
     assert untracked(tmp_path) == ours, "git would add it"
+    assert not others.read_text()
 
 
 def lines(text: str) -> list[str]:

@@ -194,8 +194,7 @@ def test_another_policy_is_refused_by_name(tiny_flux: Any) -> None:
         attach(tiny_flux, by_hand.schedule(8, KNOTS[:3], PREDICTORS[:3]), on_unstable=wrong)
 
 
-STEPS = 8
-TINY = (0, 1, 3, 6)
+STEPS, TINY = 8, (0, 1, 3, 6)
 
 
 def limited(limits: tuple[float, ...]) -> Schedule:
@@ -209,7 +208,6 @@ def run(pipe: Any, **options: Any) -> torch.Tensor:
 
 
 def test_a_pipeline_warns_once_and_its_stats_have_the_worst_knot(tiny_flux: Any) -> None:
-    expected = None
     with attach(tiny_flux, limited(WIDE)) as attachment:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
