@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+import meancache_plan
+import meancache_runtime
+from meancache_plan.cli.commands import COMMANDS
 from meancache_plan.plan.planners import PLANNERS
 from meancache_runtime.predictors import KINDS
 
@@ -91,3 +94,18 @@ def test_the_files_to_touch_are_all_that_know_each_of_a_kind_by_name(section: st
     }
     assert knowing & listed, "the signs find nothing"
     assert knowing - MADE <= listed
+
+
+PUBLIC = {
+    "`meancache_plan`": set(meancache_plan.__all__) - {"__version__"},
+    "`meancache_runtime`": set(meancache_runtime.__all__) - {"__version__"},
+    "commands": {command.__name__.replace("_", "-") for command in COMMANDS},
+}
+
+
+@pytest.mark.parametrize("row", PUBLIC)
+def test_the_changelog_lists_every_public_name(row: str) -> None:
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    line = next(line for line in text.splitlines() if line.startswith(f"| {row} | `"))
+    _, _, cells = line.removeprefix("| ").partition(" | ")
+    assert set(re.findall(r"`([\w-]+)`", cells)) == PUBLIC[row]
