@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -112,13 +113,14 @@ def test_after_the_knot_before_an_interval_costs_what_it_does_alone_with_that_wi
 
 @pytest.mark.usefixtures("toys")
 def test_help_names_every_entry_of_the_registries() -> None:
-    assert planner_help() == (
-        "path scores what replay will do, pssp is the paper's method, uniform spreads knots evenly"
-    )
-    assert predictor_help() == (
-        "hold and adams and half (path, pssp, uniform), jvp and released (pssp, uniform), "
-        "fitted (path)"
-    )
+    assert planner_help().endswith(", uniform spreads knots evenly")
+    groups = re.findall(r"(\w+(?: and \w+)*) \(([^)]*)\)", predictor_help())
+    told = {name: users for names, users in groups for name in names.split(" and ")}
+    assert told.keys() == PREDICTORS.keys()
+    for name, users in told.items():
+        planners = [each for each, rule in PLANNERS.items() if name in rule.predictors]
+        assert users == ", ".join(planners)
+    assert told["half"] == ", ".join(PLANNERS)
 
 
 @pytest.mark.parametrize("planner", PLANNERS)
