@@ -19,7 +19,7 @@ from ...machine import Replay
 from ...requests import check_comparable, compare, refuse
 from ...schedule import Plan, Schedule
 from ...table import Table
-from .sampler import EULER
+from .sampler import EULER, check_deterministic
 
 if TYPE_CHECKING:
     from diffusers.schedulers.scheduling_flow_match_euler_discrete import (
@@ -128,8 +128,10 @@ class Following(Euler):
         Raises:
             StepCountError: Another number of steps than the schedule's, or none at all.
             GridMismatchError: Other noise levels than the schedule allows.
+            UnsupportedSchedulerError: The scheduler has been told to draw fresh noise.
         """
         self._machine = None
+        check_deterministic(self)
         if num_inference_steps is None and sigmas is None and timesteps is None:
             raise StepCountError(
                 f"this run does not say how many steps it takes: pass num_inference_steps="

@@ -155,7 +155,10 @@ def test_other_samplers_and_budgets_are_refused(tiny_flux: FluxPipeline) -> None
 
 
 def test_fresh_noise_in_each_step_is_refused_however_it_is_asked_for() -> None:
+    told = following()
+    told.register_to_config(stochastic_sampling=True)
     made = [
+        lambda: told.set_timesteps(STEPS),
         lambda: following(FlowMatchEulerDiscreteScheduler(stochastic_sampling=True)),
         lambda: MeanCacheScheduler.from_config(following().config, stochastic_sampling=True),
     ]
