@@ -14,6 +14,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import ray
+from ray._private.services import find_bootstrap_address
 from ray.exceptions import RayActorError, RayError, RayTaskError
 from ray.util import get_node_ip_address, placement_group, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
@@ -259,18 +260,23 @@ class RayCrew(Crew[T], Generic[T]):
 def joined() -> Generator[None]:
     """Be part of a cluster: of ``RAY_ADDRESS``, or this machine's own, or one for the time being.
 
+    ``RAY_ADDRESS=local`` is always one for the time being.
+
     At the end all workers go, and with them a cluster that was started here.
 
     Raises:
-        InputError: There is no cluster at that address, or one of another version of Ray or Python.
+        InputError: There is no cluster at that address, or where Ray has noted this machine's own,
+            or it is one of another version of Ray or Python.
     """
-    check_address(os.environ.get("RAY_ADDRESS", ""))
+    told = os.environ.get("RAY_ADDRESS", "")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
+        check_address(told, find_bootstrap_address(None))
         ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+    except InputError:
+        raise
     except Exception as error:  # Ray's own are of any class
-        place = os.environ.get("RAY_ADDRESS", "of this machine")
-        reason = str(error).partition("\n")[0]
+        place, reason = told or "of this machine", str(error).partition("\n")[0]
         raise InputError(f"--ray: the cluster {place} cannot be joined ({reason})") from error
     try:
         yield
