@@ -33,7 +33,7 @@ class Crew(ABC, Generic[T_co]):
 
     @abstractmethod
     def changed(self, change: Change[Any]) -> AbstractContextManager["Crew[T_co]"]:
-        """Workers each with what a change makes of its thing, until this ends."""
+        """These workers, each with what a change makes of its thing, until this ends."""
         ...
 
     def in_order(self, begin: Begin[T_co, U, R], units: Sequence[U]) -> list[R]:

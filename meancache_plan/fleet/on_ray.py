@@ -8,9 +8,9 @@ import os
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
-from itertools import chain
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import chain, count
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import ray
@@ -22,8 +22,9 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 from meancache_plan.errors import InputError, MeanCacheError
 from meancache_plan.files.differing_settings import differences
 from meancache_plan.fleet.address import check_address
+from meancache_plan.fleet.calls import HEARD, PATIENCE, STARTS, WAITS, Call, Calls
 from meancache_plan.fleet.crew import Begin, Change, Crew
-from meancache_plan.fleet.member import Facts, Member, entered
+from meancache_plan.fleet.member import Changes, Facts, Member
 from meancache_plan.fleet.room import Machine, Room
 from meancache_plan.fleet.tasks import SILENCE, TRIES, Tasks
 
@@ -36,9 +37,6 @@ R = TypeVar("R")
 
 PAUSE = 5.0
 """Seconds after which the cluster is asked for its size again, if nothing else happens."""
-
-STARTS, HEARD = -2, -1
-"""In the place of a unit's number: a worker starts, or says that it is still there."""
 
 
 class _Worker:
@@ -57,6 +55,10 @@ class _Worker:
             for seat, place in zip(seats, places, strict=True)
         ]
 
+    def settle(self) -> list[Any]:
+        """Have all find their room; what stands for their answers."""
+        return [member.__ray_ready__.remote() for member in self._members]
+
     def start(self, *arguments: Any) -> list[Any]:
         """Have all do :meth:`Member.start`; what stands for their answers."""
         return [member.start.remote(*arguments) for member in self._members]
@@ -73,29 +75,14 @@ class _Worker:
             remove_placement_group(self._group)
 
 
-@dataclass(eq=False, slots=True)
-class _Call:
-    """What a worker is asked to do: a unit, by its number, or STARTS or HEARD.
-
-    Attributes:
-        awaited: How many members are to answer.
-        values: What those answer that have.
-    """
-
-    worker: _Worker
-    unit: int
-    awaited: int
-    values: list[Any] = field(default_factory=lambda: [])
-
-
 @dataclass(eq=False)
 class RayCrew(Crew[T], Generic[T]):
     """Workers on a cluster that this process has joined: see :func:`joined`.
 
-    A worker that dies, alone or with its node, or that hangs, is replaced, and its unit begun
-    again; a unit whose workers keep dying, or that keeps failing, is given up, which is said once
-    the others are done. Where as many units are given up as each is tried, and none is done, the
-    work ends. A gang is one worker: where a member dies, so do the others.
+    A worker that dies, alone or with its node, or that hangs, at its start too, is replaced, and
+    its unit begun again; a unit whose workers keep dying, or that keeps failing, is given up, which
+    is said once the others are done. Where as many units are given up as each is tried, and none is
+    done, the work ends. A gang is one worker: where a member dies, so do the others.
 
     Args:
         make: Makes a worker's thing, in its process; in a gang, each member makes its own.
@@ -105,6 +92,7 @@ class RayCrew(Crew[T], Generic[T]):
             that find no room wait for it, except for the first.
         tries: Times that a unit is begun.
         silence: Seconds in which no worker is taken to hang: see :meth:`Tasks.late`.
+        patience: Seconds after which a worker that starts is taken to hang.
 
     Raises:
         InputError: The cluster has no room for a single worker, none starts, or workers differ.
@@ -116,11 +104,13 @@ class RayCrew(Crew[T], Generic[T]):
     workers: int | None = None
     tries: int = TRIES
     silence: float = SILENCE
+    patience: float = PATIENCE
     _all: list[_Worker] = field(default_factory=lambda: [], init=False)
     _idle: list[_Worker] = field(default_factory=lambda: [], init=False)
-    _under_way: dict[Any, _Call] = field(default_factory=lambda: {}, init=False)
-    _known: Facts | None = field(default=None, init=False)
-    _works: int = field(default=0, init=False)
+    _calls: Calls[_Worker] = field(default_factory=lambda: Calls(), init=False)
+    _changes: Changes = field(default=Changes(), init=False)
+    _known: dict[int, Facts] = field(default_factory=lambda: {}, init=False)
+    _numbers: Iterator[int] = field(default_factory=lambda: count(1), init=False)
     _stillborn: int = field(default=0, init=False)
     _why: str = field(default="", init=False)
     _asked: float = field(default=-PAUSE, init=False)
@@ -129,15 +119,15 @@ class RayCrew(Crew[T], Generic[T]):
     def do(self, begin: Begin[T, U, R], units: Sequence[U]) -> Iterator[tuple[int, R]]:
         """Do them."""
         tasks, shared = Tasks(len(units), self.tries), ray.put(begin)
-        self._works += 1
+        number = next(self._numbers)
         try:
             self._hear()
             while tasks.open and not tasks.hopeless:
                 self._grow()
                 while self._idle and tasks.waiting:
                     worker, unit = self._idle.pop(), tasks.take()
-                    self._expect(worker, unit, worker.do(self._works, shared, units[unit]))
-                answers, _ = ray.wait([*self._under_way], timeout=PAUSE)
+                    self._expect(worker, unit, worker.do(number, shared, units[unit]))
+                answers, _ = ray.wait(self._calls.answers, timeout=PAUSE)
                 for answer in answers:
                     yield from self._settled(answer, tasks)
                 self._replace_hung(tasks)
@@ -153,30 +143,33 @@ class RayCrew(Crew[T], Generic[T]):
             worker.end()
         self._all.clear()
         self._idle.clear()
-        self._under_way.clear()
+        self._calls.clear()
+        self._stillborn = 0
 
     @contextmanager
     def changed(self, change: Change[T]) -> "Generator[RayCrew[T]]":
-        """Workers of their own, in the place of these, each with what the change makes."""
-        self.dismiss()
-        other = replace(self, make=partial(entered, self.make, change))
-        yield other
-        other.dismiss()
+        """These workers, each with what the change makes; loaded things stay loaded."""
+        outer = self._changes
+        self._changes = Changes(next(self._numbers), (*outer.all, change))
+        try:
+            yield self
+        finally:
+            self._changes = outer
 
     def _grow(self) -> None:
         """Ask for workers in the place of those that died, and for those that now have room."""
         if time.monotonic() - self._asked > PAUSE:
             self._machines = [each["Resources"] for each in ray.nodes() if each["Alive"]]
             self._asked = time.monotonic()
-            if self._known is None and not self.room.times(self._machines):
+            if not self._known and not self.room.times(self._machines):
                 raise InputError(self.room.missing(self._machines))
         wanted = self.workers or self.room.times(self._machines)
         if self._stillborn < self.tries * wanted:
             for _ in range(wanted - len(self._all)):
                 self._all.append(self._hired())
-                self._ask(self._all[-1], STARTS)
+                self._expect(self._all[-1], WAITS, self._all[-1].settle())
         if not self._all:
-            stillborn = f"no worker starts: {self._why}"
+            stillborn = f"no worker starts: {self._why}; what they print is in Ray's logs"
             raise InputError(stillborn if self._stillborn else self.room.missing(self._machines))
 
     def _hired(self) -> _Worker:
@@ -194,11 +187,10 @@ class RayCrew(Crew[T], Generic[T]):
         return Meeting(get_node_ip_address())
 
     def _ask(self, worker: _Worker, why: int) -> None:
-        self._expect(worker, why, worker.start(self.make, self.facts))
+        self._expect(worker, why, worker.start(self.make, self.facts, self._changes))
 
     def _expect(self, worker: _Worker, unit: int, answers: Sequence[Any]) -> None:
-        call = _Call(worker, unit, awaited=len(answers))
-        self._under_way |= dict.fromkeys(answers, call)
+        self._calls.add(worker, unit, self._changes.number, answers)
 
     def _hear(self) -> None:
         """Hear from idle workers before one gets a unit, which is not to blame for their death."""
@@ -207,7 +199,7 @@ class RayCrew(Crew[T], Generic[T]):
 
     def _settled(self, answer: Any, tasks: Tasks) -> Iterator[tuple[int, Any]]:
         """What came of a call: results, a worker that has started, or one that is lost."""
-        call = self._under_way.pop(answer)
+        call = self._calls.answered(answer)
         try:
             value: Any = ray.get(answer)
         except RayError as error:
@@ -216,40 +208,49 @@ class RayCrew(Crew[T], Generic[T]):
         if isinstance(value, MeanCacheError):
             raise value
         call.values.append(value)
-        if len(call.values) < call.awaited:
+        if call.awaited:
             return
+        if call.unit >= 0:
+            self._idle.append(call.worker)
+            for result in chain(*call.values):
+                yield call.unit, result
+            tasks.done(call.unit)
+        elif call.unit == WAITS or call.changes != self._changes.number:
+            self._ask(call.worker, STARTS)
+        else:
+            self._known_alike(call)
+
+    def _known_alike(self, call: Call[_Worker]) -> None:
+        """Have who started do units, if it is as the others are."""
         self._idle.append(call.worker)
-        if call.unit in (STARTS, HEARD):
+        if call.unit == STARTS:
             self._stillborn = 0
-            for facts in call.values:
-                self._check(facts)
-            return
-        for result in chain(*call.values):
-            yield call.unit, result
-        tasks.done(call.unit)
+        for facts in call.values:
+            self._check(facts)
 
     def _replace_hung(self, tasks: Tasks) -> None:
-        """Have units done again that take so long that their workers must hang."""
-        late = tasks.late(self.silence)
-        answers = [key for key, call in self._under_way.items() if call.unit in late]
-        _, hung = ray.wait(answers, num_returns=len(answers), timeout=0) if answers else ([], [])
-        for call in {self._under_way[answer] for answer in hung}:
-            self._lose(call, "its worker hung", tasks)
+        """Have others in the place of those who take so long that they must hang."""
+        late = self._calls.lasting(tasks.late(self.silence), self.patience)
+        answers = {answer: call for call in late for answer in call.awaited}
+        _, hung = ray.wait([*answers], num_returns=len(answers), timeout=0) if late else ([], [])
+        for call in {answers[answer] for answer in hung}:
+            starting = f"still loading after {self.patience / 60:g} minutes"
+            self._lose(call, "its worker hung" if call.unit >= 0 else starting, tasks)
 
-    def _lose(self, call: _Call, reason: str, tasks: Tasks) -> None:
+    def _lose(self, call: Call[_Worker], reason: str, tasks: Tasks) -> None:
         """Have a unit done again; who raised an error goes too, for what that left behind."""
         call.worker.end()
         self._all.remove(call.worker)
-        self._under_way = {key: each for key, each in self._under_way.items() if each is not call}
+        self._calls.drop(call)
         self._hear()  # others may have died with it
-        if call.unit == STARTS:
+        if call.unit in (WAITS, STARTS):
             self._stillborn, self._why = self._stillborn + 1, reason
         elif call.unit != HEARD:
             tasks.lost(call.unit, reason)
 
     def _check(self, facts: Facts) -> None:
-        self._known = self._known or facts
-        for apart in differences(self._known, facts):
+        known = self._known.setdefault(self._changes.number, facts)
+        for apart in differences(known, facts):
             raise InputError(
                 f"the workers differ in their {apart.name} ({apart.there} and {apart.here}), on "
                 "which every bit may depend: let only machines join that are alike"

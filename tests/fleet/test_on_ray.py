@@ -12,7 +12,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 import numpy as np
@@ -81,19 +81,42 @@ def test_what_fails_or_hangs_is_tried_again_and_what_kills_workers_is_named_when
     }  # fmt: skip
 
 
-def test_a_worker_may_die_idle_or_be_changed_and_what_is_refused_is_not_tried_again(
+def test_a_worker_stays_while_it_is_changed_may_die_idle_and_does_not_repeat_what_is_refused(
     cluster: Cluster, tmp_path: Path
 ) -> None:
     crew = work.crew(tmp_path, 1, tries=1)
     [process] = crew.in_order(work.pid, ["a"])
-    os.kill(process, signal.SIGKILL)
-    assert crew.in_order(work.pid, ["a"]) != [process]
     with crew.changed(work.inner) as changed:
         assert changed.ask(str) == str(tmp_path / "inner")
+        with changed.changed(work.inner) as twice:
+            assert twice.ask(str) == str(tmp_path / "inner" / "inner")
+        assert changed.in_order(work.pid, ["a"]) == [process]
+        os.kill(process, signal.SIGKILL)
+        [other] = changed.in_order(work.pid, ["a"])
+        assert changed.ask(str) == str(tmp_path / "inner")
     assert crew.ask(str) == str(tmp_path)
+    assert crew.in_order(work.pid, ["a"]) == [other] != [process]
     with pytest.raises(InputError, match=r"^this is refused$"):
         crew.in_order(work.begin, [work.REFUSED])
     assert (tmp_path / work.REFUSED).read_text() == "x"
+
+
+def test_workers_that_hang_at_their_start_are_replaced_so_many_times_and_named(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hired: list[object] = []
+
+    def hire(*given: Any) -> object:
+        hired.append(make(*given))
+        return hired[-1]
+
+    make = on_ray._Worker
+    monkeypatch.setattr(on_ray, "_Worker", hire)
+    monkeypatch.setattr(on_ray, "PAUSE", 0.2)
+    crew = RayCrew(partial(time.sleep, 600), work.agreeing, Room(gpus=0), 1, tries=2, patience=0.6)
+    with pytest.raises(InputError, match=r"no worker starts: still loading after 0\.01 minutes"):
+        crew.in_order(work.pid, ["a"])
+    assert len(hired) == 2
 
 
 def test_a_worker_that_differs_from_the_others_is_refused_by_name(
