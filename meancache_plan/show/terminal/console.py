@@ -53,7 +53,7 @@ def watching(
         TextColumn("{task.description}"),
         *([BarColumn()] if console.is_terminal else []),
         MofNCompleteColumn(),
-        *([Rate()] if console.is_terminal else []),
+        Rate(),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),

@@ -26,8 +26,8 @@ def told(
 def test_slow_work_writes_a_line_every_ten_seconds(capsys: pytest.CaptureFixture[str]) -> None:
     assert told(capsys, 1000, [(3.0 * i, i) for i in range(10)]) == [
         ["judging", "0", "1000", "0:00:00", "left", "-:--:--"],
-        ["judging", "4", "1000", "0:00:12", "left", "0:49:48"],
-        ["judging", "8", "1000", "0:00:24", "left", "0:49:36"],
+        ["judging", "4", "1000", "20", "a", "minute", "0:00:12", "left", "0:49:48"],
+        ["judging", "8", "1000", "20", "a", "minute", "0:00:24", "left", "0:49:36"],
     ]
 
 
@@ -37,7 +37,7 @@ def test_quick_work_writes_a_line_at_the_start_and_one_at_the_end(
     found = told(capsys, 100, [(0.01 * i, min(i, 100)) for i in range(103)])
     assert [line[1:] for line in found] == [
         ["0", "100", "0:00:00", "left", "-:--:--"],
-        ["100", "100", "0:00:01", "left", "0:00:00"],
+        ["100", "100", "100", "a", "second", "0:00:01", "left", "0:00:00"],
     ]
 
 
