@@ -7,33 +7,38 @@
 The first has two workers do samples that only wait, so that what is beyond the wait is the
 engine's. The second runs no worker: it gives the same queue drawn times of samples and deaths of
 workers. Until the last sample is done a fleet is busy for less than while samples wait, as none is
-divided. The third has two workers calibrate the reference pipeline, kills the command at drawn
-moments, and has it go on; the profile is to be the one that is made without workers, byte for byte
-but for the measured seconds.
+divided. The third has two workers calibrate a source without a model, whose samples take a moment,
+kills the command at drawn moments of its work (``kill -9``), and has it go on; each profile that is
+finished is to be the one that is made without workers, byte for byte. The cluster stays meanwhile,
+as a command's own would only take time to start.
 """
 
 import argparse
 import heapq
 import itertools
+import multiprocessing
 import os
 import random
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import suppress
-from dataclasses import replace
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
+from multiprocessing.connection import Connection
+from multiprocessing.context import ForkProcess
 from pathlib import Path
+from signal import SIGKILL
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
+import torch
 from rich.console import Console
+from rich.progress import track
 from rich.table import Table
 
 from benchmarks.bars import MISSED, met
 from meancache_plan.fleet.tasks import Tasks
-from meancache_plan.measure.profile import load_profile, save_profile
+from tests.fleet import toy
 
 OVERHEAD, BUSY = 0.05, 0.95
 SPREAD = 0.1
@@ -114,33 +119,94 @@ def simulated() -> bool:
     return met("least share while samples wait", least, least >= BUSY, f"at least {BUSY}")
 
 
-def unlike(kills: int, folder: Path) -> int:
-    """How many profiles of two workers, killed at drawn moments, are unlike one process's."""
-    (folder / "prompts.txt").write_text("two red squares\na blue disc\n")
-    command = [*(sys.executable, "-m", "meancache_plan", "calibrate", "reference"),
-               *("--steps", "8", "--prompts", "prompts.txt", "--seeds", "0-2", "-o")]  # fmt: skip
-    ours, divided = folder / "ours", ("--ray", "--workers", "2", "--gpus-per-worker", "0")
-    begun = partial(subprocess.Popen[bytes], cwd=folder, env=os.environ | {"OMP_NUM_THREADS": "1"})
-    assert begun([*command, "alone", "--device", "cpu"]).wait() == 0
-    alone, drawn, found, lasts = timeless(folder / "alone"), random.Random(0), 0, 0.0
-    for share in (None, *(drawn.random() for _ in range(kills)), None):
-        begin, running = time.perf_counter(), begun([*command, ours.name, *divided])
-        with suppress(subprocess.TimeoutExpired):
-            assert running.wait(None if share is None else share * lasts) == 0
-            lasts = lasts or time.perf_counter() - begin
-        running.kill()
-        running.wait()
-        if ours.exists():
-            found += timeless(ours) != alone
-            ours.unlink()
+class Resumed(NamedTuple):
+    """Profiles that were finished by commands of which some were killed, and those unlike."""
+
+    finished: int
+    unlike: int
+
+
+def resumed(kills: int, folder: Path) -> Resumed:
+    """Have two workers calibrate again and again, and kill the process that asks them."""
+    os.environ["RAY_AUTH_MODE"] = "token"  # as a cluster of a command's own has it
+    import meancache_plan.fleet.on_ray  # noqa: F401, for all that are forked
+
+    torch.set_num_threads(1)
+    ours, alone = folder / "ours", toy.calibrated(toy.Toy(), folder / "alone")
+    found, drawn = Resumed(0, 0), random.Random(0)
+    with forked(keeping) as cluster:
+        os.environ["RAY_ADDRESS"] = cluster.told.recv()
+        for dies in track([*[True] * kills, False], "killing", console=Console(stderr=True)):
+            with forked(calibrating, ours) as command:
+                if dies:
+                    await_moment(command.told, drawn)
+                    command.process.kill()
+                command.process.join()
+            assert command.process.exitcode == 0 or (dies and command.process.exitcode == -SIGKILL)
+            if ours.exists():
+                unlike = ours.read_bytes() != alone
+                found = Resumed(found.finished + 1, found.unlike + unlike)
+                ours.unlink()
     return found
 
 
-def timeless(path: Path) -> bytes:
-    """A profile's bytes, but for the measured seconds."""
-    profile = load_profile(path)
-    save_profile(replace(profile, seconds=0 * profile.seconds), path)
-    return path.read_bytes()
+class Forked(NamedTuple):
+    """A process, and what it is told and tells."""
+
+    process: ForkProcess
+    told: Connection
+
+
+@contextmanager
+def forked(work: Callable[..., None], *given: object) -> Generator[Forked]:
+    """A process that has imported what this one has, which takes longer than the work."""
+    context = multiprocessing.get_context("fork")
+    here, there = context.Pipe()
+    process = context.Process(target=begun, args=(work, given, there, here))
+    process.start()
+    there.close()
+    try:
+        yield Forked(process, here)
+    finally:
+        here.close()
+        process.join()
+
+
+def begun(
+    work: Callable[..., None], given: tuple[object, ...], told: Connection, other: Connection
+) -> None:
+    """Do it, without the other end."""
+    other.close()
+    work(*given, told)
+
+
+def keeping(told: Connection) -> None:
+    """Keep a cluster, at the address that is sent, until nobody listens."""
+    import ray
+
+    from meancache_plan.fleet.on_ray import joined
+
+    with joined():
+        told.send(ray.get_runtime_context().gcs_address)
+        with suppress(EOFError):
+            told.recv()
+
+
+def calibrating(path: Path, told: Connection) -> None:
+    """Have two workers calibrate, and send how many samples are done."""
+    from meancache_plan.fleet.on_ray import joined
+
+    with joined():
+        toy.calibrated(toy.toys(2), path, lambda done, _: told.send(done))
+
+
+def await_moment(told: Connection, drawn: random.Random) -> None:
+    """Wait until a drawn number of the samples that are left are done, and part of another."""
+    done = told.recv()
+    last = drawn.randint(done, len(toy.PROMPTS) * len(toy.SEEDS))
+    while done < last:
+        done = told.recv()
+    time.sleep(drawn.uniform(0, toy.SECONDS))
 
 
 def main() -> None:
@@ -152,8 +218,10 @@ def main() -> None:
     options = parser.parse_args()
     if options.kills is not None:
         with TemporaryDirectory() as folder:
-            number = unlike(options.kills, Path(folder))
-        sys.exit(0 if met("profiles unlike one process's", number, not number, "none") else MISSED)
+            found = resumed(options.kills, Path(folder))
+        print(f"{options.kills} kills, {found.finished} profiles")
+        good = met("profiles unlike one process's", found.unlike, not found.unlike, "none")
+        sys.exit(0 if good else MISSED)
     if options.simulate:
         sys.exit(0 if simulated() else MISSED)
     share = overhead(options.seconds, options.samples)

@@ -66,6 +66,7 @@ PAGES = {
     "planning": "-m benchmarks.planning",
     "fleet": "-m benchmarks.fleet",
     "fleet-simulated": "-m benchmarks.fleet --simulate",
+    "fleet-kills": "-m benchmarks.fleet --kills 50",
 }
 """Name of the page → the arguments of ``python`` that measure it."""
 

@@ -40,6 +40,7 @@ def test_a_gang_that_cannot_be_is_refused(
     "command",
     [
         ("calibrate", *MODEL),
+        ("refine", "paper.json", "--model", *MODEL, "--profile", "meancache.profile.safetensors"),
         ("evaluate", *MODEL, "--schedule", "paper.json"),
         ("compare", *MODEL, "--schedule", "paper.json"),
     ],

@@ -19,10 +19,12 @@ import numpy as np
 import pytest
 import torch
 
+from meancache_plan import load_profile, save_profile
 from meancache_plan.cli.loading_options import Loading
 from meancache_plan.cli.ray_options import Fleet
 from meancache_plan.errors import InputError
 from meancache_plan.measure.calibrate import calibrate
+from tests.commands import run
 from tests.fleet.toy import Toy, calibrated, toys
 
 pytest.importorskip("ray", reason="needs the extra ray")
@@ -41,6 +43,7 @@ ENVIRONMENT = {
     "PYTHONPATH": f"{ROOT}:{ROOT / 'runtime'}",
     "OMP_NUM_THREADS": "1",
     "RAY_prestart_worker_first_driver": "0",  # which no actor would use
+    "RAY_worker_niceness": "0",  # by default they wait for whatever else runs
 }
 
 
@@ -58,14 +61,13 @@ def cluster() -> Generator[Cluster]:
         found.shutdown()
 
 
-@pytest.fixture(scope="module")
-def plain(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """The toy's profile without Ray, with as many threads as workers have."""
+@pytest.fixture
+def one_thread() -> Generator[None]:
+    """As many threads as workers have."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    found = calibrated(Toy(), tmp_path_factory.mktemp("plain") / "profile")
+    yield
     torch.set_num_threads(threads)
-    return found
 
 
 def test_what_fails_or_hangs_is_tried_again_and_what_kills_workers_is_named_when_all_is_done(
@@ -175,8 +177,22 @@ def test_a_gang_that_shares_weights_or_tokens_measures_what_one_process_does(
     )
 
 
+def test_two_workers_measure_the_reference_pipeline_to_the_same_bytes_as_one_process(
+    cluster: Cluster, one_thread: None, cwd: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(on_ray, "joined", nullcontext)
+    (cwd / "prompts.txt").write_text("two red squares\na blue disc\n")
+    few = ("calibrate", "reference", "--steps", "4", "--prompts", "prompts.txt", "--seeds", "0-1")
+    run(*few, "--device", "cpu", "-o", "alone")
+    run(*few, "--ray", "--workers", "2", "--gpus-per-worker", "0", "-o", "two")
+    for name in ("alone", "two"):
+        found = load_profile(cwd / name)
+        save_profile(replace(found, seconds=0 * found.seconds), cwd / name)
+    assert (cwd / "two").read_bytes() == (cwd / "alone").read_bytes()
+
+
 def test_a_profile_has_the_same_bytes_though_its_driver_a_worker_and_a_node_are_lost(
-    cluster: Cluster, plain: bytes, tmp_path: Path
+    cluster: Cluster, one_thread: None, tmp_path: Path
 ) -> None:
     def change(done: int, _total: int) -> None:
         told.append(done)
@@ -186,9 +202,10 @@ def test_a_profile_has_the_same_bytes_though_its_driver_a_worker_and_a_node_are_
             cluster.remove_node(next(iter(cluster.worker_nodes)))
 
     ours, dies, told = tmp_path / "ours", tmp_path / "killed", []
-    with running("tests.fleet.toy", ours) as driver:
+    with running("tests.fleet.toy", ours, 1) as driver:
         assert driver.stopped(3, signal.SIGKILL)
     assert not ours.exists()
+    plain = calibrated(Toy(), tmp_path / "plain")
     assert calibrated(toys(dies=dies), ours, change) == plain
     assert told[0] >= 3
     assert dies.exists()
@@ -260,12 +277,12 @@ class Running(NamedTuple):
 
 
 @contextmanager
-def running(module: str, path: Path, **environment: str) -> Generator[Running]:
+def running(module: str, *arguments: object, **environment: str) -> Generator[Running]:
     """A command on workers, which are killed at the latest when this ends."""
     mark = uuid4().hex
     given = os.environ | ENVIRONMENT | environment | {MARK: mark}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-    command = [sys.executable, "-m", module, str(path)]
+    command = [sys.executable, "-m", module, *map(str, arguments)]
     with subprocess.Popen(command, env=given, cwd=ROOT, text=True, **pipes) as process:
         try:
             yield Running(process, mark)

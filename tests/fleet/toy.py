@@ -1,6 +1,7 @@
 """A source without a model, whose samples can be slow, and one of which kills a worker.
 
-As a command, it has workers on Ray calibrate it.
+As a command, it has so many workers on Ray calibrate it into a file, and says how many samples are
+done.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from meancache_plan.schedule.artifact import Generation, ModelIdentity
 from tests.fields import mixture, noise, shifted_grid
 
 PROMPTS, SEEDS = ("a cat", "a dog", "an owl", "a cow"), (0, 1, 2)
+SECONDS = 0.1
 
 
 class Toy:
@@ -89,12 +91,12 @@ def toys(workers: int | None = None, dies: Path | None = None) -> Crew[Toy]:
     from meancache_plan.fleet.on_ray import RayCrew
     from meancache_plan.fleet.room import Room
 
-    return RayCrew(partial(Toy, 0.1, dies), Toy.versions, Room(gpus=0), workers)
+    return RayCrew(partial(Toy, SECONDS, dies), Toy.versions, Room(gpus=0), workers)
 
 
 if __name__ == "__main__":
     from meancache_plan.fleet.on_ray import joined
 
+    told = lambda done, _: print(done, flush=True)  # noqa: E731
     with joined():
-        told = lambda done, _: print(done, flush=True)  # noqa: E731
-        calibrated(toys(workers=1), Path(sys.argv[1]), told)
+        calibrated(toys(int(sys.argv[2])), Path(sys.argv[1]), told)
