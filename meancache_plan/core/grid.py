@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 from meancache_plan.errors import GridError, InputError
+from meancache_runtime.grid import moving
 from meancache_runtime.schedule import MAX_STEPS
 
 
@@ -24,6 +25,32 @@ def check_sigmas(sigmas: Sequence[float]) -> tuple[float, ...]:
         >>> check_sigmas([1.0, 0.5, 0.0])
         (1.0, 0.5, 0.0)
     """
+    grid = _levels(sigmas)
+    _check_monotone(grid)
+    return grid
+
+
+def parted(sigmas: Sequence[float]) -> tuple[tuple[float, ...], int]:
+    """Return the grid of the steps that move the sample, and how many of no length follow.
+
+    Args:
+        sigmas: As for :func:`check_sigmas`, but that the last level may be repeated.
+
+    Raises:
+        GridError: As :func:`check_sigmas`.
+
+    Example:
+        >>> parted([1.0, 0.5, 0.0, 0.0])
+        ((1.0, 0.5, 0.0), 1)
+    """
+    levels = _levels(sigmas)
+    grid = moving(levels)
+    _check_monotone(grid if len(grid) > 1 else levels)
+    return grid, len(levels) - len(grid)
+
+
+def _levels(sigmas: Sequence[float]) -> tuple[float, ...]:
+    """As floats, as many as a grid may have, each in its range. Raises GridError."""
     try:
         grid = tuple(float(sigma) for sigma in sigmas)
     except (TypeError, ValueError) as error:
@@ -33,11 +60,14 @@ def check_sigmas(sigmas: Sequence[float]) -> tuple[float, ...]:
     for i, sigma in enumerate(grid):
         if not (math.isfinite(sigma) and 0.0 <= sigma <= 1.0):
             raise GridError(f"sigmas[{i}] is {sigma}; noise levels lie in 0 to 1")
+    return grid
+
+
+def _check_monotone(grid: Sequence[float]) -> None:
     falls = grid[0] > grid[1]
     for i, (a, b) in enumerate(pairwise(grid)):
         if a == b or (a > b) != falls:
             raise GridError(f"sigmas[{i}] = {a} and sigmas[{i + 1}] = {b}: not strictly monotone")
-    return grid
 
 
 def check_finer_steps(finer_steps: int | None, steps: int) -> None:

@@ -13,7 +13,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from meancache_plan.errors import check_kind
+from meancache_plan.core.grid import parted
+from meancache_plan.errors import GridError, check_kind
 from meancache_plan.files.atomic import write_atomically
 from meancache_plan.files.validation import Step, Strict, Text, first_reason
 from meancache_plan.schedule.generation import Also as Also
@@ -56,7 +57,7 @@ class ModelIdentity(Strict):
 
 
 class Grid(Strict):
-    """Noise levels σ₀ … σ_T; None fits any grid of ``steps`` steps.
+    """Noise levels σ₀ … σ_T, the last of which may be repeated; None fits any grid of ``steps``.
 
     ``replaces`` is the class of the sampler whose steps the plans take in its place; None where
     the sampler takes plain Euler steps itself. ``finer_steps`` is how many steps the run had
@@ -113,9 +114,10 @@ class Grid(Strict):
             raise ValueError(
                 f"sigmas: {len(self.sigmas)} values; {self.steps} steps need {self.steps + 1}"
             )
-        pairs = list(pairwise(self.sigmas))
-        if not (all(a > b for a, b in pairs) or all(a < b for a, b in pairs)):
-            raise ValueError("sigmas: must be strictly monotone")
+        try:
+            parted(self.sigmas)
+        except GridError as error:
+            raise ValueError(str(error)) from error
         return self
 
 

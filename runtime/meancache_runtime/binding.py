@@ -17,7 +17,7 @@ from math import isfinite, prod
 from typing import Any
 
 from .errors import GridMismatchError, ScheduleError
-from .grid import as_levels, check_grid
+from .grid import as_levels, check_grid, moving
 from .predictors import Adams, Hold, Jvp, Predictor, Released
 from .schedule import Plan, Replayable, Schedule, as_schedule
 
@@ -193,30 +193,32 @@ def check_bound(plan: Any) -> None:
 def bind(plan: Plan, sigmas: Sequence[float], displaced: bool = False) -> BoundPlan:
     """Compute the weights of every step of ``plan`` on the grid ``sigmas``.
 
-    ``sigmas`` has length T + 1 and is strictly monotone; ``displaced`` is the schedule's
-    ``grid.displaced``: see :func:`adams`. A window reaches back over the steps as
-    replay took them: a knot's instantaneous velocity is the fresh one, a cached step's is the û
-    that it was answered with.
+    ``sigmas`` has length T + 1 and is strictly monotone, but for steps of no length at its end
+    (:func:`meancache_runtime.grid.moving`): no knot is there, and they are taken with the û before
+    them. ``displaced`` is the schedule's ``grid.displaced``: see :func:`adams`. A window reaches
+    back over the steps as replay took them: a knot's instantaneous velocity is the fresh one, a
+    cached step's is the û that it was answered with.
 
     Raises:
         GridMismatchError: Noise levels are so close together that a weight is not finite.
     """
     applied: list[LinearForm] = []
     instantaneous: list[LinearForm] = []
-    ends = (*plan.knots[1:], len(sigmas) - 1)
-    for n, (end, predictor) in enumerate(zip(ends, plan.intervals, strict=True)):
-        forms = _forms(
-            predictor, sigmas, plan.knots[: n + 1], end, applied, instantaneous, displaced
-        )
+    last = len(moving(sigmas)) - 1
+    plan = plan.before(last)
+    knots = plan.knots
+    for n, (end, predictor) in enumerate(zip((*knots[1:], last), plan.intervals, strict=True)):
+        forms = _forms(predictor, sigmas, knots[: n + 1], end, applied, instantaneous, displaced)
         applied += forms
-        instantaneous += [{plan.knots[n]: 1.0}, *forms[1:]]
+        instantaneous += [{knots[n]: 1.0}, *forms[1:]]
     for step, form in enumerate(applied):
         if not all(map(isfinite, form.values())):
             raise GridMismatchError(
                 f"step {step} has weights that are not finite: noise levels before it are too "
                 "close together: pass sigmas that are farther apart"
             )
-    return BoundPlan(tuple(sigmas), plan.knots, tuple(applied), plan.innovation or ())
+    applied += applied[-1:] * (len(sigmas) - 1 - last)
+    return BoundPlan(tuple(sigmas), knots, tuple(applied), plan.innovation or ())
 
 
 def bind_schedule(

@@ -18,10 +18,15 @@ from .strict_json import (
 
 MAX_STEPS = 1000
 
+ROUNDING = 1e-6
+"""How far a run's noise levels may be beyond 0 … 1 by rounding alone."""
+
 
 @dataclass(frozen=True, slots=True)
 class Grid:
     """The sampler's noise levels: σ₀ … σ_T, or None for any grid of ``steps`` steps.
+
+    The last steps may have no length: see :func:`moving`.
 
     ``replaces`` is the class of the sampler whose steps the plan takes in its place; None where
     the sampler takes plain Euler steps itself. ``finer_steps`` is how many steps the run had
@@ -40,6 +45,11 @@ class Grid:
     def displaced(self) -> bool:
         """Whether plans aim at the flow itself, not at the sums of Euler steps on the grid."""
         return self.replaces is not None or self.finer_steps is not None
+
+    @property
+    def moving_steps(self) -> int:
+        """How many steps move the sample, as far as noise levels are stated."""
+        return self.steps if self.sigmas is None else len(moving(self.sigmas)) - 1
 
 
 def read_grid(value: Any) -> Grid:
@@ -66,9 +76,8 @@ def _sigmas(value: Any, where: str, steps: int) -> tuple[float, ...]:
     sigmas = tuple(read_number(x, f"{where}[{i}]", 0.0, 1.0) for i, x in enumerate(entries))
     if len(sigmas) != steps + 1:
         raise ScheduleError(f"{where}: {len(sigmas)} values; {steps} steps need {steps + 1}")
-    pairs = list(pairwise(sigmas))
-    if not (all(a > b for a, b in pairs) or all(a < b for a, b in pairs)):
-        raise ScheduleError(f"{where}: must be strictly monotone")
+    if _turn(sigmas) is not None:
+        raise ScheduleError(f"{where}: must be strictly monotone up to the last level")
     return sigmas
 
 
@@ -87,6 +96,30 @@ def check_switches(where: str, knots: Sequence[int], switches: Sequence[int]) ->
         raise ScheduleError(
             f"{where}: no knot at step {missing[0]}, where the pipeline switches denoisers"
         )
+
+
+def moving(sigmas: Sequence[float]) -> tuple[float, ...]:
+    """The noise levels of the steps that move the sample.
+
+    A grid may end with steps of no length, from σ_T to σ_T, which move nothing: diffusers ends that
+    of Z-Image so before 0.39.
+
+    Example:
+        >>> moving((1.0, 0.5, 0.0, 0.0))
+        (1.0, 0.5, 0.0)
+    """
+    end = len(sigmas)
+    while end > 1 and sigmas[end - 2] == sigmas[-1]:
+        end -= 1
+    return tuple(sigmas[:end])
+
+
+def _turn(sigmas: Sequence[float]) -> int | None:
+    """The first step that does not go from σ₀ towards σ_T, which none may pass; None if all do."""
+    levels = moving(sigmas)
+    falls = sigmas[0] > sigmas[-1]
+    pairs = enumerate(pairwise(levels if len(levels) > 1 else sigmas))
+    return next((i for i, (a, b) in pairs if not (a > b if falls else a < b)), None)
 
 
 def as_levels(sigmas: Any) -> tuple[float, ...]:
@@ -110,8 +143,7 @@ def check_grid(grid: Grid, sigmas: Sequence[float]) -> None:
 
     Raises:
         StepCountError: Another number of steps.
-        GridMismatchError: σ is not strictly monotone, or somewhere farther off than the
-            schedule's tolerance.
+        GridMismatchError: σ is no grid, or somewhere farther off than the schedule's tolerance.
     """
     if len(sigmas) - 1 != grid.steps:
         raise StepCountError(
@@ -119,7 +151,7 @@ def check_grid(grid: Grid, sigmas: Sequence[float]) -> None:
             f"take {grid.steps} steps (num_inference_steps={grid.steps}), or compile a schedule "
             f"for {len(sigmas) - 1}"
         )
-    check_monotone(sigmas)
+    check_levels(sigmas)
     if grid.sigmas is None:
         return
     there = enumerate(zip(sigmas, grid.sigmas, strict=True))
@@ -133,15 +165,23 @@ def check_grid(grid: Grid, sigmas: Sequence[float]) -> None:
         )
 
 
-def check_monotone(sigmas: Sequence[float]) -> None:
-    """Refuse noise levels that neither strictly rise nor strictly fall.
+def check_levels(sigmas: Sequence[float]) -> None:
+    """Refuse noise levels that are no grid.
 
     Raises:
-        GridMismatchError: The noise levels are not strictly monotone.
+        GridMismatchError: They neither strictly rise nor strictly fall up to the last one, or do
+            not lie in 0 to 1.
     """
-    pairs = list(pairwise(sigmas))
-    if not (all(a > b for a, b in pairs) or all(a < b for a, b in pairs)):
+    turn = _turn(sigmas)
+    if turn is not None:
         raise GridMismatchError(
-            "this run's noise levels are not strictly monotone: pass sigmas that are, or leave "
-            "sigmas out"
+            f"this run's noise levels are not strictly monotone: step {turn} goes from "
+            f"{sigmas[turn]:.4f} to {sigmas[turn + 1]:.4f}, and only the last level may be "
+            "repeated: pass other sigmas, or leave sigmas out"
+        )
+    beyond = [sigma for sigma in sigmas if not -ROUNDING <= sigma <= 1 + ROUNDING]
+    if beyond:
+        raise GridMismatchError(
+            f"this run's noise levels are no flow's: {beyond[0]:g} is among them, and those lie in "
+            "0 to 1: run this pipeline without a schedule"
         )

@@ -57,6 +57,12 @@ class Plan:
     intervals: tuple[Predictor, ...]
     innovation: tuple[float, ...] | None = None
 
+    def before(self, step: int) -> "Plan":
+        """The plan without its knots from ``step`` > 0 on."""
+        knots = tuple(knot for knot in self.knots if knot < step)
+        bounds = None if self.innovation is None else self.innovation[: len(knots) - 1]
+        return Plan(self.budget, knots, self.intervals[: len(knots)], bounds)
+
 
 @dataclass(frozen=True, slots=True)
 class Adapter:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meancache_plan.core.grid import check_sigmas, edges, graded_knots, uniform_knots
+from meancache_plan.core.grid import check_sigmas, edges, graded_knots, parted, uniform_knots
 from meancache_plan.errors import GridError, InputError
 
 
@@ -32,6 +32,17 @@ def test_a_grid_is_returned_as_floats_whichever_way_it_runs() -> None:
 def test_what_is_no_grid_is_refused_with_the_place(sigmas: list[float], reason: str) -> None:
     with pytest.raises(GridError, match=reason):
         check_sigmas(sigmas)
+
+
+def test_steps_of_no_length_are_parted_from_the_end_of_a_grid() -> None:
+    assert parted([1, 0.5, 0]) == ((1.0, 0.5, 0.0), 0)
+    assert parted([0, 0.5, 1, 1, 1]) == ((0.0, 0.5, 1.0), 2)
+
+
+@pytest.mark.parametrize("sigmas", [[0.5, 0.5], [1.0, 1.0, 0.0], [1.0, 0.5, 0.5, 0.0]])
+def test_they_stand_nowhere_else(sigmas: list[float]) -> None:
+    with pytest.raises(GridError, match="not strictly monotone"):
+        parted(sigmas)
 
 
 @pytest.mark.parametrize("max_edge", [1, 2, 5, 7, 100])

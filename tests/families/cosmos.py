@@ -213,8 +213,8 @@ _COSMOS_2 = Refusal(
     _call,
     "Cosmos Predict 2",
     error="GridMismatchError",
-    match="not strictly monotone",
-    reason="its noise levels begin at 80, where a schedule's lie in 0 to 1, and the last repeats",
+    match="80 is among them",
+    reason="its noise levels begin at 80, where a schedule's lie in 0 to 1",
 )
 
 _COSMOS_1 = Refusal(

@@ -37,6 +37,11 @@ PLANS = {
     "every step": plan(tuple(range(STEPS)), *[Hold()] * STEPS),
 }
 
+STILL = by_hand.schedule(
+    STEPS + 2, (*KNOTS, STEPS), (*PREDICTORS, Jvp(2)), [*SIGMAS, 0.0, 0.0], tolerance=1e-4
+)
+"""The first plan on a grid that ends with steps of no length, the first of which is a knot too."""
+
 RUNS: dict[str, tuple[Sequence[float], float | None]] = {
     "NaN": (SIGMAS, SIGMAS[KNOTS[2]]),
     "another grid": (by_hand.shifted(STEPS, 2.0), None),

@@ -56,6 +56,7 @@ class Host:
         packages: Distributions whose versions the table shows.
         dtypes: Of the latents: names, as NumPy has them, and ``"bfloat16"``.
         branches: Calls of the model a refresh: 2 with guidance by two calls.
+        own_levels: Whether it makes the noise levels itself, all of which differ.
         cached: As ``build``, with another cache at work in the model; None where there is none.
         silent: Why a NaN is not refused but goes on into the latents, for the table; empty where it
             is refused.
@@ -67,5 +68,6 @@ class Host:
     packages: tuple[str, ...]
     dtypes: tuple[str, ...] = ("float32",)
     branches: int = 1
+    own_levels: bool = False
     cached: Callable[[Schedule, int, Model, str], Run] | None = None
     silent: str = ""

@@ -79,5 +79,6 @@ HOSTS = (
         _mflux,
         ("numpy",),
         ("float32", "float16"),
+        own_levels=True,
     ),
 )

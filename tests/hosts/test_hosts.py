@@ -11,15 +11,17 @@ from meancache_runtime.errors import GridMismatchError, NonFiniteError, StepCoun
 from tests.hosts.catalogue import HOSTS
 from tests.hosts.conformance import (
     KNOTS,
+    NOISE,
     PLANS,
     RUNS,
     SIGMAS,
+    STILL,
     allowed,
     expected,
     run_refused,
     start,
 )
-from tests.hosts.host import Host
+from tests.hosts.host import Host, Model
 
 every_host = pytest.mark.parametrize("host", HOSTS, ids=lambda host: host.name)
 ERRORS = {
@@ -46,6 +48,17 @@ def test_the_model_runs_at_the_knots_alone(host: Host, name: str) -> None:
     model, run = start(host, name, host.dtypes[0])
     run()
     assert model.calls == len(PLANS[name].plans[0].knots) * host.branches
+
+
+@pytest.mark.parametrize(
+    "host", [host for host in HOSTS if not host.own_levels], ids=lambda host: host.name
+)
+def test_steps_of_no_length_change_nothing_and_the_model_never_runs_there(host: Host) -> None:
+    model, dtype = Model(), host.dtypes[0]
+    run = host.build(STILL, STILL.budgets[0], model, dtype)
+    found = run(NOISE, STILL.grid.sigmas or ())
+    assert np.abs(found - expected("every predictor")).max() <= allowed(dtype)
+    assert model.calls == len(KNOTS) * host.branches
 
 
 @every_host

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -191,6 +192,29 @@ def test_weights_follow_the_grid_that_the_run_is_on():
     assert torch.allclose(result, expected, rtol=1e-11, atol=1e-11)
 
 
+@pytest.mark.parametrize("name", PLANS)
+def test_steps_of_no_length_move_nothing_and_are_no_knots(name):
+    knots, predictors = PLANS[name]
+    plain = by_hand.schedule(20, knots, predictors)
+    longer = by_hand.schedule(22, (*knots, 20, 21), [*predictors, Released(1), Jvp(1)])
+    seen: list[float] = []
+
+    def velocity(latents, sigma):
+        seen.append(sigma)
+        return gaussian(latents, sigma)
+
+    levels, budget = [*SIGMAS, 0.0, 0.0], longer.budgets[0]
+    result = integrate(velocity, NOISE, longer, budget=budget, sigmas=levels)
+    assert torch.allclose(result, by_hand.integrate(gaussian, NOISE, plain.plans[0], SIGMAS))
+    assert seen == [SIGMAS[knot] for knot in knots]
+
+
+def test_a_knot_of_no_length_has_no_bound():
+    plan = replace(by_hand.schedule(4, (0, 2, 3)).plans[0], innovation=(0.5, 0.25))
+    bound = bind(plan, (1.0, 0.5, 0.25, 0.0, 0.0))
+    assert (bound.knots, bound.bounds, bound.steps) == ((0, 2), (0.5,), 4)
+
+
 def test_a_rising_grid_is_a_grid():
     rising = [1 - s for s in SIGMAS]
     knots, predictors = PLANS["adams of orders 2 to 4"]
@@ -204,7 +228,10 @@ def test_a_rising_grid_is_a_grid():
     [
         (by_hand.shifted(19), StepCountError, "num_inference_steps=20"),
         (by_hand.shifted(20, 4.0), GridMismatchError, "shift"),
-        ([1.0] * 21, GridMismatchError, "monotone"),
+        ([1.0] * 21, GridMismatchError, "monotone: step 0 goes from 1.0000 to 1.0000"),
+        ([1.0, *SIGMAS[:20]], GridMismatchError, "monotone: step 0 goes from 1.0000 to 1.0000"),
+        ([*SIGMAS[:2], *SIGMAS[1:20]], GridMismatchError, "monotone: step 1"),
+        ([80.0, *SIGMAS[1:]], GridMismatchError, "80 is among them, and those lie in 0 to 1"),
         ([*SIGMAS[:10], SIGMAS[9] + 1e-5, *SIGMAS[11:]], GridMismatchError, "monotone"),
         ([*SIGMAS[:10], math.nan, *SIGMAS[11:]], GridMismatchError, "monotone"),
     ],

@@ -7,7 +7,7 @@ from math import inf
 from typing import Any
 
 from ...errors import GridMismatchError, MismatchError, StepCountError
-from ...grid import check_grid, check_monotone
+from ...grid import check_grid, check_levels
 from ...schedule import Grid, Plan, Schedule
 from .sampler import run_sigmas
 
@@ -44,7 +44,7 @@ def find_entry(schedule: Schedule, plan: Plan, scheduler: Any, first: int) -> En
     sigmas = run_sigmas(scheduler, first)
     grid, steps = schedule.grid, len(sigmas) - 1
     if steps < grid.steps and _is_end(grid, sigmas, scheduler):
-        check_monotone(sigmas)
+        check_levels(sigmas)
         start = grid.steps - steps
         return Entry(enter(plan, start), sigmas, start)
     if first and (steps != grid.steps or grid.sigmas is None):

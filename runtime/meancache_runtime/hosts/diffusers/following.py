@@ -149,8 +149,8 @@ class Following(Euler):
         every: Tensor = self.timesteps
         levels = tuple(self.sigmas.tolist())
         check_grid(self._grid, levels)
-        knots = torch.tensor(self._plan.knots)
-        self._machine = _table(self._plan, levels, self._grid.displaced).machine(self._policy)
+        table = _table(self._plan, levels, self._grid.displaced)
+        self._machine, knots = table.machine(self._policy), torch.tensor(table.knots)
         self.timesteps = every[knots.to(every.device)]
         self.sigmas = torch.cat([self.sigmas[knots.to(self.sigmas.device)], self.sigmas[-1:]])
         self.num_inference_steps = len(knots)
