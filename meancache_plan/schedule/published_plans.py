@@ -2,7 +2,8 @@
 
 A list says, for each budget, at which steps the denoiser runs (``fresh_steps``) and over how many
 steps the released scripts look back in each interval (``edge_span``, K). Weights depend on σ, so a
-schedule made from it states no grid: it is bound to the run's own when it is attached.
+schedule made from it states no grid: it is bound to the run's own when it is attached. The list may
+say which ``sigmas`` give the grid that it was made on.
 """
 
 import re
@@ -13,7 +14,8 @@ from typing import Annotated, Self
 
 from pydantic import Field, TypeAdapter, ValidationError, field_validator, model_validator
 
-from meancache_plan.errors import InputError
+from meancache_plan.core.grid import parted
+from meancache_plan.errors import GridError, InputError
 from meancache_plan.files.atomic import check_writable, write_together
 from meancache_plan.files.validation import Step, Strict, Text, first_reason
 from meancache_plan.schedule.artifact import Grid, ModelIdentity, PlanEntry, Schedule, to_bytes
@@ -80,7 +82,8 @@ class PublishedPlans(Strict):
     """One model's entries by budget, for runs of ``steps`` steps.
 
     ``pipeline``, ``denoiser`` and ``scheduler`` name the classes that the model is used with, where
-    known.
+    known. ``sigmas`` is what a call of that pipeline is given to have the noise levels on which the
+    plans were made, where they are others than its own.
     """
 
     steps: Annotated[int, Field(ge=1, le=MAX_STEPS)]
@@ -88,6 +91,21 @@ class PublishedPlans(Strict):
     pipeline: Text | None = None
     denoiser: Text | None = None
     scheduler: Text | None = None
+    sigmas: Annotated[tuple[float, ...], Field(max_length=MAX_STEPS)] | None = None
+
+    @model_validator(mode="after")
+    def _check_sigmas(self) -> Self:
+        if self.sigmas is None:
+            return self
+        if len(self.sigmas) != self.steps:
+            raise ValueError(
+                f"sigmas: {len(self.sigmas)} values: give one for each of {self.steps}"
+            )
+        try:
+            parted((*self.sigmas, 0.0))
+        except GridError as error:
+            raise ValueError(f"sigmas, and 0 after them: {error}") from error
+        return self
 
     @model_validator(mode="after")
     def _check(self) -> Self:

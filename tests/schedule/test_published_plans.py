@@ -138,6 +138,8 @@ def test_plans_that_name_no_model_are_named_by_the_option(tmp_path):
         ("budgets/3/edge_span", [1, 4], r"edge_span\[1\]: 4 reaches before step 0.*at most 3"),
         ("budgets/3/edge_span", [1, -1], r"edge_span\[1\]: is out of range"),
         ("budgets/2/edge_span", [1], "from 4 to the end included"),
+        ("sigmas", [1.0, 0.5], "sigmas: 2 values: give one for each of 8"),
+        ("sigmas", [1.0] * 8, "sigmas, and 0 after them: .*not strictly monotone"),
     ],
 )
 def test_bad_plans_are_refused_with_the_place_and_the_reason(tmp_path, place, value, reason):

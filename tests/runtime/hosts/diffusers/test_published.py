@@ -72,38 +72,43 @@ def latents(pipe: Any, family: Family, **options: Any) -> Tensor:
         return pipe(**family.options(50), **options).images.double()
 
 
+def grid_of(model: str) -> dict[str, Any]:
+    """What a call is given for the noise levels that a model's plans were made on."""
+    return {"sigmas": PUBLISHED[model]["sigmas"]} if "sigmas" in PUBLISHED[model] else {}
+
+
 def relative(result: Tensor, expected: Tensor) -> float:
     return float((result - expected).norm() / expected.norm())
 
 
 @pytest.mark.parametrize(("model", "budget"), CASES)
-def test_a_shipped_schedule_gives_the_latents_of_the_released_loop(model, budget):
+def test_a_shipped_schedule_gives_the_latents_of_the_released_loop_on_its_own_grid(model, budget):
     folder, family = FAMILIES[model]
+    plan = PUBLISHED[model]["budgets"][budget]
     by_script = family.build()
-    released_loop(by_script, **PUBLISHED[model]["budgets"][budget])
-    expected = latents(by_script, family)
+    released_loop(by_script, **plan)
+    expected = latents(by_script, family, **grid_of(model))
+    levels = by_script.scheduler.sigmas.tolist()
+    moving = [step for step in plan["fresh_steps"] if levels[step] != levels[step + 1]]
 
     pipe = family.build()
     calls = count_calls(pipe.transformer)
     with attach(pipe, load_schedule(SCHEDULES / folder / "50-steps.json"), budget=int(budget)):
-        result = latents(pipe, family)
-    assert len(calls) == int(budget) * family.calls
+        result = latents(pipe, family, **grid_of(model))
+    assert len(calls) == len(moving) * family.calls
     assert relative(result, expected) < 1e-5
 
 
-def test_a_nearly_empty_last_step_gives_z_image_the_grid_of_the_scripts():
-    """They ran on 49 steps and an empty one, as diffusers had it before 0.39."""
-    budget, levels = "13", [1 - step / 49 for step in range(49)]
-    by_script = tiny_z_image()
-    released_loop(by_script, **PUBLISHED["Tongyi-MAI/Z-Image"]["budgets"][budget])
-    expected = latents(by_script, Z_IMAGE, sigmas=[*levels, 0.0])
-    assert by_script.scheduler.sigmas[-2:].tolist() == [0, 0]
-
-    pipe = tiny_z_image()
-    with attach(pipe, load_schedule(SCHEDULES / "z-image" / "50-steps.json"), budget=int(budget)):
-        result = latents(pipe, Z_IMAGE, sigmas=[*levels, 1e-7])
-    assert relative(result, expected) < 1e-5
-    assert relative(latents(tiny_z_image(), Z_IMAGE), expected) > 1e-3
+def test_z_image_was_made_on_a_last_step_of_no_length_which_is_a_knot_of_every_plan():
+    name = "Tongyi-MAI/Z-Image"
+    pipe, schedule = tiny_z_image(), load_schedule(SCHEDULES / "z-image" / "50-steps.json")
+    with attach(pipe, schedule, budget=13) as attachment:
+        there = latents(pipe, Z_IMAGE, **grid_of(name))
+        assert pipe.scheduler.sigmas[-2:].tolist() == [0, 0]
+        assert (attachment.stats.refreshes, attachment.stats.cached_steps) == (12, 38)
+        own = latents(pipe, Z_IMAGE, sigmas=[1 - step / 50 for step in range(50)])
+        assert attachment.stats.refreshes == 13
+    assert relative(own, there) > 1e-3
 
 
 @pytest.mark.parametrize("model", FAMILIES)
