@@ -148,7 +148,8 @@ def calibrate(
             command=note("calibrate", given(context)),
             progress=watch("calibrating"),
         )
-    say(f"{output}: {profile.samples} samples, {profile.steps} steps, {profile.fingerprint[:19]}…")
+    steps, digest = profile.settings.run_steps, profile.fingerprint[:19]
+    say(f"{output}: {profile.samples} samples, {steps} steps, {digest}…")
 
 
 def _foretell(

@@ -170,7 +170,8 @@ def solve(
     save_schedule(noted(schedule, [measured_by(measured)], command), output)
     display((front_table if every else show_schedule)(schedule, seconds=measured.seconds_per_step))
     if measured.settings.transferred_from is not None:
-        say(f"planned for {measured.steps} steps by interpolation; to be sure, calibrate there")
+        planned = f"planned for {measured.settings.run_steps} steps by interpolation"
+        say(f"{planned}; to be sure, calibrate there")
     if not asked.given:
         say(f"budgets {wish.budget}: those of the recipe, as none were asked for")
     for line in (*notes, f"wrote {output}"):

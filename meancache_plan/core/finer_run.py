@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from meancache_plan.core.grid import check_finer_steps, check_sigmas
+from meancache_plan.core.grid import check_finer_steps, parted
 from meancache_plan.core.interpolation import latent_weights, velocity_weights
 from meancache_plan.core.trajectory import Trajectory, Velocity, record_flow
 from meancache_plan.errors import InputError
@@ -28,7 +28,8 @@ def on_grid(
 
     Args:
         fine: The finer run.
-        sigmas: The replayed grid, T + 1 noise levels, fewer than the finer run's.
+        sigmas: The replayed grid, T + 1 noise levels, fewer than the finer run's; the last may be
+            repeated.
         switches: Steps of that grid at which the denoiser changes.
         calls: How often a sample goes through it in each of them.
 
@@ -39,7 +40,7 @@ def on_grid(
         InputError: The grid is no coarser than the run, or its ends are more than 1e-3 from the
             run's.
     """
-    grid = check_sigmas(sigmas)
+    grid, still_steps = parted(sigmas)
     if fine.edited:
         raise InputError(
             "the pipeline changes latents between steps, as inpainting does, so a finer run "
@@ -58,6 +59,7 @@ def on_grid(
         replaces=fine.replaces,
         switches=tuple(switches),
         calls=calls,
+        still_steps=still_steps,
     )
 
 

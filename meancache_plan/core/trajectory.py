@@ -7,7 +7,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from meancache_plan.core.grid import check_sigmas
+from meancache_plan.core.grid import parted
 from meancache_plan.errors import InputError, check_kind
 
 Velocity = Callable[[Tensor, float], Tensor]
@@ -26,10 +26,11 @@ class Trajectory:
         replaces: Class of the sampler that took them, which a plan's steps are to replace; None
             where that takes Euler steps itself.
         switches: Steps at which other denoisers ran than at the step before, ascending.
-        calls: How often each sample went through the denoisers in each step, [T]; None if that
-            cannot be told.
+        calls: How often each sample went through the denoisers in each step, the last ones of no
+            length included; None if that cannot be told.
         edited: Whether the pipeline changed latents between steps, as inpainting does to what it
             keeps; ``latents`` are those that each step began with.
+        still_steps: How many steps of no length followed, which moved nothing.
     """
 
     sigmas: tuple[float, ...]
@@ -40,6 +41,7 @@ class Trajectory:
     switches: tuple[int, ...] = ()
     calls: tuple[int, ...] | None = None
     edited: bool = False
+    still_steps: int = 0
 
     @property
     def columns(self) -> Tensor:
@@ -95,13 +97,13 @@ class Tape:
     """Collects a trajectory step by step, in memory for 2T + 1 latents and no more.
 
     Args:
-        sigmas: Noise levels σ₀ … σ_T.
+        sigmas: Noise levels σ₀ … σ_T, the last of which may be repeated.
         noise: Latents at σ₀.
         replaces: See :class:`Trajectory`.
     """
 
     def __init__(self, sigmas: Sequence[float], noise: Tensor, replaces: str | None = None) -> None:
-        self.sigmas = check_sigmas(sigmas)
+        self.sigmas, self._still_steps = parted(sigmas)
         self._replaces = replaces
         self._ran: list[frozenset[str]] = []
         self._calls: list[int | None] = []
@@ -114,7 +116,7 @@ class Tape:
 
     @property
     def full(self) -> bool:
-        """Whether all steps are logged."""
+        """Whether all steps that move the sample are logged."""
         return self._step == len(self._velocities)
 
     @property
@@ -137,13 +139,17 @@ class Tape:
     ) -> None:
         """Log a step: its velocity, the latents that it reached, the denoisers that ran, how often.
 
-        ``calls`` is how often each sample went through them, None if that is not known.
+        ``calls`` is how often each sample went through them, None if that is not known. A step of
+        no length at the end has no velocity to log.
         """
+        self._calls.append(calls)
+        if self.full and len(self._calls) <= self._step + self._still_steps:
+            self.correct(latents)
+            return
         self._velocities[self._step] = velocity
         self._step += 1
         self._latents[self._step] = latents
         self._ran.append(frozenset(ran))
-        self._calls.append(calls)
 
     def correct(self, latents: Tensor) -> None:
         """Log other latents at the noise level that was reached."""
@@ -157,7 +163,7 @@ class Tape:
         """
         if not self.full:
             raise InputError(
-                f"the run took {self._step} of {len(self.sigmas) - 1} steps: "
+                f"the run took {self._step} of {len(self._velocities)} steps: "
                 "calibrate on whole runs from pure noise"
             )
         return Trajectory(
@@ -169,6 +175,7 @@ class Tape:
             switches=switches(self._ran),
             calls=known(self._calls),
             edited=self._edited,
+            still_steps=self._still_steps,
         )
 
 
@@ -222,14 +229,14 @@ def record_flow(velocity: Velocity, noise: Tensor, sigmas: Sequence[float]) -> T
     Args:
         velocity: ``velocity(latents, sigma)``.
         noise: Latents at σ₀, any shape, floating dtype.
-        sigmas: Noise levels σ₀ … σ_T.
+        sigmas: Noise levels σ₀ … σ_T, the last of which may be repeated.
 
     Raises:
         InputError: ``velocity`` gives something else, or ``sigmas`` is not a grid.
     """
     tape = Tape(sigmas, noise)
     latents = noise
-    for sigma, following in zip(tape.sigmas, tape.sigmas[1:], strict=False):
+    for sigma, following in pairwise(tape.sigmas):
         step = _checked(velocity(latents, sigma), latents)
         latents = latents + (following - sigma) * step
         tape.append(step, latents)

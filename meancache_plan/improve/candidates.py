@@ -53,9 +53,10 @@ def pools(
         found[entry.budget].append(Candidate("as solved", entry.plan, baseline=True))
     for name, schedule in published.items():
         for entry in schedule.plans:
-            fits = schedule.grid.steps == profile.steps and entry.budget in found
+            fits = schedule.grid.steps == profile.settings.run_steps and entry.budget in found
             if fits and set(profile.switches) <= set(entry.knots):
-                found[entry.budget].append(Candidate(name, entry.plan, baseline=True))
+                plan = entry.plan.before(profile.steps)
+                found[entry.budget].append(Candidate(name, plan, baseline=True))
     for variant in _variants(profile, max_edge):
         plans = plan_budgets(profile, variant.objective, variant.planner, budgets, variant.paths)
         for budget, outcomes in plans.items():

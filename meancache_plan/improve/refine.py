@@ -111,10 +111,10 @@ def refine(
     for budget, field in fields.items():
         races[budget] = Race(trials, fit_rows, judge_rows, ORDER, neighbours, joint)
         races[budget].run(field, budget)
-    recorded = len(ensemble.prompt_index) * (profile.settings.finer_steps or profile.steps)
+    taken = profile.settings.finer_steps or profile.settings.run_steps
     done = _rewritten(schedule, made, profile, races)
     progress(meter.expected, meter.expected)
-    return _spent(done, recorded + meter.spent)
+    return _spent(done, len(ensemble.prompt_index) * taken + meter.spent)
 
 
 def _spent(schedule: Schedule, refreshes: int) -> Schedule:

@@ -101,7 +101,7 @@ def refine_on(
         schedule,
         ensemble,
         journal,
-        published=_published(profile.steps),
+        published=_published(profile.settings.run_steps),
         progress=watch("refining"),
     )
     told = schedule.provenance is not None and schedule.provenance.reliability is not None

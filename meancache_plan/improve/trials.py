@@ -57,7 +57,9 @@ class Trials:
     ) -> None:
         self.ensemble = ensemble
         sigmas = ensemble.sigmas
-        self._grid = replace(grid or Grid(len(sigmas) - 1, sigmas, 0.05), sigmas=sigmas)
+        given = grid or Grid(len(sigmas) - 1, sigmas, 0.05)
+        still = sigmas[-1:] * (given.steps + 1 - len(sigmas))
+        self._grid = replace(given, sigmas=sigmas + still)
         self._journal = journal
         self._spent = spent
         self._counted: set[str] = set()

@@ -61,8 +61,8 @@ def full_run(steps: int, finer_steps: int | None = None) -> Contender:
 
 def _baselines(schedule: ReplaySchedule, plan: Plan) -> list[Contender]:
     """What one would use instead, with as many denoiser refreshes as the plan has."""
-    steps, budget, refreshes = schedule.grid.steps, plan.budget, len(plan.knots)
-    knots = uniform_knots(steps, refreshes, schedule.grid.switches)
+    steps, budget, refreshes = schedule.grid.moving_steps, plan.budget, len(plan.knots)
+    knots = uniform_knots(steps, min(refreshes, steps), schedule.grid.switches)
     hold, adams = hold_plan(knots, budget), adams_plan(knots, budget)
     return [
         following("uniform-hold", replace(schedule, plans=(hold,)), budget),

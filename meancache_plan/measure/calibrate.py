@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from meancache_plan.core.finer_run import check_finer, record_finer
-from meancache_plan.core.grid import check_sigmas
+from meancache_plan.core.grid import parted
 from meancache_plan.core.propagation import Finish
 from meancache_plan.core.psnr import moments
 from meancache_plan.core.trajectory import Trajectory, Velocity, record_flow
@@ -124,7 +124,7 @@ def profile_flow(
     Args:
         velocity: ``velocity(latents, sigma)``; gets latents of shape [1, …].
         noise: Initial latents, shape [samples, …], floating dtype.
-        sigmas: Noise levels σ₀ … σ_T, length T + 1.
+        sigmas: Noise levels σ₀ … σ_T, length T + 1; the last may be repeated.
         propagation: Measure how errors propagate, with at most a quarter more calls.
         finer: Finer noise levels with the same ends: make plans reproduce a run on these.
 
@@ -141,7 +141,7 @@ def profile_flow(
         raise InputError("noise holds no sample: give shape [samples, …]")
     if finer is not None:
         check_finer(finer, sigmas)
-    settings = _flow_settings(noise, check_sigmas(sigmas), propagation, finer)
+    settings = _flow_settings(noise, sigmas, propagation, finer)
     grid = settings.sigmas
     jobs = [Job(number=i, prompt_index=i, prompt="", seed=i) for i in range(len(noise))]
     measured: list[SampleMeasurement] = []
@@ -164,12 +164,14 @@ def profile_flow(
 
 def _flow_settings(
     noise: Tensor,
-    grid: tuple[float, ...],
+    sigmas: Sequence[float],
     propagation: bool,
     finer: Sequence[float] | None,
 ) -> ProfileSettings:
+    grid, still_steps = parted(sigmas)
     return ProfileSettings(
         sigmas=grid,
+        still_steps=still_steps,
         dtype=str(noise.dtype).removeprefix("torch."),
         latent_shape=(1, *noise.shape[1:]),
         max_edge=len(grid) - 1,

@@ -182,7 +182,7 @@ def _with(request: dict[str, Any], told: dict[str, Any]) -> ProfileSettings:
     return ProfileSettings.model_validate({**request, **told, "max_edge": longest})
 
 
-TOLD = ("sigmas", "latent_shape", "displaced", "replaces", "switches", "calls")
+TOLD = ("sigmas", "latent_shape", "displaced", "replaces", "switches", "calls", "still_steps")
 """Settings that only a run tells."""
 
 

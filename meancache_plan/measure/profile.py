@@ -37,6 +37,7 @@ METADATA = "meancache-profile"
 
 _SPECIAL = {
     **{"batch": 1, "displaced": False, "replaces": None, "finer_steps": None, "switches": ()},
+    "still_steps": 0,
     **dict.fromkeys(("negative_prompt", "attention", "quantisation", "calls")),
 }
 """Settings that are left out of a fingerprint where they say that nothing is special, or known."""
@@ -95,12 +96,12 @@ class Profile:
 
     @property
     def sigmas(self) -> tuple[float, ...]:
-        """The grid, T + 1 noise levels."""
+        """The grid, T + 1 noise levels: of the steps that move the sample."""
         return self.settings.sigmas
 
     @property
     def steps(self) -> int:
-        """Number of sampler steps T."""
+        """Number of sampler steps T that move the sample."""
         return self.settings.steps
 
     @property
@@ -125,7 +126,7 @@ class Profile:
 
     def keeps_sampler(self, refreshes: int) -> bool:
         """Whether replay with so many refreshes is the replaced sampler's own run."""
-        return self.settings.replaces is not None and refreshes == self.steps
+        return self.settings.replaces is not None and refreshes == self.settings.run_steps
 
     @property
     def has_l1(self) -> bool:
@@ -156,7 +157,7 @@ class Profile:
     @property
     def refreshes(self) -> int:
         """Denoiser refreshes that measuring took: full runs, and those of propagation."""
-        full = self.samples * (self.settings.finer_steps or self.steps)
+        full = self.samples * (self.settings.finer_steps or self.settings.run_steps)
         places = np.abs(np.subtract.outer(self.propagation_sigmas, self.sigmas)).argmin(axis=1)
         runs = len(self.propagation_index) * (2 if self.settings.displaced else 1)
         return full + runs * int((self.steps - places).sum())

@@ -62,7 +62,8 @@ class ProfileSettings(BaseModel):
     were not Euler's, and their displacements were measured beside the velocities: those of the
     sampler that plans ``replaces``, or of a finer run of ``finer_steps``, more than the grid
     has. ``switches``: steps at which another denoiser takes over. ``calls``: how often a sample
-    goes through them in each step, as the first one told; None: not known.
+    goes through them in each step, as the first one told; None: not known. ``still_steps`` of no
+    length end each run; they move nothing, are in ``calls`` and nowhere else.
     ``transferred_from`` is the fingerprint of the profile that this one was carried over from
     to another grid, by :mod:`meancache_plan.measure.transfer`; such a profile has no L1
     deviations. ``command`` made the whole profile, or all of its shards, if a command did.
@@ -95,6 +96,7 @@ class ProfileSettings(BaseModel):
     finer_steps: Annotated[int, Field(ge=2, le=MAX_STEPS)] | None = None
     switches: tuple[Count, ...] = ()
     calls: tuple[Count, ...] | None = None
+    still_steps: Annotated[int, Field(ge=0, lt=MAX_STEPS)] = 0
     transferred_from: str | None = None
     versions: dict[str, str]
     command: Command | None = None
@@ -108,6 +110,8 @@ class ProfileSettings(BaseModel):
     def _check_max_edge(self) -> Self:
         if self.max_edge > self.steps:
             raise ValueError(f"max_edge: {self.max_edge} exceeds the {self.steps} steps")
+        if self.run_steps > MAX_STEPS:
+            raise ValueError(f"still_steps: a run has {MAX_STEPS} steps at most")
         return self
 
     @model_validator(mode="after")
@@ -117,7 +121,7 @@ class ProfileSettings(BaseModel):
                 raise ValueError(f"{name}: displacements were not measured (displaced is false)")
         if self.displaced and self.replaces is None and self.finer_steps is None:
             raise ValueError("displaced: neither replaces nor finer_steps says by what")
-        if self.finer_steps is not None and self.finer_steps <= self.steps:
+        if self.finer_steps is not None and self.finer_steps <= self.run_steps:
             raise ValueError(f"finer_steps: {self.finer_steps} are no more than the steps")
         return self
 
@@ -139,8 +143,18 @@ class ProfileSettings(BaseModel):
 
     @property
     def steps(self) -> int:
-        """Number of sampler steps T."""
+        """Number of sampler steps T that move the sample."""
         return len(self.sigmas) - 1
+
+    @property
+    def run_steps(self) -> int:
+        """Number of all steps of a run."""
+        return self.steps + self.still_steps
+
+    @property
+    def run_sigmas(self) -> tuple[float, ...]:
+        """Noise levels of all steps of a run: the last of ``sigmas`` is repeated."""
+        return self.sigmas + self.sigmas[-1:] * self.still_steps
 
     @property
     def columns(self) -> int:

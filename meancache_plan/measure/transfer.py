@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import PchipInterpolator
 
-from meancache_plan.core.grid import check_sigmas, shifted_sigmas
+from meancache_plan.core.grid import check_sigmas, parted, shifted_sigmas
 from meancache_plan.core.interpolation import latent_weights, velocity_weights
 from meancache_plan.errors import GridError, InputError
 from meancache_plan.measure.profile import Profile
@@ -41,7 +41,7 @@ def transfer(profile: Profile, sigmas: Sequence[float]) -> Profile:
 
     Args:
         profile: What calibration measured.
-        sigmas: The new grid, T′ + 1 noise levels in the same direction.
+        sigmas: The new grid, T′ + 1 noise levels in the same direction; the last may be repeated.
 
     Raises:
         GridError: ``sigmas`` is not a grid.
@@ -49,13 +49,13 @@ def transfer(profile: Profile, sigmas: Sequence[float]) -> Profile:
             direction differs, ``profile`` was itself carried over, or the finer run that it aims
             at has no more steps than the new grid.
     """
-    grid = check_sigmas(sigmas)
+    grid, still_steps = parted(sigmas)
     if profile.settings.transferred_from is not None:
         raise InputError(
             "this profile was itself carried over to another grid: start from the one that "
             f"calibration measured ({profile.settings.transferred_from})"
         )
-    _check_finer(profile.settings.finer_steps, len(grid) - 1)
+    _check_finer(profile.settings.finer_steps, len(sigmas) - 1)
     weights = _carried(profile.sigmas, grid, profile.settings.displaced)
     grams = weights @ profile.grams @ weights.T
     steps = len(grid) - 1
@@ -63,7 +63,8 @@ def transfer(profile: Profile, sigmas: Sequence[float]) -> Profile:
         "sigmas": grid,
         "max_edge": max(1, round(profile.settings.max_edge * steps / profile.steps)),
         "switches": _switches(profile, grid),
-        "calls": _calls(profile.settings.calls, steps),
+        "calls": _calls(profile.settings.calls, steps + still_steps),
+        "still_steps": still_steps,
         "transferred_from": profile.fingerprint,
     }
     return replace(
@@ -128,9 +129,10 @@ def read_sigmas(path: str | os.PathLike[str]) -> tuple[float, ...]:
             "numbers, separated by white space or commas"
         ) from error
     try:
-        return check_sigmas(numbers)
+        parted(numbers)
     except GridError as error:
         raise GridError(f"{path}: {error}") from error
+    return tuple(numbers)
 
 
 def on_grid(
@@ -144,7 +146,8 @@ def on_grid(
 
     Args:
         profile: What calibration measured.
-        steps: T′; without ``shift`` the grid keeps the profile's shape.
+        steps: T′, all steps of a run; without ``shift`` the grid keeps the profile's shape, and as
+            many steps of no length at its end.
         shift: A static shift: see :func:`meancache_plan.core.grid.shifted_sigmas`; T′ stays T
             without ``steps``.
         sigmas: A file of noise levels, which says it all.
@@ -162,10 +165,21 @@ def on_grid(
     if shift is not None:
         if not 0 < shift <= 1000:
             raise InputError(f"--shift {shift:g}: give more than 0, at most 1000")
-        return transfer(profile, shifted_sigmas(steps or profile.steps, shift))
-    if steps is None or steps == profile.steps:
+        return transfer(profile, shifted_sigmas(steps or profile.settings.run_steps, shift))
+    if steps is None or steps == profile.settings.run_steps:
         return profile
-    return transfer(profile, resized(profile.sigmas, steps))
+    return transfer(profile, _same_shape(profile, steps))
+
+
+def _same_shape(profile: Profile, steps: int) -> tuple[float, ...]:
+    """The noise levels of a run of so many steps, as many of no length as the profile's."""
+    still_steps = profile.settings.still_steps
+    if steps <= still_steps:
+        raise InputError(
+            f"--steps {steps}: the last {still_steps} of this model's runs move nothing: give more"
+        )
+    grid = resized(profile.sigmas, steps - still_steps)
+    return grid + grid[-1:] * still_steps
 
 
 def resized(sigmas: tuple[float, ...], steps: int) -> tuple[float, ...]:

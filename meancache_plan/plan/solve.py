@@ -91,8 +91,8 @@ def assemble(
 def _grid(profile: Profile) -> Grid:
     settings = profile.settings
     return Grid(
-        steps=profile.steps,
-        sigmas=profile.sigmas,
+        steps=settings.run_steps,
+        sigmas=settings.run_sigmas,
         tolerance=TOLERANCE,
         replaces=settings.replaces,
         finer_steps=settings.finer_steps,

@@ -66,11 +66,12 @@ def recipe_wish(profile: Profile) -> Wish:
     """
     model = profile.settings.model
     found = find_recipe("" if model is None else model.id, None)
-    if found.budgets is None or found.steps != profile.steps:
+    steps = profile.settings.run_steps
+    if found.budgets is None or found.steps != steps:
         named = "" if model is None else f" for {model.id}"
         raise InputError(
-            f"nothing was asked for, and no recipe names budgets{named} at {profile.steps} "
-            f"steps: give exactly one of {WISHES}"
+            f"nothing was asked for, and no recipe names budgets{named} at {steps} steps: "
+            f"give exactly one of {WISHES}"
         )
     return Wish(budget=found.budgets)
 

@@ -159,7 +159,7 @@ def wished(profile: Profile, budget: str | None, recipe: str | None, *, measured
     if budget is not None:
         return Wish(budget=budget)
     found = find_recipe(profile.settings.model.id if profile.settings.model else "", recipe)
-    if measured and found.budgets is not None and found.steps == profile.steps:
+    if measured and found.budgets is not None and found.steps == profile.settings.run_steps:
         return Wish(budget=found.budgets)
     return Wish(all=True)
 

@@ -68,7 +68,7 @@ class Ensemble(Protocol):
 
     @property
     def sigmas(self) -> tuple[float, ...]:
-        """The grid, T + 1 noise levels."""
+        """The grid, T + 1 noise levels: of the steps that move the samples."""
         ...
 
     @property
@@ -85,7 +85,7 @@ class Ensemble(Protocol):
         ...
 
     def replay(self, rows: Sequence[int], schedule: Schedule, budget: int) -> Tensor:
-        """Final latents of a plan; NaN if a velocity on the way was not finite."""
+        """Final latents of a plan on its schedule's grid; NaN if a velocity was not finite."""
         ...
 
     def plain(self, rows: Sequence[int], steps: int) -> Tensor:

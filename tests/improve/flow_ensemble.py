@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from meancache_plan.core.finer_run import record_finer
-from meancache_plan.core.grid import check_sigmas
+from meancache_plan.core.grid import parted
 from meancache_plan.core.trajectory import Velocity, record_flow
 from meancache_runtime import Schedule, integrate
 from meancache_runtime.errors import NonFiniteError
@@ -22,7 +22,7 @@ class FlowEnsemble:
     Args:
         velocity: ``velocity(latents, sigma)``; must treat the first dimension as a batch.
         noise: Initial latents, [S, …], floating dtype.
-        sigmas: The grid, T + 1 noise levels.
+        sigmas: The grid, T + 1 noise levels; the last may be repeated.
         prompt_index: Which of them go together; each alone by default.
         grid: steps → noise levels of a plain run of so few steps; by default the sampler's own
             levels interpolated, which is exact for grids with a static shift.
@@ -39,7 +39,7 @@ class FlowEnsemble:
         grid: Callable[[int], Sequence[float]] | None = None,
         finer: Sequence[float] | None = None,
     ) -> None:
-        self.sigmas = check_sigmas(sigmas)
+        self.sigmas, _ = parted(sigmas)
         self.prompt_index = np.asarray(
             range(len(noise)) if prompt_index is None else prompt_index, dtype=np.int64
         )
@@ -48,9 +48,9 @@ class FlowEnsemble:
         self._noise = noise
         self._grid = grid or self._interpolated
         if finer is None:
-            self._full = record_flow(velocity, noise, self.sigmas).latents
+            self._full = record_flow(velocity, noise, sigmas).latents
         else:
-            self._full = record_finer(velocity, noise, self.sigmas, finer).latents
+            self._full = record_finer(velocity, noise, sigmas, finer).latents
 
     def full(self, rows: Sequence[int], step: int) -> Tensor:
         """Latents z_step of the full runs."""
@@ -62,7 +62,7 @@ class FlowEnsemble:
 
     def replay(self, rows: Sequence[int], schedule: Schedule, budget: int) -> Tensor:
         """Final latents of a plan; NaN if a velocity on the way was not finite."""
-        noise, sigmas = self._noise[list(rows)], self.sigmas
+        noise, sigmas = self._noise[list(rows)], schedule.grid.sigmas or self.sigmas
         try:
             return integrate(
                 self._velocity, noise, schedule, budget=budget, sigmas=sigmas, on_unstable="ignore"

@@ -20,6 +20,7 @@ from meancache_plan.schedule.artifact import PlanEntry, Schedule
 from meancache_plan.show.images.sample_images import check_output
 from meancache_plan.show.landscape import hold_surfaces
 from meancache_plan.show.style import COLOURS, plain
+from meancache_runtime.schedule import Plan
 
 DPI = 120
 
@@ -30,9 +31,11 @@ def plot_profile(profile: Profile, path: Path, *, plan: PlanEntry | None = None)
     Raises:
         InputError: The plan is for another number of steps, or ``path`` cannot be written.
     """
-    steps = profile.steps
-    if plan is not None and plan.knots[-1] >= steps:
-        raise InputError(f"the plan has more steps than the profile's {steps}: use its own profile")
+    steps, run_steps = profile.steps, profile.settings.run_steps
+    if plan is not None and plan.knots[-1] >= run_steps:
+        raise InputError(
+            f"the plan has more steps than the profile's {run_steps}: use its own profile"
+        )
     surface = hold_surfaces(profile).mean(axis=0).T  # row s, column t
     surface[surface <= 0] = np.nan  # edges of one step are exact
     figure, axes = _figure(7.6, 7.0)
@@ -51,12 +54,12 @@ def plot_profile(profile: Profile, path: Path, *, plan: PlanEntry | None = None)
     title = rf"Deviation of reusing $v_t$ until s, mean of {profile.samples} samples"
     if plan is not None:
         title += f"\nsteps: the plan for budget {plan.budget}; dots: its intervals"
-        _draw_intervals(axes, plan, steps)
+        _draw_intervals(axes, plan.plan.before(steps), steps)
     axes.set_title(title, fontsize=11)
     save(figure, path)
 
 
-def _draw_intervals(axes: Axes, plan: PlanEntry, steps: int) -> None:
+def _draw_intervals(axes: Axes, plan: Plan, steps: int) -> None:
     """A staircase along the diagonal: up an interval's length, then on to the next knot."""
     bounds = (*plan.knots, steps)
     corners = [(t, y) for t, s in pairwise(bounds) for y in (t, s)] + [(steps, steps)]

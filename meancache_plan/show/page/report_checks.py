@@ -14,11 +14,11 @@ def check_profile(schedule: Schedule, profile: Profile) -> str | None:
     Raises:
         InputError: The profile is of another number of steps.
     """
-    steps = schedule.grid.steps
-    if profile.steps != steps:
+    measured, steps = profile.settings.run_steps, schedule.grid.steps
+    if measured != steps:
         raise InputError(
-            f"the profile has {profile.steps} steps, the schedule {steps}: give the profile that "
-            "it was made from"
+            f"the profile has {measured} steps, the schedule {steps}: give the profile that it was "
+            "made from"
         )
     made = schedule.provenance
     if made is None or made.profile == profile.fingerprint:

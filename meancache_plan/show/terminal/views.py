@@ -137,7 +137,7 @@ def show_profile(profile: Profile) -> RenderableType:
     facts = {
         "profile": _short(profile.fingerprint),
         **_model_facts(settings.model),
-        "grid": _grid_fact(profile.sigmas),
+        "grid": _grid_fact(settings.run_sigmas),
         "samples": f"{profile.samples} of {settings.samples_total}, {made}",
         "latents": " × ".join(map(str, settings.latent_shape)),
         "measured": f"edges up to {settings.max_edge} steps, K up to {settings.max_window}",

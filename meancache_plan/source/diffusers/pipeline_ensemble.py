@@ -105,7 +105,7 @@ class PipelineEnsemble:
         parts = self._called(rows, call)
         found = [part for part in parts if part is not None]
         if len(found) < len(parts):
-            return torch.full_like(self.full(rows, schedule.grid.steps), torch.nan)
+            return torch.full_like(self.full(rows, 0), torch.nan)
         return torch.cat(found)
 
     def plain(self, rows: Sequence[int], steps: int) -> Tensor:

@@ -18,7 +18,7 @@ from diffusers.schedulers.scheduling_flow_match_heun_discrete import (
 )
 from diffusers.schedulers.scheduling_unipc_multistep import UniPCMultistepScheduler
 
-from meancache_plan.core.grid import check_sigmas
+from meancache_plan.core.grid import parted
 from meancache_plan.errors import InputError
 from meancache_plan.judge.contender import Contender, UnavailableError, reason_of, unavailable
 from meancache_plan.source.diffusers import call_arguments
@@ -96,7 +96,7 @@ def _grid(pipeline: Pipeline, prompt: str, n: int) -> Sequence[float] | Exceptio
     try:
         if call_arguments.takes_strength(pipeline.pipe):
             raise UnavailableError("this pipeline starts partway down its noise levels")
-        found = check_sigmas(steps.probe(pipeline.pipe, Answers(), plain).sigmas)
+        found, _ = parted(steps.probe(pipeline.pipe, Answers(), plain).sigmas)
         if len(found) != n + 1:
             raise UnavailableError(f"the pipeline makes {len(found) - 1} steps of {n}")
         if found[-1] != 0:
