@@ -24,9 +24,6 @@ BY_MAKE = ("make demo", "make test")
 OURS = re.compile(r"[a-z ]+ +\d+/\d+ \d+:\d\d:\d\d left [-\d:]+$")
 """Progress: all that a command may say on standard error."""
 
-BAR = re.compile(r".*\d+%\||\d+it \[")
-"""A bar of diffusers or transformers: all that the README's Python may say there."""
-
 READMES = ("README.md", "docs/GUIDE.md", "runtime/README.md")
 
 PROMPTS = {"reference-calibration": 6, "reference-heldout": 2}
@@ -85,8 +82,8 @@ def test_every_block_of_the_readmes_runs_and_no_line_is_of_another_library(
 ) -> None:
     """In a folder of its own with the checkout's data beside it; `make` has CI as its test.
 
-    A command that several pages have runs once. Of Python, the README's alone is looked at for
-    standard error: the other pages import diffusers as it is, with what it says.
+    A command that several pages have runs once. Python's standard error is not looked at: it
+    imports diffusers as it is, with what that says.
     """
     for name in ("calibration", "schedules"):
         (tmp_path / name).symlink_to(ROOT / name)
@@ -99,9 +96,7 @@ def test_every_block_of_the_readmes_runs_and_no_line_is_of_another_library(
     for readme in READMES:
         for language, text in blocks(ROOT / readme):
             if language == "python":
-                said = run([sys.executable, "-c", text], readme)
-                if readme == "README.md":
-                    assert all(BAR.match(line) for line in said.splitlines() if line)
+                run([sys.executable, "-c", text], readme)
             elif language == "bash" and text.strip() not in BY_MAKE:
                 new = [each for each in lines(text) if each not in commands]
                 commands.update(new)
