@@ -223,13 +223,20 @@ class Schedule(Strict):
         """The budgets that there is a plan for, ascending."""
         return tuple(plan.budget for plan in self.plans)
 
+    @property
+    def calibrated(self) -> Provenance | None:
+        """The provenance of plans that a profile was measured for; None of any others."""
+        made = self.provenance
+        return None if made is None or made.start is not None else made
+
     def replayable(self) -> runtime.Schedule:
         """The same schedule as the runtime reads it."""
         model = None if self.model is None else self.model.replayable()
         made = None if self.generation is None else self.generation.replayable()
         plans = tuple(entry.plan for entry in self.plans)
         also = {p.budget: tuple(each.replayable() for each in p.also) for p in self.plans}
-        return runtime.Schedule(model, self.grid.replayable(), plans, made, also)
+        from_others = self.provenance.start if self.provenance is not None else None
+        return runtime.Schedule(model, self.grid.replayable(), plans, made, also, from_others)
 
 
 def to_bytes(schedule: Schedule) -> bytes:

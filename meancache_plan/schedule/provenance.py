@@ -178,7 +178,9 @@ class Provenance(Strict):
     that calibration measured, where it was carried over to another grid, else None. ``commands``
     are those that made the plans from the model, in order; empty if they are not known, or if
     other than commands had a part in it. ``effort`` is None where it is not known, as on another
-    grid than was calibrated.
+    grid than was calibrated. Of starting plans (``planner`` is ``start``) ``profile`` is the
+    fingerprint of the published plans that they are like, ``transferred_from`` says whose these
+    are, and ``samples`` how many.
     """
 
     tool: Text
@@ -205,6 +207,11 @@ class Provenance(Strict):
         if names and names != ["calibrate", "solve", *["refine"] * (len(names) - 2)]:
             raise ValueError("commands: must be calibrate, solve, and then refine or nothing")
         return self
+
+    @property
+    def start(self) -> str | None:
+        """What starting plans were carried over from, to a model that nobody has calibrated."""
+        return (self.transferred_from or runtime.OTHERS) if self.planner == runtime.START else None
 
     def record(self, budget: int) -> PlanRecord | None:
         """The record of the plan for this budget, if there is one."""

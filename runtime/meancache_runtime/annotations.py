@@ -20,6 +20,12 @@ from .strict_json import (
 MAX_ELEMENTS = 1_000_000_000_000
 MAX_CALLS = 1000
 
+START = "start"
+"""The planner of plans that were carried over to a model that nobody has calibrated."""
+
+OTHERS = "other models"
+"""From where, if it is not said."""
+
 Value = str | float | bool
 """Of one thing that a request may say."""
 
@@ -71,9 +77,20 @@ class Also:
     measured: Mapping[str, Any]
 
 
-def check_provenance(value: Any) -> None:
-    """Validate where plans come from: any object, or none."""
-    optional(value, "provenance", _opaque)
+def read_provenance(value: Any) -> str | None:
+    """Read where plans come from, any object or none, as far as a run's user is to know it.
+
+    Returns:
+        What plans were carried over from that nobody made for this model; None of all others.
+
+    Raises:
+        ScheduleError: It is no object.
+    """
+    made = optional(value, "provenance", _object)
+    if made is None or made.get("planner") != START:
+        return None
+    source = made.get("transferred_from")
+    return source if isinstance(source, str) and source else OTHERS
 
 
 def read_generation(value: Any, where: str, steps: int) -> Generation:
@@ -150,10 +167,11 @@ def _value(value: Any, where: str) -> Value:
     return read_text(value, where) if isinstance(value, str) else _scale(value, where)
 
 
-def _opaque(value: Any, where: str) -> None:
+def _object(value: Any, where: str) -> dict[str, Any]:
     """For people and the compiler: any object, whatever it holds."""
     if not isinstance(value, dict):
         raise ScheduleError(f"{where}: must be an object")
+    return value
 
 
 def check_measured(value: Any, where: str) -> None:

@@ -4,7 +4,8 @@ Every host hands what it sees of a request to :func:`compare`, which is where it
 
 - ``"same"``: as far as it is seen, the calibrated one;
 - ``"measured"``: another one, at which the schedule says the plan's measured quality;
-- ``"unknown"``: another one: a warning, or where the host is strict a RequestMismatchError.
+- ``"unknown"``: another one, or any request where plans are starting plans, which nobody has
+  calibrated: a warning, or where the host is strict a RequestMismatchError.
 
 What cannot work at all is refused by an error of its own: another step count, grid, model, sampler
 or denoiser switch, and another cache at work in the denoiser (:mod:`.errors`).
@@ -20,6 +21,7 @@ from .aloud import Aloud
 from .annotations import Also, Generation, Value
 from .errors import RequestMismatchError
 from .schedule import Adapter, Model, Schedule
+from .strict_json import shorten
 
 Grade = Literal["same", "measured", "unknown"]
 
@@ -41,6 +43,11 @@ NEGATIVE = re.compile(r"negative_prompt(_\d)?")
 NO_BRANCH = "no negative branch ran", "pass negative_prompt='', if none is passed"
 OTHER_BRANCHES = "guidance was added, dropped or ended there", "guide as in calibration"
 """Why the calls of a step are others, and what to do."""
+
+UNCALIBRATED = (
+    "this is a starting plan, carried over from {}, and nobody has calibrated this model: judge it "
+    "with 'meancache-plan evaluate', or calibrate for plans of its own"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +108,8 @@ def compare(asked: Mapping[str, Value | None], schedule: Schedule, budget: int) 
         >>> compare({"height": 96}, schedule, 2).messages[0].partition(";")[0]
         'this request has height 96, and the schedule was calibrated with 64'
     """
+    if schedule.start is not None:
+        return Verdict("unknown", (UNCALIBRATED.format(shorten(schedule.start)),))
     made = schedule.generation
     if made is None:
         return Verdict(None)

@@ -15,9 +15,11 @@ from typing import Any, Protocol
 
 from .annotations import MAX_CALLS as MAX_CALLS
 from .annotations import MAX_ELEMENTS as MAX_ELEMENTS
+from .annotations import OTHERS as OTHERS
+from .annotations import START as START
 from .annotations import Also as Also
 from .annotations import Generation as Generation
-from .annotations import check_measured, check_provenance, read_also, read_generation
+from .annotations import check_measured, read_also, read_generation, read_provenance
 from .errors import BudgetError, ScheduleError
 from .grid import MAX_STEPS as MAX_STEPS
 from .grid import Grid as Grid
@@ -89,7 +91,8 @@ class Schedule:
     """A model, a grid, and one plan per budget. ``model`` None fits any model.
 
     ``generation`` takes no part in replay, and neither does ``also``, for each budget the other
-    requests at which its plan was measured: hosts compare them with what is asked for.
+    requests at which its plan was measured: hosts compare them with what is asked for. ``start``
+    is from where starting plans were carried over to a model that nobody calibrated, else None.
     """
 
     model: Model | None
@@ -97,6 +100,7 @@ class Schedule:
     plans: tuple[Plan, ...]
     generation: Generation | None = field(default=None, hash=False)
     also: Mapping[int, tuple[Also, ...]] = field(default_factory=dict, hash=False)
+    start: str | None = field(default=None, hash=False)
 
     @property
     def budgets(self) -> tuple[int, ...]:
@@ -192,7 +196,7 @@ def to_document(schedule: Schedule, budget: int) -> dict[str, Any]:
         "grid": grid,
         "generation": None if made is None else asdict(made),
         "plans": [entry],
-        "provenance": None,
+        "provenance": schedule.start and {"planner": START, "transferred_from": schedule.start},
     }
     return json.loads(json.dumps(document))
 
@@ -225,7 +229,7 @@ def _schedule(value: Any) -> Schedule:
     generation = optional(
         top["generation"], "generation", lambda v, w: read_generation(v, w, grid.steps)
     )
-    check_provenance(top["provenance"])
+    start = read_provenance(top["provenance"])
     entries = read_list(top["plans"], "plans", MAX_PLANS, least=1)
     plans = tuple(_plan(p, f"plans[{i}]", grid.steps) for i, p in enumerate(entries))
     budgets = [plan.budget for plan in plans]
@@ -237,7 +241,7 @@ def _schedule(value: Any) -> Schedule:
         plan.budget: read_also(entry["also"], f"plans[{i}].also", grid.steps)
         for i, (plan, entry) in enumerate(zip(plans, entries, strict=True))
     }
-    return Schedule(optional(top["model"], "model", _model), grid, plans, generation, also)
+    return Schedule(optional(top["model"], "model", _model), grid, plans, generation, also, start)
 
 
 def _model(value: Any, where: str) -> Model:

@@ -10,8 +10,8 @@ class ReplayWarning:
     """What the schedule's measured quality does not cover in a run.
 
     ``kind`` is ``"adapters"`` (others than the schedule was compiled with), ``"mid-grid"`` (a run
-    that enters the schedule after its first step), ``"request"`` (another than was calibrated, as
-    :mod:`meancache_runtime.requests` grades it) or ``"unstable"`` (a sample that moves
+    that enters the schedule after its first step), ``"request"`` (another than was calibrated, or
+    none was, as :mod:`meancache_runtime.requests` grades it) or ``"unstable"`` (a sample that moves
     otherwise than the calibration samples did); ``message`` says more, with the fix.
     """
 

@@ -32,12 +32,12 @@ def check_served(model: Model, source: str, revision: str | None = None) -> bool
     Raises:
         ModelMismatchError: Another hub id, or another denoiser configuration.
     """
-    folder = _folder(source, revision)
+    folder = local_folder(source, revision)
     if _is_hub_id(source) and _is_hub_id(model.id) and source != model.id:
         raise _mismatch(model, f"this server's model is {source}")
     if model.fingerprint is None:
         return True
-    models = None if folder is None else _configured(folder)
+    models = None if folder is None else configured(folder)
     if not models:
         return False
     if model.fingerprint not in (digest(models), class_names(models)):
@@ -56,8 +56,8 @@ def _is_hub_id(source: str) -> bool:
     return HUB_ID.fullmatch(source) is not None and not Path(source).exists()
 
 
-def _folder(source: str, revision: str | None) -> Path | None:
-    """Where the model's configurations lie on this machine."""
+def local_folder(source: str, revision: str | None) -> Path | None:
+    """Where the configurations of a folder's or hub id's model lie on this machine, if they do."""
     if Path(source).is_dir():
         return Path(source)
     if not _is_hub_id(source):
@@ -68,7 +68,7 @@ def _folder(source: str, revision: str | None) -> Path | None:
     return Path(index).parent if isinstance(index, str) else None
 
 
-def _configured(folder: Path) -> Configured | None:
+def configured(folder: Path) -> Configured | None:
     """The denoisers that a folder in diffusers' format names; None if any is not to be known."""
     if not (folder / INDEX).is_file():
         return None
