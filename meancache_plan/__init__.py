@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from meancache_plan.live.calibrate_live import calibrate
     from meancache_plan.live.evaluate_live import evaluate
     from meancache_plan.live.refine_live import refine
+    from meancache_plan.live.start_live import start
     from meancache_plan.measure.calibrate import profile_flow
     from meancache_plan.measure.profile import Profile, load_profile, save_profile
     from meancache_plan.measure.shards import merge_profiles
@@ -44,6 +45,7 @@ __all__ = [
     "save_profile",
     "save_schedule",
     "solve",
+    "start",
     "with_measured",
 ]
 
@@ -61,6 +63,7 @@ _HOMES = {
     "save_profile": "measure.profile",
     "save_schedule": "schedule.artifact",
     "solve": "plan.solve",
+    "start": "live.start_live",
     "with_measured": "judge.evaluate",
 }
 """Where each is imported from when it is first asked for."""

@@ -18,6 +18,7 @@ from meancache_plan.cli.refine import refine
 from meancache_plan.cli.report import report
 from meancache_plan.cli.show import show
 from meancache_plan.cli.solve import solve
+from meancache_plan.cli.start import start
 from meancache_plan.errors import MeanCacheError
 from meancache_plan.show.terminal.console import complain, say
 from meancache_plan.version import __version__
@@ -33,6 +34,7 @@ COMMANDS = (
     merge,
     solve,
     refine,
+    start,
     import_plans,
     evaluate,
     compare,

@@ -11,6 +11,9 @@ from meancache_plan.errors import GridError, InputError
 from meancache_runtime.grid import moving
 from meancache_runtime.schedule import MAX_STEPS
 
+ROUNDING = 1e-9
+"""What a sum of a thousand weights may be off by."""
+
 
 def check_sigmas(sigmas: Sequence[float]) -> tuple[float, ...]:
     """Return the grid as a tuple of floats.
@@ -166,6 +169,45 @@ def graded_knots(
         wanted = round(steps * sum(lengths[:i]) / sum(lengths))
         least = knots[-1] + 1 if knots else 0
         knots.append(min(max(wanted, least), steps - budget + i))
+    return _pinned(knots, switches)
+
+
+def spread_knots(
+    weights: Sequence[float], budget: int, switches: Sequence[int] = ()
+) -> tuple[int, ...]:
+    """Return ``budget`` knots from 0 that lie as densely as ``weights`` say.
+
+    As no step has two knots, the weights are scaled until they, none of them above 1, sum up to
+    the budget; knot k is the step at which their sum passes k. For each of the ``switches``, the
+    nearest other knot is moved there.
+
+    Args:
+        weights: How many knots a step should have beside the others, all above 0, one for each of
+            the T steps.
+        budget: Knots, 1 … T.
+        switches: Steps at which another denoiser takes over; they must be knots.
+
+    Raises:
+        InputError: ``budget`` is not in 1 … T, or too small for the switches.
+
+    Example:
+        >>> spread_knots([1.0] * 10, 4)
+        (0, 2, 5, 7)
+        >>> spread_knots([5.0, 5.0, 1.0, 1.0, 1.0, 1.0], 4)
+        (0, 1, 2, 4)
+    """
+    uniform_knots(len(weights), budget)  # refuses the budget
+    full, rest = 0, sum(weights)  # steps that are knots for sure, and the weight of the others
+    for weight in sorted(weights, reverse=True):
+        if weight * (budget - full) <= rest:
+            break
+        full, rest = full + 1, rest - weight
+    knots: list[int] = []
+    passed = 0.0
+    for step, weight in enumerate(weights):
+        passed += min(1.0, weight * (budget - full) / rest) if rest > 0 else 1.0
+        if passed > len(knots) + ROUNDING:
+            knots.append(step)
     return _pinned(knots, switches)
 
 

@@ -25,6 +25,11 @@ def profile_of(schedule: Schedule, files: Sequence[Path]) -> Profile:
         raise InputError(
             "this schedule does not say which profile it was solved from: solve one from a profile"
         )
+    if made.start is not None:
+        raise InputError(
+            "these are starting plans, for which no profile was measured: calibrate the model, and "
+            "refine what solve makes of that"
+        )
     if made.transferred_from is not None:
         raise InputError(
             "this schedule was solved by interpolation, for a grid other than the calibrated one: "

@@ -81,14 +81,14 @@ def _quality(schedule: Schedule, evaluation: Evaluation | None) -> list[str]:
     model = shlex.quote(model_name(schedule))
     command = f"meancache-plan evaluate {model} --schedule {FILE_NAME} --record"
     known = (
-        "it was made elsewhere, or imported from published plans, and nothing was predicted"
-        if schedule.provenance is None
+        "these are starting plans, or they were made elsewhere, and nothing was predicted"
+        if schedule.calibrated is None
         else "the figures below are predicted from the calibration"
     )
     return [
         f"Nothing was measured: {known}. To measure it on held-out prompts:",
         block([command], "sh"),
-        _efforts(schedule) if schedule.provenance is None else _predicted(schedule),
+        _efforts(schedule) if schedule.calibrated is None else _predicted(schedule),
     ]
 
 
@@ -206,7 +206,7 @@ def _limits(schedule: Schedule) -> Iterator[str]:
         yield from _also(schedule)
     if model is not None:
         adapters = "the adapters " + ", ".join(code(adapter.name) for adapter in model.adapters)
-        made_for = "is for the model" if schedule.provenance is None else "was made"
+        made_for = "is for the model" if schedule.calibrated is None else "was made"
         found = adapters if model.adapters else "no adapters"
         yield f"It {made_for} with {found} (LoRA and the like)."
 

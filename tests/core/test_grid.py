@@ -5,7 +5,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meancache_plan.core.grid import check_sigmas, edges, graded_knots, parted, uniform_knots
+from meancache_plan.core.grid import (
+    check_sigmas,
+    edges,
+    graded_knots,
+    parted,
+    spread_knots,
+    uniform_knots,
+)
 from meancache_plan.errors import GridError, InputError
 
 
@@ -106,3 +113,44 @@ def test_graded_knots_refuse_a_ratio_that_no_steps_can_show(ratio: float) -> Non
 def test_graded_knots_refuse_a_budget_that_the_steps_cannot_hold(budget: int) -> None:
     with pytest.raises(InputError, match="choose 1 to 10"):
         graded_knots(10, budget, 2.0)
+
+
+def capped(weights: list[float], budget: int) -> list[float]:
+    """The weights, each at most 1, scaled to sum up to the budget: by bisection."""
+    low, high = 0.0, budget / min(weights)
+    for _ in range(200):
+        middle = (low + high) / 2
+        total = sum(min(1.0, middle * weight) for weight in weights)
+        low, high = (middle, high) if total < budget else (low, middle)
+    return [min(1.0, high * weight) for weight in weights]
+
+
+@given(st.data())
+def test_spread_knots_are_before_every_step_as_many_as_the_scaled_weights_sum_up_to(
+    data: st.DataObject,
+) -> None:
+    weights = data.draw(st.lists(st.floats(0.01, 100.0), min_size=1, max_size=60))
+    budget = data.draw(st.integers(1, len(weights)))
+    knots = spread_knots(weights, budget)
+    assert knots[0] == 0
+    assert len(set(knots)) == budget
+    passed = 0.0
+    for step, weight in enumerate(capped(weights, budget)):
+        assert passed - 1e-6 <= sum(knot < step for knot in knots) < passed + 1 + 1e-6
+        passed += weight
+
+
+@pytest.mark.parametrize("budget", [1, 3, 7, 20])
+def test_spread_knots_of_equal_weights_are_as_even_as_uniform_ones(budget: int) -> None:
+    found = lengths(spread_knots([0.3] * 20, budget), 20)
+    assert max(found) - min(found) <= 1
+
+
+def test_the_nearest_spread_knot_is_moved_to_a_switch() -> None:
+    assert spread_knots([1.0] * 10, 4, switches=[6]) == (0, 2, 6, 7)
+
+
+@pytest.mark.parametrize("budget", [0, 11])
+def test_spread_knots_refuse_a_budget_that_the_steps_cannot_hold(budget: int) -> None:
+    with pytest.raises(InputError, match="choose 1 to 10"):
+        spread_knots([1.0] * 10, budget)

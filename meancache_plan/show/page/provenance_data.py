@@ -6,7 +6,7 @@ from meancache_plan.schedule.digest import sha256_of
 from meancache_plan.schedule.provenance import Provenance
 from meancache_plan.schedule.pruning import pruned_notes
 from meancache_plan.show.payoff import payoff_notes
-from meancache_plan.show.terminal.reliability_facts import schedule_facts
+from meancache_plan.show.terminal.reliability_facts import schedule_facts, start_words
 
 Facts = list[tuple[str, str]]
 
@@ -58,6 +58,8 @@ def _model(model: ModelIdentity | None) -> Facts:
 
 
 def _planning(made: Provenance) -> Facts:
+    if made.start is not None:
+        return [("made by", made.tool), ("planned by", start_words(made.start))]
     planned = (
         f"{made.planner} over {', '.join(made.predictors)}; metric {made.metric}, weighting "
         f"{made.weighting}, {made.statistic} over samples, γ = {made.gamma:g}, edges up to "

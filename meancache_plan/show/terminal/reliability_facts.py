@@ -45,6 +45,14 @@ def schedule_facts(found: Reliability | None) -> dict[str, str]:
     return {"reliability": "; ".join(parts)} if parts else {}
 
 
+def start_words(source: str) -> str:
+    """What starting plans are, that were carried over from ``source``."""
+    return (
+        f"a starting plan's rule, carried over from {source}; nobody has calibrated this model: "
+        "calibrate and solve for plans of its own"
+    )
+
+
 def stability_note(knots: Sequence[int], stability: Sequence[float] | None) -> str | None:
     """How often resampled calibrations give these knots; None if it is not known.
 

@@ -33,6 +33,7 @@ from meancache_plan.show.terminal.reliability_facts import (
     profile_facts,
     schedule_facts,
     stability_note,
+    start_words,
 )
 from meancache_plan.show.terminal.summary_view import summary_view
 from meancache_plan.show.terminal.widgets import Sparkline, Timeline, fact_list
@@ -104,7 +105,7 @@ def _drawn(measured: Profile, plot: Path | None, graph: Path | None) -> Renderab
 
 def _choices(schedule: Schedule) -> Choices:
     """How a schedule was planned, as far as it is known."""
-    made = schedule.provenance
+    made = schedule.calibrated
     if made is None:
         return {}
     return cast(Choices, {name: getattr(made, name) for name in Choices.__annotations__})
@@ -191,7 +192,9 @@ def show_schedule(
         f"tolerance {schedule.grid.tolerance:g}",
         "generation": _generation(schedule.generation) if schedule.generation else "any",
     }
-    if made is not None:
+    if made is not None and made.start is not None:
+        facts["planned by"] = f"{made.tool}: {start_words(made.start)}"
+    elif made is not None:
         facts["planned by"] = (
             f"{made.tool}: {made.planner} over {', '.join(made.predictors)}; metric {made.metric}, "
             f"weighting {made.weighting}, {made.statistic} over samples, γ = {made.gamma:g}, "
