@@ -100,6 +100,17 @@ def reference_contest(options: argparse.Namespace, budgets: tuple[int, ...]) -> 
     )
 
 
+def contest_of(options: argparse.Namespace) -> Bench:
+    """The contest on the model that the options name, at their budgets."""
+    budgets = parse_numbers(options.budgets, "--budgets")
+    if options.model == "reference":
+        return reference_contest(options, budgets)
+    source = DigitSource(DigitFlow.of_digits())
+    sizes = options.calibration, options.heldout
+    first = CHOOSING if options.choose else HELDOUT
+    return digits_contest(source, *sizes, budgets, options.folder, first)
+
+
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Planners and predictors beside their baselines.")
     parser.add_argument("--model", choices=("reference", "digits"), default="reference")
@@ -149,14 +160,7 @@ def report(rows: Sequence[Row], options: argparse.Namespace) -> None:
 
 def main() -> None:
     options = parse()
-    budgets = parse_numbers(options.budgets, "--budgets")
-    if options.model == "digits":
-        source = DigitSource(DigitFlow.of_digits())
-        sizes = options.calibration, options.heldout
-        first = CHOOSING if options.choose else HELDOUT
-        contest = digits_contest(source, *sizes, budgets, options.folder, first)
-    else:
-        contest = reference_contest(options, budgets)
+    contest = contest_of(options)
     roles: list[Role] = ["baseline", "choice" if options.choose else "ours"]
     if options.ablations:
         roles.append("ablation")
