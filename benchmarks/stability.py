@@ -7,7 +7,9 @@ else than that, each compared with the same request's own full run, so that a ro
 following the plan costs there. ``beyond`` is the share of samples that left the bounds at a knot,
 ``told`` that of runs with a warning of any kind, ``largest`` the median of the samples' largest
 innovations, as shares of their bounds. ``refresh`` is what ``on_unstable="refresh"`` makes of them,
-at so many refreshes on average, and ``fixed`` the shipped plan of no fewer refreshes than that. dB
+at so many refreshes on average, and ``fixed`` the shipped plan of the next budget, no smaller.
+Requests that tell by themselves what is other (a branch that ends, attention, quantisation, another
+cache, NaN) are not tried here but in the tests of requests. dB
 of final latents; in brackets the mean of the worst tenth. Exits with 3 if a bar is missed.
 """
 
@@ -60,7 +62,7 @@ class Found:
         told: Whether the run warned of anything.
         refreshed: PSNR with ``on_unstable="refresh"``.
         refreshes: What that took.
-        fixed: Budget and PSNR of the shipped plan of no fewer refreshes; None if there is none.
+        fixed: Budget and PSNR of the shipped plan of the next budget, no smaller; None without one.
     """
 
     name: str

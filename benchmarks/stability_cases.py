@@ -41,7 +41,7 @@ class Case:
 
 
 def guidance_ends(step: int) -> Callable[[Any], Any]:
-    """True CFG without effect from a step on, as a callback or a guider turns it off."""
+    """True CFG without effect from a step on, while the denoiser is called as often as before."""
 
     @contextmanager
     def change(pipe: Any) -> Generator[None]:
@@ -99,7 +99,10 @@ def cases(recipe: Recipe) -> list[Case]:
     name, size = recipe.guidance_argument, 3 * arguments(recipe)["height"] // 2
     return [
         *(Case(f"{name} {value:g}", {name: value}) for value in (1.0, 4.0, 7.5)),
-        *(Case(f"guidance ends at step {step}", change=guidance_ends(step)) for step in (20, 40)),
+        *(
+            Case(f"guidance without effect from step {step}", change=guidance_ends(step))
+            for step in (20, 40)
+        ),
         Case(f"{size} × {size} pixels", {"height": size, "width": size}),
         *(Case(f"noise × {by:g}", noise=by) for by in (0.8, 1.2)),
         *(Case(f"weights moved by {by:.0%}", change=weights_moved(by)) for by in (0.1, 0.3)),

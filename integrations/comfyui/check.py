@@ -177,13 +177,13 @@ def look_at_few(at: Setting, schedule: Schedule) -> Iterator[Seen]:
     """With fewer refreshes: the calls, and the latents that the plan says."""
     budget = len(KNOTS)
     sampler, sigmas = at.node(FEW, budget)
-    reference = at.samplers.KSAMPLER(in_float64(schedule))
+    expected = at.samplers.KSAMPLER(in_float64(schedule))
     for name, given in ways(at).items():
         run, again = at.run(sampler, sigmas, **given), at.run(sampler, sigmas, **given)
         right = run.calls == [float(sigmas[k]) for k in KNOTS] and run.steps == list(KNOTS)
         yield right, f"{name}: {len(run.calls)} calls and callbacks at budget {budget}"
         yield torch.equal(run.latents, again.latents), f"{name}: a second run gives the same bits"
-        off = furthest(run.latents, at.run(reference, **given).latents)
+        off = furthest(run.latents, at.run(expected, **given).latents)
         yield off < CLOSE, f"{name}: within {off:.1e} of integrate in float64"
         if "denoise_mask" in given:
             kept = furthest(run.latents[..., :4], at.picture[..., :4])

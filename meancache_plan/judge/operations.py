@@ -67,9 +67,9 @@ class Operations(TorchDispatchMode):
     def _count(self, storage: UntypedStorage) -> None:
         """Note the size of a storage that is new, or may have another size than before."""
         key, size = id(storage), storage.nbytes()
-        before, reference = self._alive.get(key, (0, None))
-        reference = reference or weakref.ref(storage, partial(self._forget, key))
-        self._alive[key] = size, reference
+        before, watch = self._alive.get(key, (0, None))
+        watch = watch or weakref.ref(storage, partial(self._forget, key))
+        self._alive[key] = size, watch
         self._bytes += size - before
         self._most = max(self._most, self._bytes)
 

@@ -12,9 +12,8 @@ import meancache_plan.core
 
 OTHERS = {"networkx", "numpy", "scipy", "torch"}
 BENEATH = {"meancache_plan.core", "meancache_plan.errors"}
-BENEATH |= {
-    f"meancache_runtime.{name}" for name in ("binding", "innovation", "predictors", "schedule")
-}
+RUNTIME = ("binding", "grid", "innovation", "predictors", "schedule")
+BENEATH |= {f"meancache_runtime.{name}" for name in RUNTIME}
 MODULES = sorted(Path(next(iter(meancache_plan.core.__path__))).rglob("*.py"))
 
 

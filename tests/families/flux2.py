@@ -22,7 +22,7 @@ LATENT = 4
 """Channels of the VAE's latents."""
 
 REFERENCE = picture(64)
-"""No reference image may be smaller."""
+"""No picture to go by may be smaller."""
 
 
 def _vae() -> AutoencoderKLFlux2:
@@ -83,7 +83,7 @@ def _flux2() -> Any:
 CASES = (
     Case("Flux2Pipeline", _flux2, _call, "FLUX.2"),
     Case(
-        "Flux2Pipeline, with a reference image",
+        "Flux2Pipeline, with a picture to go by",
         _flux2,
         lambda steps: _call(steps, image=REFERENCE),
         "FLUX.2",

@@ -50,15 +50,17 @@ is no warning of it; `attach(…, strict=True)` refuses whatever else it would w
 AFTER = """
 Servers see a size and guidance that a request states. `MeanCacheScheduler` sees by its velocities a
 model of half precision where another was calibrated. Where a host does not see what is other, its
-schedule's bounds do, if it costs much. They alone see, whatever the host,
+schedule's bounds may, if it costs much and the host looks at them: JAX and mflux do not, and
+`python -m benchmarks.stability` measures what they catch. They alone can tell
 
 - a fine-tune of the same shape in a folder of its own; of another hub id it is another model;
 - what a text encoder was taught (textual inversion, a LoRA of its own): to a plan that is what
   another prompt is;
 - how strongly a call asks for a LoRA (`joint_attention_kwargs={"scale": …}`), for a ControlNet
   (`controlnet_conditioning_scale`) or for a picture;
-- how long a text may be (`max_sequence_length`), and a scale of guidance that a callback changes in
-  mid-run without ending a branch.
+- what embeddings say that are given in place of texts, a negative prompt's too;
+- how long a text may be (`max_sequence_length`), and another prompt or scale of guidance that a
+  callback gives in mid-run without ending a branch.
 """
 
 SAME = Generation(
