@@ -21,7 +21,7 @@ from tests.tiny_families import qwen_image_options, tiny_qwen_image
 
 ROOT = Path(__file__).parent.parent
 BY_MAKE = ("make demo", "make test")
-OURS = re.compile(r"[a-z ]+ +\d+/\d+ \d+:\d\d:\d\d left [-\d:]+$")
+OURS = re.compile(r"[a-z ]+ +\d+/\d+ (\S+ an? \w+)? ?\d+:\d\d:\d\d left [-\d:]+$")
 """Progress: all that a command may say on standard error."""
 
 READMES = ("README.md", "docs/GUIDE.md", "runtime/README.md")
