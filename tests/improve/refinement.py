@@ -12,7 +12,7 @@ from torch import Tensor
 
 from meancache_plan.measure.profile import Profile
 from meancache_plan.plan.solve import solve
-from meancache_plan.schedule.artifact import Schedule
+from meancache_plan.schedule.artifact import PlanEntry, Schedule
 from meancache_runtime import Schedule as Replayable
 from meancache_runtime import integrate
 from meancache_runtime.schedule import Plan
@@ -42,8 +42,9 @@ class Case:
         errors = (latents - full[self.judged]).square().mean(dim=1).tolist()
         return [min(120.0, 10 * np.log10(largest / max(e, 1e-300))) for e in errors]
 
-    def of_plan(self, plan: Plan) -> list[float]:
+    def of_plan(self, entry: PlanEntry | Plan) -> list[float]:
         """PSNR of a plan on the judged samples, by the runtime."""
+        plan = entry.plan if isinstance(entry, PlanEntry) else entry
         alone = Replayable(None, self.schedule.replayable().grid, (plan,))
         replayed = integrate(mixture(), self.start[self.judged], alone, budget=plan.budget)
         return self.decibels(replayed)
