@@ -108,8 +108,8 @@ class Fleet:
             )
         if self.ray and find_spec("ray") is None:
             raise InputError(
-                "--ray needs Ray, which is not installed: run `pip install 'meancache-plan[ray]'`, "
-                "on every machine of the cluster"
+                "--ray needs Ray, which is not installed: run `pip install ./runtime '.[ray]'` in "
+                "a checkout of meancache-plan, on every machine of the cluster"
             )
 
     @property

@@ -79,7 +79,7 @@ class Tasks:
         """What has failed of these units, and what became of the others."""
         shown = [f"{units[unit]} ({reason})" for unit, reason in sorted(self.failed.items())]
         more = f", and {len(shown) - 5} more" if len(shown) > 5 else ""
-        others = "everything else is done and kept: run again to try these once more"
+        others = "all others were done: run again to try these once more"
         return (
             f"given up after {self.tries} tries each: {'; '.join(shown[:5])}{more}; "
             f"{'nothing else was done: mend that, and run again' if self.open else others}"

@@ -55,7 +55,7 @@ def test_without_ray_it_is_said_what_to_install(
 ) -> None:
     run("solve", str(profile), "--budget", "3", "-o", "paper.json")
     monkeypatch.setattr(ray_options, "find_spec", lambda name: None)
-    assert "pip install 'meancache-plan[ray]'" in refuse(capsys, *command, "--ray")
+    assert "pip install ./runtime '.[ray]'" in refuse(capsys, *command, "--ray")
 
 
 @pytest.mark.parametrize(
