@@ -8,8 +8,9 @@ The first has two workers do samples that only wait, so that what is beyond the 
 engine's. The second runs no worker: it gives the same queue drawn times of samples and deaths of
 workers. Until the last sample is done a fleet is busy for less than while samples wait, as none is
 divided. The third has two workers calibrate a source without a model, whose samples take a moment,
-kills the command at drawn moments of its work (``kill -9``), and has it go on; each profile that is
-finished is to be the one that is made without workers, byte for byte. The cluster stays meanwhile,
+kills the process that asks them at drawn moments of its work (``kill -9``), and starts it again;
+each profile that is finished is to be the one that is made without workers, byte for byte. If it
+ends before it is killed, that is no kill, and another moment is drawn. The cluster stays meanwhile,
 as a command's own would only take time to start.
 """
 
@@ -133,21 +134,31 @@ def resumed(kills: int, folder: Path) -> Resumed:
 
     torch.set_num_threads(1)
     ours, alone = folder / "ours", toy.calibrated(toy.Toy(), folder / "alone")
-    found, drawn = Resumed(0, 0), random.Random(0)
+    found = Resumed(0, 0)
     with forked(keeping) as cluster:
         os.environ["RAY_ADDRESS"] = cluster.told.recv()
-        for dies in track([*[True] * kills, False], "killing", console=Console(stderr=True)):
-            with forked(calibrating, ours) as command:
-                if dies:
-                    await_moment(command.told, drawn)
-                    command.process.kill()
-                command.process.join()
-            assert command.process.exitcode == 0 or (dies and command.process.exitcode == -SIGKILL)
+        for _ in ended(ours, kills):
             if ours.exists():
                 unlike = ours.read_bytes() != alone
                 found = Resumed(found.finished + 1, found.unlike + unlike)
                 ours.unlink()
     return found
+
+
+def ended(path: Path, kills: int) -> Iterator[None]:
+    """Calibrate until so many were killed, and once more; give each that has ended in any way."""
+    drawn = random.Random(0)
+    for dies in track([*[True] * kills, False], "killing", console=Console(stderr=True)):
+        code = None
+        while code != (-SIGKILL if dies else 0):
+            with forked(calibrating, path) as asking:
+                if dies:
+                    await_moment(asking.told, drawn)
+                    asking.process.kill()
+                asking.process.join()
+            code = asking.process.exitcode
+            assert code == 0 or (dies and code == -SIGKILL)
+            yield
 
 
 class Forked(NamedTuple):
@@ -182,12 +193,10 @@ def begun(
 
 def keeping(told: Connection) -> None:
     """Keep a cluster, at the address that is sent, until nobody listens."""
-    import ray
-
     from meancache_plan.fleet.on_ray import joined
 
-    with joined():
-        told.send(ray.get_runtime_context().gcs_address)
+    with joined() as address:
+        told.send(address)
         with suppress(EOFError):
             told.recv()
 

@@ -258,10 +258,10 @@ class RayCrew(Crew[T], Generic[T]):
 
 
 @contextmanager
-def joined() -> Generator[None]:
+def joined() -> Generator[str]:
     """Be part of a cluster: of ``RAY_ADDRESS``, or this machine's own, or one for the time being.
 
-    ``RAY_ADDRESS=local`` is always one for the time being.
+    ``RAY_ADDRESS=local`` is always one for the time being. Gives the cluster's address.
 
     At the end all workers go, and with them a cluster that was started here.
 
@@ -280,7 +280,7 @@ def joined() -> Generator[None]:
         place, reason = told or "of this machine", str(error).partition("\n")[0]
         raise InputError(f"--ray: the cluster {place} cannot be joined ({reason})") from error
     try:
-        yield
+        yield ray.get_runtime_context().gcs_address
     finally:
         ray.shutdown()
 
