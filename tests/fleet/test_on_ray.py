@@ -211,9 +211,12 @@ def test_a_profile_has_the_same_bytes_though_its_driver_a_worker_and_a_node_are_
     assert dies.exists()
 
 
-def test_what_is_interrupted_leaves_no_process(tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_what_is_stopped_with_a_cluster_of_its_own_leaves_no_process(
+    tmp_path: Path, how: signal.Signals
+) -> None:
     with running("tests.fleet.work", tmp_path, RAY_ADDRESS="local") as driver:
-        assert driver.stopped(1, signal.SIGINT, least=5)
+        assert driver.stopped(1, how, least=5)
 
 
 class Running(NamedTuple):
