@@ -58,6 +58,7 @@ schedule's bounds may, if it costs much and the host looks at them: JAX and mflu
   another prompt is;
 - how strongly a call asks for a LoRA (`joint_attention_kwargs={"scale": …}`), for a ControlNet
   (`controlnet_conditioning_scale`) or for a picture;
+- how a `guider` is set that is a component of the pipeline (Motif-Video, HunyuanImage);
 - what embeddings say that are given in place of texts, a negative prompt's too;
 - how long a text may be (`max_sequence_length`), and another prompt or scale of guidance that a
   callback gives in mid-run without ending a branch.
