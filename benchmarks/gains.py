@@ -27,8 +27,7 @@ from rich.table import Table
 from torch import Tensor
 
 from benchmarks.contest import Bench, Judge, solved
-from benchmarks.digits import DigitFlow, DigitSource
-from benchmarks.planners import digits_contest, reference_contest
+from benchmarks.planners import usual_contest
 from benchmarks.samples import Samples
 from benchmarks.standings import words
 from meancache_plan.core.gains import terms
@@ -173,22 +172,13 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=60, help="of Adam")
     parser.add_argument("--batch", type=int, default=16, help="samples a pipeline call")
     parser.add_argument("--folder", type=Path, help="for finished work")
-    options = parser.parse_args()
-    options.calibration, options.heldout = 96, 64
-    options.no_cfg, options.choose, options.known, options.schedule = False, False, False, None
-    options.folder = options.folder or Path("build/planners") / f"{options.model}-96-64"
-    return options
+    return parser.parse_args()
 
 
 def main() -> None:
     options = parse()
     budgets = (options.budget,)
-    if options.model == "digits":
-        source = DigitSource(DigitFlow.of_digits())
-        sizes = options.calibration, options.heldout
-        contest = digits_contest(source, *sizes, budgets, options.folder)
-    else:
-        contest = reference_contest(options, budgets)
+    contest = usual_contest(options, budgets)
     Console(width=200).print(table(contest, options.budget, options.rounds))
 
 

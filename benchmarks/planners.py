@@ -111,6 +111,17 @@ def contest_of(options: argparse.Namespace) -> Bench:
     return digits_contest(source, *sizes, budgets, options.folder, first)
 
 
+def usual_contest(options: argparse.Namespace, budgets: tuple[int, ...]) -> Bench:
+    """With 96 calibration and 64 held-out samples of ``--model``, for other benchmarks."""
+    options.calibration, options.heldout = 96, 64
+    options.no_cfg, options.choose, options.known, options.schedule = False, False, False, None
+    options.folder = options.folder or Path("build/planners") / f"{options.model}-96-64"
+    if options.model == "digits":
+        source = DigitSource(DigitFlow.of_digits())
+        return digits_contest(source, options.calibration, options.heldout, budgets, options.folder)
+    return reference_contest(options, budgets)
+
+
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Planners and predictors beside their baselines.")
     parser.add_argument("--model", choices=("reference", "digits"), default="reference")
