@@ -55,7 +55,7 @@ def test_a_killed_command_goes_on_where_it_stopped(
         f'steps = 6\nheight = {SIDE}\nwidth = {SIDE}\ndtype = "float32"\n'
         f'prompts = "{tmp_path}/prompts.txt"\ncall = {{ max_sequence_length = {TEXT_LENGTH} }}\n'
     )
-    options = ["calibrate", str(tmp_path / "model"), "--recipe", "tiny.toml", "--seeds", "0-11"]
+    options = ["calibrate", str(tmp_path / "model"), "--recipe", "tiny.toml", "--seeds", "0-5"]
     command = [sys.executable, "-m", "meancache_plan", *options, "-o", "a.profile"]
     running = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     partial = tmp_path / "a.profile.unfinished"
@@ -64,12 +64,12 @@ def test_a_killed_command_goes_on_where_it_stopped(
     running.send_signal(signal.SIGKILL)
     running.wait()
     kept = len(list(partial.glob("sample-*")))
-    assert 2 <= kept < 36, "the command was not killed in mid-run"
+    assert 2 <= kept < 18, "the command was not killed in mid-run"
     run(*options, "-o", "a.profile")
     resumed = load_profile(tmp_path / "a.profile")
     recipe = Recipe(steps=6, height=SIDE, width=SIDE, dtype="float32", call=call_length())
     whole = calibrate(
-        load(str(tmp_path / "model"), recipe), PROMPTS, range(12), tmp_path / "b.profile"
+        load(str(tmp_path / "model"), recipe), PROMPTS, range(6), tmp_path / "b.profile"
     )
     assert resumed.fingerprint == whole.fingerprint
 
