@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import inf
 from pathlib import Path
 
 import numpy as np
@@ -51,7 +52,12 @@ def model(cwd: Path, tiny_flux: FluxPipeline) -> Path:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What lies in no folder tests the whole and takes longest: it comes first, the pages before
-    all, so that small files are left for whoever is free at the end."""
-    folder = Path(__file__).parent
-    items.sort(key=lambda item: ("test_readme" not in item.nodeid, item.path.parent != folder))
+    """Files that take longest are begun first, by ``pytest.mark.early(place)``, so that small ones
+    are left for whoever is free at the end."""
+    items.sort(key=place)
+
+
+def place(item: pytest.Item) -> float:
+    """Among all tests, the least first: what is not marked comes after what is."""
+    marker = item.get_closest_marker("early")
+    return inf if marker is None else marker.args[0]

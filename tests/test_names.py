@@ -14,6 +14,10 @@ ROOT = Path(__file__).parent.parent
 PACKAGES = (ROOT / "meancache_plan", ROOT / "runtime/meancache_runtime")
 OF_COMMANDS = {command.__module__ for command in COMMANDS}
 """They are named for what a user types, as is what does the work."""
+ACROSS = {"corpus", "families", "hosts", "living"}
+"""Folders of tests that go across the folders of the code."""
+TWICE = {"conftest", "catalogue", "table"}
+"""Names that mean the same in two folders of tests."""
 
 
 def exported(init: Path) -> set[str]:
@@ -42,3 +46,16 @@ def test_no_module_bears_the_name_of_what_its_package_exports(package: Path) -> 
     for init, names in inits.items():
         modules = {path.stem for path in init.parent.iterdir() if path.suffix in ("", ".py")}
         assert not modules & names
+
+
+def test_folders_of_tests_are_those_of_the_code() -> None:
+    code = {path.name for parent in (ROOT, PACKAGES[0]) for path in parent.iterdir()}
+    here = {path.name for path in Path(__file__).parent.iterdir() if any(path.glob("**/test_*.py"))}
+    assert {"benchmarks", "calibration", "core", "runtime"} <= here
+    assert here - ACROSS <= code
+
+
+def test_no_two_files_of_tests_bear_one_name_but_those_that_mean_the_same() -> None:
+    files = [file for file in Path(__file__).parent.rglob("*.py") if "fake" not in str(file)]
+    counts = Counter(file.stem for file in files)
+    assert {name for name, count in counts.items() if count > 1} == TWICE

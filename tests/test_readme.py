@@ -19,6 +19,8 @@ from tests.families.qwen_image import TINY_VAE
 from tests.families.text_to_image import quiet
 from tests.tiny_families import qwen_image_options, tiny_qwen_image
 
+pytestmark = pytest.mark.early(1)
+
 ROOT = Path(__file__).parent.parent
 BY_MAKE = ("make demo", "make test")
 OURS = re.compile(r"[a-z ]+ +\d+/\d+ (\S+ an? \w+)? ?\d+:\d\d:\d\d left [-\d:]+$")

@@ -17,7 +17,7 @@ from meancache_plan.judge.findings import Comparison
 from meancache_plan.schedule.artifact import save_schedule
 from meancache_plan.source.diffusers.pipeline import Pipeline
 from tests.commands import refuse, run
-from tests.judge.given import SCHEDULE, STEPS, comparison
+from tests.judge.tiny_comparison import SCHEDULE, STEPS, comparison
 from tests.tiny import tiny_flux
 from tests.tiny_model import write_model
 

@@ -9,8 +9,8 @@ import pytest
 
 from meancache_plan import load_schedule
 from tests.commands import refuse, run
-from tests.files.given import contents
-from tests.ship.given import FILES
+from tests.files.failures import contents
+from tests.ship.kits import FILES
 
 FILE = "meancache_schedule.json"
 

@@ -10,7 +10,7 @@ import pytest
 
 from meancache_plan.errors import InputError
 from meancache_plan.files.atomic import check_writable, write_atomically, write_together
-from tests.files.given import contents, failing
+from tests.files.failures import contents, failing
 
 NAMES = ("a.html", "b.md", "c.json")
 

@@ -36,6 +36,8 @@ from meancache_plan.fleet.on_ray import RayCrew, joined
 from meancache_plan.fleet.room import Room
 from tests.fleet import gang, work
 
+pytestmark = pytest.mark.early(2)
+
 ROOT = Path(__file__).parents[2]
 MARK = "MEANCACHE_TEST"
 NODE = {"num_cpus": 1, "include_dashboard": False}

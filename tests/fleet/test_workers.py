@@ -27,7 +27,7 @@ from meancache_plan.measure.profile_settings import Measuring
 from meancache_plan.source.diffusers.pipeline import Pipeline
 from meancache_plan.source.diffusers.pipeline_ensemble import PipelineEnsemble
 from meancache_plan.source.protocols import Ensemble
-from tests.judge.given import SCHEDULE, tiny_pipeline
+from tests.judge.tiny_comparison import SCHEDULE, tiny_pipeline
 from tests.tiny import tiny_flux
 
 TOLD = FIGURES.keys() - {"relative_seconds", "loop_seconds", "seconds"}

@@ -14,7 +14,7 @@ from meancache_plan.judge.contest import Contest
 from meancache_plan.judge.evaluation_field import full_run
 from meancache_plan.judge.findings import Comparison
 from meancache_plan.judge.run_contest import run
-from tests.judge.given import STEPS, tiny_pipeline
+from tests.judge.tiny_comparison import STEPS, tiny_pipeline
 
 PROMPTS, SEEDS = ("red fox", "tree"), (3, 4)
 

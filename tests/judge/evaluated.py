@@ -9,7 +9,7 @@ from diffusers import FluxPipeline
 from meancache_plan.schedule.artifact import Grid, PlanEntry, Schedule
 from meancache_plan.source.diffusers.pipeline import Pipeline
 from meancache_runtime.predictors import Adams, Hold, Jvp
-from tests.judge import given
+from tests.judge import tiny_comparison
 
 STEPS = 6
 PROMPTS = ("red fox", "tree", "blue")
@@ -29,4 +29,4 @@ SCHEDULE = Schedule(
 
 
 def tiny_pipeline(pipe: FluxPipeline, **options: Any) -> Pipeline:
-    return given.tiny_pipeline(pipe, steps=STEPS, **options)
+    return tiny_comparison.tiny_pipeline(pipe, steps=STEPS, **options)

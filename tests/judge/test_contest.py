@@ -24,7 +24,7 @@ from meancache_plan.judge.run_contest import Running, run
 from meancache_plan.judge.sample_cost import compute
 from meancache_runtime.errors import ModelMismatchError
 from tests.judge.contests import PROMPTS, SEEDS, compared, contest
-from tests.judge.given import PROMPT, SCHEDULE, STEPS, comparison, tiny_pipeline
+from tests.judge.tiny_comparison import PROMPT, SCHEDULE, STEPS, comparison, tiny_pipeline
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from meancache_plan.judge.contender import Contender
 from meancache_plan.judge.left_as_found import left_as_found
 from meancache_plan.judge.sample_cost import compute, forms, make
 from meancache_runtime.errors import NonFiniteError
-from tests.judge.given import FULL, PROMPT, SCHEDULE, SEED, STEPS, tiny_pipeline
+from tests.judge.tiny_comparison import FULL, PROMPT, SCHEDULE, SEED, STEPS, tiny_pipeline
 
 
 @pytest.mark.parametrize("guided", [False, True])

@@ -28,7 +28,7 @@ from meancache_plan.source.recipe import digest
 from meancache_runtime import attach
 from meancache_runtime.errors import BudgetError
 from tests.judge.evaluated import PROMPTS, SCHEDULE, SEEDS, STEPS, tiny_pipeline
-from tests.show.given import printed
+from tests.show.shown import printed
 from tests.source.diffusers.sampled import TWO_DENOISERS, Sampled
 from tests.tiny import SIDE, tiny_flux
 

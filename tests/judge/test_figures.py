@@ -18,7 +18,7 @@ from meancache_plan.show.comparison_files import to_csv
 from meancache_plan.show.evaluation_files import write_evaluation
 from meancache_plan.show.page.figure_data import figure_data
 from meancache_plan.show.terminal.evaluation_table import evaluation_table
-from tests.judge.given import PROMPT, SCHEDULE, SEED, tiny_pipeline
+from tests.judge.tiny_comparison import PROMPT, SCHEDULE, SEED, tiny_pipeline
 
 TOY = Figure(
     "brightest",

@@ -19,7 +19,7 @@ from meancache_plan.judge.loop_memory import Allocator
 from meancache_plan.judge.operations import Operations
 from meancache_plan.judge.sample_cost import compute, make
 from meancache_plan.show.terminal.comparison_tables import memory_words
-from tests.judge.given import (
+from tests.judge.tiny_comparison import (
     FULL,
     PROMPT,
     SCHEDULE,

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from meancache_plan.core.bootstrap import bootstrap_interval
 from meancache_plan.errors import InputError
 from meancache_plan.judge.findings import Evaluation, Spread, load_evaluation
-from tests.judge.given import evaluation, row
+from tests.judge.tiny_comparison import evaluation, row
 
 
 @pytest.mark.parametrize(("higher", "tenth"), [(True, 0.5), (False, 18.5)])

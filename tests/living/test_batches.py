@@ -16,7 +16,7 @@ from torch.nn.utils.rnn import pad_sequence
 from meancache_runtime import attach
 from tests.families.case import Case
 from tests.families.z_image import CASES as Z_IMAGE
-from tests.living.pipelines import CASES
+from tests.living.two_pipelines import CASES
 from tests.plans import BUDGET, SCHEDULE, STEPS
 from tests.tiny_families import WIDTH
 

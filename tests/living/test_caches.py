@@ -18,7 +18,7 @@ from diffusers.hooks import TextKVCacheConfig, apply_first_block_cache
 from meancache_runtime import attach
 from meancache_runtime.errors import StackedCacheError
 from tests.families.case import Case, run
-from tests.living.pipelines import CASES, every_pipeline
+from tests.living.two_pipelines import CASES, every_pipeline
 from tests.plans import BUDGET, SCHEDULE, STEPS
 
 

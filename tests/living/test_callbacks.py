@@ -10,7 +10,7 @@ import torch
 from meancache_runtime import attach
 from tests.families.by_sampler import followed_by_hand
 from tests.families.case import Case, run
-from tests.living.pipelines import every_pipeline
+from tests.living.two_pipelines import every_pipeline
 from tests.plans import BUDGET, PLAN, SCHEDULE, STEPS
 
 

@@ -12,7 +12,7 @@ from torch._dynamo.testing import CompileCounterWithBackend
 from meancache_runtime import MeanCacheScheduler, attach
 from meancache_runtime.errors import ReplacedComponentError
 from tests.families.case import Case, run
-from tests.living.pipelines import CASES, every_pipeline
+from tests.living.two_pipelines import CASES, every_pipeline
 from tests.plans import BUDGET, SCHEDULE, STEPS
 
 

@@ -18,7 +18,7 @@ from meancache_runtime.hosts.diffusers.adapters import adapters_in_effect
 from tests.families.by_sampler import followed_by_hand
 from tests.families.case import Case, run
 from tests.living import offloading
-from tests.living.pipelines import every_pipeline
+from tests.living.two_pipelines import every_pipeline
 from tests.plans import PLAN, SCHEDULE, STEPS
 from tests.runtime.hosts.diffusers.loras import add, made_on
 

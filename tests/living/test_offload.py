@@ -9,7 +9,7 @@ import torch
 from meancache_runtime import attach
 from tests.families.case import Case, run
 from tests.living.offloading import Offload, every_offload, sequential
-from tests.living.pipelines import every_pipeline
+from tests.living.two_pipelines import every_pipeline
 from tests.plans import BUDGET, SCHEDULE, STEPS
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from meancache_runtime import attach
 from meancache_runtime.predictors import Released
 from tests.families.case import Case, run
-from tests.living.pipelines import every_pipeline
+from tests.living.two_pipelines import every_pipeline
 from tests.plans import KNOTS, STEPS
 from tests.runtime import by_hand
 

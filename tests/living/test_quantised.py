@@ -18,7 +18,7 @@ from meancache_runtime.hosts.diffusers.identity import fingerprint
 from meancache_runtime.schedule import Model
 from tests.families.by_sampler import followed_by_hand
 from tests.families.case import Case, run
-from tests.living.pipelines import every_pipeline
+from tests.living.two_pipelines import every_pipeline
 from tests.plans import BUDGET, PLAN, SCHEDULE, STEPS
 
 

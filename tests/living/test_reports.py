@@ -12,7 +12,7 @@ from meancache_runtime import attach
 from meancache_runtime.errors import StepCountError
 from meancache_runtime.hosts.diffusers.identity import fingerprint
 from tests.plans import SCHEDULE, STEPS
-from tests.runtime.hosts.diffusers.given import run
+from tests.runtime.hosts.diffusers.tiny_runs import run
 
 
 @pytest.mark.parametrize("steps", [1, STEPS - 2, STEPS + 20])

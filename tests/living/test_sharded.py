@@ -28,7 +28,7 @@ from meancache_runtime import MeanCacheScheduler, attach
 from meancache_runtime.hosts.diffusers.identity import fingerprint, kind
 from tests.counting import count_calls
 from tests.plans import BUDGET, SCHEDULE
-from tests.runtime.hosts.diffusers.given import run
+from tests.runtime.hosts.diffusers.tiny_runs import run
 from tests.tiny import tiny_flux
 
 def check(pipe, calls):

@@ -15,10 +15,10 @@ from PIL import Image
 from meancache_runtime import attach
 from meancache_runtime.errors import AttachError, StepCountError
 from tests.families.case import Case, run
-from tests.living.pipelines import CASES, every_pipeline
+from tests.living.two_pipelines import CASES, every_pipeline
 from tests.plans import BUDGET, SCHEDULE, STEPS
 from tests.runtime import by_hand
-from tests.runtime.hosts.diffusers.given import follow
+from tests.runtime.hosts.diffusers.tiny_runs import follow
 from tests.tiny import SIDE, call_options
 
 OTHER = by_hand.schedule(STEPS, (0, 2))

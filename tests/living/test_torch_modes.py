@@ -11,9 +11,9 @@ from torch import Tensor
 
 from meancache_runtime import attach
 from tests.families.case import Case
-from tests.living.pipelines import every_pipeline
+from tests.living.two_pipelines import every_pipeline
 from tests.plans import SCHEDULE, STEPS
-from tests.runtime.hosts.diffusers.given import follow
+from tests.runtime.hosts.diffusers.tiny_runs import follow
 from tests.tiny import call_options
 
 

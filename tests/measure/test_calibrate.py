@@ -20,7 +20,7 @@ from meancache_plan.measure.shards import Shard
 from meancache_plan.source.diffusers.load_pipeline import load
 from meancache_plan.source.recipe import Recipe
 from tests.commands import run
-from tests.measure.given import PROMPTS, SEEDS, interrupt, source
+from tests.measure.sources import PROMPTS, SEEDS, interrupt, source
 from tests.tiny import SIDE, TEXT_LENGTH
 
 

@@ -16,7 +16,7 @@ from meancache_plan.measure.calibrate import calibrate
 from meancache_plan.measure.profile_settings import Measuring
 from meancache_plan.measure.shards import Shard
 from meancache_plan.source.recipe import Recipe
-from tests.measure.given import Batching
+from tests.measure.sources import Batching
 from tests.tiny import SIDE, TEXT_LENGTH
 
 PROMPTS = ("a cat", "a dog", "an owl")

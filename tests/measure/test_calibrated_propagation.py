@@ -16,7 +16,7 @@ from meancache_plan.measure.shards import Shard
 from meancache_plan.source.recipe import Recipe
 from tests.counting import count_calls
 from tests.fields import mixture, noise, shifted_grid
-from tests.measure.given import Resuming
+from tests.measure.sources import Resuming
 from tests.tiny import SIDE, TEXT_LENGTH
 
 PROMPTS = ("a cat", "a dog", "an owl")

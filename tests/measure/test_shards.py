@@ -11,7 +11,7 @@ from meancache_plan import merge_profiles, save_profile
 from meancache_plan.errors import InputError
 from meancache_plan.measure.calibrate import calibrate
 from meancache_plan.measure.shards import Shard
-from tests.measure.given import PROMPTS, SEEDS, source
+from tests.measure.sources import PROMPTS, SEEDS, source
 
 
 def test_shards_merge_into_the_whole(tiny_flux: FluxPipeline, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from meancache_runtime.annotations import Generation
 from meancache_runtime.errors import NonFiniteError, RequestMismatchError
 from meancache_runtime.schedule import Schedule
 from tests.runtime import by_hand
-from tests.runtime.hosts.diffusers.loops import NOISE, Loop, field
+from tests.runtime.hosts.diffusers.pipeline_loops import NOISE, Loop, field
 from tests.tiny import SIDE, call_options
 
 STEPS, KNOTS = 6, (0, 2, 4)

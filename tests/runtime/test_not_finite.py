@@ -15,8 +15,8 @@ from meancache_runtime.binding import bind
 from meancache_runtime.errors import NonFiniteError, UnstableError
 from tests.families.case import run
 from tests.runtime import by_hand
-from tests.runtime.hosts.diffusers.given import WAN, two_denoisers
-from tests.runtime.hosts.diffusers.loops import Loop, Streams, coupled, field
+from tests.runtime.hosts.diffusers.pipeline_loops import Loop, Streams, coupled, field
+from tests.runtime.hosts.diffusers.tiny_runs import WAN, two_denoisers
 
 STEPS = 8
 KNOTS = (0, 2, 5)

@@ -20,7 +20,7 @@ from meancache_runtime.machine import Replay
 from meancache_runtime.predictors import Adams, Hold
 from meancache_runtime.schedule import Plan
 from tests.runtime import by_hand
-from tests.runtime.given import PLANS, SIGMAS, field
+from tests.runtime.plans_to_bind import PLANS, SIGMAS, field
 
 
 def follow(table: Table, latents: Any, velocity: Callable[[Any, float], Any] = field) -> Any:

@@ -11,7 +11,7 @@ import pytest
 from meancache_plan import load_profile, load_schedule, save_profile, save_schedule, solve
 from meancache_plan.source import catalog
 from tests.commands import PAPER, run
-from tests.ship.given import again, packed, timeless
+from tests.ship.kits import again, packed, timeless
 from tests.tiny_model import OPTIONS as MODEL
 
 PROFILE = "meancache.profile.safetensors"

@@ -23,8 +23,8 @@ from meancache_plan.source.diffusers.pipeline import Pipeline
 from meancache_plan.source.diffusers.pipeline_ensemble import PipelineEnsemble
 from meancache_runtime import attach
 from tests.commands import refuse, run
-from tests.ship.given import FILES, again, names, packed, table, timeless
-from tests.show.page import given
+from tests.ship.kits import FILES, again, names, packed, table, timeless
+from tests.show.page import reported
 from tests.tiny import call_options, tiny_flux
 from tests.tiny_model import OPTIONS as MODEL
 
@@ -222,7 +222,7 @@ class Rendered(HTMLParser):
 
 
 HOSTILE = (
-    given.HOSTILE,
+    reported.HOSTILE,
     "**bold** _it_ ~~gone~~ [a](http://b) ![a](x) <b>x</b> <http://c> &amp; `code` | cell",
     "``` ~~~ # head",
     "a\n\n# head\n\n<script>x</script>\n\n```\n- x",
@@ -234,21 +234,21 @@ TABLE = {"table", "thead", "tbody", "tr", "th", "td"}
 
 @pytest.mark.parametrize("hostile", HOSTILE)
 def test_hostile_words_become_no_markup(hostile: str) -> None:
-    model = given.SCHEDULE.model
+    model = reported.SCHEDULE.model
     assert model is not None
     changes = {
         "id": hostile,
         "pipeline": hostile,
         "adapters": (AdapterIdentity(name=hostile, digest=None),),
     }
-    schedule = given.SCHEDULE.model_copy(update={"model": model.model_copy(update=changes)})
-    evaluation = given.evaluation().model_copy(
+    schedule = reported.SCHEDULE.model_copy(update={"model": model.model_copy(update=changes)})
+    evaluation = reported.evaluation().model_copy(
         update={"device": hostile, "schedule_sha256": sha256_of(schedule)}
     )
     card = model_card(schedule, evaluation=evaluation, licence=hostile, commands=[hostile])
     page = Rendered(MarkdownIt("commonmark").enable(["table", "strikethrough"]).render(card))
     assert page.elements == ELEMENTS | TABLE
-    visible = re.sub(r"[\u202e\u0007\u2028]", "", " ".join(hostile.split()))
+    visible = re.sub(r"[\u202e\u0007\u2028]", "", " ".join(reported.split()))
     assert page.words.count(visible) >= 4
     assert not re.search("[\u202e\u0007\u2028]", card)
 

@@ -13,8 +13,8 @@ from meancache_plan import load_schedule
 from meancache_plan.files.journal import within
 from meancache_plan.source.diffusers.pipeline import Pipeline
 from tests.commands import refuse, run
-from tests.files.given import contents, failing
-from tests.ship.given import FILES, packed
+from tests.files.failures import contents, failing
+from tests.ship.kits import FILES, packed
 from tests.tiny_model import OPTIONS as MODEL
 
 NO_SPACE = OSError(28, "No space left on device")

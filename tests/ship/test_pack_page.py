@@ -13,7 +13,7 @@ import pytest
 from meancache_plan import load_schedule
 from meancache_plan.source import catalog
 from tests.commands import run
-from tests.ship.given import table
+from tests.ship.kits import table
 
 
 def test_the_page_of_an_imported_table_claims_no_calibration_and_no_grid(cwd: Path) -> None:

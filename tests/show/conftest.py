@@ -7,7 +7,7 @@ import torch
 
 from meancache_plan.measure.calibrate import profile_flow
 from meancache_plan.measure.profile import Profile
-from tests.show.given import SIGMAS, quadratic
+from tests.show.shown import SIGMAS, quadratic
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import torch
 from meancache_plan.measure.calibrate import profile_flow
 from meancache_plan.measure.profile import Profile
 from meancache_plan.show.landscape import by_length, hold_surfaces, spread
-from tests.show.given import SIGMAS, quadratic
+from tests.show.shown import SIGMAS, quadratic
 
 
 def test_hold_surface_is_the_mean_absolute_error_of_reuse(profile: Profile) -> None:

@@ -6,7 +6,7 @@ from meancache_plan.judge.figures import INNOVATION
 from meancache_plan.judge.findings import AtKnot, Row
 from meancache_plan.show.page.plan_data import plan_data
 from meancache_plan.show.strays import stray_note
-from tests.judge.given import SCHEDULE, evaluation, row, spread
+from tests.judge.tiny_comparison import SCHEDULE, evaluation, row, spread
 
 
 def judged(*knots: AtKnot, largest: list[float]) -> Row:

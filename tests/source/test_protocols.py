@@ -24,11 +24,11 @@ from tests.improve import refinement
 from tests.improve.flow_ensemble import FlowEnsemble
 from tests.judge.frechet.colours import Colours
 from tests.judge.test_contest import Nobody
-from tests.measure import given
+from tests.measure import sources
 from tests.trajectories import Trajectories
 
 KINDS: dict[type, tuple[type, ...]] = {
-    Source: (Pipeline, given.Source, given.Batching, given.Resuming),
+    Source: (Pipeline, sources.Source, sources.Batching, sources.Resuming),
     Ensemble: (PipelineEnsemble, FlowEnsemble, refinement.Samples, refinement.Overflowing),
     Measurements: (Profile, Trajectories),
     Crew: (Alone, Nobody, Scattered),

@@ -13,7 +13,7 @@ from meancache_plan.judge.findings import Comparison
 from meancache_plan.schedule.artifact import save_schedule
 from meancache_plan.source.recipe import find_recipe
 from tests.commands import run
-from tests.judge.given import SCHEDULE
+from tests.judge.tiny_comparison import SCHEDULE
 
 STEPS, SIDE = 6, 32
 GRID = SCHEDULE.grid.model_copy(update={"steps": STEPS})

@@ -16,7 +16,7 @@ from meancache_plan.judge.findings import PLAN, Comparison, Row
 from meancache_plan.show.comparison_files import to_csv
 from meancache_plan.show.images.comparison_chart import front, plot_comparison
 from meancache_plan.show.terminal.comparison_tables import comparison_tables
-from tests.judge.given import STEPS, comparison, row
+from tests.judge.tiny_comparison import STEPS, comparison, row
 
 FAILED = Row(method="sea", setting="x", steps=STEPS, failure="needs a [bold]sail[/bold]")
 

@@ -6,7 +6,7 @@ import pytest
 
 from meancache_plan.errors import InputError
 from meancache_plan.judge.compare.equal_cost import losses, matches
-from tests.judge.given import comparison, row, spread
+from tests.judge.tiny_comparison import comparison, row, spread
 
 PLAN = row("plan", "B = 4", 4.0, [40.0, 44.0], budget=4)
 

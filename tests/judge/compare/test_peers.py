@@ -23,7 +23,7 @@ from meancache_plan.judge.compare.peers import (
 from meancache_plan.judge.contender import Contender, UnavailableError
 from meancache_plan.judge.sample_cost import Forms, compute, make
 from tests.extras import needs_cache_dit
-from tests.judge.given import FULL, PROMPT, SCHEDULE, SEED, STEPS, tiny_pipeline
+from tests.judge.tiny_comparison import FULL, PROMPT, SCHEDULE, SEED, STEPS, tiny_pipeline
 
 ONE, TWO = Forms(calls=1, batch=1), Forms(calls=2, batch=1)
 RATIOS = [1.0] * STEPS

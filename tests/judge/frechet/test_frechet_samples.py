@@ -25,7 +25,7 @@ from meancache_plan.source.diffusers.picture_encoding import encode
 from meancache_plan.source.diffusers.pipeline import Pipeline
 from tests.judge.evaluated import SCHEDULE, tiny_pipeline
 from tests.judge.frechet.colours import Colours
-from tests.judge.given import STEPS
+from tests.judge.tiny_comparison import STEPS
 from tests.tiny import SIDE, tiny_flux
 
 PROMPTS, SEEDS = ("red fox", "tree", "blue"), (3,)

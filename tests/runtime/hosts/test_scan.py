@@ -20,7 +20,7 @@ from meancache_runtime.hosts.jax import scan_sampler
 from meancache_runtime.predictors import Adams, Hold
 from meancache_runtime.schedule import Plan
 from tests.runtime import by_hand
-from tests.runtime.given import PLANS, SIGMAS, field
+from tests.runtime.plans_to_bind import PLANS, SIGMAS, field
 
 jax.config.update("jax_num_cpu_devices", 2)
 NOISE = np.linspace(-1, 1, 6)

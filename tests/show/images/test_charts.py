@@ -17,7 +17,7 @@ from meancache_plan.show.images.evaluation_charts import plot_evaluation
 from meancache_plan.show.images.schedule_charts import plot_profile, plot_schedule
 from meancache_plan.show.terminal import views as report
 from tests.show.drawn import opened
-from tests.show.given import EVALUATION, HOLD, SCHEDULE, STEPS, printed
+from tests.show.shown import EVALUATION, HOLD, SCHEDULE, STEPS, printed
 
 
 def test_a_plan_over_the_heat_map_changes_the_picture(profile: Profile, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from meancache_plan.show.page import write_report
-from tests.show.page import given
+from tests.show.page import reported
 from tests.show.page.browser import MissingBrowserError, driver, launched, program
 from tests.show.page.visit import Visit, visited
 
@@ -33,15 +33,15 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture(scope="session")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The report of everything that is given."""
+    """The report of everything that is hostile."""
     folder = tmp_path_factory.mktemp("report")
     write_report(
-        given.SCHEDULE,
+        reported.SCHEDULE,
         folder / "report.html",
-        profile=given.profile(),
-        evaluation=given.evaluation(),
-        samples=given.samples(folder / "judged"),
-        name=f"{given.HOSTILE}.json",
+        profile=reported.profile(),
+        evaluation=reported.evaluation(),
+        samples=reported.samples(folder / "judged"),
+        name=f"{reported.HOSTILE}.json",
     )
     return folder / "report.html"
 

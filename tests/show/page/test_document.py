@@ -22,15 +22,15 @@ from meancache_plan.show.page import write_report
 from meancache_plan.show.page.document import to_script_json
 from meancache_plan.show.page.heat_map import heat_data
 from meancache_plan.source import catalog
-from tests.show.page import given
+from tests.show.page import reported
 from tests.show.page.parsed import Page
 
 
 def test_data_survive_their_way_through_the_file_and_nothing_else_is_in_it(report: Path) -> None:
     page = Page(report)
     data = json.loads(page.inside["script"][0])
-    assert data["title"] == f"emoji{given.HOSTILE}"
-    assert [entry["prompt"] for entry in data["pictures"]["entries"]].count(given.HOSTILE) == 1
+    assert data["title"] == f"emoji{reported.HOSTILE}"
+    assert [entry["prompt"] for entry in data["pictures"]["entries"]].count(reported.HOSTILE) == 1
     assert page.tags.count("script") == 2
     assert "img" not in page.tags
     assert page.links == ["#quality"]
@@ -53,7 +53,7 @@ def test_the_policy_allows_this_script_and_this_style_and_no_connection(report: 
     }
 
 
-@pytest.mark.parametrize("text", [given.HOSTILE, "<!--<script>", "\u2029\x00\ud800", "]]>"])
+@pytest.mark.parametrize("text", [reported.HOSTILE, "<!--<script>", "\u2029\x00\ud800", "]]>"])
 def test_json_between_script_tags_holds_no_markup(text: str) -> None:
     found = to_script_json({"prompt": text})
     assert not set(found) & set("<>&\u2028\u2029")
@@ -77,15 +77,15 @@ def test_numbers_that_json_cannot_hold_are_refused() -> None:
 
 
 def test_the_heat_map_holds_the_profile_s_deviations_within_two_percent() -> None:
-    profile = given.profile()
+    profile = reported.profile()
     found = heat_data(profile)
     assert found is not None
     levels = np.frombuffer(base64.b64decode(found["levels"]), np.uint8)
-    levels = levels.reshape(given.STEPS, given.STEPS).astype(float)
+    levels = levels.reshape(reported.STEPS, reported.STEPS).astype(float)
     surface = hold_surfaces(profile).mean(axis=0)[:, 1:]
     decoded = found["low"] * (found["high"] / found["low"]) ** ((levels - 1) / 254)
     seen = surface > found["low"]
-    assert seen.sum() == given.STEPS * (given.STEPS - 1) / 2 - 1
+    assert seen.sum() == reported.STEPS * (reported.STEPS - 1) / 2 - 1
     assert decoded[seen] == pytest.approx(surface[seen], rel=0.02)
     assert not levels[~(surface > 0)].any()
 
@@ -97,13 +97,13 @@ def usage(schedule: Schedule, tmp_path: Path, name: str) -> list[list[str]]:
 
 
 def test_the_lines_to_copy_are_python_that_does_what_the_schedule_says(tmp_path: Path) -> None:
-    replay = usage(given.SCHEDULE, tmp_path, f"{given.HOSTILE}.json")[0]
+    replay = usage(reported.SCHEDULE, tmp_path, f"{reported.HOSTILE}.json")[0]
     assert len(replay) == 3
     tree = ast.parse(replay[1])
     calls = {ast.unparse(n.func): n for n in ast.walk(tree) if isinstance(n, ast.Call)}
-    assert ast.literal_eval(calls["load_schedule"].args[0]) == f"{given.HOSTILE}.json"
+    assert ast.literal_eval(calls["load_schedule"].args[0]) == f"{reported.HOSTILE}.json"
     source = calls["DiffusionPipeline.from_pretrained"]
-    assert ast.literal_eval(source.args[0]) == f"emoji{given.HOSTILE}"
+    assert ast.literal_eval(source.args[0]) == f"emoji{reported.HOSTILE}"
     assert ast.unparse(source.keywords[0]) == "torch_dtype=torch.bfloat16"
     assert ast.unparse(calls["attach"].keywords[0]) == "budget=4"
     found = {keyword.arg: ast.literal_eval(keyword.value) for keyword in calls["pipe"].keywords}
@@ -111,11 +111,11 @@ def test_the_lines_to_copy_are_python_that_does_what_the_schedule_says(tmp_path:
 
 
 def test_file_and_model_names_are_single_words_of_the_commands_to_copy(tmp_path: Path) -> None:
-    _, generate, evaluate = usage(given.SCHEDULE, tmp_path, f"{given.HOSTILE}.json")
+    _, generate, evaluate = usage(reported.SCHEDULE, tmp_path, f"{reported.HOSTILE}.json")
     for line in (generate[0], evaluate[0]):
         words = shlex.split(line.replace("\\\n", " "))
-        assert words[2] == f"emoji{given.HOSTILE}"
-        assert words[words.index("--schedule") + 1] == f"{given.HOSTILE}.json"
+        assert words[2] == f"emoji{reported.HOSTILE}"
+        assert words[words.index("--schedule") + 1] == f"{reported.HOSTILE}.json"
         assert words[words.index("--budget") + 1] == "3"
 
 
@@ -127,9 +127,9 @@ ODD = ("x\x1b[201~\nrm -rf ~", "a\u202eb", "--recipe=/x", "-h")
 def test_a_name_that_hides_or_commands_something_is_not_repeated(
     tmp_path: Path, odd: str, place: str
 ) -> None:
-    assert given.SCHEDULE.model is not None
-    named = given.SCHEDULE.model.model_copy(update={"id": odd if place == "model" else "a/b"})
-    schedule = given.SCHEDULE.model_copy(update={"model": named})
+    assert reported.SCHEDULE.model is not None
+    named = reported.SCHEDULE.model.model_copy(update={"id": odd if place == "model" else "a/b"})
+    schedule = reported.SCHEDULE.model_copy(update={"model": named})
     name = f"{odd}.json" if place == "file" else "s.json"
     harmless = name if place == "model" else f"./{name}" if odd[0] == "-" else "schedule.json"
     write_report(schedule, tmp_path / "r.html", name=name)
@@ -142,52 +142,52 @@ def test_a_name_that_hides_or_commands_something_is_not_repeated(
 
 
 def test_figures_that_were_noted_in_the_schedule_are_still_its_own(tmp_path: Path) -> None:
-    noted = with_measured(given.SCHEDULE, given.evaluation())
-    write_report(noted, tmp_path / "r.html", evaluation=given.evaluation())
+    noted = with_measured(reported.SCHEDULE, reported.evaluation())
+    write_report(noted, tmp_path / "r.html", evaluation=reported.evaluation())
     again = with_measured(noted, _of(noted))
     assert write_report(again, tmp_path / "s.html", evaluation=_of(noted)) > 10_000
 
 
 def _of(schedule: Schedule) -> Evaluation:
     """The evaluation, as one of this schedule, with figures of its own."""
-    rows = given.evaluation().rows
+    rows = reported.evaluation().rows
     rows = tuple(row.model_copy(update={"ssim": 0.5}) for row in rows)
-    return given.evaluation().model_copy(
+    return reported.evaluation().model_copy(
         update={"schedule_sha256": sha256_of(schedule), "rows": rows}
     )
 
 
 def test_what_belongs_to_another_schedule_is_refused(tmp_path: Path) -> None:
-    other = given.SCHEDULE.model_copy(update={"plans": given.SCHEDULE.plans[:2]})
-    samples = given.samples(tmp_path / "judged")
+    other = reported.SCHEDULE.model_copy(update={"plans": reported.SCHEDULE.plans[:2]})
+    samples = reported.samples(tmp_path / "judged")
     with pytest.raises(InputError, match="evaluation is of another schedule"):
-        write_report(other, tmp_path / "r.html", evaluation=given.evaluation())
+        write_report(other, tmp_path / "r.html", evaluation=reported.evaluation())
     with pytest.raises(InputError, match="pictures are of another schedule"):
         write_report(other, tmp_path / "r.html", samples=samples)
-    grid = given.SCHEDULE.grid.model_copy(update={"steps": 13, "sigmas": None})
-    longer = given.SCHEDULE.model_copy(update={"grid": grid})
+    grid = reported.SCHEDULE.grid.model_copy(update={"steps": 13, "sigmas": None})
+    longer = reported.SCHEDULE.model_copy(update={"grid": grid})
     with pytest.raises(InputError, match="profile has 12 steps, the schedule 13"):
-        write_report(longer, tmp_path / "r.html", profile=given.profile())
+        write_report(longer, tmp_path / "r.html", profile=reported.profile())
     assert not (tmp_path / "r.html").exists()
 
 
 def test_figures_noted_in_a_schedule_are_shown_without_an_evaluation(tmp_path: Path) -> None:
     measured = Measured(psnr_latent=31.25, psnr=28.0, ssim=0.9, speedup=2.5, samples=8, prompts="p")
-    plans = (given.SCHEDULE.plans[0].model_copy(update={"measured": measured}),)
-    write_report(given.SCHEDULE.model_copy(update={"plans": plans}), tmp_path / "r.html")
+    plans = (reported.SCHEDULE.plans[0].model_copy(update={"measured": measured}),)
+    write_report(reported.SCHEDULE.model_copy(update={"plans": plans}), tmp_path / "r.html")
     figures = json.loads(Page(tmp_path / "r.html").inside["script"][0])["figures"]
     assert [row["quality"]["psnr"] for row in figures["rows"]] == [{"mean": 28.0}]
 
 
 def test_a_picture_that_is_not_one_is_refused_by_name(tmp_path: Path) -> None:
-    samples = given.samples(tmp_path / "judged")
+    samples = reported.samples(tmp_path / "judged")
     (tmp_path / "judged" / samples.samples[1].full).write_bytes(b"GIF89a")
     with pytest.raises(InputError, match=r"002-full\.png: not a readable PNG"):
-        write_report(given.SCHEDULE, tmp_path / "r.html", samples=samples)
+        write_report(reported.SCHEDULE, tmp_path / "r.html", samples=samples)
 
 
 def test_a_report_is_refused_where_it_cannot_be_written(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"ends in \.html"):
-        write_report(given.SCHEDULE, tmp_path / "report.pdf")
+        write_report(reported.SCHEDULE, tmp_path / "report.pdf")
     with pytest.raises(InputError, match="does not exist"):
-        write_report(given.SCHEDULE, tmp_path / "none" / "report.html")
+        write_report(reported.SCHEDULE, tmp_path / "none" / "report.html")

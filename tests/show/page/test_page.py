@@ -9,11 +9,11 @@ import pytest
 
 from meancache_plan.show.landscape import hold_surfaces
 from meancache_plan.show.page import write_report
-from tests.show.page import given
+from tests.show.page import reported
 from tests.show.page.visit import INK, Visit, visited
 
-PLANS = given.SCHEDULE.plans
-BOUNDS = [[*zip(plan.knots, (*plan.knots[1:], given.STEPS), strict=True)] for plan in PLANS]
+PLANS = reported.SCHEDULE.plans
+BOUNDS = [[*zip(plan.knots, (*plan.knots[1:], reported.STEPS), strict=True)] for plan in PLANS]
 
 
 def test_without_scripts_the_plans_stand_in_a_table_and_nothing_is_dead(
@@ -25,14 +25,14 @@ def test_without_scripts_the_plans_stand_in_a_table_and_nothing_is_dead(
     page.goto(report.as_uri())
     assert "allow scripts to see them" in page.locator(".still .missing").inner_text()
     caption = " ".join((page.locator("caption").text_content() or "").split())
-    assert " ".join(given.HOSTILE.split()) in caption
+    assert " ".join(reported.HOSTILE.split()) in caption
     lines = [line.split("\t") for line in page.locator(".still tr").all_inner_texts()]
     budgets = [line[0] for line in lines[1:]]
-    assert budgets == [str(budget) for budget in given.BUDGETS]
+    assert budgets == [str(budget) for budget in reported.BUDGETS]
     for line, plan in zip(lines[1:], PLANS, strict=True):
         row = dict(zip(lines[0], line, strict=True))
         assert row["Runs of the denoiser"] == str(len(plan.knots))
-        assert row["PSNR of pictures"] == f"{given.PSNR['plan'][plan.budget]:.1f} dB"
+        assert row["PSNR of pictures"] == f"{reported.PSNR['plan'][plan.budget]:.1f} dB"
         assert row["Speed-up"] == f"{6 / (plan.budget / 2):.2f}×"
     for dead in ("#budget", "#theme", "main", "footer"):
         assert not page.locator(dead).is_visible()
@@ -49,8 +49,8 @@ def test_pictures_that_did_not_fit_are_said_to_be_left_out(
     browser: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("meancache_plan.show.page.report_writing.LIMIT", 1_000)
-    samples = given.samples(tmp_path / "judged")
-    write_report(given.SCHEDULE, tmp_path / "r.html", samples=samples)
+    samples = reported.samples(tmp_path / "judged")
+    write_report(reported.SCHEDULE, tmp_path / "r.html", samples=samples)
     with visited(browser, tmp_path / "r.html") as found:
         assert "would not fit into a page" in found.text("#pictures")
         assert "evaluate" not in found.text("#pictures")
@@ -74,8 +74,8 @@ def test_the_slider_moves_the_timeline_and_the_plan_on_the_heat_map(
 @pytest.mark.parametrize("index", [0, 1, 2])
 def test_the_slider_moves_the_figures(visit: Visit, index: int) -> None:
     visit.choose(index)
-    budget = given.BUDGETS[index]
-    psnr = given.PSNR["plan"][budget]
+    budget = reported.BUDGETS[index]
+    psnr = reported.PSNR["plan"][budget]
     tile = visit.text("[data-figure=psnr]")
     assert f"{psnr:.1f} dB" in tile
     assert f"95 % {psnr - 0.5:.1f} to {psnr + 0.5:.1f}" in tile
@@ -83,29 +83,29 @@ def test_the_slider_moves_the_figures(visit: Visit, index: int) -> None:
     assert f"{6 / (budget / 2):.2f}×" in visit.text("[data-figure=speedup]")
     assert f"{2 * budget} of 24 denoiser calls" in visit.text("[data-figure=speedup]")
     assert f"{psnr:.1f} dB" in visit.text("#verdict")
-    steps, fewer = len(PLANS[index].knots), given.PSNR["fewer-steps"][budget]
+    steps, fewer = len(PLANS[index].knots), reported.PSNR["fewer-steps"][budget]
     assert f"simply running {steps} steps gives {fewer:.1f} dB" in visit.text("#verdict")
 
 
 @pytest.mark.parametrize("index", [0, 1, 2])
 def test_the_slider_moves_the_mark_on_the_pareto_curve(visit: Visit, index: int) -> None:
     visit.choose(index)
-    budget = given.BUDGETS[index]
+    budget = reported.BUDGETS[index]
     ring, mark = (
         visit.page.locator("#pareto .ring"),
         visit.page.locator(f"#pareto [data-method=plan] [data-budget='{budget}']"),
     )
     for place in ("cx", "cy"):
         assert ring.get_attribute(place) == mark.get_attribute(place)
-    assert visit.page.locator("#pareto .series[data-method]").count() == len(given.PSNR)
+    assert visit.page.locator("#pareto .series[data-method]").count() == len(reported.PSNR)
 
 
 @pytest.mark.parametrize("index", [0, 1, 2])
-@pytest.mark.parametrize("prompt", given.PROMPTS)
+@pytest.mark.parametrize("prompt", reported.PROMPTS)
 def test_the_slider_moves_the_pictures(visit: Visit, index: int, prompt: str) -> None:
     visit.choose(index)
-    budget = given.BUDGETS[index]
-    full, cached = given.PROMPTS[prompt].full, given.PROMPTS[prompt].cached[budget]
+    budget = reported.BUDGETS[index]
+    full, cached = reported.PROMPTS[prompt].full, reported.PROMPTS[prompt].cached[budget]
     pictures = visit.card(prompt).locator("img")
     assert visit.pixel(pictures.nth(0)) == [full, full, full, 255]
     assert visit.pixel(pictures.nth(1)) == [cached, cached, cached, 255]
@@ -117,13 +117,13 @@ def test_differences_are_black_where_nothing_differs_and_bright_where_much_does(
 ) -> None:
     visit.page.locator("#gain").select_option("5")
     found: dict[int, int] = {}
-    for index, budget in enumerate(given.BUDGETS):
+    for index, budget in enumerate(reported.BUDGETS):
         visit.choose(index)
-        found[budget] = sum(visit.pixel(visit.card(given.HOSTILE).locator("canvas"))[:3])
+        found[budget] = sum(visit.pixel(visit.card(reported.HOSTILE).locator("canvas"))[:3])
     assert found[3] > found[4] > found[6] > 0
     visit.page.locator("#gain").select_option("50")
     visit.settle()
-    assert sum(visit.pixel(visit.card(given.HOSTILE).locator("canvas"))[:3]) > found[6]
+    assert sum(visit.pixel(visit.card(reported.HOSTILE).locator("canvas"))[:3]) > found[6]
 
 
 def test_arrow_keys_move_the_slider_from_anywhere(visit: Visit) -> None:
@@ -174,23 +174,23 @@ def test_scripts_that_are_not_the_report_s_own_do_not_run(browser: Any, report: 
 
 def test_hostile_texts_are_shown_as_they_are_and_create_no_elements(visit: Visit) -> None:
     page = visit.page
-    assert page.locator("h1").text_content() == f"emoji{given.HOSTILE}"
-    assert page.title().split() == f"emoji{given.HOSTILE}: cache schedule".split()
-    assert visit.card(given.HOSTILE).is_visible()
-    assert given.HOSTILE in (page.locator("#facts").text_content() or "")
-    assert given.HOSTILE in (page.locator("#about").text_content() or "")
-    assert given.HOSTILE[:40] in (page.locator("#rivals").text_content() or "")
-    assert page.locator("img").count() == 2 * len(given.PROMPTS)
+    assert page.locator("h1").text_content() == f"emoji{reported.HOSTILE}"
+    assert page.title().split() == f"emoji{reported.HOSTILE}: cache schedule".split()
+    assert visit.card(reported.HOSTILE).is_visible()
+    assert reported.HOSTILE in (page.locator("#facts").text_content() or "")
+    assert reported.HOSTILE in (page.locator("#about").text_content() or "")
+    assert reported.HOSTILE[:40] in (page.locator("#rivals").text_content() or "")
+    assert page.locator("img").count() == 2 * len(reported.PROMPTS)
     assert page.locator("script").count() == 2
     assert page.evaluate("() => window.hacked") is None
 
 
 def test_the_heat_map_is_coloured_by_the_profile_s_deviations(visit: Visit) -> None:
-    surface = hold_surfaces(given.profile()).mean(axis=0)
+    surface = hold_surfaces(reported.profile()).mean(axis=0)
     canvas = visit.page.locator(".stage canvas")
 
     def brightness(t: int, s: int) -> int:
-        return sum(visit.pixel(canvas, t, given.STEPS - s)[:3])
+        return sum(visit.pixel(canvas, t, reported.STEPS - s)[:3])
 
     pairs = [(0, 12), (0, 6), (3, 6), (8, 11), (9, 11)]
     ranked = sorted(pairs, key=lambda pair: surface[pair])
@@ -211,10 +211,10 @@ def test_lines_are_copied_as_they_stand(browser: Any, report: Path) -> None:
 
 def test_an_enlarged_sample_flips_between_cached_and_full(visit: Visit) -> None:
     visit.choose(0)
-    visit.card(given.HOSTILE).locator(".open").click()
+    visit.card(reported.HOSTILE).locator(".open").click()
     viewer = visit.page.locator("#viewer")
-    assert viewer.locator(".prompt").text_content() == given.HOSTILE
-    picture, levels = viewer.locator("img"), given.PROMPTS[given.HOSTILE]
+    assert viewer.locator(".prompt").text_content() == reported.HOSTILE
+    picture, levels = viewer.locator("img"), reported.PROMPTS[reported.HOSTILE]
     assert visit.pixel(picture)[0] == levels.cached[3]
     viewer.get_by_text("Flip").click()
     visit.settle()
@@ -227,10 +227,10 @@ def test_an_enlarged_sample_flips_between_cached_and_full(visit: Visit) -> None:
 
 def test_a_worst_prompt_says_among_how_many_it_was_sought(browser: Any, tmp_path: Path) -> None:
     write_report(
-        given.SCHEDULE,
+        reported.SCHEDULE,
         tmp_path / "r.html",
-        evaluation=given.evaluation().model_copy(update={"prompts": 64}),
-        samples=given.samples(tmp_path / "judged"),
+        evaluation=reported.evaluation().model_copy(update={"prompts": 64}),
+        samples=reported.samples(tmp_path / "judged"),
     )
     with visited(browser, tmp_path / "r.html") as found:
         words = "Pictures were kept of 3 of the 64 prompts judged"
@@ -273,7 +273,7 @@ def test_it_fits_a_narrow_screen(browser: Any, report: Path) -> None:
 def test_what_is_missing_is_said_with_the_command_that_adds_it(
     browser: Any, tmp_path: Path
 ) -> None:
-    write_report(given.SCHEDULE, tmp_path / "bare.html", name="s.json")
+    write_report(reported.SCHEDULE, tmp_path / "bare.html", name="s.json")
     with visited(browser, tmp_path / "bare.html") as found:
         assert found.complaints == []
         for section, words, command in (
@@ -288,8 +288,8 @@ def test_what_is_missing_is_said_with_the_command_that_adds_it(
 
 
 def test_a_pack_of_one_plan_for_any_grid_is_shown_too(browser: Any, tmp_path: Path) -> None:
-    grid = given.SCHEDULE.grid.model_copy(update={"sigmas": None})
-    alone = given.SCHEDULE.model_copy(
+    grid = reported.SCHEDULE.grid.model_copy(update={"sigmas": None})
+    alone = reported.SCHEDULE.model_copy(
         update={"grid": grid, "plans": PLANS[:1], "model": None, "provenance": None}
     )
     write_report(alone, tmp_path / "alone.html")

@@ -15,13 +15,13 @@ from meancache_plan.judge.sample_folder import Samples, from_levels
 from meancache_plan.show.page import LIMIT, write_report
 from meancache_plan.show.page.document import to_script_json
 from meancache_plan.show.page.picture_data import SIDES, picture_data
-from tests.show.page import given
+from tests.show.page import reported
 from tests.show.page.parsed import Page
 
 
 def noisy(folder: Path, side: int) -> Samples:
     """Pictures that no compression makes small."""
-    found = given.samples(folder)
+    found = reported.samples(folder)
     rng = np.random.default_rng(0)
     for sample in found.samples:
         for name in (sample.full, *(cached.picture for cached in sample.cached)):
@@ -49,7 +49,7 @@ def test_pictures_get_coarser_until_they_fit(tmp_path: Path, share: float) -> No
 def test_error_maps_keep_their_mean_square_when_they_shrink(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, side: int
 ) -> None:
-    samples = given.samples(tmp_path / "judged")
+    samples = reported.samples(tmp_path / "judged")
     for sample in samples.samples:
         for cached in sample.cached:
             levels = np.full((1024, 1024), 100, np.uint8)
@@ -70,7 +70,11 @@ def test_a_page_that_is_large_without_pictures_is_written_without_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("meancache_plan.show.page.report_writing.LIMIT", 1_000)
-    write_report(given.SCHEDULE, tmp_path / "r.html", samples=given.samples(tmp_path / "judged"))
+    write_report(
+        reported.SCHEDULE,
+        tmp_path / "r.html",
+        samples=reported.samples(tmp_path / "judged"),
+    )
     data = json.loads(Page(tmp_path / "r.html").inside["script"][0])
     assert (data["pictured"], data["pictures"]) == (True, None)
 
@@ -83,15 +87,15 @@ def test_noise_of_64_prompts_at_seven_budgets_fits_whatever_the_limit(
     one = samples.samples[0]
     cached = tuple(one.cached[0].model_copy(update={"budget": b}) for b in range(3, 10))
     many = tuple(
-        one.model_copy(update={"prompt": f"{given.HOSTILE} {i}", "cached": cached})
+        one.model_copy(update={"prompt": f"{reported.HOSTILE} {i}", "cached": cached})
         for i in range(64)
     )
     monkeypatch.setattr("meancache_plan.show.page.report_writing.LIMIT", limit)
     size = write_report(
-        given.SCHEDULE,
+        reported.SCHEDULE,
         tmp_path / "r.html",
-        profile=given.profile(),
-        evaluation=given.evaluation(),
+        profile=reported.profile(),
+        evaluation=reported.evaluation(),
         samples=samples.model_copy(update={"samples": many}),
     )
     assert size == (tmp_path / "r.html").stat().st_size < limit

@@ -5,7 +5,7 @@ from meancache_plan.schedule.pruning import prune
 from meancache_plan.show.terminal.quality_notes import front_table
 from meancache_plan.show.terminal.views import show_schedule
 from tests.fields import mixture_profile
-from tests.show.given import in_one_line
+from tests.show.shown import in_one_line
 
 RECORD = PlanRecord(
     budget=4,

@@ -22,7 +22,7 @@ from meancache_plan.show.terminal.reliability_facts import (
 from meancache_plan.show.terminal.views import show_profile, show_schedule
 from meancache_runtime.predictors import Adams, Hold, Jvp, Predictor, Released
 from tests.fields import mixture_profile
-from tests.show.given import in_one_line
+from tests.show.shown import in_one_line
 
 STEPS = 12
 

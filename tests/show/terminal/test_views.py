@@ -17,7 +17,7 @@ from meancache_plan.show.terminal.evaluation_table import evaluation_table
 from meancache_plan.show.terminal.widgets import Timeline
 from meancache_runtime.errors import BudgetError
 from tests.show.drawn import opened
-from tests.show.given import EVALUATION, SCHEDULE, STEPS, printed, row
+from tests.show.shown import EVALUATION, SCHEDULE, STEPS, printed, row
 
 
 def test_evaluation_table_has_a_line_a_method_in_80_columns() -> None:

@@ -12,7 +12,7 @@ from meancache_plan.errors import InputError
 from meancache_plan.source.diffusers import call_arguments
 from tests.families.audio import CASES as SOUND
 from tests.families.case import Case
-from tests.judge.given import PROMPT, SEED, tiny_pipeline
+from tests.judge.tiny_comparison import PROMPT, SEED, tiny_pipeline
 
 
 def test_what_a_pipeline_draws_from_the_global_generator_depends_on_the_seed_alone(

@@ -15,8 +15,8 @@ from torch import Tensor
 from meancache_runtime import attach
 from meancache_runtime.hosts.diffusers.adapters import adapters_in_effect
 from meancache_runtime.schedule import Adapter
-from tests.runtime.hosts.diffusers.given import run
 from tests.runtime.hosts.diffusers.loras import TARGETS, add, made_on
+from tests.runtime.hosts.diffusers.tiny_runs import run
 from tests.tiny import tiny_flux as build
 
 STYLE = "style"

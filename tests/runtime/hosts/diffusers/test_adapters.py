@@ -17,8 +17,8 @@ from meancache_runtime.hosts.diffusers.identity import fingerprint
 from meancache_runtime.schedule import Adapter, Schedule
 from tests.counting import count_calls
 from tests.plans import SCHEDULE
-from tests.runtime.hosts.diffusers.given import run
 from tests.runtime.hosts.diffusers.loras import MADE, add, in_effect, made_on, made_with
+from tests.runtime.hosts.diffusers.tiny_runs import run
 
 
 def named(*names: str) -> Schedule:

@@ -7,8 +7,8 @@ import torch
 
 from meancache_runtime.hosts.diffusers.adapters import adapters_in_effect
 from meancache_runtime.schedule import Adapter
-from tests.runtime.hosts.diffusers.given import run
 from tests.runtime.hosts.diffusers.loras import add, in_effect
+from tests.runtime.hosts.diffusers.tiny_runs import run
 
 
 def test_the_adapters_in_effect_are_the_active_and_enabled_and_the_fused(tiny_flux):

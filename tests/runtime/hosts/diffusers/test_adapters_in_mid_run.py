@@ -10,8 +10,8 @@ import pytest
 
 from meancache_runtime import attach
 from meancache_runtime.errors import ModelMismatchError
-from tests.runtime.hosts.diffusers.given import run
 from tests.runtime.hosts.diffusers.loras import add, made_on
+from tests.runtime.hosts.diffusers.tiny_runs import run
 
 
 def scaled(pipe: Any) -> None:

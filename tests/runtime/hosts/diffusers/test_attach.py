@@ -14,7 +14,7 @@ from meancache_runtime import attach
 from tests.counting import count_calls
 from tests.plans import FULL, KNOTS, PLAN, SCHEDULE, STEPS
 from tests.runtime import by_hand
-from tests.runtime.hosts.diffusers.given import CFG, Record, run
+from tests.runtime.hosts.diffusers.tiny_runs import CFG, Record, run
 
 
 @contextmanager

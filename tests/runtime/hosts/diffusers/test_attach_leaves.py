@@ -10,7 +10,7 @@ from diffusers import FluxImg2ImgPipeline, FluxPipeline
 
 from meancache_runtime import attach
 from tests.plans import FULL, SCHEDULE, STEPS
-from tests.runtime.hosts.diffusers.given import run
+from tests.runtime.hosts.diffusers.tiny_runs import run
 
 
 def test_detach_restores_the_very_objects(tiny_flux):

@@ -36,7 +36,7 @@ from meancache_runtime.schedule import Plan
 from tests.counting import count_calls
 from tests.plans import SCHEDULE, STEPS
 from tests.runtime import by_hand
-from tests.runtime.hosts.diffusers.given import run
+from tests.runtime.hosts.diffusers.tiny_runs import run
 from tests.tiny import SIDE, call_options
 from tests.tiny import tiny_flux as build
 

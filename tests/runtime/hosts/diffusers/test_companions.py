@@ -19,7 +19,7 @@ from tests.families.by_sampler import followed_by_hand
 from tests.families.case import run
 from tests.plans import KNOTS, PLAN, SCHEDULE, STEPS
 from tests.runtime import by_hand
-from tests.runtime.hosts.diffusers.given import CONTROLNET, two_controlnets
+from tests.runtime.hosts.diffusers.tiny_runs import CONTROLNET, two_controlnets
 
 
 def call(pipe: Any) -> dict[str, Any]:

@@ -17,8 +17,8 @@ from meancache_runtime.hosts.diffusers.entry import enter
 from meancache_runtime.predictors import Adams, Hold, Jvp, Released
 from meancache_runtime.schedule import Plan, Schedule
 from tests.runtime import by_hand
-from tests.runtime.hosts.diffusers.given import Record, sampler
-from tests.runtime.hosts.diffusers.loops import NOISE, Loop, field
+from tests.runtime.hosts.diffusers.pipeline_loops import NOISE, Loop, field
+from tests.runtime.hosts.diffusers.tiny_runs import Record, sampler
 from tests.tiny import SIDE, call_options
 
 STEPS = 16

@@ -17,7 +17,7 @@ from meancache_runtime.errors import (
 from meancache_runtime.hosts.diffusers.identity import fingerprint, hub_id
 from meancache_runtime.schedule import Model
 from tests.plans import SCHEDULE
-from tests.runtime.hosts.diffusers.given import run
+from tests.runtime.hosts.diffusers.tiny_runs import run
 from tests.tiny import tiny_flux as build
 
 SPECIFICATION = Path(__file__).parents[4] / "schedules" / "README.md"

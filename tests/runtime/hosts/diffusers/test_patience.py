@@ -17,7 +17,7 @@ from meancache_runtime import attach
 from meancache_runtime.arrays import listed
 from meancache_runtime.errors import NonFiniteError, UnstableError
 from tests.runtime import by_hand
-from tests.runtime.hosts.diffusers.loops import NOISE, Denoiser, Loop, Streams, field
+from tests.runtime.hosts.diffusers.pipeline_loops import NOISE, Denoiser, Loop, Streams, field
 
 STEPS = 8
 KNOTS = (0, 2, 5)

@@ -13,8 +13,8 @@ from meancache_runtime.errors import ModelMismatchError
 from meancache_runtime.hosts.diffusers.adapters import adapters_in_effect
 from tests.families.by_sampler import followed_by_hand
 from tests.plans import BUDGET, PLAN, SCHEDULE
-from tests.runtime.hosts.diffusers.given import CFG, CONTROLNET, run, two_controlnets
 from tests.runtime.hosts.diffusers.loras import in_effect, made_on, made_with
+from tests.runtime.hosts.diffusers.tiny_runs import CFG, CONTROLNET, run, two_controlnets
 from tests.tiny import WIDTH
 
 

@@ -16,8 +16,8 @@ from tests.families.by_sampler import followed_by_hand
 from tests.families.case import run
 from tests.plans import FULL, KNOTS, PLAN, SCHEDULE, STEPS
 from tests.runtime import by_hand
-from tests.runtime.hosts.diffusers.given import REPLACEABLE, WAN, sampler
-from tests.runtime.hosts.diffusers.loops import NOISE, Loop, field
+from tests.runtime.hosts.diffusers.pipeline_loops import NOISE, Loop, field
+from tests.runtime.hosts.diffusers.tiny_runs import REPLACEABLE, WAN, sampler
 
 every_sampler = pytest.mark.parametrize("name", REPLACEABLE)
 

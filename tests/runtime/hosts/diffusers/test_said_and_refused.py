@@ -19,7 +19,7 @@ from meancache_runtime.annotations import Also, Generation
 from meancache_runtime.errors import ReplayError, RequestMismatchError, StackedCacheError
 from tests.plans import BUDGET, KNOTS, SCHEDULE, STEPS
 from tests.runtime import by_hand
-from tests.runtime.hosts.diffusers.given import run as run_any
+from tests.runtime.hosts.diffusers.tiny_runs import run as run_any
 from tests.tiny import SIDE
 
 GUIDANCE = {"true_cfg_scale": 2.5, "guidance_scale": 1.0}

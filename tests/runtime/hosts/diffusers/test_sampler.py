@@ -16,7 +16,7 @@ from meancache_runtime.hosts.diffusers.sampler import (
     run_sigmas,
     take,
 )
-from tests.runtime.hosts.diffusers.given import REPLACEABLE, sampler
+from tests.runtime.hosts.diffusers.tiny_runs import REPLACEABLE, sampler
 
 
 def test_eulers_own_steps_are_not_replaced():

@@ -24,7 +24,7 @@ from tests.counting import count_calls, denoisers_called
 from tests.families.case import run as run_case
 from tests.plans import BUDGET, FULL, KNOTS, PREDICTORS, SCHEDULE, STEPS
 from tests.runtime import by_hand
-from tests.runtime.hosts.diffusers.given import CFG, WAN, follow, following, run, two_denoisers
+from tests.runtime.hosts.diffusers.tiny_runs import CFG, WAN, follow, following, run, two_denoisers
 
 CLOSE = {"rtol": 0, "atol": 1e-5}
 

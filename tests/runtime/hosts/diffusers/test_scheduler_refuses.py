@@ -25,7 +25,7 @@ from meancache_runtime.errors import (
 from meancache_runtime.predictors import Hold
 from tests.plans import BUDGET, PLAN, SCHEDULE, STEPS
 from tests.runtime import by_hand
-from tests.runtime.hosts.diffusers.given import follow, following, run
+from tests.runtime.hosts.diffusers.tiny_runs import follow, following, run
 
 
 def test_another_step_count_and_another_grid_are_refused(tiny_flux: FluxPipeline) -> None:

@@ -23,7 +23,7 @@ from meancache_runtime.errors import (
 from meancache_runtime.schedule import Plan, Schedule
 from tests.plans import KNOTS, PLAN, SCHEDULE, STEPS
 from tests.runtime import by_hand
-from tests.runtime.hosts.diffusers.loops import NOISE, Streams, coupled
+from tests.runtime.hosts.diffusers.pipeline_loops import NOISE, Streams, coupled
 
 
 def followed(plan: Plan, sigmas: list[float]) -> tuple[Tensor, Tensor]:

@@ -13,7 +13,7 @@ from tests.families.by_sampler import followed_by_hand
 from tests.families.case import run
 from tests.plans import STEPS
 from tests.runtime import by_hand
-from tests.runtime.hosts.diffusers.given import WAN, two_denoisers
+from tests.runtime.hosts.diffusers.tiny_runs import WAN, two_denoisers
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pytest
 
 from meancache_plan.source.recipe import find_recipe, read_prompts
 
-TRAINING = Path(__file__).parent.parent / "calibration" / "reference" / "training"
+TRAINING = Path(__file__).parents[2] / "calibration" / "reference" / "training"
 NAMES = ("held_out", "prompts", "redrawn", "scenes", "sprites", "subjects", "wordings")
 
 

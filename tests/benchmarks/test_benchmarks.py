@@ -34,7 +34,7 @@ from meancache_plan.source.diffusers.pipeline import Pipeline
 from meancache_plan.source.recipe import Recipe
 from tests import plans
 from tests.fields import gaussian_mixture
-from tests.judge.given import PROMPT, SCHEDULE, tiny_pipeline
+from tests.judge.tiny_comparison import PROMPT, SCHEDULE, tiny_pipeline
 from tests.tiny import SIDE, TEXT_LENGTH, call_options
 
 STEPS = 12

@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks import measured
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 PAGES = sorted(measured.FOLDER.glob("*.md"))
 
 

@@ -23,7 +23,7 @@ from meancache_plan.source.recipe import find_recipe, override
 from tests.tiny import TEXT_LENGTH, tiny_flux
 
 SAMPLES = 6
-SHIPPED = Path(__file__).parents[1] / "schedules" / "reference" / "50-steps.json"
+SHIPPED = Path(__file__).parents[2] / "schedules" / "reference" / "50-steps.json"
 
 
 @pytest.fixture(scope="module")

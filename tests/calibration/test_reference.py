@@ -32,7 +32,9 @@ from meancache_plan.source.recipe import find_recipe, read_prompts
 from meancache_runtime import attach, load_schedule
 from tests.trajectories import line_graph
 
-ROOT = Path(__file__).parent.parent
+pytestmark = pytest.mark.early(3)
+
+ROOT = Path(__file__).parents[2]
 FOLDER = catalog.reference_pipeline()
 RECIPE = find_recipe(catalog.REFERENCE, None)
 BUDGETS = (10, 16)

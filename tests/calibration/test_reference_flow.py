@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-TRAINING = Path(__file__).parent.parent / "calibration" / "reference" / "training"
+TRAINING = Path(__file__).parents[2] / "calibration" / "reference" / "training"
 
 
 @pytest.fixture(scope="module")
