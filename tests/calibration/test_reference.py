@@ -32,7 +32,7 @@ from meancache_plan.source.recipe import find_recipe, read_prompts
 from meancache_runtime import attach, load_schedule
 from tests.trajectories import line_graph
 
-pytestmark = pytest.mark.early(3)
+pytestmark = pytest.mark.early(5)
 
 ROOT = Path(__file__).parents[2]
 FOLDER = catalog.reference_pipeline()

@@ -19,6 +19,8 @@ from meancache_plan.cli import app
 from tests.commands import PAPER, refuse, run
 from tests.tiny import SIDE, TEXT_LENGTH
 
+pytestmark = pytest.mark.early(5)
+
 TOLD = re.compile(r"two.png: 3 of 8 steps refreshed \(3 denoiser calls\), picture PSNR (\S+) dB")
 
 

@@ -22,6 +22,8 @@ from tests.tiny import tiny_flux
 from tests.tiny_model import OPTIONS as MODEL
 from tests.tiny_model import write_model
 
+pytestmark = pytest.mark.early(4)
+
 STEPS = 6
 Refine = Callable[..., Path]
 

@@ -25,6 +25,8 @@ from tests.families.by_sampler import followed_by_hand, repeating
 from tests.families.case import Case, Refusal, run, seeded
 from tests.runtime import by_hand
 
+pytestmark = pytest.mark.early(2)
+
 every_case = pytest.mark.parametrize("case", catalogue.CASES, ids=lambda case: case.name)
 SAMPLES = 2
 RELATIVE = 1e-4

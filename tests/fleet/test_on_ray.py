@@ -36,7 +36,7 @@ from meancache_plan.fleet.on_ray import RayCrew, joined
 from meancache_plan.fleet.room import Room
 from tests.fleet import gang, work
 
-pytestmark = pytest.mark.early(2)
+pytestmark = pytest.mark.early(3)
 
 ROOT = Path(__file__).parents[2]
 MARK = "MEANCACHE_TEST"

@@ -15,6 +15,8 @@ from tests.families.case import Case, run
 from tests.living.two_pipelines import CASES, every_pipeline
 from tests.plans import BUDGET, SCHEDULE, STEPS
 
+pytestmark = pytest.mark.early(4)
+
 
 def _whole(pipe: Any, backend: Any) -> None:
     pipe.transformer = torch.compile(pipe.transformer, backend=backend, fullgraph=True)

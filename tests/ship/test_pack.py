@@ -248,7 +248,7 @@ def test_hostile_words_become_no_markup(hostile: str) -> None:
     card = model_card(schedule, evaluation=evaluation, licence=hostile, commands=[hostile])
     page = Rendered(MarkdownIt("commonmark").enable(["table", "strikethrough"]).render(card))
     assert page.elements == ELEMENTS | TABLE
-    visible = re.sub(r"[\u202e\u0007\u2028]", "", " ".join(reported.split()))
+    visible = re.sub(r"[\u202e\u0007\u2028]", "", " ".join(hostile.split()))
     assert page.words.count(visible) >= 4
     assert not re.search("[\u202e\u0007\u2028]", card)
 
