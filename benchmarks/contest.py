@@ -92,7 +92,7 @@ def refined(contest: Bench) -> dict[int, Plan]:
     """``solve``, then ``refine``; or the schedule that was made so."""
     shipped = contest.shipped
     if shipped is not None:
-        if shipped.provenance is None or shipped.provenance.profile != contest.profile.fingerprint:
+        if shipped.calibrated is None or shipped.calibrated.profile != contest.profile.fingerprint:
             raise SystemExit("the schedule was not made from this benchmark's calibration")
         return {e.budget: e.plan for e in shipped.plans if e.budget in contest.budgets}
     schedule = solve(contest.profile, contest.budgets)

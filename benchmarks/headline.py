@@ -96,7 +96,7 @@ def compiled(pipeline: Pipeline, budget: int, folder: Path, batch: int) -> Sched
         file = folder / f"{recipe.steps}-{budget}.json"
         if file.exists():
             schedule = load_schedule(file)
-            if schedule.provenance and schedule.provenance.profile == profile.fingerprint:
+            if schedule.calibrated and schedule.calibrated.profile == profile.fingerprint:
                 return schedule
         schedule = solve(profile, [budget])
         schedule = refine_with(pipeline, profile, schedule, file, batch=batch, watch=watch)

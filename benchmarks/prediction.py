@@ -29,7 +29,7 @@ def main() -> None:
         if contender.schedule is None or contender.budget is None:
             continue
         plan = contender.schedule.plan(contender.budget)
-        record = schedule.provenance and schedule.provenance.record(plan.budget)
+        record = schedule.calibrated and schedule.calibrated.record(plan.budget)
         expected = predict(profile, plan, record.fit if record and contender.name == PLAN else None)
         measured = found.row(contender.name, contender.budget).mean("psnr_latent")
         inside.append(expected.low <= measured <= expected.high)

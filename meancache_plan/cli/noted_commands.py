@@ -57,7 +57,7 @@ def measured_by(profile: "Profile") -> "Command | None":
 
 def commands_of(schedule: "Schedule") -> "tuple[Command, ...]":
     """The commands that are noted in a schedule."""
-    return () if schedule.provenance is None else schedule.provenance.commands
+    return () if schedule.calibrated is None else schedule.calibrated.commands
 
 
 def noted(
@@ -70,7 +70,7 @@ def noted(
         before: Those that led to what it was made of.
         command: The last one.
     """
-    made = schedule.provenance
+    made = schedule.calibrated
     assert made is not None
     known = [each for each in (*before, command) if each is not None]
     all_known = before and len(known) == len(before) + 1

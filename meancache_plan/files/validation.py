@@ -29,6 +29,7 @@ _REASONS = {
     "string_pattern_mismatch": "must match {pattern}",
     "finite_number": "must be finite",
     "greater_than_equal": "is out of range: at least {ge}",
+    "greater_than": "is out of range: more than {gt}",
     "less_than_equal": "is out of range: at most {le}",
     "less_than": "is out of range: less than {lt}",
     "too_short": "must have at least {min_length} entries",
@@ -43,7 +44,7 @@ _REASONS = {
 _KEYS = {"missing", "extra_forbidden"}
 """Errors of a key, which is the last part of their place."""
 
-_TAGS = frozenset(KINDS)
+_TAGS = {*KINDS, "calibrated", "starting"}
 """Parts that pydantic adds to the place of an error inside a union: no part of the file."""
 
 
@@ -67,7 +68,7 @@ def _where(place: tuple[int | str, ...]) -> str:
     for before, part in pairwise(["", *place]):
         if isinstance(part, int):
             where += f"[{part}]"
-        elif not (isinstance(before, int) and part in _TAGS):
+        elif part not in _TAGS or not (isinstance(before, int) or before == "provenance"):
             where += f".{part}"
     return shorten(where.removeprefix("."))
 

@@ -20,15 +20,15 @@ def profile_of(schedule: Schedule, files: Sequence[Path]) -> Profile:
             measured on, or none of the files is that profile.
         ProfileError: A file is no profile.
     """
-    made = schedule.provenance
-    if made is None:
-        raise InputError(
-            "this schedule does not say which profile it was solved from: solve one from a profile"
-        )
-    if made.start is not None:
+    made = schedule.calibrated
+    if schedule.starting is not None:
         raise InputError(
             "these are starting plans, for which no profile was measured: calibrate the model, and "
             "refine what solve makes of that"
+        )
+    if made is None:
+        raise InputError(
+            "this schedule does not say which profile it was solved from: solve one from a profile"
         )
     if made.transferred_from is not None:
         raise InputError(

@@ -98,7 +98,7 @@ def refine(
             journal cannot be written.
         BeatenError: No plan of any budget beats simply fewer steps.
     """
-    made = schedule.provenance
+    made = schedule.calibrated
     if made is None or made.profile != profile.fingerprint:
         raise InputError("the schedule was not solved from this profile: solve again")
     _check_grid(profile, ensemble)
@@ -119,7 +119,7 @@ def refine(
 
 def _spent(schedule: Schedule, refreshes: int) -> Schedule:
     """The schedule with so many more refreshes spent on refinement."""
-    made = schedule.provenance
+    made = schedule.calibrated
     if made is None or made.effort is None:
         return schedule
     total = made.effort.refinement + refreshes

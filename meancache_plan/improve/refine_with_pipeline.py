@@ -104,7 +104,7 @@ def refine_on(
         published=_published(profile.settings.run_steps),
         progress=watch("refining"),
     )
-    told = schedule.provenance is not None and schedule.provenance.reliability is not None
+    told = schedule.calibrated is not None and schedule.calibrated.reliability is not None
     return with_reliability(profile, prune(refined)) if told else prune(refined)
 
 

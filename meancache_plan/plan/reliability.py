@@ -217,7 +217,7 @@ def _everything(profile: Profile) -> Draws:
 
 def _made(profile: Profile, schedule: Schedule) -> tuple[Provenance, Objective]:
     """A schedule's provenance, and its objective."""
-    made = schedule.provenance
+    made = schedule.calibrated
     if made is None or made.profile != profile.fingerprint:
         raise InputError("the schedule was not planned from this profile: solve it again")
     check_predictors(made.predictors, find_planner(made.planner).predictors)

@@ -6,7 +6,6 @@ rule and its numbers were chosen on calibration prompts (``benchmarks/start.py``
 """
 
 from collections.abc import Iterable, Mapping
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,11 +21,11 @@ from meancache_plan.schedule.artifact import (
     load_schedule,
 )
 from meancache_plan.schedule.digest import sha256_of
-from meancache_plan.schedule.provenance import PlanRecord, Provenance
+from meancache_plan.schedule.provenance import StartProvenance, StartRule
 from meancache_plan.source import catalog
 from meancache_plan.source.recipe import digest
 from meancache_plan.version import __version__
-from meancache_runtime.schedule import START, Plan
+from meancache_runtime.schedule import Plan
 
 SHIFT = 3.0
 """Of the grid whose steps' widths count, whatever the run's own is: most are near it."""
@@ -91,37 +90,25 @@ def published_schedules() -> dict[str, Schedule]:
 def start_schedule(model: ModelIdentity, budgets: Iterable[int], steps: int) -> Schedule:
     """The starting plans of a model, with a provenance that says what they are.
 
-    They fit any Euler grid of ``steps`` steps. Their ``profile`` is the SHA-256 of the published
-    schedules, of whose plans there are ``samples``.
+    They fit any Euler grid of ``steps`` steps.
 
     Raises:
         InputError: A budget is out of range, or ``steps`` is.
     """
     published = published_schedules()
     plans = start_plans(budgets, steps, published)
-    origin = "a rule: denser where steps are wide in σ, and where published plans have knots"
+    rule = StartRule(
+        source=f"published plans of {', '.join(published)}",
+        published=digest([sha256_of(schedule) for schedule in published.values()]),
+        plans=sum(len(schedule.plans) for schedule in published.values()),
+        shift=SHIFT,
+        width=WIDTH,
+        tilt=TILT,
+    )
     return Schedule(
         model=model,
         grid=Grid(steps=steps, sigmas=None, tolerance=0.0),
         generation=None,
         plans=tuple(map(PlanEntry.of, plans.values())),
-        provenance=Provenance(
-            tool=f"meancache-plan {__version__}",
-            profile=digest([sha256_of(schedule) for schedule in published.values()]),
-            transferred_from=f"published plans of {', '.join(published)}",
-            samples=sum(len(schedule.plans) for schedule in published.values()),
-            planner=START,
-            predictors=("adams",),
-            metric="density",
-            weighting="none",
-            statistic="mean",
-            gamma=TILT,
-            order=2,
-            max_edge=max(_longest(plan, steps) for plan in plans.values()),
-            plans=tuple(PlanRecord(budget=budget, origin=origin) for budget in plans),
-        ),
+        provenance=StartProvenance(tool=f"meancache-plan {__version__}", start=rule),
     )
-
-
-def _longest(plan: Plan, steps: int) -> int:
-    return max(end - start for start, end in pairwise((*plan.knots, steps)))

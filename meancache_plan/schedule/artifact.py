@@ -22,7 +22,7 @@ from meancache_plan.schedule.generation import Generation as Generation
 from meancache_plan.schedule.generation import Measured as Measured
 from meancache_plan.schedule.generation import check_calls
 from meancache_plan.schedule.intervals import Interval, check_history
-from meancache_plan.schedule.provenance import Provenance
+from meancache_plan.schedule.provenance import EitherProvenance, Provenance, StartProvenance
 from meancache_runtime import schedule as runtime
 from meancache_runtime import strict_json
 from meancache_runtime.errors import ScheduleError
@@ -189,7 +189,7 @@ class Schedule(Strict):
         tuple[PlanEntry, ...],
         Field(fail_fast=True, min_length=1, max_length=runtime.MAX_PLANS),
     ]
-    provenance: Provenance | None
+    provenance: EitherProvenance | None
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -226,8 +226,12 @@ class Schedule(Strict):
     @property
     def calibrated(self) -> Provenance | None:
         """The provenance of plans that a profile was measured for; None of any others."""
-        made = self.provenance
-        return None if made is None or made.start is not None else made
+        return self.provenance if isinstance(self.provenance, Provenance) else None
+
+    @property
+    def starting(self) -> StartProvenance | None:
+        """The provenance of starting plans; None of any others."""
+        return self.provenance if isinstance(self.provenance, StartProvenance) else None
 
     def replayable(self) -> runtime.Schedule:
         """The same schedule as the runtime reads it."""
@@ -235,8 +239,8 @@ class Schedule(Strict):
         made = None if self.generation is None else self.generation.replayable()
         plans = tuple(entry.plan for entry in self.plans)
         also = {p.budget: tuple(each.replayable() for each in p.also) for p in self.plans}
-        from_others = self.provenance.start if self.provenance is not None else None
-        return runtime.Schedule(model, self.grid.replayable(), plans, made, also, from_others)
+        source = None if self.starting is None else self.starting.start.source
+        return runtime.Schedule(model, self.grid.replayable(), plans, made, also, source)
 
 
 def to_bytes(schedule: Schedule) -> bytes:

@@ -3,10 +3,13 @@
 Readers that replay skip it; its records are for people, reports, and whoever solves again.
 """
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
+    Discriminator,
     Field,
+    Tag,
     ValidationError,
     ValidatorFunctionWrapHandler,
     WrapValidator,
@@ -172,15 +175,13 @@ class Effort(Strict):
 
 
 class Provenance(Strict):
-    """Where the plans come from: enough to make them again from the same profile.
+    """Where plans come from that were made from a profile: enough to make them again from it.
 
     ``profile`` is the fingerprint of what was solved; ``transferred_from`` that of the profile
     that calibration measured, where it was carried over to another grid, else None. ``commands``
     are those that made the plans from the model, in order; empty if they are not known, or if
     other than commands had a part in it. ``effort`` is None where it is not known, as on another
-    grid than was calibrated. Of starting plans (``planner`` is ``start``) ``profile`` is the
-    fingerprint of the published plans that they are like, ``transferred_from`` says whose these
-    are, and ``samples`` how many.
+    grid than was calibrated.
     """
 
     tool: Text
@@ -208,11 +209,42 @@ class Provenance(Strict):
             raise ValueError("commands: must be calibrate, solve, and then refine or nothing")
         return self
 
-    @property
-    def start(self) -> str | None:
-        """What starting plans were carried over from, to a model that nobody has calibrated."""
-        return (self.transferred_from or runtime.OTHERS) if self.planner == runtime.START else None
-
     def record(self, budget: int) -> PlanRecord | None:
         """The record of the plan for this budget, if there is one."""
         return next((entry for entry in self.plans if entry.budget == budget), None)
+
+
+class StartRule(Strict):
+    """The rule of starting plans, which were not calibrated.
+
+    ``source`` says in words whose published plans they are like; ``published`` is the SHA-256 of
+    these schedules, which have so many ``plans``. Knots lie more densely where steps are wide in
+    σ on a grid of this ``shift``, by the power ``width``, and where published plans have more of
+    them, by the power ``tilt``.
+    """
+
+    source: Text
+    published: Text
+    plans: Count
+    shift: Annotated[float, Field(gt=0, le=1e6)]
+    width: Annotated[float, Field(ge=0, le=1e6)]
+    tilt: Annotated[float, Field(ge=0, le=1e6)]
+
+
+class StartProvenance(Strict):
+    """Where starting plans come from, for whose model no profile was measured."""
+
+    tool: Text
+    start: StartRule
+
+
+def _kind(value: Any) -> str:
+    """Of a provenance: which of the two it is."""
+    starts = isinstance(value, StartProvenance) or (isinstance(value, Mapping) and "start" in value)
+    return "starting" if starts else "calibrated"
+
+
+EitherProvenance = Annotated[
+    Annotated[Provenance, Tag("calibrated")] | Annotated[StartProvenance, Tag("starting")],
+    Discriminator(_kind),
+]

@@ -39,7 +39,7 @@ def prune(schedule: Schedule, quality_of: QualityOf | None = None) -> Schedule:
 
 def pruned_notes(schedule: Schedule) -> list[str]:
     """One sentence for each budget that was left out: which one to use instead."""
-    made = schedule.provenance
+    made = schedule.calibrated
     return [
         f"no plan for budget {entry.budget}: {entry.reason}"
         + (f"; use budget {entry.by}" if entry.by != entry.budget else "")
@@ -49,7 +49,7 @@ def pruned_notes(schedule: Schedule) -> list[str]:
 
 def known_quality(schedule: Schedule, budget: int) -> Quality | None:
     """What was validated of a plan, or else predicted."""
-    record = schedule.provenance.record(budget) if schedule.provenance is not None else None
+    record = schedule.calibrated.record(budget) if schedule.calibrated is not None else None
     return None if record is None else record.validated or record.predicted
 
 
@@ -63,12 +63,13 @@ def reaching(schedule: Schedule, wanted: float) -> list[int]:
 
 def only(schedule: Schedule, kept: set[int], pruned: tuple[Pruned, ...] = ()) -> Schedule:
     """The schedule with the plans of these budgets, and what was pruned noted besides."""
-    made = schedule.provenance
-    if made is not None:
-        changes = {
-            "plans": tuple(record for record in made.plans if record.budget in kept),
-            "pruned": (*made.pruned, *pruned),
-        }
-        made = made.model_copy(update=changes)
     plans = tuple(plan for plan in schedule.plans if plan.budget in kept)
+    made = schedule.calibrated
+    if made is None:
+        return schedule.model_copy(update={"plans": plans})
+    changes = {
+        "plans": tuple(record for record in made.plans if record.budget in kept),
+        "pruned": (*made.pruned, *pruned),
+    }
+    made = made.model_copy(update=changes)
     return schedule.model_copy(update={"plans": plans, "provenance": made})

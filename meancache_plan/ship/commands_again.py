@@ -19,7 +19,7 @@ def again(schedule: Schedule, pack: Sequence[str], folder: str) -> list[str]:
         pack: Options of ``pack`` that decide what else is in the kit.
         folder: Name of its folder.
     """
-    made, model = schedule.provenance, model_name(schedule)
+    made, model = schedule.calibrated, model_name(schedule)
     if made is None or not made.commands or model == ANY_MODEL:
         return []
     lines = [_line(command, model) for command in made.commands]

@@ -67,7 +67,7 @@ def cliff_note(schedule: Schedule) -> str | None:
 
 def effort_note(schedule: Schedule, seconds: float = 0.0) -> str | None:
     """What calibration and refinement took, and after how many samples that is earned back."""
-    effort = None if schedule.provenance is None else schedule.provenance.effort
+    effort = None if schedule.calibrated is None else schedule.calibrated.effort
     if effort is None:
         return None
     parts = [f"calibration took {effort.calibration:,} runs of the denoiser"]

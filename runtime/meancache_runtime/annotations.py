@@ -20,11 +20,8 @@ from .strict_json import (
 MAX_ELEMENTS = 1_000_000_000_000
 MAX_CALLS = 1000
 
-START = "start"
-"""The planner of plans that were carried over to a model that nobody has calibrated."""
-
 OTHERS = "other models"
-"""From where, if it is not said."""
+"""What starting plans were carried over from, if it is not said."""
 
 Value = str | float | bool
 """Of one thing that a request may say."""
@@ -87,9 +84,10 @@ def read_provenance(value: Any) -> str | None:
         ScheduleError: It is no object.
     """
     made = optional(value, "provenance", _object)
-    if made is None or made.get("planner") != START:
+    rule = None if made is None else made.get("start")
+    if not isinstance(rule, dict):
         return None
-    source = made.get("transferred_from")
+    source = rule.get("source")
     return source if isinstance(source, str) and source else OTHERS
 
 

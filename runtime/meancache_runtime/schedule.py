@@ -15,8 +15,6 @@ from typing import Any, Protocol
 
 from .annotations import MAX_CALLS as MAX_CALLS
 from .annotations import MAX_ELEMENTS as MAX_ELEMENTS
-from .annotations import OTHERS as OTHERS
-from .annotations import START as START
 from .annotations import Also as Also
 from .annotations import Generation as Generation
 from .annotations import check_measured, read_also, read_generation, read_provenance
@@ -196,7 +194,7 @@ def to_document(schedule: Schedule, budget: int) -> dict[str, Any]:
         "grid": grid,
         "generation": None if made is None else asdict(made),
         "plans": [entry],
-        "provenance": schedule.start and {"planner": START, "transferred_from": schedule.start},
+        "provenance": schedule.start and {"start": {"source": schedule.start}},
     }
     return json.loads(json.dumps(document))
 

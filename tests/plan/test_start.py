@@ -1,6 +1,7 @@
 """Starting plans: a rule from published plans, and a schedule that says that it is one."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from meancache_plan.schedule.artifact import (
     to_bytes,
 )
 from meancache_plan.source import catalog
+from meancache_runtime.errors import ScheduleError
 from meancache_runtime.requests import compare
 from meancache_runtime.schedule import parse_schedule, to_document
 
@@ -105,5 +107,35 @@ def test_a_runs_user_is_told_by_the_runtime_also_of_a_plan_that_was_taken_out() 
 @pytest.mark.parametrize("source", [None, 3, "", ["a"]])
 def test_a_starting_plan_is_known_whatever_else_its_provenance_says(source: object) -> None:
     document = json.loads(to_bytes(start_schedule(MODEL, [10], 50)))
-    document["provenance"] = {"planner": "start", "transferred_from": source}
+    document["provenance"] = {"start": {"source": source}}
     assert parse_schedule(json.dumps(document).encode()).start == "other models"
+
+
+def test_its_provenance_has_the_numbers_that_make_its_plans_again() -> None:
+    made = start_schedule(MODEL, [10, 16], 50)
+    assert made.starting is not None
+    rule, known = made.starting.start, published_schedules()
+    again = start_plans([10, 16], 50, known, width=rule.width, tilt=rule.tilt)
+    assert tuple(again.values()) == tuple(entry.plan for entry in made.plans)
+    assert rule.plans == sum(len(schedule.plans) for schedule in known.values())
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"width": None}, "provenance.start.width: must be a number"),
+        ({"tilt": -1}, "provenance.start.tilt: is out of range: at least 0"),
+        ({"shift": 0}, "provenance.start.shift: is out of range: more than 0"),
+        ({"plans": 0}, "provenance.start.plans: is out of range: at least 1"),
+        ({"source": ""}, "provenance.start.source: must not be empty"),
+        ({"gamma": 1.0}, 'provenance.start: unknown key "gamma"'),
+    ],
+)
+def test_the_compiler_alone_looks_into_the_rule(change: dict[str, object], words: str) -> None:
+    made = start_schedule(MODEL, [10], 50)
+    document = json.loads(to_bytes(made))
+    document["provenance"]["start"] |= change
+    data = json.dumps(document).encode()
+    with pytest.raises(ScheduleError, match=re.escape(words)):
+        from_bytes(data)
+    assert parse_schedule(data).plans == made.replayable().plans

@@ -14,7 +14,7 @@ from meancache_runtime.predictors import Predictor
 
 def plan_data(schedule: Schedule, evaluation: Evaluation | None) -> list[dict[str, Any]]:
     """One record per plan: knots, intervals, and what is known of it in words."""
-    made, rows = schedule.provenance, () if evaluation is None else evaluation.rows
+    made, rows = schedule.calibrated, () if evaluation is None else evaluation.rows
     judged = {row.budget: row for row in rows if row.method == PLAN}
     return [
         _record(

@@ -3,7 +3,7 @@
 from meancache_plan.judge.findings import Evaluation
 from meancache_plan.schedule.artifact import Generation, ModelIdentity, Schedule
 from meancache_plan.schedule.digest import sha256_of
-from meancache_plan.schedule.provenance import Provenance
+from meancache_plan.schedule.provenance import Provenance, StartProvenance
 from meancache_plan.schedule.pruning import pruned_notes
 from meancache_plan.show.payoff import payoff_notes
 from meancache_plan.show.terminal.reliability_facts import schedule_facts, start_words
@@ -26,8 +26,10 @@ def provenance_data(schedule: Schedule, evaluation: Evaluation | None) -> Facts:
     if grid.switches:
         facts.append(("other denoisers", f"from step {', '.join(map(str, grid.switches))}"))
     facts.append(("generation", generation_words(schedule.generation)))
-    if schedule.provenance is not None:
-        facts += _planning(schedule.provenance)
+    if schedule.starting is not None:
+        facts += _starting(schedule.starting)
+    if schedule.calibrated is not None:
+        facts += _planning(schedule.calibrated)
     facts += [("left out", note) for note in pruned_notes(schedule)]
     facts += [("what it gains", note) for note in payoff_notes(schedule)]
     return facts if evaluation is None else facts + _judging(evaluation)
@@ -57,9 +59,18 @@ def _model(model: ModelIdentity | None) -> Facts:
     return [(name, value) for name, value in named.items() if value]
 
 
+def _starting(made: StartProvenance) -> Facts:
+    rule = made.start
+    numbers = (
+        f"knots lie by a step's width on a grid of shift {rule.shift:g} to the power "
+        f"{rule.width:g} times the published plans' density to the power {rule.tilt:g}"
+    )
+    like = f"{rule.plans} plans, of schedules of the SHA-256 {rule.published}"
+    planned = f"{start_words(rule.source)}; {numbers}"
+    return [("made by", made.tool), ("planned by", planned), ("published plans", like)]
+
+
 def _planning(made: Provenance) -> Facts:
-    if made.start is not None:
-        return [("made by", made.tool), ("planned by", start_words(made.start))]
     planned = (
         f"{made.planner} over {', '.join(made.predictors)}; metric {made.metric}, weighting "
         f"{made.weighting}, {made.statistic} over samples, γ = {made.gamma:g}, edges up to "

@@ -20,7 +20,9 @@ def check_profile(schedule: Schedule, profile: Profile) -> str | None:
             f"the profile has {measured} steps, the schedule {steps}: give the profile that it was "
             "made from"
         )
-    made = schedule.provenance
+    if schedule.starting is not None:
+        return "These are starting plans, made by a rule, and not from the profile shown here."
+    made = schedule.calibrated
     if made is None or made.profile == profile.fingerprint:
         return None
     return "The plans were made from a profile other than the one shown here."

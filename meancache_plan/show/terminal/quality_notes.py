@@ -52,7 +52,7 @@ def front_table(schedule: Schedule, *, seconds: float = 0.0) -> RenderableType:
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), show_edge=False)
     for heading in ("budget", "speed-up", "latent PSNR", "interval"):
         table.add_column(heading, justify="right", no_wrap=True)
-    made, steps = schedule.provenance, schedule.grid.steps
+    made, steps = schedule.calibrated, schedule.grid.steps
     for plan in schedule.plans:
         record = made.record(plan.budget) if made is not None else None
         found = (record.validated or record.predicted) if record is not None else None

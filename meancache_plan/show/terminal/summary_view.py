@@ -24,7 +24,7 @@ Figure = Callable[[PlanEntry, PlanRecord | None], str]
 
 def summary_view(schedule: Schedule) -> RenderableType:
     """The table, without columns in which nothing stands; at most 80 columns wide."""
-    made = schedule.provenance
+    made = schedule.calibrated
     records = [made.record(plan.budget) if made is not None else None for plan in schedule.plans]
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), show_edge=False, pad_edge=False)
     columns: dict[str, Figure] = {

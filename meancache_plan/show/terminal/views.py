@@ -185,16 +185,17 @@ def show_schedule(
         budget: Show this budget's plan instead: its timeline, and all candidates for it.
         seconds: Of one refresh where it was calibrated; 0 if that is not known.
     """
-    made = schedule.provenance
+    made = schedule.calibrated
     facts = {
         **_model_facts(schedule.model),
         "grid": f"{_grid_fact(schedule.grid.sigmas, schedule.grid.steps)}, "
         f"tolerance {schedule.grid.tolerance:g}",
         "generation": _generation(schedule.generation) if schedule.generation else "any",
     }
-    if made is not None and made.start is not None:
-        facts["planned by"] = f"{made.tool}: {start_words(made.start)}"
-    elif made is not None:
+    if schedule.starting is not None:
+        rule = schedule.starting
+        facts["planned by"] = f"{rule.tool}: {start_words(rule.start.source)}"
+    if made is not None:
         facts["planned by"] = (
             f"{made.tool}: {made.planner} over {', '.join(made.predictors)}; metric {made.metric}, "
             f"weighting {made.weighting}, {made.statistic} over samples, γ = {made.gamma:g}, "

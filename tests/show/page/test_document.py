@@ -15,6 +15,7 @@ import pytest
 from meancache_plan.errors import InputError
 from meancache_plan.judge.evaluate import with_measured
 from meancache_plan.judge.findings import Evaluation
+from meancache_plan.plan.start import start_schedule
 from meancache_plan.schedule.artifact import Measured, Schedule, load_schedule
 from meancache_plan.schedule.digest import sha256_of
 from meancache_plan.show.landscape import hold_surfaces
@@ -191,3 +192,18 @@ def test_a_report_is_refused_where_it_cannot_be_written(tmp_path: Path) -> None:
         write_report(reported.SCHEDULE, tmp_path / "report.pdf")
     with pytest.raises(InputError, match="does not exist"):
         write_report(reported.SCHEDULE, tmp_path / "none" / "report.html")
+
+
+def test_a_report_of_starting_plans_says_what_rule_made_them(
+    tmp_path: Path,
+) -> None:
+    assert reported.SCHEDULE.model is not None
+    starting = start_schedule(reported.SCHEDULE.model, [3, 4], reported.STEPS)
+    write_report(starting, tmp_path / "r.html", profile=reported.profile())
+    data = json.loads(Page(tmp_path / "r.html").inside["script"][0])
+    facts = dict(data["facts"])
+    assert "nobody has calibrated this model" in facts["planned by"]
+    assert "width on a grid of shift 3 to the power 0.5" in facts["planned by"]
+    assert starting.starting is not None
+    assert starting.starting.start.published in facts["published plans"]
+    assert "made by a rule, and not from the profile shown here" in data["caution"]
