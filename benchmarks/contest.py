@@ -143,7 +143,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "solve": {},
     "solve, but pssp": {"planner": "pssp"},
     "solve, but not weighted": {"weighting": "none"},
-    "solve, but displacement": {"weighting": "displacement"},
+    "solve, but width": {"weighting": "width"},
     "solve, but γ 1": {"gamma": 1.0},
     "solve, but γ 2": {"gamma": 2.0},
     "solve, but hold as well": {"predictors": ("hold", "adams")},
@@ -151,10 +151,10 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "solve, but fitted, order 2": {"predictors": ("fitted",)},
     "solve, but fitted, order 3": {"predictors": ("fitted",), "order": 3},
     "fitted, order 3, γ 1": {"predictors": ("fitted",), "order": 3, "gamma": 1.0},
-    "fitted, order 3, displacement": {
+    "fitted, order 3, width": {
         "predictors": ("fitted",),
         "order": 3,
-        "weighting": "displacement",
+        "weighting": "width",
     },
     "fitted, order 3, cvar": {"predictors": ("fitted",), "order": 3, "statistic": "cvar:0.9"},
 }
@@ -163,7 +163,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 BARES: dict[str, dict[str, Any]] = {
     "bare: pssp, adams, not weighted, γ 1": BARE,
     "bare, but path": BARE | {"planner": "path"},
-    "bare, but displacement": BARE | {"weighting": "displacement"},
+    "bare, but width": BARE | {"weighting": "width"},
     "bare, but propagated": BARE | {"weighting": "propagated"},
     "bare, but γ 4": BARE | {"gamma": 4.0},
 }

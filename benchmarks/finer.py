@@ -128,7 +128,7 @@ def last_scaled(profile: Profile, schedule: Schedule) -> tuple[Schedule, float]:
     """All steps as they are, but the last: its velocity times the gain that fits the finer run."""
     every = every_step(profile.steps)
     free = [False] * (profile.steps - 1) + [True]
-    gains = fit_gains(profile, every.knots, [1] * profile.steps, "displacement", free).gains
+    gains = fit_gains(profile, every.knots, [1] * profile.steps, "width", free).gains
     plan = with_gains(every, gains)
     alone = {"plans": (PlanEntry.of(plan),), "provenance": None}
     return schedule.model_copy(update=alone), gains[-1][0]

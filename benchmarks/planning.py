@@ -26,7 +26,7 @@ MEMORY_LIMIT = 1024
 
 RUNS: tuple[dict[str, Any], ...] = (
     {"planner": "path", "predictors": ("hold", "adams"), "weighting": "propagated"},
-    {"planner": "path", "predictors": ("hold", "adams"), "weighting": "displacement"},
+    {"planner": "path", "predictors": ("hold", "adams"), "weighting": "width"},
     {"planner": "path", "predictors": ("hold", "adams"), "weighting": "none"},
     {"planner": "path", "predictors": ("hold", "adams"), "statistic": "cvar:0.9"},
     {"planner": "path", "predictors": ("hold", "fitted"), "order": 3},

@@ -153,7 +153,7 @@ def _parts(
     interval: tuple[int, int],
     of: Runs,
 ) -> list[Tensor]:
-    """Of each part: the terms' displacements and the true one, [n, terms + 1, N]."""
+    """Of each part: by what each term moves the latents, and the full run, [n, terms + 1, N]."""
     start, end = interval
     levels = torch.tensor(sigmas, dtype=torch.float64)
     h = float(levels[end] - levels[start])

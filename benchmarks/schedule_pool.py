@@ -22,7 +22,7 @@ from meancache_runtime.schedule import Plan
 DRAWS = 20
 """Resampled calibrations for each way to plan from them."""
 
-WEIGHTINGS, GAMMAS = ("none", "displacement", "propagated"), (1.0, 2.0, 4.0)
+WEIGHTINGS, GAMMAS = ("none", "width", "propagated"), (1.0, 2.0, 4.0)
 STATISTICS = ("mean", "cvar:0.9")
 
 
@@ -82,7 +82,7 @@ def _resampled(contest: Bench, budget: int) -> Iterator[Plan]:
     rng = np.random.default_rng(0)
     drawn = rng.integers(prompts, size=(DRAWS, prompts))
     draws = of_prompts(profile.prompt_index, list(drawn))
-    for planner, weighting in product(("path", "pssp"), ("displacement", "propagated")):
+    for planner, weighting in product(("path", "pssp"), ("width", "propagated")):
         objective = objective_of(
             profile, planner=planner, predictors=("adams",), weighting=weighting
         )

@@ -129,7 +129,7 @@ def deviation(seen: Trajectories, predicted: Array, start: int, end: int, weight
     missed = mean_velocity(seen, start, end) - predicted
     rms = np.sqrt((missed**2).mean(axis=1))
     h = abs(seen.sigmas[end] - seen.sigmas[start])
-    return rms * {"none": 1.0, "displacement": h, "propagated": h * seen.growth[end]}[weighting]
+    return rms * {"none": 1.0, "width": h, "propagated": h * seen.growth[end]}[weighting]
 
 
 def statistic(name: str, costs: Array) -> float:

@@ -69,7 +69,7 @@ Metric = Annotated[
 Weighting = Annotated[
     str | None,
     _choice(
-        "How errors of different steps are weighed: none, displacement (by how far a step moves), "
+        "How errors of different steps are weighed: none, width (by an interval's width in σ), "
         "or propagated (by what they do to the final sample; the default where it was measured)."
     ),
 ]

@@ -130,7 +130,7 @@ def terms(
 
 
 def _factors(measured: Measurements, knots: Sequence[int], weighting: str) -> NDArray[np.float64]:
-    """What makes each interval's displacement error its weighted deviation, float64 [n]."""
+    """What makes a miss, in latent units, the weighted deviation of its interval, float64 [n]."""
     starts, ends = list(knots), [*knots[1:], len(measured.sigmas) - 1]
     sigmas = np.array(measured.sigmas)
     return WEIGHTINGS[weighting](measured)[starts, ends] / np.abs(sigmas[ends] - sigmas[starts])

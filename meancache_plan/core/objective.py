@@ -81,22 +81,22 @@ def _none(measured: Measurements) -> NDArray[np.float64]:
     return np.ones((len(measured.sigmas) - 1, len(measured.sigmas)))
 
 
-def _displacement(measured: Measurements) -> NDArray[np.float64]:
+def _width(measured: Measurements) -> NDArray[np.float64]:
     sigmas = np.array(measured.sigmas)
     return np.abs(sigmas[None, :] - sigmas[:-1, None])
 
 
 def _propagated(measured: Measurements) -> NDArray[np.float64]:
-    return _displacement(measured) * measured.propagation_by_step()
+    return _width(measured) * measured.propagation_by_step()
 
 
 WEIGHTINGS: dict[str, Weighting] = {
     "none": _none,
-    "displacement": _displacement,
+    "width": _width,
     "propagated": _propagated,
 }
-"""1 (the paper's), |h|: the sample's displacement in latent units, and that times its
-propagation from s to the end of the run."""
+"""1 (the paper's), the interval's width |h|: by how much its error moves the latents, and that
+times its propagation from s to the end of the run."""
 
 DEVIATIONS = ("l1", "rms")
 """mean|u − û| (the paper's) and rms(u − û) over a latent's elements."""

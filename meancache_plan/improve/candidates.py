@@ -70,7 +70,7 @@ def pools(
 
 
 def _variants(profile: Profile, longest: int) -> list[_Variant]:
-    weightings = ["displacement", *(["propagated"] if profile.has_propagation else [])]
+    weightings = ["width", *(["propagated"] if profile.has_propagation else [])]
     variants: list[_Variant] = []
     if profile.has_l1:
         for rule in ("jvp", "released"):
@@ -78,7 +78,7 @@ def _variants(profile: Profile, longest: int) -> list[_Variant]:
                 ("hold", rule), metric="l1", weighting="none", gamma=4.0, max_edge=longest
             )
             variants.append(_Variant(f"pssp {rule}, l1, γ 4", "pssp", paper, baseline=True))
-    adams = Objective(("adams",), weighting="displacement", gamma=4.0, max_edge=longest)
+    adams = Objective(("adams",), weighting="width", gamma=4.0, max_edge=longest)
     for weighting in weightings:
         weighted = replace(adams, weighting=weighting)
         variants.append(_Variant(f"pssp adams, {weighting}, γ 4", "pssp", weighted))

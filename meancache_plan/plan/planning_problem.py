@@ -29,7 +29,7 @@ class Choices(TypedDict, total=False):
             the profile is of other steps than Euler's, as ``adams`` reproduces these.
         metric: Name in :data:`meancache_plan.core.objective.DEVIATIONS`; ``rms`` by default.
         weighting: Name in :data:`meancache_plan.core.objective.WEIGHTINGS`; ``propagated`` by
-            default where the profile has measured it, else ``displacement``.
+            default where the profile has measured it, else ``width``.
         statistic: See :class:`meancache_plan.core.objective.Statistic`; ``mean`` by default.
         gamma: γ in 0 … 1e6, not 0, of the objective Σ C^γ; 4 by default.
         order: Terms of ``fitted``, 1 … 4; 2 by default.
@@ -74,7 +74,7 @@ def objective_of(
     if not 1 <= check_whole("max_edge", longest) <= steps:
         raise InputError(f"max_edge {longest} is out of range: choose 1 to {steps}, the steps")
     if weighting is None:
-        weighting = "propagated" if profile.has_propagation else "displacement"
+        weighting = "propagated" if profile.has_propagation else "width"
     if not 1 <= check_whole("order", order) <= MAX_ORDER:
         raise InputError(f"order {order} is out of range: choose 1 to {MAX_ORDER}")
     names = _predictors(profile, predictors, suitable)

@@ -85,7 +85,7 @@ def test_the_prompt_changes_the_picture_and_so_does_guidance(pipeline: Pipeline)
     assert red - green > 0.1, "an apple is redder than a frog"
 
 
-@pytest.mark.parametrize("objective", [PAPER, Objective(("hold", "jvp"), "rms", "displacement")])
+@pytest.mark.parametrize("objective", [PAPER, Objective(("hold", "jvp"), "rms", "width")])
 def test_pssp_is_the_shortest_path_of_a_budget_expanded_graph_on_the_real_profile(
     profile: Profile, objective: Objective
 ) -> None:
@@ -105,7 +105,7 @@ def test_pssp_is_the_shortest_path_of_a_budget_expanded_graph_on_the_real_profil
 def test_the_path_is_networkxs_shortest_on_the_line_graph_of_the_real_profile(
     profile: Profile,
 ) -> None:
-    graph = line_graph(profile, Objective(("hold", "adams"), weighting="displacement", gamma=2))
+    graph = line_graph(profile, Objective(("hold", "adams"), weighting="width", gamma=2))
     arcs: nx.DiGraph = nx.DiGraph()
     for s in range(1, 51):
         arcs.add_edge((0, 0, 0), (1, 0, s), weight=graph.first[s])

@@ -55,7 +55,7 @@ def test_the_gains_that_the_velocities_were_made_with_are_recovered(
 ) -> None:
     seen = with_gains(KNOTS, (2, 5, 8, 11), TRUE, samples=8)
     only(monkeypatch, 1e-10)
-    found = fit_gains(seen, KNOTS, (1, 2, 3, 3), "displacement")
+    found = fit_gains(seen, KNOTS, (1, 2, 3, 3), "width")
     for fitted, true in zip(found.gains, TRUE, strict=True):
         assert fitted == pytest.approx(true, abs=1e-6)
     assert found.fitted < 1e-6
@@ -64,7 +64,7 @@ def test_the_gains_that_the_velocities_were_made_with_are_recovered(
 
 def test_gains_that_are_the_same_for_all_prompts_get_the_weakest_ridge() -> None:
     seen = with_gains(KNOTS, (2, 5, 8, 11), TRUE, samples=8)
-    found = fit_gains(seen, KNOTS, (1, 2, 3, 3), "displacement")
+    found = fit_gains(seen, KNOTS, (1, 2, 3, 3), "width")
     assert found.shrinkage == min(SHRINKAGES)
 
 
@@ -169,15 +169,15 @@ def opposed() -> Trajectories:
 
 def test_samples_of_one_prompt_do_not_vouch_for_each_other() -> None:
     """Equal samples of a prompt in two folds would speak for the weakest ridge."""
-    by_prompt = fit_gains(opposed(), (0, 1), (1, 2), "displacement")
-    by_sample = fit_gains(opposed().of_prompts(0, 1, 2, 3), (0, 1), (1, 2), "displacement")
+    by_prompt = fit_gains(opposed(), (0, 1), (1, 2), "width")
+    by_sample = fit_gains(opposed().of_prompts(0, 1, 2, 3), (0, 1), (1, 2), "width")
     assert by_prompt.shrinkage == max(SHRINKAGES)
     assert by_sample.shrinkage == min(SHRINKAGES)
 
 
 def test_a_single_prompt_is_judged_by_itself() -> None:
     seen = mixture_trajectories(11, samples=3).of_prompts(7, 7, 7)
-    found = fit_gains(seen, KNOTS, (1, 2, 3, 3), "displacement")
+    found = fit_gains(seen, KNOTS, (1, 2, 3, 3), "width")
     assert found.shrinkage == min(SHRINKAGES)
     assert found.cross_validated == found.fitted > 0
 
@@ -185,11 +185,11 @@ def test_a_single_prompt_is_judged_by_itself() -> None:
 def test_intervals_of_one_step_and_those_that_are_not_free_keep_gains_of_1() -> None:
     seen = mixture_trajectories(9)
     knots, free = (0, 1, 2, 5), (True, True, False, True)
-    found = fit_gains(seen, knots, (1, 2, 2, 2), "displacement", free)
+    found = fit_gains(seen, knots, (1, 2, 2, 2), "width", free)
     assert found.gains[:3] == ((1.0,), (1.0, 1.0), (1.0, 1.0))
     assert found.gains[3] != (1.0, 1.0)
     missed = [
-        deviation(seen, predicted(seen, past, end, scales), past[-1], end, "displacement")
+        deviation(seen, predicted(seen, past, end, scales), past[-1], end, "width")
         for past, end, scales in (((1, 2), 5, (1.0, 1.0)), ((2, 5), 9, found.gains[3]))
     ]
     expected = np.sqrt(np.square(missed).sum(axis=0).mean())

@@ -69,7 +69,7 @@ def test_the_cost_is_the_statistic_over_samples_of_the_weighted_metric(
 ) -> None:
     edge = Edge(4, 8, "jvp", 3)
     h = abs(profile.sigmas[8] - profile.sigmas[4])
-    factor = {"none": 1.0, "displacement": h, "propagated": h * profile.propagation_by_step()[8]}
+    factor = {"none": 1.0, "width": h, "propagated": h * profile.propagation_by_step()[8]}
     column = list(profile.index).index((4, 8, 3))
     each = {
         "l1": [float(sample[column]) for sample in profile.l1],

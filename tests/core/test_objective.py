@@ -101,7 +101,7 @@ def test_weightings_are_one_the_distance_in_sigma_and_that_times_the_growth(risi
         for s in range(t + 1, 10):
             h = abs(seen.sigmas[s] - seen.sigmas[t])
             assert factors["none"][t, s] == 1.0
-            assert factors["displacement"][t, s] == h
+            assert factors["width"][t, s] == h
             assert factors["propagated"][t, s] == pytest.approx(h * seen.growth[s], rel=1e-15)
     assert {factor.shape for factor in factors.values()} == {(9, 10)}
 
@@ -148,9 +148,9 @@ def test_a_gamma_out_of_range_is_refused(gamma: float) -> None:
     ("arguments", "reason"),
     [
         ({"metric": "psnr"}, "unknown metric 'psnr': choose from l1, rms"),
-        ({"metric": "displacement"}, "unknown metric 'displacement': choose from l1, rms"),
-        ({"weighting": "l1"}, "weighting 'l1': choose from none, displacement, propagated"),
-        ({"weighting": ""}, "unknown weighting '': choose from none, displacement, propagated"),
+        ({"metric": "width"}, "unknown metric 'width': choose from l1, rms"),
+        ({"weighting": "l1"}, "weighting 'l1': choose from none, width, propagated"),
+        ({"weighting": ""}, "unknown weighting '': choose from none, width, propagated"),
     ],
 )
 def test_unknown_choices_are_refused_with_the_known_ones(

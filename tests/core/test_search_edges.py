@@ -119,7 +119,7 @@ def dijkstra(graph: Graph) -> dict[int, float]:
     ("steps", "objective"),
     [
         (20, Objective(("hold", "jvp"), "l1", "none", gamma=4.0)),
-        (20, Objective(("hold", "jvp", "adams"), "rms", "displacement")),
+        (20, Objective(("hold", "jvp", "adams"), "rms", "width")),
         (28, Objective(("hold", "adams"), "rms", "none", "cvar:0.5", gamma=2.0, max_edge=9)),
         (50, Objective(("hold", "jvp"), "l1", "none", gamma=4.0)),
     ],

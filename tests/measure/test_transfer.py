@@ -57,7 +57,7 @@ def test_most_interval_deviations_are_within_1_percent_of_a_native_calibration(
 
 
 def full_and_planned(profile: Profile, fresh: Tensor, budget: int) -> tuple[Tensor, Tensor]:
-    schedule = solve(profile, [budget], weighting="displacement")
+    schedule = solve(profile, [budget], weighting="width")
     full, _ = euler(mixture(), fresh, profile.sigmas)
     return full[-1], integrate(mixture(), fresh, schedule, budget=budget)
 

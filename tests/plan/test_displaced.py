@@ -111,14 +111,14 @@ def test_an_edge_costs_what_its_prediction_misses_of_where_the_steps_led(
         "adams",
         "fitted",
     }
-    found = sample_costs(seen, Objective(("hold",), weighting="displacement"), edges)
+    found = sample_costs(seen, Objective(("hold",), weighting="width"), edges)
     for column, edge in enumerate(edges):
         if edge.predictor in ("adams", "fitted"):
             u_hat = sum(terms(seen, edge.start - edge.window, edge.start, edge.end))
         else:
             form = PREDICTORS[edge.predictor].form(seen.sigmas, *edge[:2], edge.window, True)
             u_hat = applied(seen, form)
-        expected = deviation(seen, u_hat, edge.start, edge.end, "displacement")
+        expected = deviation(seen, u_hat, edge.start, edge.end, "width")
         np.testing.assert_allclose(found[:, column], expected, rtol=1e-7)
 
 
@@ -165,7 +165,7 @@ def test_gains_are_the_least_squares_fit_to_where_the_steps_led(
     seen: Trajectories, knots: tuple[int, ...]
 ) -> None:
     orders = [min(2, n + 1) for n in range(len(knots))]
-    found = fit_gains(seen, knots, orders, "displacement")
+    found = fit_gains(seen, knots, orders, "width")
     plan = Plan(len(knots), knots, tuple(map(Adams, found.gains)))
     bound = bind(plan, seen.sigmas, displaced=True)
     for n, (t, s) in enumerate(zip(knots, (*knots[1:], T), strict=True)):

@@ -56,7 +56,7 @@ def replay(field: Field, z: Tensor, made: Plan, sigmas: Sequence[float]) -> Tens
     return z
 
 
-def test_misses_are_the_displacements_that_each_interval_lacks_on_the_full_trajectory() -> None:
+def test_misses_are_what_each_interval_lacks_to_the_full_trajectory() -> None:
     sigmas = shifted_grid(9)
     latents, velocities = euler(mixture(), noise(1)[0], sigmas)
     made = plan([0, 2, 3, 5, 7], HOLD, PLAIN, ADAMS, Jvp(2), Released(3))

@@ -103,7 +103,7 @@ def test_a_registered_planner_places_the_knots(profile: Profile) -> None:
 def test_after_the_knot_before_an_interval_costs_what_it_does_alone_with_that_window(
     profile: Profile,
 ) -> None:
-    objective = Objective(("half",), weighting="displacement")
+    objective = Objective(("half",), weighting="width")
     for intervals, costs in arc_costs(profile, objective):
         places = [i for i, each in enumerate(intervals) if each.predictor == "half"]
         if places:

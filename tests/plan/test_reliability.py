@@ -29,7 +29,7 @@ SIGMAS = shifted_grid(STEPS)
 BUDGETS = (3, 4, 5)
 GROUP = np.repeat(np.arange(PROMPTS), SEEDS)
 METHODS: dict[str, dict[str, Any]] = {
-    "path": {"planner": "path", "predictors": ("hold", "adams"), "weighting": "displacement"},
+    "path": {"planner": "path", "predictors": ("hold", "adams"), "weighting": "width"},
     "path, worst": {"planner": "path", "predictors": ("adams",), "statistic": "cvar:0.5"},
     "pssp": {"planner": "pssp", "predictors": ("hold",), "metric": "l1", "weighting": "none"},
     "pssp, quantile": {"planner": "pssp", "predictors": ("hold",), "statistic": "quantile:0.7"},
@@ -72,7 +72,7 @@ def knots_of(schedule: Schedule) -> dict[int, tuple[int, ...]]:
 def objective(**chosen: Any) -> tuple[Objective, str]:
     """The objective that ``solve`` has with these arguments, and the planner."""
     planner = chosen.pop("planner")
-    merged = {"weighting": "displacement", "gamma": 4.0, "max_edge": STEPS}
+    merged = {"weighting": "width", "gamma": 4.0, "max_edge": STEPS}
     return Objective(**{**merged, **chosen}), planner
 
 
@@ -169,7 +169,7 @@ def test_rank_correlation_is_the_mean_of_spearmans_over_pairs_of_prompts() -> No
         for prompt in range(PROMPTS)
     ]
     expected = np.mean([spearmanr(a, b).statistic for a, b in combinations(costs, 2)])
-    found = rank_correlation(whole, Objective(("hold",), weighting="displacement"))
+    found = rank_correlation(whole, Objective(("hold",), weighting="width"))
     assert found == pytest.approx(expected, abs=1e-12)
     assert expected < 0.9
 

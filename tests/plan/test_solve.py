@@ -53,7 +53,7 @@ def profile() -> Profile:
 def test_unless_told_otherwise_the_path_planner_weighs_what_was_measured(
     profile: Profile,
 ) -> None:
-    for given, weighting in ((profile, "propagated"), (mixture_profile(T), "displacement")):
+    for given, weighting in ((profile, "propagated"), (mixture_profile(T), "width")):
         schedule = solve(given, [5])
         explicit = solve(
             given,
@@ -247,7 +247,7 @@ def test_on_the_mixture_the_path_replays_closer_to_the_full_run_than_the_paper()
             "metric 'l1' is not known for a given previous knot.*: choose rms, or another planner",
         ),
         ({"planner": "pssp", "metric": "l1", "predictors": ["adams"]}, "l1 .* predictor 'adams'"),
-        ({"weighting": "x"}, "unknown weighting 'x': choose from none, displacement, propagated"),
+        ({"weighting": "x"}, "unknown weighting 'x': choose from none, width, propagated"),
         ({"weighting": ""}, "unknown weighting ''"),
         ({"statistic": "median"}, "unknown statistic 'median': choose mean, quantile:0.9 or cvar"),
         ({"statistic": "cvar:1"}, "unknown statistic 'cvar:1'"),

@@ -33,7 +33,7 @@ T = 9
 SWITCHES = (3, 7)
 OBJECTIVES = {
     "path": Objective(("adams",), gamma=2.0),
-    "pssp": Objective(("hold", "jvp"), weighting="displacement", gamma=2.0),
+    "pssp": Objective(("hold", "jvp"), weighting="width", gamma=2.0),
 }
 
 
@@ -125,7 +125,7 @@ def test_every_candidate_of_a_refinement_has_a_knot_there(profile: Profile) -> N
 
 
 def test_moved_knots_leave_the_switches(profile: Profile) -> None:
-    moved = _neighbours(profile, "displacement", T)((0, 2, 3, 5, 7))
+    moved = _neighbours(profile, "width", T)((0, 2, 3, 5, 7))
     assert moved
     assert all(set(SWITCHES) <= set(knots) for knots in moved)
 

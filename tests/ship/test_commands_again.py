@@ -17,7 +17,7 @@ from tests.tiny_model import OPTIONS as MODEL
 PROFILE = "meancache.profile.safetensors"
 FINER = ("--steps", "6", "--finer-steps", "12")
 GIVEN = ("--schedule", "schedule.json", *MODEL, "--limit", "1")
-FLAT = ("--weighting", "displacement", "--statistic", "quantile:0.9", "--max-edge", "3")
+FLAT = ("--weighting", "width", "--statistic", "quantile:0.9", "--max-edge", "3")
 REFINE = ("refine", "--model", "model", "--recipe", "tiny.toml")
 
 
