@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from meancache_plan.cli.loading_options import Loading
+from meancache_plan.cli.loading_options import Loading, Overrides
 from meancache_plan.cli.noted_commands import given, note
 from meancache_plan.cli.ray_options import Fleet, Gang, GpusPerWorker, Parallel, Ray, Workers
 from meancache_plan.cli.shared_options import (
@@ -121,8 +121,7 @@ def calibrate(
 
     part = Shard.parse(shard)
     output = output or Path(part.suffixed(PROFILE))
-    overrides = {"steps": steps, "height": height, "width": width, "frames": frames}
-    overrides |= {"guidance": guidance, "dtype": dtype, "prompts": prompts, "seeds": seeds}
+    overrides = Overrides(steps, height, width, frames, guidance, dtype, prompts, seeds)
     loading = Loading(model, recipe, overrides, device, offload, any_device=any_device)
     how = Measuring(batch, max_edge, propagation, finer_steps)
     fleet = Fleet(ray, workers, gpus_per_worker, gang, parallel)

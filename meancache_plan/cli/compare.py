@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from meancache_plan.cli.loading_options import Loading
+from meancache_plan.cli.loading_options import Loading, Overrides
 from meancache_plan.cli.other_schedules import check_against, load_rivals
 from meancache_plan.cli.ray_options import Fleet, GpusPerWorker, Ray, Workers
 from meancache_plan.cli.shared_options import (
@@ -93,7 +93,7 @@ def compare(
     rivals = others = load_rivals(against)
     if profile is not None:
         others = rivals | baselines(load_profile(profile), judged.budgets)
-    heldout = {"heldout_prompts": prompts, "heldout_seeds": seeds}
+    heldout = Overrides(heldout_prompts=prompts, heldout_seeds=seeds)
     most = limit or (QUICK_PROMPTS if quick else None)
     loading = Loading(model, recipe, heldout, device, offload, any_device=any_device)
     _, chosen = loading.chosen(judged)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from meancache_plan.cli.loading_options import Loading
+from meancache_plan.cli.loading_options import Loading, Overrides
 from meancache_plan.cli.other_schedules import check_against, load_rivals
 from meancache_plan.cli.ray_options import Fleet, Gang, GpusPerWorker, Parallel, Ray, Workers
 from meancache_plan.cli.shared_options import (
@@ -126,7 +126,7 @@ def evaluate(
     folder = None if samples is None else SampleFolder(samples)
     work = beside(json_file or plot or sheet or own) if folder is None else folder.work
     budgets = None if budget is None else parse_numbers(budget, "--budget")
-    heldout = {"heldout_prompts": prompts, "heldout_seeds": seeds}
+    heldout = Overrides(heldout_prompts=prompts, heldout_seeds=seeds)
     loading = Loading(model, recipe, heldout, device, offload, any_device=any_device)
     _, chosen = loading.chosen(plan)
     requests = [asked_for(text, chosen, plan.generation) for text in also or ()]

@@ -1,8 +1,8 @@
 """Load the pipeline that a command line names."""
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,13 +16,29 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
+class Overrides:
+    """Fields of the recipe that options replace, as a user gives them; None leaves one as it is."""
+
+    steps: int | None = None
+    height: int | None = None
+    width: int | None = None
+    frames: int | None = None
+    guidance: float | None = None
+    dtype: str | None = None
+    prompts: str | None = None
+    seeds: str | None = None
+    heldout_prompts: str | None = None
+    heldout_seeds: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Loading:
     """Which pipeline a command line names, and how it is loaded.
 
     Attributes:
         model: Directory, hub id, or ``"reference"``; by default the recipe's, or the reference.
         recipe: A bundled recipe or a TOML file; by default the model's own.
-        overrides: Fields of the recipe that options replace; None leaves one as it is.
+        overrides: What options say in the recipe's place.
         device: Such as ``"cuda:1"``; None for the best.
         offload: ``"none"``, ``"model"``, ``"group"`` or ``"sequential"``.
         gpus: How many it is spread over.
@@ -32,7 +48,7 @@ class Loading:
 
     model: str | None
     recipe: str | None
-    overrides: Mapping[str, object] = field(default_factory=dict[str, object])
+    overrides: Overrides = Overrides()
     device: str | None = None
     offload: str = "none"
     gpus: int = 1
@@ -51,7 +67,9 @@ class Loading:
         from meancache_plan.source.catalog import REFERENCE
         from meancache_plan.source.recipe import find_recipe, follow, override
 
-        recipe = override(find_recipe(self.model or REFERENCE, self.recipe), **self.overrides)
+        recipe = override(
+            find_recipe(self.model or REFERENCE, self.recipe), **asdict(self.overrides)
+        )
         model = self.model or recipe.model or REFERENCE
         return model, recipe if schedule is None else follow(recipe, schedule)
 
@@ -59,7 +77,7 @@ class Loading:
         """The same for :meth:`load_as` in another process, whose folder may be another."""
         model, _ = self.chosen()
         place = str(Path(model).resolve()) if Path(model).is_dir() else model
-        return replace(self, model=place, recipe=None, overrides={})
+        return replace(self, model=place, recipe=None, overrides=Overrides())
 
     def asking(
         self, request: "OtherRequest"

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from meancache_plan.cli.loading_options import Loading
+from meancache_plan.cli.loading_options import Loading, Overrides
 from meancache_plan.cli.noted_commands import commands_of, given, note, noted
 from meancache_plan.cli.ray_options import Fleet, Gang, GpusPerWorker, Parallel, Ray, Workers
 from meancache_plan.cli.shared_options import (
@@ -90,7 +90,9 @@ def refine(
     places = [Path(PROFILE), source.with_name(PROFILE)]
     measured = profile_of(solved, places if profile is None else [profile])
     check_writable(output, (profile, *places))
-    loading = Loading(model, recipe, {"prompts": prompts}, device, offload, any_device=any_device)
+    loading = Loading(
+        model, recipe, Overrides(prompts=prompts), device, offload, any_device=any_device
+    )
     fleet = Fleet(ray, workers, gpus_per_worker, gang, parallel)
     with resumable(), alone(beside(output)):
         with fleet.crew(loading, solved) as crew, watching() as watch:

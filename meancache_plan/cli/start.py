@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from meancache_plan.cli.loading_options import Loading
+from meancache_plan.cli.loading_options import Loading, Overrides
 from meancache_plan.cli.shared_options import Model, RecipeName
 from meancache_plan.errors import InputError
 from meancache_plan.show.terminal.console import display, say
@@ -43,7 +43,7 @@ def start(
     from meancache_plan.source.diffusers.unloaded import unloaded
     from meancache_plan.source.recipe import parse_numbers
 
-    name, made_as = Loading(model, recipe, {"steps": steps}).chosen()
+    name, made_as = Loading(model, recipe, Overrides(steps=steps)).chosen()
     budgets = made_as.budgets if budget is None else budget
     if budgets is None:
         raise InputError(f"no recipe names budgets for {name}: give --budget, such as 10,16")

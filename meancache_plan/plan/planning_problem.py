@@ -21,6 +21,9 @@ PLANNER = "path"
 class Choices(TypedDict, total=False):
     """How to plan; what is not chosen has a default that suits the profile.
 
+    They are the keywords that :func:`planning_graph` and ``solve`` have in common, typed once, and
+    travel no further: what planning passes on is the :class:`Objective` that they make.
+
     Attributes:
         planner: Name in :data:`meancache_plan.plan.planners.PLANNERS`; ``path`` by default.
         predictors: Names that the planner knows; ``hold`` is always there for intervals of one

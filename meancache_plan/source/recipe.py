@@ -170,6 +170,8 @@ def _beside(file: Path, content: dict[str, Any]) -> dict[str, Any]:
 def override(recipe: Recipe, **options: Any) -> Recipe:
     """A copy of the recipe with every option that is not None put in its field's place.
 
+    Options are the recipe's own fields by their names: pydantic checks them here as in files.
+
     What the recipe says of other steps or sizes than these goes: its budgets, its latents' shape.
 
     Raises:

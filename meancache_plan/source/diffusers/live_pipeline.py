@@ -43,8 +43,9 @@ def at_hand(pipe: Any, call: Mapping[str, Any] | None = None) -> Pipeline:
     Args:
         pipe: A flow-matching diffusers pipeline: quantised, with adapters, compiled, offloaded or
             of a class of one's own. It is left as it was found. Or a ``Pipeline``, as it is.
-        call: The arguments that it is called with, without prompt and generator. Steps that are
-            not given are the pipeline's own default, and so is everything else.
+        call: The arguments that it is called with, without prompt and generator: a mapping,
+            as each class of pipelines has others. Steps that are not given are the pipeline's
+            own default, and so is everything else.
 
     Raises:
         InputError: It is attached to a schedule, or an argument is not allowed or not valid.
