@@ -30,7 +30,7 @@ from benchmarks.contest import Bench, Judge, solved
 from benchmarks.planners import usual_contest
 from benchmarks.samples import Samples
 from benchmarks.standings import words
-from meancache_plan.core.gains import terms
+from meancache_plan.core.predictors import adams_terms
 from meancache_plan.core.reweighted import Equations
 from meancache_plan.improve.closed_loop import fit, prior_gains, with_gains
 from meancache_plan.improve.dealt_samples import evenly
@@ -143,7 +143,7 @@ def squared_errors(
     ends = (*knots[1:], len(sigmas) - 1)
     for n, (knot, end, own) in enumerate(zip(knots, ends, gains, strict=True)):
         fresh[knot] = field(latents, sigmas[knot])
-        forms = terms(sigmas, knots[: n + 1], end, len(own), False)
+        forms = adams_terms(sigmas, knots[: n + 1], end, len(own), False)
         for gain, form in zip(own, forms, strict=True):
             term = torch.stack([weight * fresh[k] for k, weight in form.items()]).sum(0)
             latents = latents + (sigmas[end] - sigmas[knot]) * gain * term

@@ -31,7 +31,7 @@ from torch import Tensor
 from benchmarks.contest import Bench, solved
 from benchmarks.planners import usual_contest
 from benchmarks.samples import PipelineSamples, Samples
-from meancache_plan.core.gains import terms
+from meancache_plan.core.predictors import adams_terms
 from meancache_plan.core.reweighted import Equations, solve
 from meancache_plan.improve.refine import ORDER
 from meancache_plan.source.recipe import parse_numbers
@@ -138,7 +138,7 @@ def misses(
     found = np.zeros((len(knots), judged.latents.shape[1]))
     for n, (start, end) in enumerate(pairwise((*knots, steps))):
         count = 1 if end - start == 1 else min(kind.order, n + 1)
-        forms = terms(sigmas, knots[: n + 1], end, count, False)
+        forms = adams_terms(sigmas, knots[: n + 1], end, count, False)
         parts = (_parts(kind, sigmas, forms, (start, end), each) for each in (fitted, judged))
         for ours, theirs in zip(*parts, strict=True):
             gains = solve(Equations.of(_products(ours)), np.ones(ours.shape[1] - 1), SHRINKAGE)

@@ -1,8 +1,8 @@
-"""Gains of the Adams terms, fitted by regularised least squares from the Gram matrices.
+"""Gains of a predictor's terms, fitted by regularised least squares from the Gram matrices.
 
-``û = Σ g_j·m_j·[n₀ … n_j]``: each term of Adams–Bashforth (all g = 1) scaled, one set of gains an
-interval for all samples, shrunk towards 1. How much is decided by cross-validation over prompts:
-samples of one prompt are too alike to judge each other.
+``û = Σ g_j·term_j``, of Adams–Bashforth ``Σ g_j·m_j·[n₀ … n_j]``: each term of the rule (all g = 1)
+scaled, one set of gains an interval for all samples, shrunk towards 1. How much is decided by
+cross-validation over prompts: samples of one prompt are too alike to judge each other.
 """
 
 from collections.abc import Sequence
@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from meancache_plan.core.columns import is_displaced
 from meancache_plan.core.deviation import dense
 from meancache_plan.core.objective import WEIGHTINGS, Measurements
-from meancache_runtime.binding import LinearForm, adams
+from meancache_plan.core.predictors import ADAMS, Terms
 
 SHRINKAGES = (1e-3, 1e-2, 1e-1, 1.0, 1e6)
 """Ridges that cross-validation chooses between, relative to a term's own size; the last one is
-plain Adams–Bashforth."""
+the plain rule."""
 
 FOLDS = 5
 
@@ -41,7 +41,7 @@ class FittedGains(NamedTuple):
 
 
 class _Equations(NamedTuple):
-    """Normal equations of n intervals on S samples, targets less plain Adams–Bashforth.
+    """Normal equations of n intervals on S samples, targets less the plain rule's.
 
     ``target`` ⟨e, e⟩ [n, S], ``right`` ⟨e, f_j⟩ [n, S, p], ``left`` ⟨f_i, f_j⟩ [n, S, p, p]; f_j
     are an interval's terms, 0 beyond its order, e is what all gains 1 miss.
@@ -72,6 +72,7 @@ def fit_gains(
     orders: Sequence[int],
     weighting: str,
     free: Sequence[bool] | None = None,
+    terms: Sequence[Terms] | None = None,
 ) -> FittedGains:
     """Fit the gains of every interval, open loop: on the velocities of full runs.
 
@@ -82,8 +83,9 @@ def fit_gains(
             are Euler's, intervals of one step are exact with gains 1 and get these.
         weighting: Name in :data:`meancache_plan.core.objective.WEIGHTINGS`, for the two figures.
         free: For each interval whether its gains may differ from 1; by default all.
+        terms: For each interval what they scale; by default Adams–Bashforth's.
     """
-    system = _equations(measured, knots, orders)
+    system = _equations(measured, knots, orders, terms or [ADAMS] * len(orders))
     factors = _factors(measured, knots, weighting) ** 2
     fitted = np.array(free if free is not None else [True] * len(orders))[:, None, None]
     folds = np.array(prompt_folds(measured.prompt_index))
@@ -119,16 +121,6 @@ def prompt_folds(prompt_index: NDArray[np.int64], folds: int = FOLDS) -> list[ND
     return [fold == part for part in range(count)]
 
 
-def terms(
-    sigmas: Sequence[float], knots: Sequence[int], end: int, order: int, displaced: bool
-) -> list[LinearForm]:
-    """The Adams terms of ``knots[-1]→end``, each as a linear form: û = Σ g_j·terms[j]."""
-    return [
-        adams(sigmas, knots, end, tuple(float(i == j) for i in range(j + 1)), displaced)
-        for j in range(order)
-    ]
-
-
 def _factors(measured: Measurements, knots: Sequence[int], weighting: str) -> NDArray[np.float64]:
     """What makes a miss, in latent units, the weighted deviation of its interval, float64 [n]."""
     starts, ends = list(knots), [*knots[1:], len(measured.sigmas) - 1]
@@ -136,24 +128,26 @@ def _factors(measured: Measurements, knots: Sequence[int], weighting: str) -> ND
     return WEIGHTINGS[weighting](measured)[starts, ends] / np.abs(sigmas[ends] - sigmas[starts])
 
 
-def _equations(measured: Measurements, knots: Sequence[int], orders: Sequence[int]) -> _Equations:
+def _equations(
+    measured: Measurements, knots: Sequence[int], orders: Sequence[int], terms: Sequence[Terms]
+) -> _Equations:
     samples, width = len(measured.grams), 1 + max(orders)
     products = np.zeros((len(orders), samples, width, width))
     for n, order in enumerate(orders):
         end = (*knots[1:], len(measured.sigmas) - 1)[n]
-        rows, near = _rows(measured, knots[: n + 1], end, order)
+        rows, near = _rows(measured, knots[: n + 1], end, order, terms[n])
         found = rows @ measured.grams[:, near, near] @ rows.T
         products[n, :, : order + 1, : order + 1] = found
     return _Equations(products[..., 0, 0], products[..., 1:, 0], products[..., 1:, 1:])
 
 
 def _rows(
-    measured: Measurements, knots: Sequence[int], end: int, order: int
+    measured: Measurements, knots: Sequence[int], end: int, order: int, terms: Terms
 ) -> tuple[NDArray[np.float64], slice]:
     """What all gains 1 miss of z_end, then their terms, [1 + p, …] over the columns they are of."""
     sigmas, start, first = measured.sigmas, knots[-1], knots[-order]
     moved = slice(measured.displacements[start], measured.displacements[end - 1] + 1)
-    forms = terms(sigmas, knots, end, order, is_displaced(measured.displacements))
+    forms = terms.forms(sigmas, knots, end, order, is_displaced(measured.displacements))
     parts = (sigmas[end] - sigmas[start]) * dense(forms, moved.stop)
     missed = -parts.sum(axis=0)
     missed[moved] += np.diff(sigmas)[start:end]

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from meancache_plan.core.columns import own_velocities
 from meancache_plan.errors import InputError
@@ -30,6 +30,49 @@ SHRINKAGE = 0.1
 term's own size; a plan's gains are fitted again, with a shrinkage of their own."""
 
 
+class Terms(NamedTuple):
+    """What gains scale: û = Σ gain·term; of gains 1 it is the rule itself, and the first is v_t.
+
+    Attributes:
+        name: Of the predictor that files have.
+        forms: (sigmas, knots, s, p, displaced) → the first p terms of the interval that begins at
+            the last of these knots, as linear forms of the last p knots' velocities.
+        scaled: Gains → the predictor as a schedule names it.
+        gains: The gains of a schedule's predictor; None if it is another.
+    """
+
+    name: str
+    forms: Callable[[Sequence[float], Sequence[int], int, int, bool], list[LinearForm]]
+    scaled: Callable[[tuple[float, ...]], ReplayPredictor]
+    gains: Callable[[ReplayPredictor], tuple[float, ...] | None]
+
+
+class Raced(NamedTuple):
+    """In which way ``refine`` makes plans that have a predictor, to replay them beside others.
+
+    Attributes:
+        planner: Name in :data:`meancache_plan.plan.planners.PLANNERS`.
+        gamma: As the others below, a choice of :class:`meancache_plan.core.objective.Objective`.
+        statistic: Likewise.
+        metric: Likewise.
+        weighting: Likewise; None for ``width``, and for ``propagated`` where it was measured.
+        order: Likewise.
+        beside: Predictors that may be mixed with it.
+        paths: How many of the lightest are raced, with the last of the weightings.
+        baseline: Whether one has such plans without refining.
+    """
+
+    planner: str
+    gamma: float
+    statistic: str = "mean"
+    metric: str = "rms"
+    weighting: str | None = None
+    order: int = 2
+    beside: tuple[str, ...] = ()
+    paths: int = 1
+    baseline: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Predictor:
     """A rule for û(t→s).
@@ -38,6 +81,8 @@ class Predictor:
         form: (sigmas, t, s, K, displaced) → û as a linear form of the trajectory's own velocities;
             displaced: see :func:`meancache_runtime.binding.adams`.
         replay: K → the predictor as a schedule names it; None if its gains are fitted to a plan.
+        terms: What its gains scale, if it has any: refining fits them in closed loop.
+        raced: Plans with it that refining tries.
         errors: Moments at a knot → the squared norms of its misses, float64 that broadcasts to
             [S, r, s]; None if it may look further back than to the knot before.
         windowed: Whether, on a full run, it looks K ≥ 1 steps back.
@@ -51,6 +96,8 @@ class Predictor:
     replay: Callable[[int], ReplayPredictor] | None
     errors: Callable[[Moments], NDArray[np.float64]] | None = None
     windowed: bool = False
+    terms: Terms | None = None
+    raced: tuple[Raced, ...] = ()
     one_step: bool = False
     has_l1: bool = False
     colour: str = "#555555"
@@ -59,6 +106,13 @@ class Predictor:
     def windows(self, start: int, max_window: int) -> range:
         """Return the windows K on offer at knot ``start``: only 0 without windows."""
         return range(1, min(start, max_window) + 1) if self.windowed else range(1)
+
+    def unfitted(self, window: int, order: int) -> ReplayPredictor:
+        """As a plan has it before gains are fitted: of ``order`` terms, if they are to be."""
+        if self.replay is not None:
+            return self.replay(window)
+        assert self.terms is not None, "a predictor without replay has gains"
+        return self.terms.scaled((1.0,) * order)
 
 
 def _hold(
@@ -76,6 +130,25 @@ def _adams2(
     sigmas: Sequence[float], start: int, end: int, window: int, displaced: bool
 ) -> LinearForm:
     return adams(sigmas, (start - window, start), end, (1.0, 1.0), displaced)
+
+
+def adams_terms(
+    sigmas: Sequence[float], knots: Sequence[int], end: int, order: int, displaced: bool
+) -> list[LinearForm]:
+    """The Adams terms of ``knots[-1]→end``, each as a linear form: û = Σ g_j·terms[j]."""
+    return [
+        adams(sigmas, knots, end, tuple(float(i == j) for i in range(j + 1)), displaced)
+        for j in range(order)
+    ]
+
+
+def adams_gains(predictor: ReplayPredictor) -> tuple[float, ...] | None:
+    """Those of Adams–Bashforth; None if it is another rule."""
+    return predictor.gains if isinstance(predictor, Adams) else None
+
+
+ADAMS = Terms(Adams.name, adams_terms, Adams, adams_gains)
+PAPERS = Raced("pssp", 4.0, metric="l1", weighting="none", beside=("hold",), baseline=True)
 
 
 def hold_errors(found: Moments) -> NDArray[np.float64]:
@@ -109,15 +182,37 @@ PREDICTORS: dict[str, Predictor] = {
         colour="#3b6ea5",
         on_dark="#7fb0e6",
     ),
-    "jvp": Predictor(_jvp, Jvp, windowed=True, has_l1=True, colour="#b8690a", on_dark="#f0ad4e"),
+    "jvp": Predictor(
+        _jvp,
+        Jvp,
+        windowed=True,
+        raced=(PAPERS,),
+        has_l1=True,
+        colour="#b8690a",
+        on_dark="#f0ad4e",
+    ),
     "released": Predictor(
-        _jvp, Released, windowed=True, has_l1=True, colour="#96428a", on_dark="#d790cd"
+        _jvp,
+        Released,
+        windowed=True,
+        raced=(PAPERS,),
+        has_l1=True,
+        colour="#96428a",
+        on_dark="#d790cd",
     ),
     "adams": Predictor(
         _adams2,
         lambda _: Adams((1.0, 1.0)),
         adams_errors,
         windowed=True,
+        terms=ADAMS,
+        raced=(
+            Raced("pssp", 4.0),
+            Raced("path", 1.0),
+            Raced("path", 2.0),
+            Raced("path", 4.0, paths=3),
+            Raced("path", 2.0, "cvar:0.9"),
+        ),
         one_step=True,
         colour="#1d7d50",
         on_dark="#5cc795",
@@ -127,6 +222,8 @@ PREDICTORS: dict[str, Predictor] = {
         None,
         fitted_errors,
         windowed=True,
+        terms=ADAMS,
+        raced=(Raced("path", 2.0, order=3),),
         one_step=True,
         colour="#0f8b8d",
         on_dark="#4fd1d3",

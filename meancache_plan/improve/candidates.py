@@ -1,11 +1,11 @@
 """The candidates of a selection: plans from all planners, simple rules, and published plans."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from typing import NamedTuple
 
 from meancache_plan.core.grid import graded_knots, uniform_knots
 from meancache_plan.core.objective import Objective
+from meancache_plan.core.predictors import PREDICTORS, Raced
 from meancache_plan.measure.profile import Profile
 from meancache_plan.plan.plan_budgets import plan_budgets
 from meancache_plan.plan.simple_plans import adams_plan, hold_plan
@@ -14,9 +14,6 @@ from meancache_runtime.schedule import Plan
 
 GRADES = (0.15, 0.4, 2.5)
 """Last interval over first, for growing and shrinking intervals."""
-
-NEAREST = 3
-"""Paths that the path planner adds for its best guess: the lightest ones."""
 
 
 class Candidate(NamedTuple):
@@ -70,26 +67,34 @@ def pools(
 
 
 def _variants(profile: Profile, longest: int) -> list[_Variant]:
+    """Of all predictors, as they are raced; the paper's, which weigh nothing, first."""
     weightings = ["width", *(["propagated"] if profile.has_propagation else [])]
-    variants: list[_Variant] = []
-    if profile.has_l1:
-        for rule in ("jvp", "released"):
-            paper = Objective(
-                ("hold", rule), metric="l1", weighting="none", gamma=4.0, max_edge=longest
-            )
-            variants.append(_Variant(f"pssp {rule}, l1, γ 4", "pssp", paper, baseline=True))
-    adams = Objective(("adams",), weighting="width", gamma=4.0, max_edge=longest)
-    for weighting in weightings:
-        weighted = replace(adams, weighting=weighting)
-        variants.append(_Variant(f"pssp adams, {weighting}, γ 4", "pssp", weighted))
-        for statistic, gamma in (("mean", 1.0), ("mean", 2.0), ("mean", 4.0), ("cvar:0.9", 2.0)):
-            chosen = replace(adams, weighting=weighting, statistic=statistic, gamma=gamma)
-            name = f"path adams, {weighting}, {statistic}, γ {gamma:g}"
-            best = weighting == weightings[-1] and (statistic, gamma) == ("mean", 4.0)
-            variants.append(_Variant(name, "path", chosen, NEAREST if best else 1))
-        fitted = replace(adams, predictors=("fitted",), weighting=weighting, gamma=2.0, order=3)
-        variants.append(_Variant(f"path fitted, {weighting}, mean, γ 2", "path", fitted))
-    return variants
+    ways = [(name, way) for name, rule in PREDICTORS.items() for way in rule.raced]
+    measured = [pair for pair in ways if pair[1].metric != "l1" or profile.has_l1]
+    own = [_variant(*pair, longest) for pair in measured if pair[1].weighting is not None]
+    return own + [
+        _variant(name, way._replace(weighting=weighting, paths=paths), longest)
+        for weighting in weightings
+        for name, way in measured
+        if way.weighting is None
+        for paths in [way.paths if weighting == weightings[-1] else 1]
+    ]
+
+
+def _variant(predictor: str, way: Raced, longest: int) -> _Variant:
+    objective = Objective(
+        (*way.beside, predictor),
+        way.metric,
+        way.weighting or "none",
+        way.statistic,
+        way.gamma,
+        way.order,
+        longest,
+    )
+    weighed = way.metric if way.weighting == "none" else way.weighting
+    summed = f", {way.statistic}" if way.planner == "path" else ""
+    name = f"{way.planner} {predictor}, {weighed}{summed}, γ {way.gamma:g}"
+    return _Variant(name, way.planner, objective, way.paths, way.baseline)
 
 
 def _simple(profile: Profile, budget: int) -> list[Candidate]:

@@ -15,12 +15,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from meancache_plan.core.gains import terms
+from meancache_plan.core.predictors import ADAMS, PREDICTORS, Terms
 from meancache_plan.core.reweighted import Equations, solve
 from meancache_plan.improve.dealt_samples import final_errors
 from meancache_plan.source.protocols import Ensemble
 from meancache_runtime.binding import LinearForm
-from meancache_runtime.predictors import Adams, Hold
+from meancache_runtime.predictors import Hold
 from meancache_runtime.schedule import Plan
 
 MAX_GAIN = 1000.0
@@ -34,23 +34,39 @@ class Fitted(NamedTuple):
     errors: NDArray[np.float64]
 
 
+def terms_of(plan: Plan) -> Terms | None:
+    """What all gains of a plan scale, ``hold`` being every rule's first term; None if no rule's."""
+    for rule in PREDICTORS.values():
+        if rule.terms is not None and _gains(plan, rule.terms) is not None:
+            return rule.terms
+    return None
+
+
 def prior_gains(plan: Plan) -> list[tuple[float, ...]] | None:
-    """The plan's gains, with ``hold`` as order 1; None if some predictor is no Adams form."""
-    gains: list[tuple[float, ...]] = []
-    for interval in plan.intervals:
-        match interval:
-            case Hold():
-                gains.append((1.0,))
-            case Adams(own):
-                gains.append(own)
-            case _:
-                return None
-    return gains
+    """The plan's gains, with ``hold`` as order 1; None if its predictors have none in common."""
+    terms = terms_of(plan)
+    return None if terms is None else _gains(plan, terms)
+
+
+def plain_gains(plan: Plan) -> list[tuple[float, ...]]:
+    """Those of the plain rule at the plan's knots, of order 2."""
+    return [(1.0,) * min(n + 1, 2) for n in range(len(plan.knots))]
 
 
 def with_gains(plan: Plan, gains: Sequence[tuple[float, ...]]) -> Plan:
     """The plan's knots with these gains."""
-    return replace(plan, intervals=tuple(map(Adams, gains)))
+    scaled = (terms_of(plan) or ADAMS).scaled
+    return replace(plan, intervals=tuple(map(scaled, gains)))
+
+
+def _gains(plan: Plan, terms: Terms) -> list[tuple[float, ...]] | None:
+    found: list[tuple[float, ...]] = []
+    for interval in plan.intervals:
+        own = (1.0,) if isinstance(interval, Hold) else terms.gains(interval)
+        if own is None:
+            return None
+        found.append(own)
+    return found
 
 
 def fit(
@@ -62,6 +78,7 @@ def fit(
     order: int,
     shrinkage: float,
     displaced: bool = False,
+    terms: Terms = ADAMS,
 ) -> Fitted:
     """Fit the gains of all intervals, in sequence.
 
@@ -77,6 +94,7 @@ def fit(
             which is exact but for what went wrong before.
         shrinkage: Ridge, relative to each term's own size, > 0.
         displaced: Whether plans aim at the flow: see :func:`meancache_runtime.binding.adams`.
+        terms: What the gains scale.
     """
     sigmas = ensemble.sigmas
     latents, fresh = ensemble.full(rows, 0), dict[int, Tensor]()
@@ -84,7 +102,7 @@ def fit(
     for n, (start, end) in enumerate(zip(knots, (*knots[1:], len(sigmas) - 1), strict=True)):
         fresh[start] = ensemble.velocity(rows, start, latents)
         count = 1 if end - start == 1 and not displaced else min(order, n + 1)
-        forms = terms(sigmas, knots[: n + 1], end, count, displaced)
+        forms = terms.forms(sigmas, knots[: n + 1], end, count, displaced)
         h = sigmas[end] - sigmas[start]
         target = ensemble.full(rows, end)
         padded = np.array([*prior[n], *[0.0] * count][:count])

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from meancache_plan.core.gains import terms
+from meancache_plan.core.predictors import ADAMS, Terms
 from meancache_plan.core.reweighted import Equations, solve
 from meancache_plan.improve.closed_loop import MAX_GAIN
 from meancache_plan.source.protocols import Ensemble
@@ -38,6 +38,7 @@ def responses(
     gains: Gains,
     *,
     displaced: bool = False,
+    terms: Terms = ADAMS,
 ) -> NDArray[np.float64]:
     """Inner products of what a sample's final latents gain by each gain, and of what they miss.
 
@@ -49,6 +50,7 @@ def responses(
         knots: The plan's.
         gains: The plan's, p in all.
         displaced: Whether plans aim at the flow: see :func:`meancache_runtime.binding.adams`.
+        terms: What the gains scale.
 
     Returns:
         float64 [p + 1, p + 1]: ∂z_T/∂gain of each, interval by interval, and last the full run's
@@ -62,7 +64,7 @@ def responses(
         found = ensemble.velocity([row] * len(states), knot, states).to(latents)
         fresh = _latest(fresh | {knot: found[:1]}, kept)
         h = sigmas[end] - sigmas[knot]
-        forms = terms(sigmas, knots[: n + 1], end, len(own), displaced)
+        forms = terms.forms(sigmas, knots[: n + 1], end, len(own), displaced)
         step = combine([(h * gain, form) for gain, form in zip(own, forms, strict=True)])
         copies.advance(knot, found[1:] - found[:1], step, kept)
         for form in forms:

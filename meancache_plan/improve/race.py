@@ -5,8 +5,15 @@ from dataclasses import dataclass, field
 from itertools import chain, pairwise
 from typing import NamedTuple
 
+from meancache_plan.core.predictors import Terms
 from meancache_plan.improve.candidates import Candidate
-from meancache_plan.improve.closed_loop import prior_gains, with_gains
+from meancache_plan.improve.closed_loop import (
+    Fitted,
+    plain_gains,
+    prior_gains,
+    terms_of,
+    with_gains,
+)
 from meancache_plan.improve.dealt_samples import evenly
 from meancache_plan.improve.joint_fit import step
 from meancache_plan.improve.trials import Standing, Trials
@@ -113,11 +120,7 @@ class Race:
         gains = prior_gains(plan)
         if gains is None or {*chain(*gains)} == {1.0}:
             return plan
-        prior = prior_gains(adams_plan(plan.knots, plan.budget))
-        assert prior is not None
-        rows, order = self.judge_rows, self.order
-        found = self.trials.fit(plan.knots, prior, rows, order=order, shrinkage=SHRINKAGES[0])
-        return with_gains(plan, found.gains)
+        return with_gains(plan, self._fitted(plan, plain_gains(plan), self.judge_rows).gains)
 
     def _enter(self, candidate: Candidate, samples: int) -> Entry:
         """Replay a candidate on so many validation samples, less those that it had before."""
@@ -148,11 +151,9 @@ class Race:
 
     def _quick(self, knots: tuple[int, ...], budget: int) -> float:
         """How good a closed-loop fit of Adams plans is on the few fit samples that it is on."""
-        prior = prior_gains(adams_plan(knots, budget))
-        assert prior is not None
-        rows = evenly(self.fit_rows, QUICK_SAMPLES)
+        plan, rows = adams_plan(knots, budget), evenly(self.fit_rows, QUICK_SAMPLES)
         if knots not in self.quick:
-            found = self.trials.fit(knots, prior, rows, order=self.order, shrinkage=SHRINKAGES[0])
+            found = self._fitted(plan, plain_gains(plan), rows)
             self.quick[knots] = self.trials.standing(found.errors).guarded(self.decile)
         return self.quick[knots]
 
@@ -172,12 +173,22 @@ class Race:
 
     def _fit(self, plan: Plan, shrinkage: float, note: str = "") -> None:
         """Fit a plan's gains in closed loop, and enter it."""
-        prior = prior_gains(plan)
-        assert prior is not None
-        rows, order = self.fit_rows, self.order
-        found = self.trials.fit(plan.knots, prior, rows, order=order, shrinkage=shrinkage)
-        name = f"closed loop, order {order}, shrinkage {shrinkage:g}{note}: {_listed(plan)}"
+        found = self._fitted(plan, prior_gains(plan) or [], self.fit_rows, shrinkage)
+        name = f"closed loop, order {self.order}, shrinkage {shrinkage:g}{note}: {_listed(plan)}"
         self._enter(Candidate(name, with_gains(plan, found.gains)), len(self.judge_rows))
+
+    def _fitted(
+        self,
+        plan: Plan,
+        prior: Sequence[tuple[float, ...]],
+        rows: Sequence[int],
+        shrinkage: float = SHRINKAGES[0],
+    ) -> Fitted:
+        """Gains for the plan's knots and rule, in closed loop."""
+        order, terms = self.order, _scaled(plan)
+        return self.trials.fit(
+            plan.knots, prior, rows, order=order, shrinkage=shrinkage, terms=terms
+        )
 
     def _join(self) -> None:
         """Fit all gains of the leader together, for the final sample, and enter what helps.
@@ -189,7 +200,7 @@ class Race:
         gains = prior_gains(plan)
         assert gains is not None
         rows = evenly(self.fit_rows, JOINT_SAMPLES)
-        equations = self.trials.responses(plan.knots, gains, rows)
+        equations = self.trials.responses(plan.knots, gains, rows, _scaled(plan))
         for damping in DAMPINGS:
             found = with_gains(plan, step(equations, gains, damping))
             errors = self.trials.replay(found, self.judge_rows)
@@ -197,6 +208,13 @@ class Race:
             if after.mean > before.mean and after.worst_decile >= before.worst_decile:
                 name = f"joint fit, damping {damping:g}: {_listed(plan)}"
                 self.entries.append(Entry(Candidate(name, found), after, errors))
+
+
+def _scaled(plan: Plan) -> Terms:
+    """What the gains of a plan scale that can be fitted."""
+    found = terms_of(plan)
+    assert found is not None
+    return found
 
 
 def _listed(plan: Plan) -> str:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from meancache_plan.core.predictors import ADAMS, Terms
 from meancache_plan.core.psnr import latent_range, moments, psnr
 from meancache_plan.core.reweighted import Equations
 from meancache_plan.errors import InputError
@@ -111,6 +112,7 @@ class Trials:
         *,
         order: int,
         shrinkage: float,
+        terms: Terms = ADAMS,
     ) -> Fitted:
         """Fit gains in closed loop: see :func:`meancache_plan.improve.closed_loop.fit`."""
 
@@ -123,25 +125,33 @@ class Trials:
                 order=order,
                 shrinkage=shrinkage,
                 displaced=self._grid.displaced,
+                terms=terms,
             )
             return [found.gains, found.errors.tolist()]
 
-        inputs = [list(knots), list(prior), list(rows), order, shrinkage]
+        inputs = [terms.name, list(knots), list(prior), list(rows), order, shrinkage]
         gains, errors = self._once("fit", inputs, run, len(knots) * len(rows))
         return Fitted([tuple(each) for each in gains], np.array(errors))
 
-    def responses(self, knots: Sequence[int], gains: Gains, rows: Sequence[int]) -> Equations:
+    def responses(
+        self, knots: Sequence[int], gains: Gains, rows: Sequence[int], terms: Terms = ADAMS
+    ) -> Equations:
         """How final samples answer to gains: see :mod:`meancache_plan.improve.joint_fit`."""
-        return Equations.of(np.array([self._response(knots, gains, row) for row in rows]))
+        found = [self._response(knots, gains, row, terms) for row in rows]
+        return Equations.of(np.array(found))
 
-    def _response(self, knots: Sequence[int], gains: Gains, row: int) -> list[list[float]]:
+    def _response(
+        self, knots: Sequence[int], gains: Gains, row: int, terms: Terms
+    ) -> list[list[float]]:
         """Of one sample, kept: the responses of all take long."""
 
         def run() -> list[list[float]]:
             displaced = self._grid.displaced
-            return responses(self.ensemble, row, knots, gains, displaced=displaced).tolist()
+            found = responses(self.ensemble, row, knots, gains, displaced=displaced, terms=terms)
+            return found.tolist()
 
-        return self._once("responses", [list(knots), list(gains), row], run, refreshes(gains))
+        inputs = [terms.name, list(knots), list(gains), row]
+        return self._once("responses", inputs, run, refreshes(gains))
 
     def innovations(self, plan: Plan, rows: Sequence[int]) -> NDArray[np.float64]:
         """Those of a replayed plan: see :mod:`meancache_plan.improve.replayed_innovations`."""

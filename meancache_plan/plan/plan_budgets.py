@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from meancache_plan.core.gains import fit_gains
 from meancache_plan.core.interval_graph import weighed
 from meancache_plan.core.objective import Measurements, Objective
-from meancache_plan.core.predictors import PREDICTORS
+from meancache_plan.core.predictors import ADAMS, PREDICTORS
 from meancache_plan.core.search import Path
 from meancache_plan.plan.planners import find_planner
 from meancache_plan.schedule.provenance import GainFit
-from meancache_runtime.predictors import Adams, Predictor
+from meancache_runtime.predictors import Predictor
 from meancache_runtime.schedule import Plan
 
 
@@ -56,18 +56,21 @@ def _planned(measured: Measurements, objective: Objective, budget: int, path: Pa
 def _fitted(
     measured: Measurements, objective: Objective, path: Path
 ) -> tuple[tuple[Predictor, ...], GainFit | None]:
-    rules = [(PREDICTORS[edge.predictor].replay, edge.window) for edge in path.edges]
-    free = [replay is None for replay, _ in rules]
-    starting = Adams((1.0,) * objective.order)
-    own = [starting if replay is None else replay(window) for replay, window in rules]
+    rules = [PREDICTORS[edge.predictor] for edge in path.edges]
+    free = [rule.replay is None for rule in rules]
+    own = [
+        rule.unfitted(edge.window, objective.order)
+        for rule, edge in zip(rules, path.edges, strict=True)
+    ]
     if not any(free):
         return tuple(own), None
-    terms = [len(each.gains) if isinstance(each, Adams) else 1 for each in own]
-    orders = [min(order, known) for known, order in enumerate(terms, start=1)]
-    found = fit_gains(measured, path.knots, orders, objective.weighting, free)
+    terms = [rule.terms or ADAMS for rule in rules]
+    wanted = [len(each.gains(one) or (1.0,)) for each, one in zip(terms, own, strict=True)]
+    orders = [min(order, known) for known, order in enumerate(wanted, start=1)]
+    found = fit_gains(measured, path.knots, orders, objective.weighting, free, terms)
     fitted = [
-        Adams(gains) if may else each
-        for may, each, gains in zip(free, own, found.gains, strict=True)
+        each.scaled(gains) if may else one
+        for may, each, one, gains in zip(free, terms, own, found.gains, strict=True)
     ]
     return tuple(fitted), GainFit(
         shrinkage=found.shrinkage, fitted=found.fitted, cross_validated=found.cross_validated
