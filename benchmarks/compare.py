@@ -65,6 +65,7 @@ def schedules(guided: bool, refined: bool) -> tuple[Schedule, dict[str, Schedule
         batch=16,
         schedule=None,
         choose=False,
+        known=False,
     )
     budgets = parse_numbers(BUDGETS, "budgets")
     contest = reference_contest(options, budgets)

@@ -163,7 +163,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--folder", type=Path, help="for finished work")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args(arguments)
-    options.schedule, options.choose = None, False
+    options.schedule, options.choose, options.known = None, False, False
     if options.tiny:
         options.model, options.budgets = "digits", "3"
         options.pool, options.fitted, options.searches = 24, 3, 12
