@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from meancache_plan.core.columns import own_velocities
 from meancache_plan.errors import InputError
 from meancache_runtime.binding import LinearForm, adams, jvp
-from meancache_runtime.predictors import Adams, Hold, Jvp, Released
+from meancache_runtime.predictors import MAX_ORDER, Adams, Hold, Jvp, Released
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,12 +39,18 @@ class Terms(NamedTuple):
             the last of these knots, as linear forms of the last p knots' velocities.
         scaled: Gains → the predictor as a schedule names it.
         gains: The gains of a schedule's predictor; None if it is another.
+        most: How many terms there are at most.
     """
 
     name: str
     forms: Callable[[Sequence[float], Sequence[int], int, int, bool], list[LinearForm]]
     scaled: Callable[[tuple[float, ...]], ReplayPredictor]
     gains: Callable[[ReplayPredictor], tuple[float, ...] | None]
+    most: int = MAX_ORDER
+
+    def of(self, predictor: ReplayPredictor) -> tuple[float, ...] | None:
+        """Gains of a plan's interval; one of ``hold`` is the first term alone."""
+        return (1.0,) if isinstance(predictor, Hold) else self.gains(predictor)
 
 
 class Raced(NamedTuple):
@@ -112,7 +118,7 @@ class Predictor:
         if self.replay is not None:
             return self.replay(window)
         assert self.terms is not None, "a predictor without replay has gains"
-        return self.terms.scaled((1.0,) * order)
+        return self.terms.scaled((1.0,) * min(order, self.terms.most))
 
 
 def _hold(

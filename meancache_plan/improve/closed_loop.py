@@ -20,7 +20,6 @@ from meancache_plan.core.reweighted import Equations, solve
 from meancache_plan.improve.dealt_samples import final_errors
 from meancache_plan.source.protocols import Ensemble
 from meancache_runtime.binding import LinearForm
-from meancache_runtime.predictors import Hold
 from meancache_runtime.schedule import Plan
 
 MAX_GAIN = 1000.0
@@ -62,7 +61,7 @@ def with_gains(plan: Plan, gains: Sequence[tuple[float, ...]]) -> Plan:
 def _gains(plan: Plan, terms: Terms) -> list[tuple[float, ...]] | None:
     found: list[tuple[float, ...]] = []
     for interval in plan.intervals:
-        own = (1.0,) if isinstance(interval, Hold) else terms.gains(interval)
+        own = terms.of(interval)
         if own is None:
             return None
         found.append(own)
@@ -101,7 +100,7 @@ def fit(
     gains: list[tuple[float, ...]] = []
     for n, (start, end) in enumerate(zip(knots, (*knots[1:], len(sigmas) - 1), strict=True)):
         fresh[start] = ensemble.velocity(rows, start, latents)
-        count = 1 if end - start == 1 and not displaced else min(order, n + 1)
+        count = 1 if end - start == 1 and not displaced else min(order, terms.most, n + 1)
         forms = terms.forms(sigmas, knots[: n + 1], end, count, displaced)
         h = sigmas[end] - sigmas[start]
         target = ensemble.full(rows, end)

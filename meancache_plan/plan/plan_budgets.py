@@ -65,7 +65,7 @@ def _fitted(
     if not any(free):
         return tuple(own), None
     terms = [rule.terms or ADAMS for rule in rules]
-    wanted = [len(each.gains(one) or (1.0,)) for each, one in zip(terms, own, strict=True)]
+    wanted = [len(each.of(one) or (1.0,)) for each, one in zip(terms, own, strict=True)]
     orders = [min(order, known) for known, order in enumerate(wanted, start=1)]
     found = fit_gains(measured, path.knots, orders, objective.weighting, free, terms)
     fitted = [

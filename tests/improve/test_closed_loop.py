@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,13 +14,15 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor
 
+from meancache_plan.core.predictors import Terms, adams_terms
 from meancache_plan.core.reweighted import MAX_WEIGHT, ROUNDS
 from meancache_plan.errors import InputError
 from meancache_plan.improve.closed_loop import fit, prior_gains, with_gains
 from meancache_plan.improve.dealt_samples import final_errors, spread_rows
 from meancache_plan.plan.simple_plans import adams_plan
 from meancache_runtime import integrate
-from meancache_runtime.predictors import Hold, Jvp
+from meancache_runtime.binding import LinearForm
+from meancache_runtime.predictors import Adams, Hold, Jvp
 from meancache_runtime.schedule import Grid, Plan, Schedule
 from tests.fields import Field, euler, mixture, noise, polynomial, shifted_grid
 from tests.improve.flow_ensemble import FlowEnsemble
@@ -223,3 +227,25 @@ def test_gains_aimed_at_a_finer_run_lead_nearer_to_its_end_than_others_do() -> N
     ends = integrate(mixture(), start, schedule, budget=plan.budget)
     errors = (ends - exact).square().mean(dim=1).numpy()
     assert np.log(found.errors).mean() < np.log(errors).mean() - 0.2
+
+
+def slow_terms(*of: Any) -> list[LinearForm]:
+    """Those of Adams–Bashforth, the second of which is a quarter as large."""
+    first, *second = adams_terms(*of)
+    return [first, *({knot: weight / 4 for knot, weight in form.items()} for form in second)]
+
+
+def slow(gains: tuple[float, ...]) -> Adams:
+    """What replays as these gains of such terms."""
+    return Adams((gains[0], *(gain / 4 for gain in gains[1:])))
+
+
+SLOW = Terms("slow", slow_terms, slow, lambda _: None, most=2)
+
+
+def test_gains_of_another_rules_terms_are_fitted_to_what_it_replays() -> None:
+    found = fit(flow(mixture(), 6), range(6), KNOTS, PLAIN, order=3, shrinkage=0.01, terms=SLOW)
+    assert max(map(len, found.gains)) == 2
+    intervals = tuple(map(SLOW.scaled, found.gains))
+    errors = replayed(mixture(), noise(6), replace(adams_plan(KNOTS), intervals=intervals))
+    assert errors == pytest.approx(found.errors)

@@ -15,8 +15,9 @@ from meancache_plan.core.interval_costs import arc_costs, edge_costs, sample_cos
 from meancache_plan.core.moments import Moments
 from meancache_plan.core.objective import Objective
 from meancache_plan.core.parallel_edges import Edge
-from meancache_plan.core.predictors import PREDICTORS, Predictor
+from meancache_plan.core.predictors import PREDICTORS, Predictor, Raced
 from meancache_plan.core.search import Path, Search
+from meancache_plan.improve.candidates import pools
 from meancache_plan.measure.profile import Profile
 from meancache_plan.plan.planners import (
     PLANNERS,
@@ -68,7 +69,8 @@ def uniform(intervals: Sequence[Edge], steps: int) -> Search:
 
 @pytest.fixture
 def toys(monkeypatch: pytest.MonkeyPatch) -> None:
-    rule = Predictor(half, lambda _: Adams(GAINS), half_errors, windowed=True)
+    raced = (Raced("path", 2.0),)
+    rule = Predictor(half, lambda _: Adams(GAINS), half_errors, windowed=True, raced=raced)
     monkeypatch.setitem(PREDICTORS, "half", rule)
     about, method = "spreads knots evenly", Method(edge_costs, uniform)
     planner = Planner(about, lambda: method, lambda rule: rule.replay is not None)
@@ -91,6 +93,16 @@ def test_a_registered_predictor_is_planned_with_by_every_planner(
         ends = zip(entry.knots, (*entry.knots[1:], T), strict=True)
         expected = [Hold() if t == 0 or s == t + 1 else Adams(GAINS) for t, s in ends]
         assert list(entry.intervals) == expected
+
+
+@pytest.mark.usefixtures("toys")
+def test_a_registered_predictor_is_raced_in_the_ways_that_its_entry_names(
+    profile: Profile,
+) -> None:
+    found = pools(profile, solve(profile, [4]), {}, T)[4]
+    plans = {each.name: each.plan for each in found}
+    assert "path half, width, mean, γ 2" in plans
+    assert Adams(GAINS) in plans["path half, width, mean, γ 2"].intervals
 
 
 @pytest.mark.usefixtures("toys")
