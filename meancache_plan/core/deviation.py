@@ -81,10 +81,10 @@ def gram(columns: Tensor) -> NDArray[np.float64]:
         columns: [n, ...], any floating dtype and device.
     """
     flat = columns.detach().flatten(1)
-    exact = torch.device("cpu") if flat.device.type == "mps" else flat.device
-    total = torch.zeros(len(flat), len(flat), dtype=torch.float64, device=exact)
+    double = torch.device("cpu") if flat.device.type == "mps" else flat.device
+    total = torch.zeros(len(flat), len(flat), dtype=torch.float64, device=double)
     for part in _parts(flat, row_bytes=8 * len(flat)):
-        wide = part.to(exact).to(torch.float64)
+        wide = part.to(double).to(torch.float64)
         total.addmm_(wide, wide.T)
     return ((total + total.T) / 2).cpu().numpy()
 

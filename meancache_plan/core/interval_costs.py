@@ -51,9 +51,10 @@ def sample_costs(
     """
     starts, ends = [c.start for c in chosen], [c.end for c in chosen]
     deviations = (_l1 if objective.metric == "l1" else _rms)(measured, chosen)
-    exact = (not is_displaced(measured.displacements)) & (np.array(ends) - np.array(starts) == 1)
+    one_step = np.array(ends) - np.array(starts) == 1
     factors = WEIGHTINGS[objective.weighting](measured)[starts, ends]
-    return np.where(exact, 0.0, factors) * deviations
+    costless = one_step & (not is_displaced(measured.displacements))
+    return np.where(costless, 0.0, factors) * deviations
 
 
 def _l1(measured: Measurements, chosen: Sequence[Edge]) -> NDArray[np.float64]:
@@ -117,10 +118,10 @@ def _arcs(names: Sequence[str], t: int, ends: int, displaced: bool) -> Iterator[
 
     Where one step is exact there is only one for all predictors, which is held.
     """
-    exact = 0 if displaced else t + 1
+    costless = 0 if displaced else t + 1
     spots = product(names, range(max(t, 1)), range(t + 1, t + ends + 1))
     for place, (name, r, s) in enumerate(spots):
-        if s != exact:
+        if s != costless:
             yield place, Edge(t, s, name, t - r)
         elif name == names[0]:
             yield place, Edge(t, s, "hold", t - r)
