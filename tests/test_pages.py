@@ -11,6 +11,7 @@ import meancache_plan
 import meancache_runtime
 from meancache_plan.cli.commands import COMMANDS
 from meancache_plan.plan.planners import PLANNERS
+from meancache_runtime.hosts.diffusers.identity import DENOISERS
 from meancache_runtime.predictors import KINDS
 
 ROOT = Path(__file__).parent.parent
@@ -65,27 +66,48 @@ def test_the_files_to_touch_are_there_and_have_what_is_looked_for(page: str, lea
 
 PREDICTORS = "|".join(kind.__name__ for kind in KINDS.values())
 CODE = ("meancache_plan/**/*.py", "runtime/meancache_runtime/**/*.py")
-KNOWN_BY_NAME = {
-    "Add a predictor": (CODE, [rf"\bcase ({PREDICTORS})\(|isinstance\([^)]*\b({PREDICTORS})\b"]),
-    "Add a planner": (CODE, [rf'"{name}": ' for name in PLANNERS]),
-    "Add a host": (
+PIPELINES = ("FluxPipeline", "QwenImagePipeline", "WanPipeline")
+SAMPLERS = (
+    "UniPCMultistepScheduler",
+    "DPMSolverMultistepScheduler",
+    "DPMSolverSinglestepScheduler",
+)
+KNOWN_BY_NAME = [
+    (
+        "Add a predictor",
+        CODE,
+        [rf"\bcase ({PREDICTORS})\(|isinstance\([^)]*\b({PREDICTORS})\b"],
+    ),
+    ("Add a planner", CODE, [rf'"{name}": ' for name in PLANNERS]),
+    ("Add a pipeline", CODE, [f'"{name}"' for name in DENOISERS]),
+    ("Add a pipeline", CODE, [f'"{name}"' for name in SAMPLERS]),
+    ("Add a pipeline", (*CODE, "tests/source/**/*.py"), [f'"{name}"' for name in PIPELINES]),
+    ("Add a pipeline", ("tests/families/*.py",), [r"^NAMES = \[|(\b\w+Pipeline\b\s+){5}"]),
+    (
+        "Add a host",
         ("*.*", "docs/*.md", "runtime/*", "runtime/meancache_runtime/**/*.py", "tests/hosts/*.py"),
         [r"(?i)\bcomfyui\b", r"(?i)\bjax\b", r"(?i)\bmflux\b"],
     ),
-    "Add a figure": (CODE, [rf"\"{name}\"" for name in ("psnr_latent", "ssim", "flip")]),
-}
-"""Section: where to look, and what a file has, all of it, that knows all of a kind by name."""
+    ("Add a figure", CODE, [rf"\"{name}\"" for name in ("psnr_latent", "ssim", "flip")]),
+    (
+        "Add a shipped schedule",
+        ("*.md", "schedules/*", "tests/schedule/*.py", "tests/runtime/hosts/diffusers/*.py", *CODE),
+        [r"(?i)\bqwen-image(-2512)?/?\b", r"(?i)\bz-image\b"],
+    ),
+]
+"""Section, where to look, and what a file has, all of it, that knows all of a kind by name."""
 
 MADE = {"CHANGELOG.md", "docs/HOSTS.md"}
 """Pages that are written after the fact, or by a command of the list."""
 
 
-@pytest.mark.parametrize("section", KNOWN_BY_NAME)
-def test_the_files_to_touch_are_all_that_know_each_of_a_kind_by_name(section: str) -> None:
+@pytest.mark.parametrize(("section", "where", "signs"), KNOWN_BY_NAME)
+def test_the_files_to_touch_are_all_that_know_each_of_a_kind_by_name(
+    section: str, where: tuple[str, ...], signs: list[str]
+) -> None:
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     _, _, rest = text.partition(f"## {section}")
     listed = {name for name, _ in to_touch(rest.partition("\n## ")[0])}
-    where, signs = KNOWN_BY_NAME[section]
     files = {path for pattern in where for path in ROOT.glob(pattern) if path.is_file()}
     knowing = {
         path.relative_to(ROOT).as_posix()
