@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from math import inf
 from pathlib import Path
@@ -49,6 +50,16 @@ def model(cwd: Path, tiny_flux: FluxPipeline) -> Path:
     """A tiny pipeline's directory, with a recipe and prompt lists beside it."""
     write_model(cwd, tiny_flux, STEPS)
     return cwd / "model"
+
+
+@pytest.fixture
+def others(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What libraries write to the standard output of all that a test starts."""
+    said = tmp_path_factory.mktemp("said") / "by-others"
+    said.touch()
+    monkeypatch.setenv("SAID_BY_OTHERS", str(said))
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent / "listening"), prepend=os.pathsep)
+    return said
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -51,16 +51,6 @@ def test_the_readme_names_the_two_commands() -> None:
     assert all(command in bash for command in BY_MAKE)
 
 
-@pytest.fixture
-def others(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """What libraries write to the standard output of all that a test starts."""
-    said = tmp_path_factory.mktemp("said") / "by-others"
-    said.touch()
-    monkeypatch.setenv("SAID_BY_OTHERS", str(said))
-    monkeypatch.setenv("PYTHONPATH", str(ROOT / "tests/listening"), prepend=os.pathsep)
-    return said
-
-
 def test_what_a_library_writes_to_standard_output_is_found_out(others: Path) -> None:
     code = (
         "import logging, sys\n"
