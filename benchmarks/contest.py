@@ -1,6 +1,11 @@
 """The contest: methods that plan from one calibration, judged by replay on held-out samples.
 
-It has no contenders as ``compare`` has: these enter a pipeline, and the digits flow is none.
+What is found stands in the compiler's own rows (:mod:`meancache_plan.judge.findings`: figures,
+spreads, intervals), made of latents by the measure of ``refine``. Methods are no contenders
+(:class:`meancache_plan.judge.contender.Contender`): those enter a pipeline, which the digits flow
+has not, and are judged by its pictures; a method makes plans for all budgets from a
+:class:`Bench`. Samples come from an ensemble, many at a time and by the textbook's steps too, so
+:class:`Judge` counts what they took, to refuse whoever took more refreshes than the others.
 """
 
 import sys
@@ -15,11 +20,12 @@ from torch import Tensor
 
 from benchmarks.samples import Samples
 from meancache_plan.core.grid import uniform_knots
-from meancache_plan.core.psnr import latent_range, moments, psnr
+from meancache_plan.core.psnr import latent_range, moments
 from meancache_plan.files.journal import Journal, beside
 from meancache_plan.improve.closed_loop import fit, prior_gains, with_gains
 from meancache_plan.improve.dealt_samples import final_errors
 from meancache_plan.improve.refine import refine
+from meancache_plan.improve.trials import decibels
 from meancache_plan.judge.findings import Row, Spread
 from meancache_plan.measure.profile import Profile
 from meancache_plan.plan.simple_plans import adams_plan
@@ -244,8 +250,7 @@ class Judge:
             return [final_errors(self._samples, self._rows, latents).tolist(), spent]
 
         errors, refreshes = self._journal.recall("samples", [str(way), budget], run)
-        values = [psnr(min(float(error), 1e30), self._range) for error in errors]
-        return np.array(values), refreshes
+        return np.array(decibels(errors, self._range)), refreshes
 
     def _latents(self, way: Way, budget: int) -> Tensor:
         match way:

@@ -35,6 +35,7 @@ from torch import Tensor
 from benchmarks.bars import MISSED
 from benchmarks.realised import SCHEDULE
 from benchmarks.stability_cases import Case, cases
+from benchmarks.standings import both
 from meancache_plan.core.psnr import latent_range, mean_square, moments, psnr
 from meancache_plan.judge.findings import Spread
 from meancache_plan.source import catalog
@@ -79,7 +80,7 @@ class Found:
         return float(np.mean(np.array(self.largest) > 1))
 
 
-class Bench:
+class CaseRuns:
     """Makes the samples of all cases.
 
     Args:
@@ -163,11 +164,6 @@ class Bench:
             return self._pipe(prompts, **options).images.float()
 
 
-def both(spread: Spread) -> str:
-    """Mean and worst tenth."""
-    return f"{spread.mean:.1f} ({spread.worst_tenth:.1f})"
-
-
 def show(rows: Sequence[Found], budget: int) -> None:
     """A line a case."""
     heads = ("request", f"plan, B = {budget}", "beyond", "told", "largest", "refresh", "refreshes")
@@ -218,9 +214,9 @@ def main() -> None:
     recipe = find_recipe(catalog.REFERENCE, None)
     pipe = load(catalog.REFERENCE, recipe, device="cpu").pipe
     schedule = load_schedule(options.schedule)
-    bench = Bench(pipe, recipe, schedule, options.budget, read_prompts(recipe.heldout_prompts))
-    rows = [bench.run(Case("as calibrated"), options.calm)]
-    rows += [bench.run(case, options.samples) for case in cases(recipe)]
+    made = CaseRuns(pipe, recipe, schedule, options.budget, read_prompts(recipe.heldout_prompts))
+    rows = [made.run(Case("as calibrated"), options.calm)]
+    rows += [made.run(case, options.samples) for case in cases(recipe)]
     show(rows, options.budget)
     sys.exit(0 if judged(rows) else MISSED)
 

@@ -49,11 +49,12 @@ def means(rows: Sequence[Row]) -> Table:
         table.add_column(f"B = {budget}", justify="right")
     for method in dict.fromkeys(row.method for row in rows):
         cells = [found.get((method, budget)) for budget in budgets]
-        table.add_row(method, *(_both(latents(cell)) if cell else "–" for cell in cells))
+        table.add_row(method, *(both(latents(cell)) if cell else "–" for cell in cells))
     return table
 
 
-def _both(spread: Spread) -> str:
+def both(spread: Spread) -> str:
+    """Mean, and in brackets that of the worst tenth."""
     return f"{spread.mean:.1f} ({spread.worst_tenth:.1f})"
 
 

@@ -36,6 +36,11 @@ class Standing(NamedTuple):
         return self.mean + min(0.0, self.worst_decile - decile)
 
 
+def decibels(errors: Sequence[float] | NDArray[np.float64], value_range: float) -> list[float]:
+    """PSNR of each sample's latents, from its mean squared error; very low for an error of ∞."""
+    return [psnr(min(float(error), WORST), value_range) for error in errors]
+
+
 class Trials:
     """Runs replays and fits, remembers them, and counts denoiser refreshes.
 
@@ -81,7 +86,7 @@ class Trials:
 
     def decibels(self, errors: Sequence[float] | NDArray[np.float64]) -> list[float]:
         """PSNR of each sample's latents; very low for an error of ∞."""
-        return [psnr(min(float(error), WORST), self._range) for error in errors]
+        return decibels(errors, self._range)
 
     def replay(self, plan: Plan, rows: Sequence[int]) -> list[float]:
         """Mean squared errors of a plan on these samples."""
