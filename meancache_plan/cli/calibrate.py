@@ -69,7 +69,8 @@ def calibrate(
     any_device: AnyDevice = False,
     batch: Batch = 1,
     max_edge: Annotated[
-        int | None, typer.Option(help="Longest interval to measure, in steps; by default all.")
+        int | None,
+        typer.Option(help="Longest interval to measure, in steps; by default the whole run."),
     ] = None,
     propagation: Annotated[
         bool,

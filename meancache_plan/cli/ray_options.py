@@ -24,8 +24,8 @@ Ray = Annotated[
     bool,
     typer.Option(
         "--ray",
-        help="Divide the work among workers on Ray: on the cluster of RAY_ADDRESS or of this "
-        "machine, or on this machine alone.",
+        help="Divide the work among workers on Ray: on the cluster that RAY_ADDRESS names, or that "
+        "this machine is in, or else on this machine alone.",
     ),
 ]
 Workers = Annotated[
@@ -44,8 +44,8 @@ Gang = Annotated[
     int | None,
     typer.Option(
         min=2,
-        help="Processes that are one worker: with a GPU each, they share a model that is too big "
-        "for one.",
+        help="How many processes make up a worker: each has a GPU, and together they hold a model "
+        "that is too big for one.",
     ),
 ]
 Parallel = Annotated[

@@ -48,7 +48,8 @@ AnyDevice = Annotated[
     bool,
     typer.Option(
         "--any-device",
-        help="Let devices of other kinds resume or share this work; its bits then depend on which.",
+        help="Let devices of other kinds resume or share this work; which of them did a part then "
+        "shows in its last digits.",
     ),
 ]
 ScheduleFile = Annotated[Path, typer.Option("--schedule", "-s", help="The schedule to replay.")]
