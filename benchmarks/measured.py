@@ -49,8 +49,8 @@ PAGES = {
     "headline-50": f"-m benchmarks.headline --only 50 --schedule {SHIPPED}",
     "headline-40": "-m benchmarks.headline --only 40",
     "headline-100": "-m benchmarks.headline --only 100",
-    "golden": "-m benchmarks.golden --pool 100 --fitted 20 --searches 60 --calibration 48 "
-    "--heldout 48",
+    "golden": "-m benchmarks.golden --pool 60 --fitted 10 --searches 30 --calibration 32 "
+    "--heldout 32",
     "golden-digits": "-m benchmarks.golden --model digits",
     "stability": "-m benchmarks.stability",
     "stability-cost": "-m benchmarks.stability_cost",
