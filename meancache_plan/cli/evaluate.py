@@ -22,10 +22,10 @@ from meancache_plan.cli.shared_options import (
 from meancache_plan.show.terminal.console import display, resumable, watching
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping
 
+    from meancache_plan.judge.asked_requests import OtherRequest
     from meancache_plan.judge.findings import Evaluation
-    from meancache_plan.judge.other_requests import OtherRequest
     from meancache_plan.source.diffusers.pipeline import Pipeline
 
 SHEET_ROWS = 6
@@ -53,8 +53,8 @@ def evaluate(
         list[str] | None,
         typer.Option(
             help="Judge the plans at another request too, such as height=96,width=96, "
-            "true_cfg_scale=4, dtype=bfloat16, seeds=7-9 or lora=FILE,scale=0.8; may be given more "
-            "than once."
+            "true_cfg_scale=4, max_sequence_length=77, guider.start=0.2, dtype=bfloat16, seeds=7-9 "
+            "or lora=FILE,scale=0.8; may be given more than once."
         ),
     ] = None,
     device: Device = None,
@@ -109,8 +109,8 @@ def evaluate(
     from meancache_plan.files.journal import beside, drop
     from meancache_plan.files.lock import alone
     from meancache_plan.judge import evaluate as judge
+    from meancache_plan.judge.asked_requests import asked_for
     from meancache_plan.judge.frechet.frechet_measurement import frechet_settings
-    from meancache_plan.judge.other_requests import asked_for
     from meancache_plan.judge.sample_folder import SampleFolder
     from meancache_plan.schedule.artifact import load_schedule, save_schedule
     from meancache_plan.schedule.digest import unmeasured_sha256_of
@@ -136,7 +136,7 @@ def evaluate(
     fleet = Fleet(ray, workers, gpus_per_worker, gang, parallel)
     with resumable(), alone(work):
         with fleet.crew(loading, plan) as crew, watching() as watch:
-            crew.ask(lambda source: _check_loras(source, requests))
+            crew.ask(lambda source: _check(source, dict(zip(also or (), requests, strict=True))))
             check_against(crew, plan, budgets or plan.budgets, against, rivals)
             result = judge.evaluate(
                 crew,
@@ -177,13 +177,12 @@ def evaluate(
         drop(work)
 
 
-def _check_loras(source: "Pipeline", requests: "Sequence[OtherRequest]") -> None:
-    """Refuse what cannot be loaded before any work is done."""
-    from meancache_plan.source.diffusers.lora import with_lora
+def _check(source: "Pipeline", requests: "Mapping[str, OtherRequest]") -> None:
+    """Refuse what cannot be asked for before any work is done."""
+    from meancache_plan.judge.asked_requests import check_asked
 
-    for request in requests:
-        with with_lora(source.pipe, request.lora, request.scale):
-            pass
+    for text, request in requests.items():
+        check_asked(source, request, text)
 
 
 def _check_outputs(*files: Path | None, pictures: tuple[Path | None, ...]) -> None:

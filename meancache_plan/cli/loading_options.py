@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 if TYPE_CHECKING:
-    from meancache_plan.judge.other_requests import OtherRequest
+    from meancache_plan.judge.asked_requests import OtherRequest
     from meancache_plan.schedule.artifact import Schedule
     from meancache_plan.source.diffusers.pipeline import Pipeline
     from meancache_plan.source.recipe import Recipe
@@ -84,17 +84,19 @@ class Loading:
     ) -> "Callable[[Pipeline], AbstractContextManager[Pipeline]]":
         """What has the same model asked for other samples; loaded again for another dtype.
 
-        It raises InputError if a LoRA cannot be loaded.
+        It raises InputError if a LoRA cannot be loaded, or there is no such guider.
         """
         settled = self.settled()
 
         @contextmanager
         def asked(source: "Pipeline") -> "Generator[Pipeline]":
+            from meancache_plan.source.diffusers.guiders import with_guiders
             from meancache_plan.source.diffusers.lora import with_lora
 
             same = request.recipe.dtype == source.recipe.dtype
             pipeline = source.asked(request.recipe) if same else settled.load_as(request.recipe)
-            with with_lora(pipeline.pipe, request.lora, request.scale):
+            pipe, guiders = pipeline.pipe, dict(request.guiders)
+            with with_lora(pipe, request.lora, request.scale), with_guiders(pipe, guiders):
                 yield pipeline
 
         return asked

@@ -23,6 +23,7 @@ from meancache_plan.schedule.digest import sha256_of, unmeasured_sha256_of
 from meancache_plan.source.diffusers.pipeline import Pipeline
 from meancache_runtime.annotations import Value
 from meancache_runtime.hosts.diffusers.adapters import adapters_in_effect
+from meancache_runtime.hosts.diffusers.guiders import defaults
 
 RULES = Rules("evaluation", "choose another place to write to")
 
@@ -139,7 +140,8 @@ def _contest(
 
 def _other(pipeline: Pipeline, schedule: Schedule) -> dict[str, Value]:
     """What shows in a pipeline to be other than in calibration."""
-    return other_request(schedule, pipeline.generation(), adapters_in_effect(pipeline.pipe))
+    pipe = pipeline.pipe
+    return other_request(schedule, pipeline.generation(), adapters_in_effect(pipe), defaults(pipe))
 
 
 def _request(

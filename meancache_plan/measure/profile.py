@@ -38,7 +38,7 @@ METADATA = "meancache-profile"
 _SPECIAL = {
     **{"batch": 1, "displaced": False, "replaces": None, "finer_steps": None, "switches": ()},
     "still_steps": 0,
-    **dict.fromkeys(("negative_prompt", "attention", "quantisation", "calls")),
+    **dict.fromkeys(("negative_prompt", "attention", "quantisation", "settings", "calls")),
 }
 """Settings that are left out of a fingerprint where they say that nothing is special, or known."""
 

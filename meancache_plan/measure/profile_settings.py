@@ -55,7 +55,8 @@ MEASURING = Measuring()
 class ProfileSettings(BaseModel):
     """What a profile was measured on, and how. ``model`` None: a plain velocity function.
 
-    ``call`` holds the pipeline call's other arguments. ``max_edge`` and ``max_window`` bound
+    ``call`` holds the pipeline call's other arguments, ``settings`` what of it steers samples,
+    and how guiders were set; None: not known. ``max_edge`` and ``max_window`` bound
     the (t, s, K) whose L1 deviations were measured. ``samples_total`` counts the samples of the
     whole calibration, prompts x seeds, and ``batch`` those that were made at a time.
     ``propagation``: whether the propagation of errors was measured. ``displaced``: the steps
@@ -83,6 +84,7 @@ class ProfileSettings(BaseModel):
     negative_prompt: bool | None = None
     attention: str | None = None
     quantisation: str | None = None
+    settings: dict[str, bool | float | str] | None = None
     latent_shape: Annotated[tuple[Count, ...], Field(min_length=1)]
     max_edge: Count
     max_window: Annotated[int, Field(ge=0)]
@@ -185,6 +187,7 @@ class ProfileSettings(BaseModel):
             quantisation=self.quantisation,
             elements=self.numel,
             calls=self.calls,
+            settings=self.settings,
         )
 
     @property

@@ -15,6 +15,9 @@ Calls = Annotated[
 Elements = Annotated[int, Field(ge=1, le=runtime.MAX_ELEMENTS)]
 
 
+Settings = Annotated[dict[Text, bool | Real | Text], Field(max_length=strict_json.MAX_ITEMS)]
+
+
 class Generation(Strict):
     """How the calibration samples were made; see :class:`meancache_runtime.schedule.Generation`."""
 
@@ -28,6 +31,12 @@ class Generation(Strict):
     quantisation: Text | None = None
     elements: Elements | None = None
     calls: Calls | None = None
+    settings: Settings | None = None
+
+    @property
+    def asked(self) -> dict[str, bool | float | str]:
+        """Guidance and other settings, by names; what is not known is not there."""
+        return {**self.guidance, **(self.settings or {})}
 
     def replayable(self) -> runtime.Generation:
         """The same as the runtime reads it."""

@@ -12,6 +12,8 @@ from meancache_plan.schedule.pruning import known_quality
 from meancache_plan.ship.markdown import block, code, table, text
 from meancache_plan.show.lines_to_copy import model_name, usage_data
 from meancache_plan.show.page.provenance_data import provenance_data
+from meancache_runtime.annotations import Value
+from meancache_runtime.call_settings import shown
 from meancache_runtime.snapshot import FILE_NAME, HUB_ID
 
 
@@ -200,8 +202,8 @@ def _limits(schedule: Schedule) -> Iterator[str]:
     if made is not None:
         size = [f"{made.width} × {made.height} pixels"] if made.height is not None else []
         size += [f"{made.frames} frames"] if made.frames is not None else []
-        guidance = [f"{code(name)} {value:g}" for name, value in made.guidance.items()]
-        words = ", ".join([*size, code(made.dtype), *guidance])
+        asked = [f"{code(name)} {_value(value)}" for name, value in made.asked.items()]
+        words = ", ".join([*size, code(made.dtype), *asked])
         yield f"It was made for {words}. Another request is followed with a warning."
         yield from _also(schedule)
     if model is not None:
@@ -209,6 +211,10 @@ def _limits(schedule: Schedule) -> Iterator[str]:
         made_for = "is for the model" if schedule.calibrated is None else "was made"
         found = adapters if model.adapters else "no adapters"
         yield f"It {made_for} with {found} (LoRA and the like)."
+
+
+def _value(value: Value) -> str:
+    return code(value) if isinstance(value, str) else shown(value)
 
 
 def _also(schedule: Schedule) -> Iterator[str]:

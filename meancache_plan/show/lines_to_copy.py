@@ -8,7 +8,7 @@ from typing import Any
 
 from meancache_plan.schedule.artifact import PlanEntry, Schedule
 from meancache_plan.source.catalog import REFERENCE
-from meancache_plan.source.recipe import Recipe, find_recipe
+from meancache_plan.source.recipe import Recipe, find_recipe, further_arguments, nested
 
 ANY_MODEL = "YOUR/MODEL"
 """Stands for the model where a schedule fits any."""
@@ -135,7 +135,8 @@ def call_lines(schedule: Schedule) -> list[str]:
         named |= {key: value for key, value in made.guidance.items() if _is_name(key)}
     elif recipe.guidance is not None:
         named[recipe.guidance_argument] = recipe.guidance
-    named |= recipe.call
+    others = further_arguments(recipe, schedule.generation)
+    named |= {key: value for key, value in nested(others).items() if _is_name(key)}
     return ['"a red apple"', *(f"{key}={value!r}" for key, value in named.items())]
 
 

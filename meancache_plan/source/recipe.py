@@ -3,7 +3,7 @@
 import hashlib
 import re
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -19,9 +19,10 @@ from pydantic import (
 
 from meancache_plan.errors import InputError
 from meancache_plan.files.validation import Pixels, Real, Text, first_reason
-from meancache_plan.schedule.artifact import Schedule
+from meancache_plan.schedule.artifact import Generation, Schedule
 from meancache_plan.source import catalog
 from meancache_plan.source.recipe_pictures import read_picture
+from meancache_runtime.call_settings import is_setting, of_guider
 
 DType = Literal["float32", "bfloat16", "float16"]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
@@ -190,7 +191,7 @@ def override(recipe: Recipe, **options: Any) -> Recipe:
 
 
 def follow(recipe: Recipe, schedule: Schedule) -> Recipe:
-    """The recipe with the steps, size, guidance and dtype that a schedule was made for."""
+    """The recipe with the steps, size, dtype and settings of the call that a schedule has."""
     options: dict[str, Any] = {"steps": schedule.grid.steps}
     if schedule.generation is not None:
         sizes = {"height", "width", "frames", "dtype"}
@@ -199,9 +200,44 @@ def follow(recipe: Recipe, schedule: Schedule) -> Recipe:
         own = recipe.guidance_argument
         own = own if own in guidance else next(iter(guidance), own)
         options |= {"guidance_argument": own, "guidance": guidance.pop(own, None)}
-        others = {name: value for name, value in recipe.call.items() if name != own}
-        options["call"] = others | guidance
+        others = further_arguments(recipe, schedule.generation)
+        options["call"] = {k: v for k, v in others.items() if k != own} | guidance
     return override(recipe, **options)
+
+
+def further_arguments(
+    recipe: Recipe, made: Generation | None
+) -> dict[str, str | int | float | bool]:
+    """A recipe's further arguments, with a schedule's settings in place of its own."""
+    if made is None or made.settings is None:
+        return dict(recipe.call)
+    others = {k: v for k, v in recipe.call.items() if isinstance(v, str) or not is_setting(k)}
+    asked = {k: v for k, v in made.settings.items() if not (isinstance(v, str) or of_guider(k))}
+    return others | {name: _given(value, recipe.call.get(name)) for name, value in asked.items()}
+
+
+def nested(call: Mapping[str, Any]) -> dict[str, Any]:
+    """A call's arguments, of which those with dotted names stand in dictionaries.
+
+    Example:
+        >>> nested({"guess_mode": False, "attention_kwargs.scale": 0.5})
+        {'guess_mode': False, 'attention_kwargs': {'scale': 0.5}}
+    """
+    found: dict[str, Any] = {}
+    for name, value in call.items():
+        *heads, last = name.split(".")
+        place = found
+        for head in heads:
+            place = place.setdefault(head, {})
+        place[last] = value
+    return found
+
+
+def _given(value: float | bool, own: object) -> float | bool:
+    """A setting as a call takes it: whole numbers, which files have as real ones, as integers."""
+    if isinstance(own, bool | int | float) and own == value:
+        return own
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def read_prompts(name: str) -> tuple[str, ...]:

@@ -19,6 +19,8 @@ from .strict_json import (
 
 MAX_ELEMENTS = 1_000_000_000_000
 MAX_CALLS = 1000
+LARGEST = 1e6
+"""Of a number that says something of a request."""
 
 OTHERS = "other models"
 """What starting plans were carried over from, if it is not said."""
@@ -43,6 +45,8 @@ class Generation:
         elements: Numbers in one sample's latents.
         calls: How often a sample goes through the denoisers, for each of the T steps: 2 with
             guidance, by two calls or by one of a double batch.
+        settings: What else the pipeline was called with that steers its samples, and how its
+            guiders were set (:mod:`.call_settings`); ``"none"`` if a default was left out.
     """
 
     height: int | None
@@ -55,6 +59,7 @@ class Generation:
     quantisation: str | None = None
     elements: int | None = None
     calls: tuple[int, ...] | None = None
+    settings: Mapping[str, Value] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +67,8 @@ class Also:
     """Another request than the calibration samples', at which a plan was measured too.
 
     Attributes:
-        request: What is other in it, by the names of :class:`Generation` and of its guidance.
+        request: What is other in it, by the names of :class:`Generation`, of its guidance
+            and of its settings.
         elements: As in :class:`Generation`, of this request.
         calls: Likewise.
         measured: The plan's quality there, as the file has it.
@@ -95,7 +101,7 @@ def read_generation(value: Any, where: str, steps: int) -> Generation:
     """Read how samples were made. Raises ScheduleError."""
     sizes = ("height", "width", "frames")
     keys = (*sizes, "guidance", "dtype", "negative_prompt", "attention", "quantisation")
-    got = read_object(value, where, (*keys, "elements", "calls"))
+    got = read_object(value, where, (*keys, "elements", "calls", "settings"))
     return Generation(
         **{
             key: optional(got[key], f"{where}.{key}", lambda v, w: read_integer(v, w, 1, 1_000_000))
@@ -106,6 +112,9 @@ def read_generation(value: Any, where: str, steps: int) -> Generation:
         negative_prompt=optional(got["negative_prompt"], f"{where}.negative_prompt", read_boolean),
         attention=optional(got["attention"], f"{where}.attention", read_text),
         quantisation=optional(got["quantisation"], f"{where}.quantisation", read_text),
+        settings=optional(
+            got["settings"], f"{where}.settings", lambda v, w: _entries(v, w, _value)
+        ),
         **_course(got, where, steps),
     )
 
@@ -156,7 +165,7 @@ def _entries(value: Any, where: str, read: Callable[[Any, str], Any]) -> dict[st
 
 
 def _scale(value: Any, where: str) -> float:
-    return read_number(value, where, -1e6, 1e6)
+    return read_number(value, where, -LARGEST, LARGEST)
 
 
 def _value(value: Any, where: str) -> Value:

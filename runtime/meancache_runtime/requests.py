@@ -11,14 +11,13 @@ What cannot work at all is refused by an error of its own: another step count, g
 or denoiser switch, and another cache at work in the denoiser (:mod:`.errors`).
 """
 
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from math import isclose
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 from .aloud import Aloud
 from .annotations import Also, Generation, Value
+from .call_settings import FRAMES, GUIDANCE, NONE, equal, of_guider, other_settings, shown
 from .errors import RequestMismatchError
 from .schedule import Adapter, Model, Schedule
 from .strict_json import shorten
@@ -26,19 +25,10 @@ from .strict_json import shorten
 Grade = Literal["same", "measured", "unknown"]
 
 SIZES = ("height", "width", "frames")
-FRAMES = "num_frames"
-"""What pipelines call the frames of a video."""
-
 SEEDS = "seeds"
 """In a request of a file: the noise of its samples, by which nothing is told from calibration."""
 
 NO_ADAPTERS = "none"
-
-GUIDANCE = re.compile("guidance|cfg")
-"""What a diffusers pipeline's arguments of guidance have in their names."""
-
-NEGATIVE = re.compile(r"negative_prompt(_\d)?")
-"""Its negative prompts, one for each text encoder."""
 
 NO_BRANCH = "no negative branch ran", "pass negative_prompt='', if none is passed"
 OTHER_BRANCHES = "guidance was added, dropped or ended there", "guide as in calibration"
@@ -84,12 +74,17 @@ class Verdict:
 
     def off_size(self, elements: int | None) -> str | None:
         """What to say if one sample's latents have so many numbers."""
-        if None in (elements, self.elements) or elements == self.elements:
+        if elements is None or self.elements is None or elements == self.elements:
             return None
         return _other("elements", elements, self.elements)
 
 
-def compare(asked: Mapping[str, Value | None], schedule: Schedule, budget: int) -> Verdict:
+def compare(
+    asked: Mapping[str, Value | None],
+    schedule: Schedule,
+    budget: int,
+    settings: Mapping[str, Value] | None = None,
+) -> Verdict:
     """Grade a request.
 
     Args:
@@ -98,6 +93,8 @@ def compare(asked: Mapping[str, Value | None], schedule: Schedule, budget: int) 
             None or not there is not seen, and nothing is said of it.
         schedule: What it is to follow.
         budget: Of the plan.
+        settings: All settings of the call and of guiders (see :mod:`.call_settings`), guidance too,
+            in a host that sees every one; what is not there has none.
 
     Example:
         >>> from .schedule import Grid
@@ -113,7 +110,7 @@ def compare(asked: Mapping[str, Value | None], schedule: Schedule, budget: int) 
     made = schedule.generation
     if made is None:
         return Verdict(None)
-    different = _different(asked, made, schedule.model)
+    different = _different(asked, made, schedule.model, settings)
     if not different:
         return Verdict("same", (), made.calls, made.elements)
     for row in schedule.also.get(budget, ()):
@@ -121,7 +118,7 @@ def compare(asked: Mapping[str, Value | None], schedule: Schedule, budget: int) 
             return Verdict("measured", (), row.calls, row.elements, (row,))
     messages = tuple(_other(name, *pair) for name, pair in different.items() if name != "adapters")
     size = different.keys() & {*SIZES, "elements"}
-    branches = any(_switches(*different[name]) for name in different.keys() & made.guidance)
+    branches = any(_switches(name, *pair) for name, pair in different.items())
     calls, numbers = None if branches else made.calls, None if size else made.elements
     return Verdict("unknown", messages, calls, numbers)
 
@@ -148,100 +145,30 @@ def refuse(message: str, strict: bool) -> str:
     return message
 
 
-def stated(arguments: Mapping[str, Any], made: Generation | None) -> Mapping[str, Value | None]:
-    """Of a diffusers pipeline's arguments what a schedule speaks of, by its names."""
-    if made is None:
-        return {}
-    names = {"height": "height", "width": "width", "frames": FRAMES}
-    names |= {name: name for name in made.guidance}
-    found = {name: arguments.get(argument) for name, argument in names.items()}
-    seen = {name: _number(value) for name, value in found.items() if value is not None}
-    return {**seen, "negative_prompt": negative(arguments)}
-
-
-def completed(schedule: Schedule, defaults: Mapping[str, Any]) -> Schedule:
-    """A schedule that also says which guidance its samples had because nothing else was asked for.
-
-    Args:
-        schedule: What notes the guidance that calibration gave.
-        defaults: Of a diffusers pipeline's arguments, by their names.
-    """
-    if schedule.generation is None:
-        return schedule
-    made = schedule.generation
-    own = guidance(defaults) | dict(made.guidance)
-    return replace(schedule, generation=replace(made, guidance=own))
-
-
-def guidance(arguments: Mapping[str, Any]) -> dict[str, float]:
-    """Of a diffusers pipeline's arguments the numbers that say how it guides.
-
-    Example:
-        >>> guidance({"true_cfg_scale": 4, "guidance_scale_2": None, "cfg_normalization": False})
-        {'true_cfg_scale': 4.0}
-    """
-    given = {k: v for k, v in arguments.items() if GUIDANCE.search(k) and not isinstance(v, bool)}
-    numbers = {name: _number(value) for name, value in given.items() if value is not None}
-    return {name: value for name, value in numbers.items() if isinstance(value, float)}
-
-
-def says_something(prompt: Any) -> bool:
-    """Whether a prompt, or one of several, is more than white space.
-
-    Example:
-        >>> says_something(None), says_something(" "), says_something(["", "blurry"])
-        (False, False, True)
-    """
-    texts = prompt if isinstance(prompt, list | tuple) else [prompt]
-    return any(isinstance(text, str) and text.strip() for text in texts)
-
-
-def negative(arguments: Mapping[str, Any]) -> bool | None:
-    """Whether a negative prompt says anything; None where it comes as numbers, or there is none.
-
-    Example:
-        >>> negative({"negative_prompt": None, "negative_prompt_2": "blurry"})
-        True
-    """
-    prompts = [value for name, value in arguments.items() if NEGATIVE.fullmatch(name)]
-    if not prompts or arguments.get("negative_prompt_embeds") is not None:
-        return None
-    return any(map(says_something, prompts))
-
-
-def _number(value: Any) -> Value:
-    """A number of whatever library, or as text what is none."""
-    try:
-        return str(value) if isinstance(value, str | bool) else float(value)
-    except (TypeError, ValueError, RuntimeError):  # of one value a sample
-        return str(value)
-
-
 def _different(
-    asked: Mapping[str, Value | None], made: Generation, model: Model | None
+    asked: Mapping[str, Value | None],
+    made: Generation,
+    model: Model | None,
+    settings: Mapping[str, Value] | None,
 ) -> dict[str, tuple[Value, Value]]:
     """What is other than in calibration: here and there. A size is told once."""
     names = (*SIZES, "dtype", "negative_prompt", "attention", "quantisation", "elements")
     there: dict[str, Value | None] = {name: getattr(made, name) for name in names}
-    there |= made.guidance
     there["adapters"] = None if model is None else recognised(model.adapters)
+    if settings is None or made.settings is None:
+        there |= made.guidance
     found = {
         name: (here, calibrated)
         for name, calibrated in there.items()
         if (here := asked.get(name)) is not None
         and calibrated is not None
-        and not _equal(here, calibrated)
+        and not equal(here, calibrated)
     }
+    if settings is not None and made.settings is not None:
+        found |= other_settings(settings, {**made.guidance, **made.settings})
     if found.keys() & set(SIZES):
         found.pop("elements", None)
     return found
-
-
-def _equal(here: Value, there: Value) -> bool:
-    """Whether two values are the same, but for a number's rounding to float32."""
-    if isinstance(here, int | float) and isinstance(there, int | float):
-        return isclose(here, there, rel_tol=1e-6)
-    return here == there
 
 
 def _is_of(row: Also, different: Mapping[str, tuple[Value, Value]]) -> bool:
@@ -250,7 +177,7 @@ def _is_of(row: Also, different: Mapping[str, tuple[Value, Value]]) -> bool:
     there = {name: value for name, value in row.request.items() if name != SEEDS}
     if here.keys() <= {"elements"}:  # a host that sees no more of a size
         return there.keys() <= set(SIZES) and row.elements == here.get("elements")
-    return here.keys() == there.keys() and all(_equal(here[name], there[name]) for name in here)
+    return here.keys() == there.keys() and all(equal(here[name], there[name]) for name in here)
 
 
 def recognised(adapters: Sequence[Adapter]) -> str | None:
@@ -264,13 +191,15 @@ def recognised(adapters: Sequence[Adapter]) -> str | None:
     return None if None in digests else " ".join(sorted(map(str, digests))) or NO_ADAPTERS
 
 
-def _switches(here: Value, there: Value) -> bool:
-    """Whether one of two scales of guidance leaves the second branch out, and the other not."""
+def _switches(name: str, here: Value, there: Value) -> bool:
+    """Whether what is other may leave a branch of guidance out, or add one."""
+    if of_guider(name):
+        return True
     scales = [value for value in (here, there) if isinstance(value, int | float)]
-    return len({scale > 1 for scale in scales}) > 1
+    return GUIDANCE.search(name) is not None and len({scale > 1 for scale in scales}) > 1
 
 
-def _other(name: str, here: Any, there: Any) -> str:
+def _other(name: str, here: Value, there: Value) -> str:
     """In what a request is unknown: what is asked for, and what was calibrated."""
     if name == "negative_prompt":
         words = ("a negative prompt", "without") if here else ("no negative prompt", "with one")
@@ -283,12 +212,25 @@ def _other(name: str, here: Any, there: Any) -> str:
             f"{there} (another size or length)"
         )
         return _unknown(asked, "ask for the size of calibration", "height=…,width=…")
-    here, there = (f"{v:g}" if isinstance(v, int | float) else v for v in (here, there))
-    asked = f"this request has {name} {here}, and the schedule was calibrated with {there}"
+    now = f"no {name}" if here == NONE else f"{name} {shown(here)}"
+    then = "without" if there == NONE else f"with {shown(there)}"
+    asked = f"this request has {now}, and the schedule was calibrated {then}"
     if name in ("attention", "quantisation"):
         return _unknown(asked, f"use {name} {there}")
-    fixes = {"dtype": f"load the model in {there}", "frames": f"pass {FRAMES}={there}"}
-    return _unknown(asked, fixes.get(name, f"pass {name}={there}"), f"{name}={here}")
+    also = None if isinstance(here, str) and name != "dtype" else f"{name}={shown(here)}"
+    return _unknown(asked, _fix(name, there), also)
+
+
+def _fix(name: str, there: Value) -> str:
+    """How to ask for what was calibrated."""
+    if of_guider(name):
+        return f"set pipe.{name} " + ("as it was" if there == NONE else f"to {shown(there)}")
+    if there == NONE:
+        return "leave it out"
+    head, *rest = name.split(".")
+    fixes = {"dtype": f"load the model in {there}", "frames": f"pass {FRAMES}={shown(there)}"}
+    inside = "".join(f"{{{key!r}: " for key in rest) + shown(there) + "}" * len(rest)
+    return fixes.get(name, f"pass {head}={inside}")
 
 
 def _unknown(what: str, fix: str, also: str | None = None) -> str:

@@ -15,12 +15,12 @@ from torch import Tensor
 from meancache_plan.cli.loading_options import Loading
 from meancache_plan.files.journal import Journal
 from meancache_plan.fleet.crew import Alone, Begin, Change, Crew
+from meancache_plan.judge.asked_requests import OtherRequest
 from meancache_plan.judge.compare.run_comparison import compare
 from meancache_plan.judge.compare.sweep import QUICK, Extrapolating, Skipping, WarmingUp
 from meancache_plan.judge.evaluate import evaluate
 from meancache_plan.judge.figures import FIGURES
 from meancache_plan.judge.findings import Comparison, Evaluation
-from meancache_plan.judge.other_requests import OtherRequest
 from meancache_plan.judge.sample_folder import SampleFolder
 from meancache_plan.measure.calibrate import calibrate
 from meancache_plan.measure.profile_settings import Measuring

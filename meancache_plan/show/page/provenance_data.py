@@ -7,6 +7,7 @@ from meancache_plan.schedule.provenance import Provenance, StartProvenance
 from meancache_plan.schedule.pruning import pruned_notes
 from meancache_plan.show.payoff import payoff_notes
 from meancache_plan.show.terminal.reliability_facts import schedule_facts, start_words
+from meancache_runtime.call_settings import shown
 
 Facts = list[tuple[str, str]]
 
@@ -36,13 +37,13 @@ def provenance_data(schedule: Schedule, evaluation: Evaluation | None) -> Facts:
 
 
 def generation_words(made: Generation | None) -> str:
-    """Size, frames, dtype and guidance of the calibration samples."""
+    """Size, frames, dtype, guidance and settings of the calibration samples."""
     if made is None:
         return "any"
     size = [] if made.height is None else [f"{made.width} × {made.height} pixels"]
     frames = [] if made.frames is None else [f"{made.frames} frames"]
-    guidance = [f"{name} {value:g}" for name, value in made.guidance.items()]
-    return ", ".join([*size, *frames, made.dtype, *guidance])
+    asked = [f"{name} {shown(value)}" for name, value in made.asked.items()]
+    return ", ".join([*size, *frames, made.dtype, *asked])
 
 
 def _model(model: ModelIdentity | None) -> Facts:

@@ -37,6 +37,7 @@ from meancache_plan.show.terminal.reliability_facts import (
 )
 from meancache_plan.show.terminal.summary_view import summary_view
 from meancache_plan.show.terminal.widgets import Sparkline, Timeline, fact_list
+from meancache_runtime.call_settings import shown
 
 LENGTHS = (2, 3, 4, 6, 8, 12, 16, 24)
 """Lengths of the edges in a profile's heat map."""
@@ -256,8 +257,8 @@ def _grid_fact(sigmas: Sequence[float] | None, steps: int = 0) -> str:
 def _generation(made: Generation) -> str:
     size = "default size" if made.height is None else f"{made.width} × {made.height} pixels"
     frames = [] if made.frames is None else [f"{made.frames} frames"]
-    guidance = [f"{name} {value:g}" for name, value in made.guidance.items()]
-    return ", ".join([size, *frames, made.dtype, *guidance])
+    asked = [f"{name} {shown(value)}" for name, value in made.asked.items()]
+    return ", ".join([size, *frames, made.dtype, *asked])
 
 
 def _short(sha256: str) -> str:

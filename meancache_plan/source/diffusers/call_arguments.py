@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from meancache_plan.errors import InputError
-from meancache_plan.source.recipe import Recipe
+from meancache_plan.source.recipe import Recipe, nested
 from meancache_plan.source.recipe_pictures import name_and_digest, read_picture
 
 TEXT = re.compile(r"(negative_)?prompt(_\d)?")
@@ -86,7 +86,7 @@ def _plain(recipe: Recipe) -> dict[str, Any]:
         recipe.guidance_argument: recipe.guidance,
         "negative_prompt": recipe.negative_prompt,
     }
-    return {k: v for k, v in fixed.items() if v is not None} | dict(recipe.call)
+    return {k: v for k, v in fixed.items() if v is not None} | nested(recipe.call)
 
 
 def least_output(pipe: Any) -> str:
@@ -120,6 +120,12 @@ def parameters(pipe: Any) -> dict[str, inspect.Parameter]:
             if all(each.kind is not inspect.Parameter.VAR_KEYWORD for each in own.values()):
                 break
     return found
+
+
+def fitting(pipe: Any, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The same arguments, with a real number for an integer where their default is one."""
+    real = {name for name, each in parameters(pipe).items() if isinstance(each.default, float)}
+    return {k: float(v) if k in real and type(v) is int else v for k, v in arguments.items()}
 
 
 def takes_strength(pipe: Any) -> bool:

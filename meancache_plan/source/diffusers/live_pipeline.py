@@ -11,7 +11,9 @@ from meancache_plan.source.diffusers import call_arguments as calls
 from meancache_plan.source.diffusers import pipeline_identity
 from meancache_plan.source.diffusers.pipeline import Pipeline
 from meancache_plan.source.recipe import OURS, DType, Recipe, override
+from meancache_runtime.call_settings import differing, filled
 from meancache_runtime.hosts.diffusers import identity
+from meancache_runtime.hosts.diffusers.guiders import defaults
 from meancache_runtime.hosts.diffusers.intercept import is_intercepted
 from meancache_runtime.hosts.diffusers.precision import dtype
 
@@ -23,7 +25,7 @@ GUIDANCE = ("true_cfg_scale", "guidance_scale")
 FIELDS = {"height": "height", "width": "width", "num_frames": "frames"}
 """Arguments that a schedule notes, and the recipe's names for them."""
 
-COMPARED = ("height", "width", "frames", "guidance", "dtype")
+COMPARED = ("height", "width", "frames", "dtype")
 """What of a schedule's ``generation`` has to be that of the samples that it is judged on."""
 
 NOT_OURS = {
@@ -107,14 +109,16 @@ def check_call(source: Pipeline, schedule: Schedule) -> None:
     """Refuse samples that are made otherwise than those that a schedule was made for.
 
     Raises:
-        InputError: The steps, a size, the guidance or the precision differs.
+        InputError: The steps, a size, a setting, the guidance or the precision differs.
     """
     made, here_made = schedule.generation, source.generation()
-    pairs = {STEPS: (source.recipe.steps, schedule.grid.steps)}
-    for name in () if made is None else COMPARED:
-        pairs[name] = (getattr(here_made, name), getattr(made, name))
+    pairs: dict[str, tuple[Any, Any]] = {STEPS: (source.recipe.steps, schedule.grid.steps)}
+    if made is not None:
+        pairs |= {name: (getattr(here_made, name), getattr(made, name)) for name in COMPARED}
+        own = defaults(source.pipe)
+        pairs |= differing(*(filled(each.replayable(), own) for each in (here_made, made)))
     for name, (here, there) in pairs.items():
-        if here and there and here != there:
+        if None not in (here, there) and here != there:
             raise InputError(
                 f"{name} is {here} here, and the schedule was made for {there}: call the pipeline "
                 "as it was calibrated, or calibrate this call"

@@ -71,7 +71,7 @@ class Pipeline:
         self._id = model_id
         self._commit = commit
         self._values = dict(values or {})
-        self._arguments = calls.arguments(recipe) | self._values
+        self._arguments = calls.fitting(pipe, calls.arguments(recipe) | self._values)
         self._from_pictures = calls.takes_strength(pipe)
         self._answers = Answers()
         self._course: steps.Course | None = None

@@ -7,12 +7,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from meancache_plan.errors import InputError
 from meancache_plan.schedule.artifact import AdapterIdentity, Generation, ModelIdentity
 from meancache_plan.source.recipe import Recipe
+from meancache_runtime.annotations import Value
+from meancache_runtime.call_settings import guidance, negative, noted
 from meancache_runtime.hosts.diffusers import identity
 from meancache_runtime.hosts.diffusers.adapters import adapters_in_effect
+from meancache_runtime.hosts.diffusers.guiders import defaults, guider_settings
 from meancache_runtime.hosts.diffusers.precision import attention, quantisation
-from meancache_runtime.requests import guidance, negative
+from meancache_runtime.strict_json import MAX_ITEMS
 
 
 def origin(pipe: Any, loaded_from: str) -> tuple[str, str | None]:
@@ -50,7 +54,19 @@ def generation(pipe: Any, recipe: Recipe, arguments: Mapping[str, Any]) -> Gener
         negative_prompt=bool(negative(arguments)),
         attention=attention(pipe),
         quantisation=quantisation(pipe),
+        settings=_settings(pipe, arguments),
     )
+
+
+def _settings(pipe: Any, arguments: Mapping[str, Any]) -> dict[str, Value]:
+    """What else steers the samples. InputError if it is more than a schedule can say."""
+    found = noted(arguments, defaults(pipe)) | guider_settings(pipe)
+    if len(found) > MAX_ITEMS:
+        raise InputError(
+            f"the call has {len(found)} settings, and a schedule notes {MAX_ITEMS} at most: leave "
+            "out those that are the pipeline's own defaults"
+        )
+    return found
 
 
 def scheduler_config(pipe: Any) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from typing import Any
 from ..aloud import Aloud
 from ..arrays import Array, elements, like, widened
 from ..binding import bind
+from ..call_settings import completed
 from ..errors import (
     GridMismatchError,
     StackedCacheError,
@@ -20,7 +21,7 @@ from ..errors import (
     UnsupportedSchedulerError,
 )
 from ..grid import check_grid
-from ..requests import completed, warn_of
+from ..requests import warn_of
 from ..schedule import Replayable, Schedule, as_schedule
 from ..table import Table
 

@@ -1,6 +1,5 @@
 """Put a schedule into a diffusers pipeline, and take it out again."""
 
-import inspect
 import threading
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from typing import Any, Self
 from ...aloud import Aloud
 from ...annotations import Also
 from ...binding import bind
+from ...call_settings import completed, settings, stated
 from ...errors import (
     AlreadyAttachedError,
     BudgetError,
@@ -19,12 +19,13 @@ from ...errors import (
 )
 from ...innovation import OnUnstable, check_policy
 from ...other_adapters import other_adapters
-from ...requests import Verdict, check_comparable, compare, completed, recognised, stated
+from ...requests import Verdict, check_comparable, compare, recognised
 from ...schedule import Adapter, Plan, Replayable, Schedule, as_schedule, load_schedule
 from ...snapshot import beside
 from ...stats import ReplayStats, ReplayWarning
 from .adapters import adapters_in_effect
 from .channel import Channel
+from .guiders import Kept, defaults, guider_settings
 from .identity import check_model, check_samples_itself, companions, denoisers
 from .intercept import Interception, is_intercepted
 from .notes import Notes
@@ -140,8 +141,7 @@ class Attachment:
         modules = _denoisers_for(pipe, schedule)
         self._pipe, self._schedule, self._strict = pipe, schedule, strict
         self._budget = plan.budget
-        arguments = inspect.signature(pipe.__class__.__call__).parameters.values()
-        self._made = completed(schedule, {each.name: each.default for each in arguments})
+        self._made = completed(schedule, defaults(pipe))
         self._scheduler = pipe.scheduler
         bind_here = lru_cache(maxsize=4)(partial(bind, displaced=schedule.grid.displaced))
         self._open_channel = partial(
@@ -233,7 +233,8 @@ class Attachment:
             self.stats = notes.stats
             before = self._adapters()
             verdict = self._compare(asked, before, notes)
-            run = self._run = Run(self._open_channel, self._scheduler, notes, verdict)
+            kept = Kept(self._pipe, asked)
+            run = self._run = Run(self._open_channel, self._scheduler, notes, verdict, kept)
             yield
             run.settle()  # it may have been interrupted
             self._check_kept(before, notes)
@@ -250,7 +251,9 @@ class Attachment:
             RequestMismatchError, ModelMismatchError: The attachment is strict, and it is unknown.
         """
         seen = {**stated(asked, self._made.generation), **precision(self._pipe)}
-        verdict = compare(seen | {"adapters": recognised(here)}, self._made, self._budget)
+        seen["adapters"] = recognised(here)
+        every = settings(asked) | guider_settings(self._pipe) if asked else None
+        verdict = compare(seen, self._made, self._budget, every)
         notes.stats.request = verdict.grade
         other = self._other_adapters(here, verdict.measured)
         if other is not None:

@@ -17,6 +17,7 @@ from ...errors import (
 )
 from ...requests import Verdict
 from .channel import Channel
+from .guiders import Kept
 from .intercept import Proxy
 from .notes import Notes
 from .output_fitting import batch_size, fit, passes
@@ -31,6 +32,7 @@ class Run:
         scheduler: The pipeline's scheduler.
         notes: Taken as the run goes on.
         verdict: What is asked for, beside what was calibrated.
+        kept: Whether it stays so.
     """
 
     def __init__(
@@ -39,9 +41,10 @@ class Run:
         scheduler: Any,
         notes: Notes,
         verdict: Verdict,
+        kept: Kept,
     ) -> None:
         self.stats = notes.stats
-        self._notes, self._verdict = notes, verdict
+        self._notes, self._verdict, self._settings = notes, verdict, kept
         self._sizes: list[int | None] = []
         self._elements = 0
         self._told: set[str] = set()
@@ -76,6 +79,7 @@ class Run:
         if self.main.due:
             self.settle()
         self._note_entry()
+        self._note_change()
         call = self._calls.get(name, 0)
         self._calls[name] = call + 1
         self._called = tuple(self._calls)
@@ -248,6 +252,14 @@ class Run:
         self.stats.innovation, self.stats.innovation_knot = found.worst, start + found.knot
         if machine.unstable is not None and self._verdict.grade != "measured":
             self._notes.unstable(machine.unstable, machine.warning)
+
+    def _note_change(self) -> None:
+        """Before a step's first call: what a callback changed in what was asked for."""
+        if self._calls or self._verdict.grade is None:
+            return
+        machine = self.main.machine
+        taken = 0 if machine is None else machine.step
+        self._note("settings", self._settings.changed(self.main.start + taken))
 
     def _note_entry(self) -> None:
         start, machine = self.main.start, self.main.machine
