@@ -54,6 +54,30 @@ def test_another_size_and_precision_are_measured_noted_and_then_known(
             pipe("a cow", height=BIG, width=SIDE, output_type="latent", **call)
 
 
+def test_settings_of_the_call_are_measured_noted_and_then_known(
+    model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    calibrate()
+    asked = "joint_attention_kwargs.scale=0.5,max_sequence_length=8"
+    run("evaluate", *MODEL, "--limit", "1", "--also", asked, "--record")
+    said = "Other than in calibration: joint_attention_kwargs.scale 0.5, max_sequence_length 8."
+    assert said in " ".join(capsys.readouterr().out.split())
+    [plan] = load_schedule("schedule.json").plans
+    [row] = plan.also
+    assert row.request == {"joint_attention_kwargs.scale": 0.5, "max_sequence_length": 8}
+    schedule, pipe = load_for_replay("schedule.json"), tiny_flux()
+    call = {"num_inference_steps": STEPS, "max_sequence_length": 8, "guidance_scale": 1.0}
+    call |= {"height": SIDE, "width": SIDE, "output_type": "latent"}
+    scale = {"joint_attention_kwargs": {"scale": 0.5}}
+    following = attach(pipe, schedule, strict=True, on_unstable="ignore")
+    with warnings.catch_warnings(), following as attached, torch.no_grad():
+        warnings.simplefilter("error")
+        pipe("a cow", **call | scale)
+        assert attached.stats.request == "measured"
+        with pytest.raises(RequestMismatchError, match="has max_sequence_length 8"):
+            pipe("a cow", **call)
+
+
 def save_lora(file: Path) -> None:
     """Write random weights for the tiny pipeline, as training scripts do."""
     pipe = tiny_flux()
@@ -107,6 +131,12 @@ REQUESTS = {
     "seeds=9": "seeds is 9 in calibration",
     "height": "give name=value, with a name of height, width",
     "sead=3": "give name=value, with a name of height, width",
+    "eta=0.5": "give name=value, with a name of height, width",
+    "seeds.of=3": "give name=value, with a name of height, width",
+    "joint_attention.scale=3": "or of a setting of the call of FluxPipeline",
+    "max_sequence_length=long": "max_sequence_length is a number, or true or false, not 'long'",
+    f"max_sequence_length={TEXT_LENGTH}": f"max_sequence_length is {TEXT_LENGTH}.0 in calibration",
+    "guider.start=0.2": "guider.start: this FluxPipeline has no guider",
     "height=tall": "height is a number, not 'tall'",
     f"height={SIDE}": f"height is {SIDE} in calibration",
     "frames=5": "frames is None in calibration",

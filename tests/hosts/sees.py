@@ -48,6 +48,13 @@ is no warning of it; `attach(…, strict=True)` refuses whatever else it would w
 """
 
 AFTER = """
+*Another setting* is any number or truth value of a call that steers its samples: how strongly it
+asks for a LoRA (`joint_attention_kwargs={"scale": …}`), for a ControlNet
+(`controlnet_conditioning_scale`) or for a picture, how long a text may be
+(`max_sequence_length`). A guider that is a component of the pipeline (Motif-Video, HunyuanImage)
+is looked at before each step, and where there is a callback so are those settings of the call that
+the pipeline keeps for it (`_guidance_scale`).
+
 Servers see a size and guidance that a request states. `MeanCacheScheduler` sees by its velocities a
 model of half precision where another was calibrated. Where a host does not see what is other, its
 schedule's bounds may, if it costs much and the host looks at them: JAX and mflux do not, and
@@ -56,12 +63,9 @@ schedule's bounds may, if it costs much and the host looks at them: JAX and mflu
 - a fine-tune of the same shape in a folder of its own; of another hub id it is another model;
 - what a text encoder was taught (textual inversion, a LoRA of its own): to a plan that is what
   another prompt is;
-- how strongly a call asks for a LoRA (`joint_attention_kwargs={"scale": …}`), for a ControlNet
-  (`controlnet_conditioning_scale`) or for a picture;
-- how a `guider` is set that is a component of the pipeline (Motif-Video, HunyuanImage);
-- what embeddings say that are given in place of texts, a negative prompt's too;
-- how long a text may be (`max_sequence_length`), and another prompt or scale of guidance that a
-  callback gives in mid-run without ending a branch.
+- what pictures show, and what embeddings say that are given in place of texts, a negative prompt's
+  too;
+- another prompt that a callback gives in mid-run, and what it does to the latents.
 """
 
 SAME = Generation(
@@ -73,6 +77,7 @@ SAME = Generation(
     negative_prompt=False,
     elements=SIZE // 2,
     calls=(1,) * STEPS,
+    settings={},
 )
 WITH_GUIDANCE = replace(SAME, guidance={}, calls=(2,) * STEPS)
 ADAPTED = Model("tiny", None, None, None, None, (Adapter("style", "sha256:" + "0" * 64),))
@@ -103,6 +108,8 @@ OTHERS: dict[str, Callable[[Schedule], Schedule]] = {
     "another LoRA, IP-Adapter or ControlNet": lambda schedule: replace(schedule, model=ADAPTED),
     "another size": _made(elements=4 * SIZE),
     "another guidance scale": _made(guidance={"true_cfg_scale": 4.0}),
+    "another setting of the call": _made(settings={"max_sequence_length": 77}),
+    "a guider set otherwise": _made(settings={"guider.guidance_scale": 5.0}),
     "a guidance branch more or less": _made(calls=(2,) * STEPS),
     "a negative prompt, or none": _made(negative_prompt=True),
     "another dtype": _made(dtype="bfloat16"),
