@@ -42,9 +42,12 @@ REPORTS = (
     ),
     Report(
         "diffusers 12012, 12760, 14093",
-        "a warm run, then a cache on, off, and another",
+        "a warm run, then a cache on, off, and another; image-to-image and Kontext too",
         "each as if it were alone",
-        (f"{LIVING}/test_caches.py::test_after_it_is_turned_off_all_is_as_before",),
+        (
+            f"{LIVING}/test_caches.py::test_after_it_is_turned_off_all_is_as_before",
+            f"{LIVING}/test_caches.py::test_a_run_from_a_picture_is_as_before_too",
+        ),
     ),
     Report(
         "diffusers 14829, 14831; sglang 40447",
@@ -73,7 +76,7 @@ REPORTS = (
     Report(
         "cache-dit 457, 622; vllm-omni 6180",
         "context or sequence parallel: ranks decide differently",
-        "all ranks follow the same plan",
+        "all ranks follow the same plan, and where samples stray, refresh together",
         (
             f"{LIVING}/test_sharded.py::"
             "test_both_ranks_follow_the_plan_to_the_latents_of_one_process",
@@ -81,15 +84,25 @@ REPORTS = (
     ),
     Report(
         "sglang 35054; vllm-omni 2860",
-        "guidance by two calls, by one batch, by a wrong flag",
-        "passes of a sample through the denoiser are counted, whatever the form",
-        (f"{GRADES}::test_calls_are_counted_by_sample_be_they_apart_or_in_one_batch",),
+        "guidance by two calls, by one batch, by one branch a rank, by a wrong flag",
+        "passes of a sample through the denoiser are counted, whatever the form; where ranks share "
+        "the branches within one call it counts as one of both",
+        (
+            f"{GRADES}::test_calls_are_counted_by_sample_be_they_apart_or_in_one_batch",
+            f"{LIVING}/test_sharded.py::"
+            "test_both_ranks_follow_the_plan_to_the_latents_of_one_process",
+            OTHERS,
+        ),
     ),
     Report(
         "sglang 17140; ComfyUI-TeaCache 62; Wan2GP 368",
         "another size or length than calibrated",
         "a warning, or refused if strict; by the latents too, where the call does not tell",
-        (OTHERS,),
+        (
+            OTHERS,
+            f"{RUNTIME}/test_settings.py::"
+            "test_what_is_other_is_named_once_and_a_strict_attachment_refuses_it",
+        ),
     ),
     Report(
         "sglang 36767; Comfy-WaveSpeed 15",
@@ -189,7 +202,11 @@ REPORTS = (
         "LeMiCa 7; TeaCache 2, 80; xDiT 654",
         "how to calibrate one's own model, with ControlNet or a fine-tune",
         "`calibrate`, `solve` and `evaluate` take the pipeline that one holds",
-        ("tests/live/test_live_pipeline.py::test_from_a_pipeline_to_a_judged_schedule",),
+        (
+            "tests/live/test_live_pipeline.py::test_from_a_pipeline_to_a_judged_schedule",
+            "tests/live/test_live_pipeline.py::"
+            "test_what_was_calibrated_with_a_controlnet_or_as_a_fine_tune_is_known_to_be_that",
+        ),
     ),
     Report(
         "verl-omni 391; Flow-Factory 196",

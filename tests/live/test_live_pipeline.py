@@ -22,6 +22,7 @@ from meancache_plan.source.diffusers.pipeline import Pipeline
 from meancache_plan.source.recipe import Recipe
 from meancache_runtime import attach
 from meancache_runtime.errors import UnsupportedPipelineError
+from tests.families.flux import CASES as FLUX
 from tests.runtime.hosts.diffusers.loras import add
 from tests.tiny import SIDE, TEXT_LENGTH, tiny_flux
 
@@ -93,6 +94,52 @@ def test_from_a_pipeline_to_a_judged_schedule(
     assert pipe._progress_bar_config == {"disable": False}
     assert list(cwd.iterdir()) == [], "something was kept"
     assert "it/s" in capfd.readouterr().err, "only the attached call, somebody's own, shows a bar"
+
+
+def _controlled() -> tuple[Any, dict[str, Any]]:
+    case = next(case for case in FLUX if case.name == "FluxControlNetPipeline")
+    call = {**case.call(STEPS), "controlnet_conditioning_scale": 0.7}
+    return case.build(), {k: v for k, v in call.items() if k not in ("prompt", "output_type")}
+
+
+def _fine_tuned() -> tuple[Any, dict[str, Any]]:
+    pipe = tiny_flux()
+    with torch.no_grad():
+        for weight in pipe.transformer.parameters():
+            weight.add_(0.1 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(0)))
+    return pipe, CALL
+
+
+@pytest.mark.parametrize("made", [_controlled, _fine_tuned])
+def test_what_was_calibrated_with_a_controlnet_or_as_a_fine_tune_is_known_to_be_that(
+    made: Callable[[], tuple[Any, dict[str, Any]]],
+) -> None:
+    pipe, call = made()
+    profile = calibrate(pipe, PROMPTS, call=call)
+    schedule = solve(profile, budgets=[BUDGET])
+    result = evaluate(pipe, schedule, ["an owl"], call=call)
+    assert [row.budget for row in result.rows if row.method == "plan"] == [BUDGET]
+    attached = attach(pipe, schedule, strict=True, on_unstable="ignore")
+    with warnings.catch_warnings(), attached, torch.no_grad():
+        warnings.simplefilter("error")
+        pipe("a fox", **call, output_type="latent")
+    assert (attached.stats.request, attached.stats.refreshes) == ("same", BUDGET)
+
+
+def test_a_call_that_differs_in_a_setting_is_refused_or_judged_beside_it() -> None:
+    pipe, call = _controlled()
+    schedule = solve(calibrate(pipe, PROMPTS, call=call), budgets=[BUDGET])
+    other = call | {"controlnet_conditioning_scale": 1.0}
+    by_default = {k: v for k, v in call.items() if k != "controlnet_conditioning_scale"}
+    for asked in (other, by_default):  # whose default is 1
+        with pytest.raises(InputError, match=r"controlnet_conditioning_scale is 1\.0 here"):
+            evaluate(pipe, schedule, ["an owl"], call=asked)
+        found = evaluate(pipe, schedule, ["an owl"], call=asked, also=True)
+        assert found.request == {"controlnet_conditioning_scale": 1.0}
+    known = meancache_plan.with_measured(schedule, found)
+    with attach(pipe, known, strict=True, on_unstable="ignore") as attached, torch.no_grad():
+        pipe("a fox", **other, output_type="latent")
+    assert attached.stats.request == "measured"
 
 
 def test_it_measures_what_the_command_would_and_prints_nothing(

@@ -18,6 +18,7 @@ from diffusers.hooks import TextKVCacheConfig, apply_first_block_cache
 from meancache_runtime import attach
 from meancache_runtime.errors import StackedCacheError
 from tests.families.case import Case, run
+from tests.families.flux import CASES as FLUX
 from tests.living.two_pipelines import CASES, every_pipeline
 from tests.plans import BUDGET, SCHEDULE, STEPS
 
@@ -53,6 +54,17 @@ CACHES: dict[str, Callable[[Any], Any]] = {
     "fbc_": _hidden,
     "is_cached": _flagged,
 }
+PICTURES = [
+    case
+    for case in FLUX
+    if case.name in ("FluxImg2ImgPipeline", "FluxKontextPipeline", "FluxKontextInpaintPipeline")
+]
+PICTURES.append(
+    PICTURES[0].variant(
+        name="FluxImg2ImgPipeline, strength 0.6",
+        call=lambda steps: {**PICTURES[0].call(steps), "strength": 0.6},
+    )
+)
 every_cache = pytest.mark.parametrize("cache", CACHES)
 
 
@@ -93,6 +105,27 @@ def test_after_it_is_turned_off_all_is_as_before(case: Case) -> None:
         assert torch.equal(run(pipe, case.call(STEPS))[0], plain)
     CACHES["FirstBlockCache"](pipe)
     assert torch.equal(run(pipe, case.call(STEPS))[0], cached)
+
+
+@pytest.mark.parametrize("case", PICTURES, ids=lambda case: case.name)
+def test_a_run_from_a_picture_is_as_before_too(case: Case) -> None:
+    """The same where diffusers' own caches cannot run, as these pipelines give them no context."""
+    pipe = case.build()
+    (plain,) = run(pipe, case.call(STEPS))
+    for _ in range(2):
+        CACHES["FirstBlockCache"](pipe)
+        with pytest.raises(ValueError, match="No cache context is set"):
+            run(pipe, case.call(STEPS))
+        with pytest.raises(StackedCacheError):
+            attach(pipe, SCHEDULE)
+        pipe.transformer.disable_cache()
+        with attach(pipe, SCHEDULE) as attached:
+            (first,) = run(pipe, case.call(STEPS))
+            (second,) = run(pipe, case.call(STEPS))
+        assert attached.stats.denoiser_calls == attached.stats.refreshes
+        assert attached.stats.cached_steps > 0
+        assert torch.equal(first, second)
+        assert torch.equal(run(pipe, case.call(STEPS))[0], plain)
 
 
 def test_keys_of_the_text_may_be_kept_which_changes_nothing() -> None:

@@ -35,7 +35,7 @@ def calibrated(case: Case, pipe: Any, *also: Also) -> Schedule:
     call = case.call(case.steps)
     plain = by_hand.schedule(case.steps, (0, 2))
     made = Generation(
-        *(None, None, None, guidance(call), "float32"),
+        *(None, None, call.get("num_frames"), guidance(call), "float32"),
         settings=noted(call, defaults(pipe)) | guider_settings(pipe),
     )
     [plan] = plain.plans
@@ -87,6 +87,11 @@ OTHERS: dict[str, tuple[Case, Change, str]] = {
         CONTROLLED,
         asks(controlnet_conditioning_scale=[0.5, 0.8]),
         "has controlnet_conditioning_scale 0.5 0.8, and the schedule was calibrated with 1;",
+    ),
+    "another length": (
+        GUIDED,
+        asks(num_frames=9),
+        "has frames 9, and the schedule was calibrated with 5; .* pass num_frames=5",
     ),
     "another guidance of a guider": (
         GUIDED,
