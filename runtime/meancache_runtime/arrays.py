@@ -35,6 +35,17 @@ def widened(array: Array) -> Array:
     return array.astype(_float32(array)) if narrow else array * 1
 
 
+def wide(array: Array) -> Array:
+    """The array itself where it is as wide as float32, else a copy that is.
+
+    Example:
+        >>> wide(0.5)
+        0.5
+    """
+    narrow = any(name in str(getattr(array, "dtype", "")) for name in NARROW)
+    return widened(array) if narrow else array
+
+
 def like(array: Array, model: Array) -> Array:
     """``array`` in the dtype of ``model``."""
     if not hasattr(model, "dtype") or array.dtype == model.dtype:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from math import isfinite
 from typing import Literal, get_args
 
-from .arrays import Array, largest_share, listed, squares
+from .arrays import Array, largest_share, like, listed, squares, wide
 from .binding import BoundPlan, LinearForm
 from .errors import ReplayError
 
@@ -95,15 +95,18 @@ class Innovations:
         self.worst, self.sample = 0.0, 0
         self.knot: int | None = None
 
-    def see(self, knot: int, fresh: Array) -> bool:
-        """Look at a knot's fresh velocity, kept as it is; whether there is something to read."""
+    def see(self, knot: int, fresh: Array, model: Array) -> bool:
+        """Look at a knot's fresh velocity, kept as it is; whether there is something to read.
+
+        The one before is kept in the precision of ``model``, in which it came.
+        """
         bound = knot in self.bounds
         if bound:
-            gap = fresh
+            gap = whole = wide(fresh)
             for step, weight in self._promised[knot].items():
-                gap = gap - weight * self._fresh[step]
-            self._unread = squares(gap), squares(fresh)
-        self._fresh = {step: self._fresh[step] for step in sorted(self._fresh)[-1:]}
+                gap = gap - weight * wide(self._fresh[step])
+            self._unread = squares(gap), squares(whole)
+        self._fresh = {step: like(self._fresh[step], model) for step in sorted(self._fresh)[-1:]}
         self._fresh[knot] = fresh
         return bound
 

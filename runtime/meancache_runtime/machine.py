@@ -116,8 +116,9 @@ class Replay:
         """
         if self.done:
             raise ReplayError(f"all {self.plan.steps} steps are taken; reset() before a new run")
+        kept = velocity
         if self.due:
-            self._look(velocity)
+            kept = self._look(velocity)
             self._answer = velocity
         answer = self._answer
         assert answer is not None  # step 0 is a knot of every plan
@@ -126,7 +127,7 @@ class Replay:
         elif self.step in self._combined:
             answer = self._combination(answer)
         elif self.due and self._serves_again():
-            answer = copied(velocity)  # the host may reuse its tensor while this one still serves
+            answer = _own(kept, velocity)  # the host may reuse its tensor while this still serves
         self._answer = answer
         self._forget_unneeded()
         self.step += 1
@@ -157,18 +158,23 @@ class Replay:
             "larger budget"
         )
 
-    def _look(self, velocity: Array) -> None:
-        """See whether a fresh velocity is finite, at a knot as promised too; keep what is used."""
+    def _look(self, velocity: Array) -> Array:
+        """See whether a fresh velocity is finite, at a knot as promised too; keep what is used.
+
+        Returns:
+            What is kept of it, or itself.
+        """
         self.settle()
         used, found = self.step in self._last_use, self.innovations
         seen = found.measured and self.step in self._knots
-        fresh = widened(velocity) if used or seen else velocity
+        fresh = widened(velocity) if used else copied(velocity) if seen else velocity
         if used:
             self._fresh[self.step] = fresh
-        bound = seen and found.see(self.step, fresh)
+        bound = seen and found.see(self.step, fresh, velocity)
         self._unread = self.step, fresh, None if bound else finiteness(fresh)
         if self._policy in ("refresh", "raise") or not (self.patient and is_awaited(fresh)):
             self.settle()
+        return fresh
 
     def act_on(self, left: bool) -> None:
         """Do as ``on_unstable`` says, if a sample left the bounds. Raises UnstableError."""
@@ -212,3 +218,9 @@ class Replay:
             return model * 0
         total = sum(weight * self._fresh[step] for step, weight in form.items())
         return like(total, model)
+
+
+def _own(kept: Array, velocity: Array) -> Array:
+    """A velocity that its maker cannot change in place: what is kept of it, if that is the same."""
+    same = getattr(kept, "dtype", None) == getattr(velocity, "dtype", None)
+    return kept if same and kept is not velocity else copied(velocity)

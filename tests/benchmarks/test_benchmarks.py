@@ -32,6 +32,8 @@ from meancache_plan.plan.simple_plans import adams_plan
 from meancache_plan.show.comparison_files import to_csv
 from meancache_plan.source.diffusers.pipeline import Pipeline
 from meancache_plan.source.recipe import Recipe
+from meancache_runtime.predictors import Hold, Predictor
+from meancache_runtime.schedule import Schedule
 from tests import plans
 from tests.fields import gaussian_mixture
 from tests.judge.tiny_comparison import PROMPT, SCHEDULE, tiny_pipeline
@@ -75,14 +77,24 @@ def test_the_steps_of_a_loop_are_timed_one_by_one_whoever_follows_the_plan(
     assert timed["MeanCacheScheduler"] == (budget, budget)
 
 
-def test_a_look_at_the_bounds_keeps_one_latent_more_than_a_plan_that_looks_back_once(
-    tiny_flux: FluxPipeline,
+def _bounded(*intervals: Predictor) -> Schedule:
+    """A schedule whose plan of five refreshes has bounds, and these predictors if any are given."""
+    plain = SCHEDULE.replayable()
+    plan = replace(plain.plan(5), innovation=(1e6,) * 4)
+    return replace(plain, plans=(replace(plan, intervals=intervals or plan.intervals),))
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("intervals", [(), (Hold(),) * 5], ids=["looks back once", "never"])
+def test_a_look_at_the_bounds_keeps_one_latent_more_than_a_plan_of_few_velocities(
+    tiny_flux: FluxPipeline, intervals: tuple[Predictor, ...], precision: torch.dtype
 ) -> None:
-    pipeline = tiny_pipeline(tiny_flux)
-    plan = replace(SCHEDULE.replayable().plan(5), innovation=(1e6,) * 4)
-    bounded = replace(SCHEDULE.replayable(), plans=(plan,))
-    assert stability_cost.kept(pipeline, bounded, 5, PROMPT) == 1.0
-    assert isfinite(stability_cost.share(pipeline, bounded, 5, 1))
+    pipeline = tiny_pipeline(tiny_flux.to(precision))
+    assert 0 < stability_cost.kept(pipeline, _bounded(*intervals), 5, PROMPT) <= 1.0
+
+
+def test_what_a_look_at_the_bounds_takes_is_a_share_of_a_refresh(tiny_flux: FluxPipeline) -> None:
+    assert isfinite(stability_cost.share(tiny_pipeline(tiny_flux), _bounded(), 5, 1))
 
 
 def found(name: str, decibels: float, told: float) -> stability.Found:

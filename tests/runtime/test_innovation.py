@@ -70,7 +70,7 @@ def test_compiler_and_runtime_measure_the_same_on_a_recorded_trajectory() -> Non
     plan = bind(replace(bounded(WIDE).plans[0], innovation=(1.0, 1.0, 1.0)), SIGMAS)
     seen = Innovations(plan)
     for knot in KNOTS:
-        if seen.see(knot, velocities[knot]):
+        if seen.see(knot, velocities[knot], velocities[knot]):
             assert seen.read()
             seen.judge(knot, [seen.squares])
     assert seen.worst == pytest.approx(expected.max())
