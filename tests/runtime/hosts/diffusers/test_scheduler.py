@@ -119,7 +119,8 @@ def test_a_pipeline_is_saved_and_loaded_with_its_plan(
     tiny_flux.save_pretrained(tmp_path)
     loaded = FluxPipeline.from_pretrained(tmp_path)
     loaded.set_progress_bar_config(disable=True)
-    torch.testing.assert_close(run(loaded, **CFG), attached, **CLOSE)
+    # loaded weights lie otherwise in memory, where kernels may sum in another order
+    torch.testing.assert_close(run(loaded, **CFG), attached, rtol=0, atol=1e-5)
 
 
 def test_two_denoisers_take_turns_as_they_do_where_the_plan_is_attached() -> None:

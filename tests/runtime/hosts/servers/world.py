@@ -94,6 +94,7 @@ GENERATION = {
     "negative_prompt": None,
     "attention": None,
     "quantisation": None,
+    "settings": None,
     "elements": None,
     "calls": None,
 }
