@@ -38,7 +38,7 @@ class Embedded(Pipeline):
 
     def __init__(self, case: Case) -> None:
         super().__init__(case.build(), Recipe(steps=case.steps, dtype="float32"), case.name)
-        self.case = case
+        self.case, self._arguments = case, case.call(case.steps)
 
     def run(self, prompt: Any, seed: Any, *, steps: int | None = None, **extra: Any) -> Any:
         options = self.case.call(self.case.steps if steps is None else steps)
@@ -68,12 +68,15 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Compiled:
 
 
 @every_case
-def test_a_budget_of_all_steps_changes_no_bit(case: Case, compiled: Compiled) -> None:
+def test_a_budget_of_all_steps_changes_no_bit_and_is_the_calibrated_request(
+    case: Case, compiled: Compiled
+) -> None:
     pipe = case.build()
     plain = run(pipe, case.call(case.steps))
-    with attach(pipe, compiled(case).replayable(), budget=case.steps) as attached:
+    with attach(pipe, compiled(case).replayable(), budget=case.steps, strict=True) as attached:
         replayed = run(pipe, case.call(case.steps))
     assert attached.stats.cached_steps == 0
+    assert (attached.stats.request, attached.stats.warnings) == ("same", ())
     assert_same(replayed, plain)
 
 
