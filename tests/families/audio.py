@@ -6,25 +6,28 @@ import string
 from functools import partial
 from typing import Any
 
-from diffusers import (
+from diffusers import AutoencoderOobleck, FlowMatchEulerDiscreteScheduler
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3Model
+
+from tests.families import later
+from tests.families.case import Case, Refusal, seeded
+from tests.families.later import (
     AceStepConditionEncoder,
     AceStepPipeline,
     AceStepTransformer1DModel,
-    AutoencoderOobleck,
     AutoencoderSAME,
-    FlowMatchEulerDiscreteScheduler,
     StableAudio3AudioToAudioPipeline,
     StableAudio3DiTModel,
     StableAudio3InpaintPipeline,
     StableAudio3Pipeline,
 )
-from diffusers.pipelines.stable_audio_3.modeling_stable_audio_3 import StableAudio3DurationEmbedder
-from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3Model
-
-from tests.families.case import Case, Refusal, seeded
 from tests.families.pictures import noise
 from tests.families.text_to_image import WIDTH, prompts, quiet
+
+StableAudio3DurationEmbedder = later.of(
+    "diffusers.pipelines.stable_audio_3.modeling_stable_audio_3", "StableAudio3DurationEmbedder"
+)
 
 STABLE_AUDIO = "Stable Audio 3"
 ACE_STEP = "ACE-Step"

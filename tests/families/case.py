@@ -28,6 +28,7 @@ class Case:
         note: What a user of the table should know; empty if nothing.
         remembers: Whether the guidance keeps a memory of the denoiser's earlier outputs, which at
             cached steps sees those of the last refresh again.
+        since: The first release of diffusers that the row is true of, if its class is older.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Case:
     budgets: tuple[int, ...] = (3, 5)
     note: str = ""
     remembers: bool = False
+    since: str = ""
 
     def brief(self) -> Self:
         """The same case in runs of 4 steps: for what shares its kind of loop with longer tests."""
@@ -64,6 +66,7 @@ class Refusal:
         reason: The table's words.
         steps: Sampler steps.
         replaces: The sampler that the schedule takes the place of; None for Euler's own steps.
+        since: As in :class:`Case`.
     """
 
     name: str
@@ -75,6 +78,7 @@ class Refusal:
     reason: str
     steps: int = 8
     replaces: str | None = None
+    since: str = ""
 
 
 def run(pipe: Any, options: dict[str, Any], seed: int = 0) -> tuple[Tensor, ...]:
@@ -85,6 +89,8 @@ def run(pipe: Any, options: dict[str, Any], seed: int = 0) -> tuple[Tensor, ...]
     generator = torch.Generator("cpu").manual_seed(seed)
     with torch.no_grad():
         output = seeded(lambda: pipe(**options, generator=generator), seed)
+    if isinstance(output, Tensor):
+        return (output.detach().clone(),)
     values = output.values() if hasattr(output, "values") else output
     return tuple(t for value in values for t in _tensors(value))
 

@@ -6,13 +6,13 @@ from typing import Any
 
 from diffusers import (
     ChromaImg2ImgPipeline,
-    ChromaInpaintPipeline,
     ChromaPipeline,
     ChromaTransformer2DModel,
     FlowMatchEulerDiscreteScheduler,
 )
 
 from tests.families.case import Case, seeded
+from tests.families.later import ChromaInpaintPipeline
 from tests.families.pictures import mask, partway, picture
 from tests.families.text_to_image import WIDTH, masks, prompts, quiet, size, tiny_vae
 

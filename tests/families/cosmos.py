@@ -2,30 +2,34 @@
 
 from __future__ import annotations
 
+import sys
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
 from diffusers import (
-    Cosmos2_5_PredictBasePipeline,
-    Cosmos2_5_TransferPipeline,
     Cosmos2TextToImagePipeline,
     Cosmos2VideoToWorldPipeline,
-    Cosmos3OmniPipeline,
-    Cosmos3OmniTransformer,
-    CosmosControlNetModel,
     CosmosTextToWorldPipeline,
     CosmosTransformer3DModel,
+    CosmosVideoToWorldPipeline,
     EDMEulerScheduler,
     FlowMatchEulerDiscreteScheduler,
     UniPCMultistepScheduler,
 )
-from diffusers.models.controlnets import controlnet_cosmos
 from tokenizers import Tokenizer, models, pre_tokenizers
 from torch import Tensor
 from torch.nn import functional
 from transformers import PreTrainedTokenizerFast
 
 from tests.families.case import Case, Refusal, seeded
+from tests.families.later import (
+    Cosmos2_5_PredictBasePipeline,
+    Cosmos2_5_TransferPipeline,
+    Cosmos3OmniPipeline,
+    Cosmos3OmniTransformer,
+    CosmosControlNetModel,
+)
 from tests.families.pictures import awaken, picture
 from tests.families.text_to_image import SIDE, WIDTH, prompts, quiet, size
 from tests.families.wan import CHANNELS, tiny_wan_vae
@@ -43,7 +47,12 @@ class Lenient:
 
 
 def _pipeline(
-    cls: type[Any], scheduler: Any, channels: int = CHANNELS, vae: Any = None, **parts: Any
+    cls: type[Any],
+    scheduler: Any,
+    channels: int = CHANNELS,
+    vae: Any = None,
+    options: dict[str, int] | None = None,
+    **parts: Any,
 ) -> Any:
     transformer = CosmosTransformer3DModel(
         in_channels=channels,
@@ -56,7 +65,7 @@ def _pipeline(
         adaln_lora_dim=4,
         max_size=(4, 32, 32),
         concat_padding_mask=False,
-        controlnet_block_every_n=2,
+        **(options or {}),
     )
     return quiet(
         cls(
@@ -100,7 +109,7 @@ RESIZING = SimpleNamespace(
 
 
 def _transfer() -> Any:
-    vars(controlnet_cosmos).setdefault("transforms", RESIZING)
+    vars(sys.modules[CosmosControlNetModel.__module__]).setdefault("transforms", RESIZING)
     controlnet = CosmosControlNetModel(
         n_controlnet_blocks=1,
         in_channels=CHANNELS + 2,
@@ -113,8 +122,14 @@ def _transfer() -> Any:
         adaln_lora_dim=4,
         max_size=(4, 32, 32),
     )
-    parts = {"vae": tiny_wan_vae(), "controlnet": awaken(controlnet)}
-    return _pipeline(Cosmos2_5_TransferPipeline, _unipc(), CHANNELS + 1, **parts)
+    return _pipeline(
+        Cosmos2_5_TransferPipeline,
+        _unipc(),
+        CHANNELS + 1,
+        tiny_wan_vae(),
+        {"controlnet_block_every_n": 2},
+        controlnet=awaken(controlnet),
+    )
 
 
 def _omni() -> Cosmos3OmniPipeline:
@@ -184,6 +199,7 @@ CASES = (
         "Cosmos Predict 2.5",
         branches=2,
         sampler=UNIPC,
+        note="diffusers 0.37.0 alone needs torchvision for it",
     ),
     Case(
         "Cosmos2_5_TransferPipeline",
@@ -198,6 +214,7 @@ CASES = (
         lambda: seeded(_omni),
         _call_omni,
         "Cosmos 3",
+        since="0.40",
         branches=2,
         sampler=UNIPC,
     ),
@@ -246,4 +263,10 @@ REFUSALS = (
         _COSMOS_2.reason,
     ),
     _COSMOS_1,
+    replace(
+        _COSMOS_1,
+        name="CosmosVideoToWorldPipeline",
+        build=lambda: seeded(lambda: _pipeline(CosmosVideoToWorldPipeline, _edm(), CHANNELS + 1)),
+        call=lambda steps: {**_call_video(steps), "image": picture(SIDE)},
+    ),
 )

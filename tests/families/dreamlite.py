@@ -6,16 +6,11 @@ from functools import partial
 from typing import Any
 
 import torch
-from diffusers import (
-    AutoencoderTiny,
-    DreamLiteMobilePipeline,
-    DreamLitePipeline,
-    DreamLiteUNetModel,
-    FlowMatchEulerDiscreteScheduler,
-)
+from diffusers import AutoencoderTiny, FlowMatchEulerDiscreteScheduler
 from torch import Tensor
 
 from tests.families.case import Case, Refusal, seeded
+from tests.families.later import DreamLiteMobilePipeline, DreamLitePipeline, DreamLiteUNetModel
 from tests.families.pictures import noise, picture
 from tests.families.text_to_image import SIDE, TOKENS, WIDTH, quiet, size
 

@@ -7,14 +7,12 @@ from typing import Any
 from diffusers import (
     AutoencoderKLFlux2,
     FlowMatchEulerDiscreteScheduler,
-    Flux2KleinInpaintPipeline,
-    Flux2KleinKVPipeline,
-    Flux2KleinPipeline,
     Flux2Pipeline,
     Flux2Transformer2DModel,
 )
 
 from tests.families.case import Case, seeded
+from tests.families.later import Flux2KleinInpaintPipeline, Flux2KleinKVPipeline, Flux2KleinPipeline
 from tests.families.pictures import mask, picture
 from tests.families.text_to_image import SIDE, WIDTH, prompts, quiet, size
 
@@ -38,7 +36,7 @@ def _vae() -> AutoencoderKLFlux2:
     )
 
 
-def _transformer(guidance_embeds: bool) -> Flux2Transformer2DModel:
+def _transformer(**options: bool) -> Flux2Transformer2DModel:
     return Flux2Transformer2DModel(
         in_channels=4 * LATENT,
         num_layers=1,
@@ -48,18 +46,18 @@ def _transformer(guidance_embeds: bool) -> Flux2Transformer2DModel:
         joint_attention_dim=WIDTH,
         timestep_guidance_channels=8,
         axes_dims_rope=(2, 2, 2, 2),
-        guidance_embeds=guidance_embeds,
+        **options,
     )
 
 
-def _built(cls: type[Any], guidance_embeds: bool = False, **settings: bool) -> Any:
+def _built(cls: type[Any], transformer: dict[str, bool], **settings: bool) -> Any:
     pipe = seeded(
         lambda: cls(
             scheduler=FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True),
             vae=_vae(),
             text_encoder=None,
             tokenizer=None,
-            transformer=_transformer(guidance_embeds),
+            transformer=_transformer(**transformer),
             **settings,
         )
     )
@@ -77,7 +75,11 @@ def _guided(steps: int, **more: Any) -> dict[str, Any]:
 
 
 def _flux2() -> Any:
-    return _built(Flux2Pipeline, guidance_embeds=True)
+    return _built(Flux2Pipeline, {})
+
+
+def _klein(cls: type[Any], is_distilled: bool) -> Any:
+    return _built(cls, {"guidance_embeds": False}, is_distilled=is_distilled)
 
 
 CASES = (
@@ -90,14 +92,14 @@ CASES = (
     ),
     Case(
         "Flux2KleinPipeline",
-        lambda: _built(Flux2KleinPipeline, is_distilled=False),
+        lambda: _klein(Flux2KleinPipeline, is_distilled=False),
         _guided,
         "FLUX.2 Klein",
         branches=2,
     ),
     Case(
         "Flux2KleinPipeline, distilled",
-        lambda: _built(Flux2KleinPipeline, is_distilled=True),
+        lambda: _klein(Flux2KleinPipeline, is_distilled=True),
         _call,
         "FLUX.2 Klein",
         steps=4,
@@ -105,14 +107,14 @@ CASES = (
     ),
     Case(
         "Flux2KleinInpaintPipeline",
-        lambda: _built(Flux2KleinInpaintPipeline, is_distilled=False),
+        lambda: _klein(Flux2KleinInpaintPipeline, is_distilled=False),
         lambda steps: _guided(steps, image=picture(SIDE), mask_image=mask(SIDE), strength=1.0),
         "FLUX.2 Klein",
         branches=2,
     ),
     Case(
         "Flux2KleinKVPipeline",
-        lambda: _built(Flux2KleinKVPipeline, is_distilled=True),
+        lambda: _klein(Flux2KleinKVPipeline, is_distilled=True),
         lambda steps: _call(steps, image=REFERENCE),
         "FLUX.2 Klein",
         steps=4,

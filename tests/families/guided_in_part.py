@@ -6,16 +6,11 @@ from functools import partial
 from typing import Any
 
 import torch
-from diffusers import (
-    BriaPipeline,
-    BriaTransformer2DModel,
-    FlowMatchEulerDiscreteScheduler,
-    Ideogram4Pipeline,
-    Ideogram4Transformer2DModel,
-)
+from diffusers import BriaPipeline, BriaTransformer2DModel, FlowMatchEulerDiscreteScheduler
 
 from tests.families.audio import ACE_STEP, ace_step_base, call_ace_step
 from tests.families.case import Case, seeded
+from tests.families.later import Ideogram4Pipeline, Ideogram4Transformer2DModel
 from tests.families.pictures import awaken
 from tests.families.text_to_image import TOKENS, WIDTH, prompts, quiet, size, tiny_vae
 

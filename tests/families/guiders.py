@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from diffusers import (
-    FlowMatchEulerDiscreteScheduler,
+from diffusers import FlowMatchEulerDiscreteScheduler
+from diffusers.guiders import ClassifierFreeGuidance
+
+from tests.families.case import Case, Refusal, seeded
+from tests.families.later import (
     MotifVideoImage2VideoPipeline,
     MotifVideoPipeline,
     MotifVideoTransformer3DModel,
 )
-from diffusers.guiders import ClassifierFreeGuidance
-
-from tests.families.case import Case, Refusal, seeded
 from tests.families.pictures import picture
 from tests.families.text_to_image import SIDE, WIDTH, masks, prompts, quiet, size
 from tests.families.wan import CHANNELS, tiny_wan_vae

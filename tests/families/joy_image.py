@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from diffusers import (
-    FlowMatchEulerDiscreteScheduler,
+from diffusers import FlowMatchEulerDiscreteScheduler
+from torch import Tensor
+
+from tests.families.case import Case, Refusal, seeded
+from tests.families.later import (
     JoyImageEditPipeline,
     JoyImageEditPlusPipeline,
     JoyImageEditPlusTransformer3DModel,
     JoyImageEditTransformer3DModel,
 )
-from torch import Tensor
-
-from tests.families.case import Case, Refusal, seeded
 from tests.families.pictures import awaken, noise, picture
 from tests.families.text_to_image import SIDE, TOKENS, WIDTH, masks, prompts, quiet, size
 from tests.families.wan import CHANNELS, tiny_wan_vae

@@ -6,14 +6,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import torch
-from diffusers import (
-    FlowMatchEulerDiscreteScheduler,
-    LongCatAudioDiTPipeline,
-    LongCatAudioDiTTransformer,
-)
+from diffusers import FlowMatchEulerDiscreteScheduler
 from torch import Tensor
 
 from tests.families.case import Case, Refusal, seeded
+from tests.families.later import LongCatAudioDiTPipeline, LongCatAudioDiTTransformer
 from tests.families.pictures import awaken, noise
 from tests.families.text_to_image import TOKENS, WIDTH, quiet
 

@@ -14,6 +14,7 @@ from diffusers import (
 )
 
 from tests.families.case import Case, Refusal, seeded
+from tests.families.later import LTXEulerAncestralRFScheduler, LTXI2VLongMultiPromptPipeline
 from tests.families.pictures import picture
 from tests.families.text_to_image import SIDE, WIDTH, masks, prompts, quiet, size
 
@@ -30,7 +31,7 @@ SHIFT: dict[str, Any] = {
 }
 
 
-def _pipeline(cls: type[Any], **shift: Any) -> Any:
+def _pipeline(cls: type[Any], scheduler: Any = None, **shift: Any) -> Any:
     transformer = LTXVideoTransformer3DModel(
         in_channels=CHANNELS,
         out_channels=CHANNELS,
@@ -43,7 +44,7 @@ def _pipeline(cls: type[Any], **shift: Any) -> Any:
     return quiet(
         cls(
             transformer=transformer,
-            scheduler=FlowMatchEulerDiscreteScheduler(**shift),
+            scheduler=scheduler or FlowMatchEulerDiscreteScheduler(**shift),
             vae=_vae(),
             text_encoder=None,
             tokenizer=None,
@@ -62,6 +63,24 @@ def _vae() -> AutoencoderKLLTXVideo:
         decoder_spatio_temporal_scaling=(True, True, True, False),
         patch_size=1,
     )
+
+
+def _long(scheduler: Any) -> Any:
+    """It takes no embeddings."""
+    pipe = _pipeline(LTXI2VLongMultiPromptPipeline, scheduler)
+    texts = (*prompts("prompt_embeds").values(), *masks("prompt_attention_mask").values())
+    pipe.encode_prompt = lambda **_: (*texts, None, None)
+    return pipe
+
+
+def _call_windows(steps: int) -> dict[str, Any]:
+    return {
+        "prompt": "a cat | a dog",
+        "num_frames": 33,
+        "temporal_tile_size": 24,
+        "temporal_overlap": 8,
+        **size(steps),
+    }
 
 
 def _call(steps: int) -> dict[str, Any]:
@@ -99,5 +118,25 @@ REFUSALS = (
         error="UnsupportedSchedulerError",
         match="per-token timesteps",
         reason="every token has a noise level of its own, and a schedule has one for all",
+    ),
+    Refusal(
+        "LTXI2VLongMultiPromptPipeline",
+        lambda: seeded(lambda: _long(LTXEulerAncestralRFScheduler())),
+        _call_windows,
+        "LTX-Video",
+        error="UnsupportedSchedulerError",
+        match="LTXEulerAncestralRFScheduler draws fresh noise in each step",
+        reason="each step adds fresh noise",
+        steps=4,
+    ),
+    Refusal(
+        "LTXI2VLongMultiPromptPipeline, Euler",
+        lambda: seeded(lambda: _long(FlowMatchEulerDiscreteScheduler())),
+        _call_windows,
+        "LTX-Video",
+        error="ReplayError",
+        match="the latents have the shape",
+        reason="windows are sampled one after another in one call, each without its last step",
+        steps=4,
     ),
 )

@@ -4,35 +4,40 @@ from __future__ import annotations
 
 from typing import Any
 
-from diffusers import (
+from diffusers import FlowMatchEulerDiscreteScheduler
+
+from tests.families import later
+from tests.families.case import Case, Refusal, seeded
+from tests.families.later import (
     AutoencoderKLLTX2Audio,
     AutoencoderKLLTX2Video,
-    FlowMatchEulerDiscreteScheduler,
     LTX2ConditionPipeline,
     LTX2ImageToVideoPipeline,
     LTX2InContextPipeline,
     LTX2Pipeline,
     LTX2VideoTransformer3DModel,
 )
-from diffusers.pipelines.ltx2 import LTX2TextConnectors
-from diffusers.pipelines.ltx2.pipeline_ltx2_condition import LTX2VideoCondition
-from diffusers.pipelines.ltx2.pipeline_ltx2_ic_lora import LTX2ReferenceCondition
-
-from tests.families.case import Case, Refusal, seeded
 from tests.families.ltx import SHIFT
 from tests.families.pictures import picture
 from tests.families.text_to_image import SIDE, WIDTH, masks, prompts, quiet, size
 
+LTX2TextConnectors = later.of("diffusers.pipelines.ltx2", "LTX2TextConnectors")
+LTX2VideoCondition = later.of("diffusers.pipelines.ltx2", "LTX2VideoCondition")
+LTX2ReferenceCondition = later.of("diffusers.pipelines.ltx2", "LTX2ReferenceCondition")
+
 FAMILY = "LTX-2"
+COMPRESSED = "0.40"
+"""The release from which a picture is compressed first, or not, as is asked here."""
 
 
-def _pipeline(cls: type[Any], **more: Any) -> Any:
+def tiny_ltx2(cls: type[Any], transformer: Any = None, scheduler: Any = None, **more: Any) -> Any:
+    """A pipeline of these two parts, or of the commonest."""
     return quiet(
         cls(
-            transformer=_transformer(),
+            transformer=transformer or tiny_transformer(),
             connectors=_connectors(),
-            scheduler=FlowMatchEulerDiscreteScheduler(**SHIFT),
-            vae=_vae(),
+            scheduler=scheduler or FlowMatchEulerDiscreteScheduler(**SHIFT),
+            vae=tiny_ltx2_vae(),
             audio_vae=_audio_vae(),
             text_encoder=None,
             tokenizer=None,
@@ -42,7 +47,7 @@ def _pipeline(cls: type[Any], **more: Any) -> Any:
     )
 
 
-def _transformer() -> LTX2VideoTransformer3DModel:
+def tiny_transformer(**options: Any) -> LTX2VideoTransformer3DModel:
     return LTX2VideoTransformer3DModel(
         in_channels=4,
         out_channels=4,
@@ -59,6 +64,7 @@ def _transformer() -> LTX2VideoTransformer3DModel:
         rope_double_precision=False,
         rope_type="split",
         perturbed_attn=True,  # to guide by skipped attention
+        **options,
     )
 
 
@@ -80,7 +86,7 @@ def _connectors() -> LTX2TextConnectors:
     )
 
 
-def _vae() -> AutoencoderKLLTX2Video:
+def tiny_ltx2_vae() -> AutoencoderKLLTX2Video:
     return AutoencoderKLLTX2Video(
         latent_channels=4,
         block_out_channels=(8,),
@@ -113,6 +119,8 @@ def _call(steps: int) -> dict[str, Any]:
         **prompts("prompt_embeds", "negative_prompt_embeds"),
         **masks("prompt_attention_mask", "negative_prompt_attention_mask"),
         "spatio_temporal_guidance_blocks": [1],
+        "stg_scale": 1.0,
+        "modality_scale": 3.0,
         "num_frames": 5,
         **size(steps),
     }
@@ -129,37 +137,40 @@ def _call_reference(steps: int) -> dict[str, Any]:
 
 def _two_schedulers() -> Any:
     own = FlowMatchEulerDiscreteScheduler(**SHIFT)
-    return _pipeline(LTX2ConditionPipeline, audio_scheduler=own)
+    return tiny_ltx2(LTX2ConditionPipeline, audio_scheduler=own)
 
 
 CASES = (
     Case(
         "LTX2Pipeline",
-        lambda: seeded(lambda: _pipeline(LTX2Pipeline)),
+        lambda: seeded(lambda: tiny_ltx2(LTX2Pipeline)),
         _call,
         FAMILY,
         branches=3,
+        since="0.38",
         note="the sound follows the same plan as the video",
     ),
     Case(
         "LTX2ImageToVideoPipeline",
-        lambda: seeded(lambda: _pipeline(LTX2ImageToVideoPipeline)),
+        lambda: seeded(lambda: tiny_ltx2(LTX2ImageToVideoPipeline)),
         lambda steps: {**_call(steps), "image": picture(SIDE), "image_crf": 0},
         FAMILY,
         branches=3,
+        since=COMPRESSED,
         note="the first frame is given, and the schedule moves the others",
     ),
     Case(
         "LTX2ConditionPipeline",
-        lambda: seeded(lambda: _pipeline(LTX2ConditionPipeline)),
+        lambda: seeded(lambda: tiny_ltx2(LTX2ConditionPipeline)),
         _call_conditions,
         FAMILY,
         branches=3,
+        since=COMPRESSED,
         note="the frames that are given stay as they are",
     ).brief(),
     Case(
         "LTX2InContextPipeline",
-        lambda: seeded(lambda: _pipeline(LTX2InContextPipeline)),
+        lambda: seeded(lambda: tiny_ltx2(LTX2InContextPipeline)),
         _call_reference,
         FAMILY,
         branches=3,
@@ -175,5 +186,6 @@ REFUSALS = (
         match=r"pipe\.audio_scheduler too",
         reason="it would not follow the schedule; `pipe.audio_scheduler = None` has it work",
         steps=4,
+        since=COMPRESSED,
     ),
 )

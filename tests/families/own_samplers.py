@@ -1,20 +1,14 @@
-"""Pipelines whose scheduler is one of their own, or that sample through other pipelines."""
+"""Pipelines whose scheduler is one of their own."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import diffusers
-from diffusers import (
-    FlowMapEulerDiscreteScheduler,
-    HeliosDMDScheduler,
-    HeliosScheduler,
-    VisualClozePipeline,
-)
 
 from tests.families.case import Case, Refusal, seeded
+from tests.families.later import FlowMapEulerDiscreteScheduler, HeliosDMDScheduler, HeliosScheduler
 from tests.families.text_to_image import WIDTH, quiet
-from tests.tiny import tiny_flux
 
 SIZES: dict[str, Any] = {
     "num_attention_heads": 2,
@@ -34,13 +28,6 @@ def _built(name: str, model: str, scheduler: Any, sizes: dict[str, Any]) -> Any:
     parts = {"vae": None, "text_encoder": None, "tokenizer": None}
     cls = getattr(diffusers, f"{name}Pipeline")
     return quiet(cls(transformer=transformer, scheduler=scheduler, **parts))
-
-
-def _visual_cloze() -> Any:
-    parts = tiny_flux().components
-    for name in ("image_encoder", "feature_extractor"):
-        del parts[name]
-    return VisualClozePipeline(**parts, resolution=32)
 
 
 def _refusal(
@@ -79,15 +66,5 @@ REFUSALS = (
         HELIOS,
         "Helios",
         "distilled to a few steps, each of which adds fresh noise",
-    ),
-    Refusal(
-        "VisualClozePipeline",
-        _visual_cloze,
-        lambda steps: {"num_inference_steps": steps},
-        "VisualCloze",
-        error="UnsupportedPipelineError",
-        match=r"attach to pipe\.generation_pipe, pipe\.upsampling_pipe",
-        reason="it samples through two pipelines of its own, which the refusal names",
-        steps=4,
     ),
 )

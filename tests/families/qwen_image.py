@@ -8,8 +8,6 @@ from typing import Any
 from diffusers import (
     AutoencoderKLQwenImage,
     FlowMatchEulerDiscreteScheduler,
-    QwenImage21Pipeline,
-    QwenImage21Transformer2DModel,
     QwenImageControlNetInpaintPipeline,
     QwenImageControlNetModel,
     QwenImageControlNetPipeline,
@@ -18,11 +16,15 @@ from diffusers import (
     QwenImageEditPlusPipeline,
     QwenImageImg2ImgPipeline,
     QwenImageInpaintPipeline,
-    QwenImageLayeredPipeline,
 )
 from torch import Tensor
 
 from tests.families.case import Case, seeded
+from tests.families.later import (
+    QwenImage21Pipeline,
+    QwenImage21Transformer2DModel,
+    QwenImageLayeredPipeline,
+)
 from tests.families.pictures import awaken, mask, partway, picture, resized
 from tests.families.text_to_image import quiet
 from tests.tiny_families import WIDTH, qwen_image_options, tiny_qwen_image

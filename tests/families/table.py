@@ -7,22 +7,21 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
-from tests.families import catalogue, exported, outside, reports, untried, ways
+from tests.families import catalogue, exported, known_modular, outside, reports, versions, ways
 from tests.families.case import Case, Refusal
 
 PAGE = Path(__file__).parents[2] / "docs" / "PIPELINES.md"
 
-DIFFUSERS = "0.42.1"
-"""The version that every row was tested with."""
-
-INTRODUCTION = """\
+INTRODUCTION = f"""\
 # Pipelines
 
 One interception serves nearly every flow-matching pipeline of diffusers: what was tried is below,
 family by family, then class by class with everything that was tested; then every other pipeline
 that diffusers exports, with what was read of it. `make pipelines` writes this page, and says which
-pipelines of the installed diffusers are not on it.
+pipelines of the installed diffusers are not on it. *From diffusers* is the first release with which
+it was tested; {versions.OLDEST} is the oldest that is promised, and older ones may do.
 
 ## Families
 
@@ -31,13 +30,14 @@ pipelines of the installed diffusers are not on it.
 TESTED = f"""
 ## What was tested
 
-Each row with tested budgets was tested (`pytest tests/families`) with diffusers {DIFFUSERS}: the
-pipeline's own classes for pipeline, transformer and scheduler, tiny and with random weights. That
-shows that a schedule fits the pipeline, not how good its pictures are. For every such row
+Each row with tested budgets was tested (`pytest tests/families`) with diffusers
+{versions.DIFFUSERS}: the pipeline's own classes for pipeline, transformer and scheduler, tiny and
+with random weights. That shows that a schedule fits the pipeline, not how good its pictures are.
+For every such row
 
 - calibrate → solve → attach works end to end;
 - with a budget of all steps the output is bit-identical to the plain run;
-- with a budget of B the denoiser is called exactly B times as often as one refresh calls it
+- with a plan of B knots the denoiser is called exactly B times as often as one refresh calls it
   (guidance by two calls: twice per refresh);
 - the output equals a plan followed by hand (to a relative 10⁻⁴, in float32): the denoiser runs at
   every step, and an integrator written from the format's specification uses its outputs at the
@@ -47,13 +47,9 @@ shows that a schedule fits the pipeline, not how good its pictures are. For ever
 
 A row that is refused raises the error that it names.
 
-"""
-
-READ = """
-## Read, not tried
-
-Pipelines that follow a flow and were read, not run. Their loop is much like that of the one that is
-named, which was tested, or refused; what is said of it is expected of them.
+The same was tested with {versions.OLDEST}, the oldest release that is promised, for every row that
+it has (`make test-oldest`), and with each release after it for the rows that came with it: put into
+`.venv-oldest` in its place, from 0.39 on with transformers 5.15 and safetensors 0.8.
 
 """
 
@@ -89,19 +85,25 @@ the test that shows it.
 def page() -> str:
     """The whole page: one row per family, then every case and refusal."""
     groups = _groups()
-    families = [(family, _classes(yes), _titles(no)) for family, yes, no in groups]
-    head = ("Models", "Pipeline", "Sampler", "Calls per refresh", "Tested budgets", "Notes")
+    families = [(family, _oldest(yes), _classes(yes), _titles(no)) for family, yes, no in groups]
+    head = (
+        "Models",
+        "Pipeline",
+        "From diffusers",
+        "Sampler",
+        "Calls per refresh",
+        "Tested budgets",
+        "Notes",
+    )
     rows = [row for group in groups for row in _rows(*group)]
-    overview = _table(("Models", "Works", "Refused"), families)
+    overview = _table(("Models", "From diffusers", "Works", "Refused"), families)
     return (
         INTRODUCTION
         + overview
         + TESTED
         + _table(head, rows)
-        + READ
-        + _table(("Pipeline", "Like", "Of its own"), list(map(_read, untried.READ)))
         + MODULAR
-        + _listed("What is known", untried.MODULAR)
+        + _listed("What is known", known_modular.KNOWN)
         + OUTSIDE
         + _listed("Why", outside.REASONS)
         + RUN
@@ -109,10 +111,6 @@ def page() -> str:
         + REPORTED
         + _reports()
     )
-
-
-def _read(row: untried.Read) -> tuple[str, ...]:
-    return f"`{row.name}`", f"`{row.like}`" if row.like else "", row.note
 
 
 def _listed(head: str, groups: tuple[tuple[str, str], ...]) -> str:
@@ -151,8 +149,8 @@ def _groups() -> list[tuple[str, list[Case], list[Refusal]]]:
 
 
 def _rows(family: str, cases: list[Case], refusals: list[Refusal]) -> list[tuple[str, ...]]:
-    rows = [(_title(case.name), *_worked(case)) for case in cases]
-    rows += [(_title(refusal.name), *_refused(refusal)) for refusal in refusals]
+    rows = [(_title(case.name), versions.since(case), *_worked(case)) for case in cases]
+    rows += [(_title(each.name), versions.since(each), *_refused(each)) for each in refusals]
     return [("" if number else family, *row) for number, row in enumerate(rows)]
 
 
@@ -162,8 +160,18 @@ def _worked(case: Case) -> tuple[str, ...]:
 
 
 def _refused(refusal: Refusal) -> tuple[str, ...]:
-    sampler = type(refusal.build().scheduler).__name__
-    return f"`{sampler}`", "", "refused", f"`{refusal.error}`: {refusal.reason}"
+    return f"`{_sampler(refusal.build())}`", "", "refused", f"`{refusal.error}`: {refusal.reason}"
+
+
+def _sampler(pipe: Any) -> str:
+    """The class of its scheduler, whatever it is called."""
+    name = next(name for name in pipe.components if name.endswith("scheduler"))
+    return type(pipe.components[name]).__name__
+
+
+def _oldest(cases: list[Case]) -> str:
+    """The release from which the first of them works; empty if none does."""
+    return min(map(versions.since, cases), key=versions.numbers, default="")
 
 
 def _title(name: str) -> str:

@@ -9,12 +9,13 @@ from typing import Any, get_args
 
 import pytest
 
-from tests.families import catalogue, reports, table, ways
+from tests.families import catalogue, reports, table, versions, ways
 from tests.families.case import Case
 
-every_case = pytest.mark.parametrize("case", catalogue.CASES, ids=lambda case: case.name)
+every_case = versions.each(catalogue.CASES)
 
 
+@pytest.mark.skipif(versions.is_old(), reason=f"{versions.OLD}: the page is of a newer one")
 def test_the_page_of_pipelines_is_what_the_command_prints(capfdbinary, monkeypatch):
     assert printed(capfdbinary, monkeypatch) == table.PAGE.read_bytes()
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from diffusers import (
+from diffusers import ZImageImg2ImgPipeline
+
+from tests.families.case import Case, seeded
+from tests.families.later import (
     ZImageControlNetInpaintPipeline,
     ZImageControlNetModel,
     ZImageControlNetPipeline,
-    ZImageImg2ImgPipeline,
     ZImageInpaintPipeline,
     ZImageOmniPipeline,
 )
-
-from tests.families.case import Case, seeded
 from tests.families.pictures import awaken, mask, partway, picture
 from tests.families.text_to_image import quiet, tiny_vae
 from tests.tiny_families import tiny_z_image, z_image_options

@@ -26,15 +26,16 @@ def packed(latents: Tensor) -> Tensor:
 
 def modular_flux(pipe: Any) -> Any:
     """The modular pipeline of a FluxPipeline's components, up to its latents."""
-    return _modular(FluxAutoBlocks(), pipe)
+    return modular(FluxAutoBlocks(), pipe)
 
 
 def modular_qwen_image(pipe: Any) -> Any:
     """The same of a QwenImagePipeline; it takes embedded prompts."""
-    return _modular(QwenImageAutoBlocks(), pipe, "text_encoder")
+    return modular(QwenImageAutoBlocks(), pipe, "text_encoder")
 
 
-def _modular(blocks: Any, pipe: Any, *without: str) -> Any:
+def modular(blocks: Any, pipe: Any, *without: str) -> Any:
+    """The modular pipeline of these blocks, up to its latents, of an ordinary one's components."""
     for name in (*without, "decode"):
         blocks.sub_blocks.pop(name)
     made = blocks.init_pipeline()

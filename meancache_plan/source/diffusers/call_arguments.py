@@ -19,7 +19,7 @@ from meancache_plan.source.recipe_pictures import name_and_digest, read_picture
 TEXT = re.compile(r"(negative_)?prompt(_\d)?")
 """Names of the arguments that hold one text per sample."""
 
-NO_LATENTS = ("QwenImageLayeredPipeline",)
+NO_LATENTS = ("Kandinsky6SRPipeline", "QwenImageLayeredPipeline")
 """Pipelines that fail when latents are to be their output (diffusers 0.42)."""
 
 

@@ -16,7 +16,10 @@ from meancache_runtime.hosts.diffusers.sampler import (
     run_sigmas,
     take,
 )
+from tests.families.versions import came_with
 from tests.runtime.hosts.diffusers.tiny_runs import REPLACEABLE, sampler
+
+ANCESTRAL = "LTXEulerAncestralRFScheduler"
 
 
 def test_eulers_own_steps_are_not_replaced():
@@ -45,7 +48,11 @@ def test_fresh_noise_in_each_step_is_refused_by_name(name, options):
 
 @pytest.mark.parametrize(
     "name",
-    ["LTXEulerAncestralRFScheduler", "SCMScheduler", "EulerAncestralDiscreteScheduler"],
+    [
+        pytest.param(ANCESTRAL, marks=came_with("0.37", ANCESTRAL)),
+        "SCMScheduler",
+        "EulerAncestralDiscreteScheduler",
+    ],
 )
 def test_samplers_that_are_noisy_by_themselves_are_refused_by_name(name):
     scheduler = getattr(diffusers, name)()
