@@ -13,6 +13,7 @@ from jax.experimental import io_callback
 from meancache_runtime.hosts.jax import scan_sampler
 from meancache_runtime.schedule import Schedule
 from tests.hosts.host import Host, Latents, Model, Run
+from tests.jax_names import enable_x64
 
 
 def _scan(schedule: Schedule, budget: int, model: Model, dtype: str) -> Run:
@@ -26,7 +27,7 @@ def _scan(schedule: Schedule, budget: int, model: Model, dtype: str) -> Run:
         return io_callback(answer, there, z, sigma, ordered=True)
 
     def run(noise: Latents, sigmas: Sequence[float]) -> Latents:
-        with jax.enable_x64(dtype == "float64"):
+        with enable_x64(dtype == "float64"):
             sample = jax.jit(scan_sampler(velocity, schedule, budget, sigmas))
             z = jnp.asarray(noise.reshape(2, 16, 16), dtype)
             return np.asarray(sample(z), np.float64).reshape(-1)

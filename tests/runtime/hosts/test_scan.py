@@ -19,6 +19,7 @@ from meancache_runtime.errors import BudgetError, GridMismatchError, ReplayError
 from meancache_runtime.hosts.jax import scan_sampler
 from meancache_runtime.predictors import Adams, Hold
 from meancache_runtime.schedule import Plan
+from tests.jax_names import enable_x64, shard_map
 from tests.runtime import by_hand
 from tests.runtime.plans_to_bind import PLANS, SIGMAS, field
 
@@ -48,7 +49,7 @@ def test_its_latents_are_those_of_the_plan_followed_by_hand(name: str, displaced
     grid = {"finer_steps": 60} if displaced else {}
     noise = torch.from_numpy(NOISE)
     expected = by_hand.integrate(field, noise, PLANS[name], SIGMAS, displaced).numpy()
-    with jax.enable_x64(True):
+    with enable_x64(True):
         found = made(PLANS[name], **grid)(jnp.asarray(NOISE))
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-13)
 
@@ -110,7 +111,7 @@ def test_its_gradients_are_those_of_finite_differences() -> None:
     def by_differences(function: Any, at: float, step: float = 1e-6) -> float:
         return (function(at + step) - function(at - step)) / (2 * step)
 
-    with jax.enable_x64(True):
+    with enable_x64(True):
         sample = made(velocity=scaled)
         gradients = jax.jit(jax.grad(lambda z, gain: loss(sample(z, gain)), argnums=(0, 1)))
         of_noise, of_gain = gradients(jnp.asarray(NOISE), jnp.array(1.1))
@@ -130,9 +131,7 @@ def test_a_sample_that_is_divided_among_devices_is_the_same() -> None:
 
     mesh = Mesh(np.array(jax.devices()), "x")
     assert mesh.size == 2
-    sample = jax.shard_map(
-        made(velocity=velocity), mesh=mesh, in_specs=(P("x"), P()), out_specs=P("x")
-    )
+    sample = shard_map(made(velocity=velocity), mesh=mesh, in_specs=(P("x"), P()), out_specs=P("x"))
     found = jax.jit(sample)(np.float32(NOISE), np.float32(1.0))
     assert len(found.addressable_shards) == 2
     expected = by_hand.integrate(whole, torch.from_numpy(NOISE), PLAN, SIGMAS)

@@ -26,7 +26,7 @@ from tests.plans import BUDGET, FULL, KNOTS, PREDICTORS, SCHEDULE, STEPS
 from tests.runtime import by_hand
 from tests.runtime.hosts.diffusers.tiny_runs import CFG, WAN, follow, following, run, two_denoisers
 
-CLOSE = {"rtol": 0, "atol": 1e-5}
+CLOSE = {"rtol": 0, "atol": 1e-6}
 
 
 @pytest.fixture
