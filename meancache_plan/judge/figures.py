@@ -96,6 +96,10 @@ def _pictures(figure: likeness.PictureFigure) -> Callable[[Seen], float]:
     return lambda seen: figure(seen.full.frames, seen.made.frames)
 
 
+def _flicker(seen: Seen) -> float | None:
+    return likeness.flicker(seen.full.frames, seen.made.frames)
+
+
 INNOVATION = "innovation"
 
 FIGURES: dict[str, Figure] = {
@@ -126,6 +130,7 @@ FIGURES: dict[str, Figure] = {
         ),
         Figure("ssim", "SSIM of pictures", "SSIM", _pictures(likeness.ssim), higher=True),
         Figure("flip", "FLIP error", "FLIP", _pictures(likeness.flip)),
+        Figure("flicker", "flicker of videos", "flicker", _flicker),
         Figure("lpips", "LPIPS", "LPIPS", _pictures(likeness.lpips)),
         Figure(
             INNOVATION,

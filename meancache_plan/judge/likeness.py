@@ -57,6 +57,18 @@ def flip(full: Frames, other: Frames) -> float:
     return float(np.mean(errors))
 
 
+def flicker(full: Frames, other: Frames) -> float | None:
+    """How differently a video changes from frame to frame: RMS, range 1; 0 is identical.
+
+    Of each pixel the change from one frame to the next, less the full video's: an error that stands
+    still does not count. None for an image.
+    """
+    _check(full, other)
+    if len(full) == 1:
+        return None
+    return float(np.sqrt(np.mean(np.diff(other.astype(np.float64) - full, axis=0) ** 2)))
+
+
 @cache
 def load_lpips() -> Any:
     """The network of LPIPS (AlexNet). Needs the ``lpips`` extra and downloaded weights.

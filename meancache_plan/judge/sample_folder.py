@@ -14,6 +14,7 @@ from typing import Annotated, Literal
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from pydantic import Field, ValidationError
 
 from meancache_plan.errors import InputError
@@ -28,10 +29,16 @@ FIGURES_FILE, MANIFEST = "figures.json", "samples.json"
 DECADES = 6
 """Error maps tell errors of 10⁻⁶ … 1 apart; the range of pictures is 1."""
 
+FRAMES = 16
+"""Of a video at most so many frames are kept, evenly spread from the first to the last."""
+
+COUNT = "frames"
+"""What a strip's file says beside its pixels: how many frames it holds."""
+
 _PICTURE = r"[0-9]{1,9}-[0-9a-z]{1,16}(\.error)?\.png"
 _OURS = re.compile(rf"({_PICTURE}|figures\.json|samples\.json)\Z")
 FileName = Annotated[str, Field(pattern=f"^{_PICTURE}$")]
-Frame = npt.NDArray[np.float32]
+Strip = npt.NDArray[np.float32]
 Level = npt.NDArray[np.uint8]
 
 
@@ -68,7 +75,8 @@ class Samples(Checked):
 class SampleFolder:
     """Writes such a folder while an evaluation runs: show it every shot, then finish.
 
-    Of each prompt the pictures of the seed that comes first are kept, of a video the middle frame.
+    Of each prompt the pictures of the seed that comes first are kept; a video's is a strip of its
+    frames, the first at the top.
 
     Raises:
         InputError: The folder cannot be made, or holds files of others.
@@ -78,7 +86,7 @@ class SampleFolder:
         self._folder = folder
         self._seeds: dict[str, int] = {}
         self._samples: dict[str, Pictured] = {}
-        self._full: Frame | None = None
+        self._full: Strip | None = None
         if not folder.exists():
             check_writable(folder)
         elif not folder.is_dir():
@@ -107,15 +115,15 @@ class SampleFolder:
         """Write the picture of a full run, or of a plan after it with the map of its error."""
         if not self._is_wanted(shot):
             return
-        frame = _middle(shot)
+        strip, count = _strip(shot)
         if shot.method == "full":
-            self._full = frame
-            self._save(self._files(shot)[0], _rounded(frame))
+            self._full = strip
+            self._save(self._files(shot)[0], _rounded(strip), count)
         elif self._full is not None:
             picture, error = self._files(shot)
-            squares = (frame.astype(np.float64) - self._full) ** 2
-            self._save(picture, _rounded(frame))
-            self._save(error, to_levels(np.sqrt(squares.mean(axis=-1))))
+            squares = (strip.astype(np.float64) - self._full) ** 2
+            self._save(picture, _rounded(strip), count)
+            self._save(error, to_levels(np.sqrt(squares.mean(axis=-1))), count)
         self._note(shot)
 
     def holds(self, shot: Shot) -> bool:
@@ -167,9 +175,11 @@ class SampleFolder:
         cached = (*(each for each in sample.cached if each.budget != shot.budget), entry)
         self._samples[shot.prompt] = sample.model_copy(update={"cached": cached})
 
-    def _save(self, name: str, levels: Level) -> None:
-        stream = io.BytesIO()
-        Image.fromarray(levels).save(stream, format="PNG")
+    def _save(self, name: str, levels: Level, count: int) -> None:
+        stream, info = io.BytesIO(), PngInfo()
+        if count > 1:
+            info.add_text(COUNT, str(count))
+        Image.fromarray(levels).save(stream, format="PNG", pnginfo=info)
         self._write(name, stream.getvalue())
 
     def _write(self, name: str, data: bytes) -> None:
@@ -211,9 +221,12 @@ def _is_ours(file: Path) -> bool:
     return file == within(file.parent) or _OURS.match(file.name) is not None
 
 
-def _middle(shot: Shot) -> Frame:
-    return shot.frames[len(shot.frames) // 2].clip(0, 1)
+def _strip(shot: Shot) -> tuple[Strip, int]:
+    """The frames that are kept, one below the other, and how many they are."""
+    count = len(shot.frames)
+    chosen = np.unique(np.linspace(0, count - 1, min(count, FRAMES)).round().astype(int))
+    return np.concatenate(shot.frames[chosen], axis=0).clip(0, 1), len(chosen)
 
 
-def _rounded(frame: Frame) -> Level:
-    return (frame * 255).round().astype(np.uint8)
+def _rounded(strip: Strip) -> Level:
+    return (strip * 255).round().astype(np.uint8)

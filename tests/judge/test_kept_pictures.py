@@ -10,7 +10,14 @@ from PIL import Image
 
 from meancache_plan.errors import InputError
 from meancache_plan.judge.findings import Evaluation, Shot
-from meancache_plan.judge.sample_folder import SampleFolder, from_levels, load_samples, to_levels
+from meancache_plan.judge.sample_folder import (
+    COUNT,
+    FRAMES,
+    SampleFolder,
+    from_levels,
+    load_samples,
+    to_levels,
+)
 from meancache_plan.schedule.artifact import ModelIdentity
 
 EVALUATION = Evaluation(
@@ -30,8 +37,7 @@ EVALUATION = Evaluation(
 
 
 def shot(prompt: str, method: str, budget: int, grey: float, *, seed: int = 0) -> Shot:
-    frames = np.full((3, 16, 24, 3), grey, dtype=np.float32)
-    frames[[0, 2]] = 0.0  # of a video, only the middle frame is kept
+    frames = np.full((1, 16, 24, 3), grey, dtype=np.float32)
     return Shot(prompt, seed, method, budget, budget, 30.0, frames)
 
 
@@ -108,3 +114,24 @@ def test_a_manifest_cannot_name_files_outside_of_its_folder(tmp_path: Path, name
     (folder / "samples.json").write_text(text)
     with pytest.raises(InputError, match="full"):
         load_samples(folder)
+
+
+@pytest.mark.parametrize(("made", "kept"), [(9, 9), (81, FRAMES)])
+def test_of_a_video_frames_are_kept_one_below_the_other(
+    tmp_path: Path, made: int, kept: int
+) -> None:
+    greys = np.linspace(0.1, 0.9, made, dtype=np.float32)
+    video = np.broadcast_to(greys[:, None, None, None], (made, 16, 24, 3))
+    writer = SampleFolder(tmp_path / "judged")
+    for method, budget, frames in (("full", 12, video), ("plan", 3, video + np.float32(0.05))):
+        writer.keep(Shot("a cat rising", 0, method, budget, budget, 30.0, frames))
+    sample = writer.finish(EVALUATION).samples[0]
+    with Image.open(tmp_path / "judged" / sample.full) as picture:
+        strip = np.asarray(picture).reshape(kept, 16, 24, 3)
+        assert int(picture.info[COUNT]) == kept
+    assert strip[[0, -1], 0, 0, 0] == pytest.approx([0.1 * 255, 0.9 * 255], abs=0.5)
+    assert np.all(np.diff(strip[:, 0, 0, 0].astype(int)) > 0)
+    with Image.open(tmp_path / "judged" / sample.cached[0].error) as picture:
+        assert picture.size == (24, 16 * kept)
+        errors = from_levels(np.asarray(picture))
+    assert errors == pytest.approx(np.full((16 * kept, 24), 0.05), rel=0.03)

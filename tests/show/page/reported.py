@@ -130,16 +130,18 @@ def _nobody() -> ModelIdentity:
     )
 
 
-def samples(folder: Path) -> Samples:
-    """Pictures of one grey each, 48 × 64 pixels."""
+def samples(folder: Path, frames: int = 1) -> Samples:
+    """Pictures of one grey each, 48 × 64 pixels; a video gets lighter by a level a frame."""
     writer = SampleFolder(folder)
     for prompt, (full, cached) in PROMPTS.items():
-        writer.keep(_shot(prompt, "full", STEPS, full, 120.0))
+        writer.keep(_shot(prompt, "full", STEPS, full, 120.0, frames))
         for budget, level in cached.items():
-            writer.keep(_shot(prompt, "plan", budget, level, 50.0 - abs(level - full)))
+            psnr = 50.0 - abs(level - full)
+            writer.keep(_shot(prompt, "plan", budget, level, psnr, frames))
     return writer.finish(evaluation())
 
 
-def _shot(prompt: str, method: str, budget: int, level: int, psnr: float) -> Shot:
-    frames = np.full((1, 64, 48, 3), level / 255, dtype=np.float32)
+def _shot(prompt: str, method: str, budget: int, level: int, psnr: float, count: int) -> Shot:
+    levels = (level + np.arange(count, dtype=np.float32)) / 255
+    frames = np.tile(levels[:, None, None, None], (1, 64, 48, 3))
     return Shot(prompt, 0, method, budget, 2 * budget, psnr, frames)

@@ -10,8 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
-from meancache_plan.judge.sample_folder import Samples, from_levels
+from meancache_plan.errors import InputError
+from meancache_plan.judge.sample_folder import COUNT, Samples, from_levels
 from meancache_plan.show.page import LIMIT, write_report
 from meancache_plan.show.page.document import to_script_json
 from meancache_plan.show.page.picture_data import SIDES, picture_data
@@ -103,3 +105,30 @@ def test_noise_of_64_prompts_at_seven_budgets_fits_whatever_the_limit(
     assert data["pictured"]
     assert len(data["pictures"]["entries"] if data["pictures"] else ()) == shown
     assert data["pictures"] is None or data["pictures"]["prompts"] == 64
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_frames_of_a_video_shrink_each_by_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, side: int
+) -> None:
+    monkeypatch.setattr("meancache_plan.show.page.picture_data.SIDES", (side,))
+    found = picture_data(given.samples(tmp_path / "judged", frames=5), LIMIT)
+    assert found is not None
+    assert (found["width"], found["height"], found["frames"]) == (48, 64, 5)
+    assert "5 frames of each video" in found["note"]
+    entry = found["entries"][0]
+    with Image.open(io.BytesIO(base64.b64decode(entry["full"]))) as picture:
+        assert picture.size == (48, 64 * 5)
+        greys = np.asarray(picture.convert("L")).reshape(5, -1).mean(axis=1)
+    assert np.diff(greys) == pytest.approx(np.ones(4), abs=0.3 if side == SIDES[0] else 1.5)
+
+
+@pytest.mark.parametrize("count", ["0", "5", "-1", "1000", "many"])
+def test_a_strip_that_cannot_hold_its_frames_is_refused(tmp_path: Path, count: str) -> None:
+    samples = given.samples(tmp_path / "judged")
+    info = PngInfo()
+    info.add_text(COUNT, count)
+    file = tmp_path / "judged" / samples.samples[0].full
+    Image.new("RGB", (48, 64)).save(file, pnginfo=info)
+    with pytest.raises(InputError, match=r"full\.png: not a readable PNG picture"):
+        picture_data(samples, LIMIT)

@@ -44,6 +44,17 @@ function counted() {
   return (entries.length < prompts ? `${entries.length} of ${prompts} prompts are shown. ` : "") + seeds;
 }
 
+// A video is a strip of its frames, one below the other: all strips move at one pace, see page.css.
+function film(...nodes) {
+  const { frames, width, height } = data.pictures;
+  if (frames === 1) return;
+  for (const node of nodes) {
+    node.classList.add("film");
+    node.style.setProperty("--frames", frames);
+    node.style.setProperty("aspect-ratio", `${width} / ${height}`);
+  }
+}
+
 const source = (picture) => `data:image/webp;base64,${picture}`;
 
 function card(entry) {
@@ -55,6 +66,7 @@ function card(entry) {
   const psnr = el("figcaption", {}, "");
   const amplified = el("figcaption", {}, "");
   full.src = source(entry.full);
+  film(full, cached, error);
   const open = el("button", { type: "button", class: "open", "aria-label": "Enlarge these pictures" },
     el("figure", {}, full, el("figcaption", {}, `all ${data.steps} steps`)),
     el("figure", {}, cached, psnr),
@@ -123,6 +135,7 @@ function view(entry, error, words) {
   };
   const map = el("canvas", { class: "large", width: error.width, height: error.height, role: "img", "aria-label": "difference" });
   map.getContext("2d").drawImage(error, 0, 0);
+  film(picture, map);
   const flip = el("button", { type: "button", "aria-pressed": "false" }, "Flip: full or cached");
   flip.addEventListener("click", () => {
     const full = flip.getAttribute("aria-pressed") === "false";
