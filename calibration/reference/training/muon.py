@@ -48,7 +48,10 @@ def product(gram: torch.Tensor, rounds: int) -> torch.Tensor:
 
 
 class Muon(torch.optim.Optimizer):
-    """Nesterov momentum, made orthogonal; matrices of one shape are treated together."""
+    """Nesterov momentum, made orthogonal; matrices of one shape are treated together.
+
+    dtype: what it is made orthogonal in; bfloat16 is several times as quick on some CPUs.
+    """
 
     def __init__(
         self,
@@ -57,9 +60,11 @@ class Muon(torch.optim.Optimizer):
         momentum: float = 0.95,
         weight_decay: float = 0.01,
         rounds: int = 4,
+        dtype: torch.dtype = torch.float32,
     ) -> None:
         super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
         self.rounds = rounds
+        self.dtype = dtype
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:
@@ -79,7 +84,7 @@ class Muon(torch.optim.Optimizer):
             momentum = self.state[p].setdefault("momentum", torch.zeros_like(p))
             momentum.lerp_(p.grad, 1 - group["momentum"])
             directions.append(p.grad.lerp(momentum, group["momentum"]))
-        updates = orthogonal(torch.stack(directions), self.rounds)
+        updates = orthogonal(torch.stack(directions).to(self.dtype), self.rounds).float()
         size = 0.2 * max(alike[0].shape) ** 0.5
         for p, update in zip(alike, updates, strict=True):
             p.mul_(1 - group["lr"] * group["weight_decay"]).sub_(update, alpha=group["lr"] * size)

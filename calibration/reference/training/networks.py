@@ -66,8 +66,10 @@ def hidden_matrices(networks: Networks) -> list[nn.Parameter]:
     ]
 
 
-def optimizers_of(networks: Networks, muon: bool = True) -> list[torch.optim.Optimizer]:
-    """Muon for the hidden matrices, AdamW for the rest, with a little decay on matrices."""
+def optimizers_of(
+    networks: Networks, muon: bool = True, dtype: torch.dtype = torch.float32
+) -> list[torch.optim.Optimizer]:
+    """Muon (in a dtype) for the hidden matrices, AdamW for the rest, with a little decay."""
     hidden = hidden_matrices(networks) if muon else []
     inside = {id(p) for p in hidden}
     rest = [p for p in networks.parameters() if id(p) not in inside]
@@ -76,4 +78,4 @@ def optimizers_of(networks: Networks, muon: bool = True) -> list[torch.optim.Opt
         {"params": [p for p in rest if p.ndim <= 1], "weight_decay": 0.0},
     ]
     adam = torch.optim.AdamW(groups, RATE, betas=(0.9, 0.98))
-    return [adam, Muon(hidden, RATE)] if hidden else [adam]
+    return [adam, Muon(hidden, RATE, dtype=dtype)] if hidden else [adam]

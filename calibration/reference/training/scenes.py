@@ -150,9 +150,9 @@ def paint(scenes: Scenes, bank: Bank) -> np.ndarray:
     return pictures
 
 
-def grounds(scenes: Scenes) -> np.ndarray:
+def grounds(scenes: Scenes, side: int = SIDE) -> np.ndarray:
     """The grounds alone: each colour with its own tint at both ends of a turned gradient."""
-    line = np.linspace(-0.5, 0.5, SIDE, dtype=np.float32)
+    line = np.linspace(-0.5, 0.5, side, dtype=np.float32)
     slopes = scenes.slopes.astype(np.float32)
     mix = 0.5 + slopes[:, 0, None, None] * line[:, None] + slopes[:, 1, None, None] * line
     base = np.array([GROUNDS[c] for c in COLOURS])[scenes.ground][:, None] + scenes.tints
@@ -162,9 +162,9 @@ def grounds(scenes: Scenes) -> np.ndarray:
 
 def lay(picture: np.ndarray, sprite: np.ndarray, row: float, column: float) -> None:
     """Lay a premultiplied sprite over a picture, centred, cut off at the edges; in place."""
-    side = len(sprite)
+    side, room = len(sprite), len(picture)
     top, left = round(row - side / 2), round(column - side / 2)
-    cut = sprite[max(0, -top) : SIDE - top, max(0, -left) : SIDE - left]
+    cut = sprite[max(0, -top) : max(0, room - top), max(0, -left) : max(0, room - left)]
     y, x = max(0, top), max(0, left)
     under = picture[y : y + cut.shape[0], x : x + cut.shape[1]]
     clear = 255 - cut[..., 3:].astype(np.uint16)

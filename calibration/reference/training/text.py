@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import string
+from collections.abc import Sequence
 
 import numpy as np
 from models import CLIP_LENGTH, TEXT_LENGTH
@@ -75,18 +76,20 @@ def single_words() -> list[str]:
     return sorted(set(text.split()))
 
 
-def pieces() -> list[tuple[str, float]]:
-    """The vocabulary with its scores: fewest pieces win; letters spell what is unknown."""
+def pieces(words: Sequence[str], phrases: Sequence[str]) -> list[tuple[str, float]]:
+    """A vocabulary with its scores: fewest pieces win; letters spell what is unknown."""
     special = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", -20.0)]
     letters = [(c, LETTER_SCORE) for c in ["▁", *string.printable[:95].strip()]]
-    words = [("▁" + w, WORD_SCORE) for w in single_words()]
-    joined = [("▁" + p.replace(" ", "▁"), PHRASE_SCORE) for p in phrases()]
-    return special + letters + words + joined
+    single = [("▁" + w, WORD_SCORE) for w in words]
+    joined = [("▁" + p.replace(" ", "▁"), PHRASE_SCORE) for p in phrases]
+    return special + letters + single + joined
 
 
-def make_t5_tokenizer() -> PreTrainedTokenizerFast:
-    """Unigram pieces that end in </s> as T5's do, of lower-cased text."""
-    tokenizer = Tokenizer(tokenizer_models.Unigram(pieces(), unk_id=2, byte_fallback=False))
+def make_t5_tokenizer(vocabulary: list[tuple[str, float]] | None = None) -> PreTrainedTokenizerFast:
+    """Unigram pieces (default: the grammar's) that end in </s> as T5's do, of lower-cased text."""
+    if vocabulary is None:
+        vocabulary = pieces(single_words(), phrases())
+    tokenizer = Tokenizer(tokenizer_models.Unigram(vocabulary, unk_id=2, byte_fallback=False))
     tokenizer.normalizer = normalizers.Sequence(
         [normalizers.NFC(), normalizers.Lowercase(), normalizers.Replace(Regex(r"\s+"), " ")]
     )
