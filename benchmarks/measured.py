@@ -63,6 +63,7 @@ PAGES = {
     "start-digits": "-m benchmarks.start --model digits",
     "start-chosen": "-m benchmarks.start --choose",
     "start-chosen-digits": "-m benchmarks.start --choose --model digits",
+    "video": "-m benchmarks.video",
     "prediction": "-m benchmarks.prediction",
     "capture": "-m benchmarks.capture",
     "runtime": "-m benchmarks.runtime",
@@ -74,12 +75,16 @@ PAGES = {
 }
 """Name of the page → the arguments of ``python`` that measure it."""
 
-REVISION = re.compile(r"^- reference pipeline: `(.+)`$", re.M)
+OF_VIDEOS = ("video",)
+"""Pages that were measured on the reference pipeline of videos."""
+
+REVISION = re.compile(r"^- reference pipeline(?: of videos)?: `(.+)`$", re.M)
 
 
-def revision() -> str:
-    """The reference pipeline's, as its schedules name it."""
-    return weights_revision(catalog.reference_pipeline())
+def revision(name: str) -> str:
+    """That of the reference pipeline that a page is of, as its schedules name it."""
+    model = catalog.VIDEO_REFERENCE if name in OF_VIDEOS else catalog.REFERENCE
+    return weights_revision(catalog.reference_pipeline(model))
 
 
 def measured_on(page: Path) -> str | None:
@@ -92,8 +97,9 @@ def measured_on(page: Path) -> str | None:
 
 def missing() -> Iterator[str]:
     """The pages that are not there, or are another pipeline's."""
-    own = revision()
-    yield from (name for name in PAGES if measured_on(FOLDER / f"{name}.md") != own)
+    for name in PAGES:
+        if measured_on(FOLDER / f"{name}.md") != revision(name):
+            yield name
 
 
 def measure(name: str) -> None:
@@ -128,8 +134,9 @@ def page(name: str, command: str, lines: list[str]) -> str:
     """The page: where the figures are from, and what the command printed."""
     tables = any(line.startswith("|") for line in lines)
     text = "\n".join(lines).strip()
+    pipeline = "reference pipeline of videos" if name in OF_VIDEOS else "reference pipeline"
     return (
-        f"# {name}\n\n- command: `{command}`\n- reference pipeline: `{revision()}`\n"
+        f"# {name}\n\n- command: `{command}`\n- {pipeline}: `{revision(name)}`\n"
         f"- machine: {os.cpu_count()} cores, {processor()}; torch {torch.__version__}\n\n"
         + (f"{text}\n" if tables else f"```text\n{text}\n```\n")
     )

@@ -67,13 +67,15 @@ def digits_contest(
     )
 
 
-def reference_contest(options: argparse.Namespace, budgets: tuple[int, ...]) -> Bench:
-    """The embedded pipeline, with its recipe's prompts."""
-    recipe = find_recipe("reference", None)
+def reference_contest(
+    options: argparse.Namespace, budgets: tuple[int, ...], model: str = "reference"
+) -> Bench:
+    """An embedded pipeline, with its recipe's prompts."""
+    recipe = find_recipe(model, None)
     if options.no_cfg:
         recipe = override(recipe, guidance=1.0)
     quieten()
-    pipeline = load("reference", recipe)
+    pipeline = load(model, recipe)
     folder = options.folder
     folder.mkdir(parents=True, exist_ok=True)
     known = read_prompts(recipe.prompts)
@@ -103,8 +105,8 @@ def reference_contest(options: argparse.Namespace, budgets: tuple[int, ...]) -> 
 def contest_of(options: argparse.Namespace) -> Bench:
     """The contest on the model that the options name, at their budgets."""
     budgets = parse_numbers(options.budgets, "--budgets")
-    if options.model == "reference":
-        return reference_contest(options, budgets)
+    if options.model != "digits":
+        return reference_contest(options, budgets, options.model)
     source = DigitSource(DigitFlow.of_digits())
     sizes = options.calibration, options.heldout
     first = CHOOSING if options.choose else HELDOUT

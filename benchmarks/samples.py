@@ -151,7 +151,7 @@ class PipelineSamples(PipelineEnsemble):
     ) -> None:
         journal = Journal(folder, work="recording")
         super().__init__(pipeline, prompts, seeds, journal, batch=batch, progress=progress)
-        self._pipe, self._calls, self._branches = pipeline.pipe, 0, branches
+        self.pipe, self._calls, self._branches = pipeline.pipe, 0, branches
         self._guidance = pipeline.recipe.guidance or 1.0
         for denoiser in identity.denoisers(pipeline.pipe).values():
             denoiser.register_forward_hook(self._count)
@@ -163,12 +163,12 @@ class PipelineSamples(PipelineEnsemble):
 
     def textbook(self, rows: Sequence[int], steps: int) -> Tensor:
         """Final latents of so few steps of textbook Adams–Bashforth."""
-        with _multistep(self._pipe):
+        with _multistep(self.pipe):
             return self.plain(rows, steps)
 
     def field(self, rows: Sequence[int]) -> Velocity:
         """The guided velocity of these samples, of a FLUX pipeline, which can be differentiated."""
-        (denoiser,) = identity.denoisers(self._pipe).values()
+        (denoiser,) = identity.denoisers(self.pipe).values()
         heard: list[dict[str, Any]] = []
         hook = denoiser.register_forward_pre_hook(
             lambda _module, _arguments, options: heard.append(options), with_kwargs=True
@@ -192,7 +192,7 @@ class PipelineSamples(PipelineEnsemble):
 
     def guidance(self, rows: Sequence[int], step: int) -> Tensor:
         """What true CFG adds to the unconditional velocity, on the full runs, of FLUX."""
-        (denoiser,) = identity.denoisers(self._pipe).values()
+        (denoiser,) = identity.denoisers(self.pipe).values()
         heard: list[Tensor] = []
         hook = denoiser.register_forward_hook(lambda _m, _a, output: heard.append(output[0]))
         guided = self.velocity(rows, step, self.full(rows, step))

@@ -7,7 +7,7 @@ import unicodedata
 from typing import Any
 
 from meancache_plan.schedule.artifact import PlanEntry, Schedule
-from meancache_plan.source.catalog import REFERENCE
+from meancache_plan.source.catalog import NAMED, REFERENCE
 from meancache_plan.source.recipe import Recipe, find_recipe, further_arguments, nested
 
 ANY_MODEL = "YOUR/MODEL"
@@ -95,7 +95,7 @@ def _python(schedule: Schedule, plan: PlanEntry, name: str) -> str:
     usual = "float32" if recipe.pipeline is None else recipe.dtype
     dtype = usual if made is None else made.dtype
     half = dtype in ("bfloat16", "float16")
-    embedded = model_name(schedule) == REFERENCE
+    embedded = model_name(schedule) in NAMED
     arguments = ",\n".join(f"        {line}" for line in call_lines(schedule))
     return "\n".join(
         [
@@ -114,7 +114,8 @@ def _python(schedule: Schedule, plan: PlanEntry, name: str) -> str:
 def _source(schedule: Schedule, dtype: str | None) -> str:
     """The arguments of ``from_pretrained``."""
     model, name = schedule.model, model_name(schedule)
-    parts = ["reference_pipeline()" if name == REFERENCE else repr(name)]
+    known = "reference_pipeline()" if name == REFERENCE else f"reference_pipeline({name!r})"
+    parts = [known if name in NAMED else repr(name)]
     if model is not None and model.revision is not None and _COMMIT.fullmatch(model.revision):
         parts.append(f"revision={model.revision!r}")
     if dtype is not None:

@@ -15,10 +15,35 @@ _ROOT = _BUNDLED if _BUNDLED.is_dir() else _PACKAGE.parent
 REFERENCE = "reference"
 """The name that stands for the embedded reference pipeline, as a model and as a recipe."""
 
+VIDEO_REFERENCE = "reference-video"
+"""The same for the reference pipeline of videos, which is in a checkout alone."""
 
-def reference_pipeline() -> Path:
-    """Directory of the embedded pipeline, for ``FluxPipeline.from_pretrained``."""
-    return _ROOT / "calibration" / "reference"
+NAMED = (REFERENCE, VIDEO_REFERENCE)
+
+
+def reference_pipeline(name: str = REFERENCE) -> Path:
+    """Directory of an embedded pipeline, for ``from_pretrained`` of ``FluxPipeline``, or of
+    ``WanPipeline`` with the name of the reference pipeline of videos.
+
+    Raises:
+        InputError: It is not here: the installed package has that of images alone.
+    """
+    folder = _ROOT / "calibration" / name
+    if not (folder / "model_index.json").is_file():
+        raise InputError(
+            f"{name}: is not part of the installed package: clone the repository and run there, or "
+            f"take the model {REFERENCE}"
+        )
+    return folder
+
+
+def source_of(model: str) -> str:
+    """What ``from_pretrained`` takes for a model: the folder of an embedded one, else its name.
+
+    Raises:
+        InputError: The embedded pipeline of this name is not here.
+    """
+    return str(reference_pipeline(model)) if model in NAMED else model
 
 
 def recipe_files() -> dict[str, Path]:

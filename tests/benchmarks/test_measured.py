@@ -16,7 +16,7 @@ PAGES = sorted(measured.FOLDER.glob("*.md"))
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_a_page_was_measured_on_this_reference_pipeline_by_its_own_command(page: Path) -> None:
     assert page.stem in measured.PAGES
-    assert measured.measured_on(page) == measured.revision()
+    assert measured.measured_on(page) == measured.revision(page.stem)
     assert f"- command: `python {measured.PAGES[page.stem]}`\n" in page.read_text(encoding="utf-8")
 
 
@@ -48,4 +48,4 @@ def test_a_command_that_fails_leaves_no_page(
     with pytest.raises(SystemExit):
         measured.measure("broken")
     assert [page.name for page in tmp_path.iterdir()] == ["missed.md"]
-    assert measured.measured_on(tmp_path / "missed.md") == measured.revision()
+    assert measured.measured_on(tmp_path / "missed.md") == measured.revision("missed")

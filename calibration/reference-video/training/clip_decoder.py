@@ -1,7 +1,7 @@
-"""Train the autoencoder on clips: its decoder, then its encoder, to the code that the flow learns.
+"""Train the autoencoder: its decoder from the code that the flow learns, its encoder to it.
 
 The decoder gets noisy latents, as the flow's samples are never exact. Text-to-video needs the
-decoder alone; the encoder learns to give the code, too.
+decoder alone. Neither needs the flow: it may be trained before, beside or after them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ from decoder import NOISE, misfit, rate_at
 from diffusers import AutoencoderKLWan
 
 STEPS = 1500
-ENCODER_STEPS = 400
 BATCH = 4
 SEED, JUDGED = 13, 19
 CHECKPOINT = "clip-vae.pt"
@@ -40,10 +39,25 @@ def batch_of(
 
 
 def find(work: Path) -> tuple[AutoencoderKLWan, int]:
-    """The autoencoder as far as it is, and the steps that its decoder was trained."""
+    """The autoencoder as far as it is, and the steps that it was trained."""
     torch.manual_seed(SEED)
     vae = clip_models.make_vae().requires_grad_(False)
     return vae, restore(work / CHECKPOINT, {"vae": vae})
+
+
+def loss_of(
+    vae: AutoencoderKLWan, latent: torch.Tensor, values: torch.Tensor, noise: torch.Tensor
+) -> torch.Tensor:
+    """Of the frames decoded from noisy latents, and of the encoder's latents."""
+    missed = vae.encode(values).latent_dist.mode() - latent
+    return misfit(vae.decode(latent + NOISE * noise).sample - values) + missed.square().mean()
+
+
+@torch.no_grad()
+def missed_share(vae: AutoencoderKLWan, latent: torch.Tensor, values: torch.Tensor) -> float:
+    """The share of the code's variance that the encoder does not give."""
+    missed = vae.encode(values).latent_dist.mode() - latent
+    return float(missed.square().mean() / latent.var())
 
 
 @torch.no_grad()
@@ -54,12 +68,10 @@ def psnr(vae: AutoencoderKLWan, latent: torch.Tensor, values: torch.Tensor) -> f
 
 
 def train(bank: Bank, work: Path, steps: int = STEPS) -> AutoencoderKLWan:
-    """Train the decoder, or go on from where it was; prints its PSNR on clips unseen."""
+    """Train both halves, or go on from where they were; prints how good they are."""
     vae, first = find(work)
     code = clip_latents.fit(bank)
-    trained = [*vae.decoder.parameters(), *vae.post_quant_conv.parameters()]
-    for parameter in trained:
-        parameter.requires_grad_(True)
+    trained = list(vae.requires_grad_(True).parameters())
     optimizer = torch.optim.AdamW(trained, betas=(0.9, 0.99))
     restore(work / CHECKPOINT, {"optimizer": optimizer})
     judged = batch_of(bank, code, JUDGED, 0, 16)
@@ -69,16 +81,16 @@ def train(bank: Bank, work: Path, steps: int = STEPS) -> AutoencoderKLWan:
             group["lr"] = 2 * rate_at(step, steps)
         latent, values = batch_of(bank, code, SEED, step, BATCH)
         rng = torch.Generator().manual_seed(SEED * 10**6 + step)
-        noisy = latent + NOISE * torch.randn(latent.shape, generator=rng)
-        loss = misfit(vae.decode(noisy).sample - values)
+        loss = loss_of(vae, latent, values, torch.randn(latent.shape, generator=rng))
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(trained, 1.0)
         optimizer.step()
         if (step + 1) % 100 == 0 or step + 1 == steps:
             print(
-                f"decoder step {step + 1}/{steps} loss {loss.item():.4f} "
-                f"PSNR {psnr(vae, *judged):.2f} dB {time.monotonic() - start:.0f} s",
+                f"autoencoder step {step + 1}/{steps} loss {loss.item():.4f} "
+                f"PSNR {psnr(vae, *judged):.2f} dB, missed by the encoder "
+                f"{missed_share(vae, *judged):.3f}, {time.monotonic() - start:.0f} s",
                 flush=True,
             )
             keep(work / CHECKPOINT, {"vae": vae, "optimizer": optimizer}, step + 1)
@@ -86,7 +98,7 @@ def train(bank: Bank, work: Path, steps: int = STEPS) -> AutoencoderKLWan:
 
 
 def main() -> None:
-    """Train the decoder alone, before, beside or after the flow."""
+    """Train the autoencoder alone."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cache", type=Path, default=sprites.DEFAULT_CACHE)
     parser.add_argument("--work", type=Path, help="checkpoints; default: CACHE/work")

@@ -32,8 +32,9 @@ from halves import halve
 from networks import RATE, optimizers_of, tokenize
 from transformers import PreTrainedTokenizerBase
 
-STEPS = 8000
-DECAY_STEPS = 2500
+STEPS = 6000
+VARIED_STEPS = 3000
+DECAY_STEPS = 2000
 BATCH = 64
 WARM_UP = 100
 SEED = 12
@@ -52,7 +53,7 @@ class Source:
 def batch_of(source: Source, step: int) -> tuple[torch.Tensor, ...]:
     """The step's latents, token ids, times and noise: the same for a step."""
     rng = np.random.default_rng([SEED, step])
-    drawn = clips.draw(rng, BATCH)
+    drawn = clips.draw(rng, BATCH, varied=step < VARIED_STEPS)
     prompts = motions.say(rng, drawn.scenes, drawn.motion)
     dropped = rng.random(BATCH) < DROPPED_SHARE
     prompts = ["" if drop else prompt for prompt, drop in zip(prompts, dropped, strict=True)]

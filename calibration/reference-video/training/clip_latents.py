@@ -75,7 +75,7 @@ def unpatched(values: torch.Tensor) -> torch.Tensor:
 
 def fit(bank: Bank) -> Code:
     """The code of clips drawn with a fixed seed."""
-    frames = paint(draw(np.random.default_rng(SEED), FITTED), bank)
+    frames = paint(draw(np.random.default_rng(SEED), FITTED, varied=True), bank)
     return Code(fitted(patches(frames[:, :1])), fitted(patches(frames[:, 1:])))
 
 

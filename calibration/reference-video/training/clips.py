@@ -25,6 +25,7 @@ PAIR_SHARE = 0.5
 SCALE = SIDE / sprites.SIDE
 ROOM = 92
 ALONE = (20, 32)
+PLAIN_ALONE, PLAIN_PAIRED = (28, 32), (20, 24)
 ANGLE_STEP = 15
 MIDDLE = FRAMES // 2
 
@@ -101,33 +102,35 @@ def allowed() -> tuple[np.ndarray, np.ndarray]:
 ALONE_ALLOWED, PAIRED_ALLOWED = allowed()
 
 
-def draw(rng: np.random.Generator, count: int, pair_share: float = PAIR_SHARE) -> Clips:
+def draw(rng: np.random.Generator, count: int, varied: bool = False) -> Clips:
     """Clips for training, of one subject or (a share of them) two; evenly over what may be."""
     alone = ALONE_ALLOWED[rng.integers(len(ALONE_ALLOWED), size=count)]
     paired = PAIRED_ALLOWED[rng.integers(len(PAIRED_ALLOWED), size=count)]
     paired[:, :2] = np.where(rng.random((count, 1)) < 0.5, paired[:, :2], paired[:, 1::-1])
     nobody = np.full((count, 1), NOBODY)
     alone = np.concatenate([alone[:, :1], nobody, alone[:, 1:]], 1)
-    return moving(rng, np.where(rng.random((count, 1)) < pair_share, paired, alone))
+    return moving(rng, np.where(rng.random((count, 1)) < PAIR_SHARE, paired, alone), varied)
 
 
-def moving(rng: np.random.Generator, chosen: np.ndarray) -> Clips:
-    """Clips of the chosen (one, other or nobody, ground, motion), at drawn places and speeds."""
+def moving(rng: np.random.Generator, chosen: np.ndarray, varied: bool = False) -> Clips:
+    """Clips of the chosen (one, other or nobody, ground, motion), at drawn places.
+
+    varied: subjects are mirrored and lean, and go at many speeds and sizes, too.
+    """
     scenes, motion = placed(rng, chosen[:, :2], chosen[:, 2]), chosen[:, 3]
     count, two = len(motion), chosen[:, 1] != NOBODY
     size = np.where(two[:, None], 2 * np.round(scenes.sizes * SCALE / 2), 0).astype(int)
     size[~two, 0] = even(rng, np.full(count, ALONE[0]), ALONE[1])[~two]
     speed = np.where(two, rng.integers(1, 3, count), rng.integers(2, 4, count))
+    if not varied:
+        plainly(scenes, two, size, speed)
     travel = DIRECTIONS[motion] * speed[:, None]
-    centre = np.round(scenes.centres * SCALE)
-    half = size[:, :1] / 2 + np.abs(travel) * MIDDLE - 2
-    low, high = np.minimum(half, SIDE / 2), np.maximum(SIDE - half, SIDE / 2)
-    centre[~two, 0] = np.round(low + rng.random((count, 2)) * (high - low))[~two]
+    centre = centres(rng, scenes, two, size, travel)
     path = np.arange(FRAMES) - MIDDLE
     grown = np.where(motion == GROWING, 1, 0) - np.where(motion == SHRINKING, 1, 0)
     growth = grown * np.where(two, 1, 2)
     turn = np.where(motion == TURNING, np.where(rng.random(count) < 0.5, 1, -1), 0)
-    lean = ANGLE_STEP * rng.integers(-1, 2, (count, 2)) * (motion != TURNING)[:, None]
+    lean = ANGLE_STEP * rng.integers(-1, 2, (count, 2)) * (motion != TURNING)[:, None] * varied
     turned = ANGLE_STEP * turn[:, None, None] * path
     return Clips(
         scenes=scenes,
@@ -136,6 +139,30 @@ def moving(rng: np.random.Generator, chosen: np.ndarray) -> Clips:
         angles=lean[..., None] + turned,
         centres=centre[:, :, None] + travel[:, None, None] * path[:, None],
     )
+
+
+def plainly(scenes: Scenes, two: np.ndarray, size: np.ndarray, speed: np.ndarray) -> None:
+    """Never mirrored, of few sizes, at one speed; all in place."""
+    scenes.mirrored[:] = False
+    speed[:] = np.where(two, 1, 2)
+    size[two] = size[two].clip(*PLAIN_PAIRED)
+    size[~two, 0] = size[~two, 0].clip(*PLAIN_ALONE)
+
+
+def centres(
+    rng: np.random.Generator,
+    scenes: Scenes,
+    two: np.ndarray,
+    size: np.ndarray,
+    travel: np.ndarray,
+) -> np.ndarray:
+    """Where subjects are in the middle frame, n x 2 x 2: who is alone stays within the picture."""
+    found = np.round(scenes.centres * SCALE)
+    half = size[:, :1] / 2 + np.abs(travel) * MIDDLE - 2
+    low, high = np.minimum(half, SIDE / 2), np.maximum(SIDE - half, SIDE / 2)
+    places = np.round(low + rng.random((len(two), 2)) * (high - low))
+    found[~two, 0] = places[~two]
+    return found
 
 
 def paint(clips: Clips, bank: Bank) -> np.ndarray:

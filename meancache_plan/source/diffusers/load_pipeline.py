@@ -39,7 +39,7 @@ def load(
     parallel: str | None = None,
     any_device: bool = False,
 ) -> Pipeline:
-    """Load a pipeline from a directory, a hub id, or ``"reference"``.
+    """Load a pipeline from a directory, a hub id, ``"reference"`` or ``"reference-video"``.
 
     On a CPU it is given as many threads as suit its size; ``OMP_NUM_THREADS`` has the last word.
 
@@ -62,7 +62,7 @@ def load(
         raise InputError(f"--offload {offload!r}: choose from {', '.join(OFFLOADS)}")
     if gpus > 1 and (device is not None or offload != "none"):
         raise InputError("a model is spread over GPUs: leave out --device and --offload")
-    source = str(catalog.reference_pipeline()) if model == catalog.REFERENCE else model
+    source = catalog.source_of(model)
     _check_folder(source)
     try:
         with warnings.catch_warnings():  # torch_dtype: the name that all versions know

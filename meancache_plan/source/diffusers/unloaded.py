@@ -18,14 +18,14 @@ def unloaded(model: str, recipe: Recipe) -> ModelIdentity:
 
     Args:
         model: A directory; a hub id, whose configurations count if they are in the local cache; or
-            ``"reference"``.
+            ``"reference"`` or ``"reference-video"``.
         recipe: Its recipe; where its configurations are not at hand, the model is known by its id.
 
     Raises:
         InputError: It is no directory of a diffusers pipeline, nor a hub id that is in the local
             cache or has a recipe; or it takes no Euler steps.
     """
-    source = str(catalog.reference_pipeline()) if model == catalog.REFERENCE else model
+    source = catalog.source_of(model)
     folder = local_folder(source, recipe.revision)
     if folder is None and recipe.pipeline is not None:
         return _identity(model, pipeline=recipe.pipeline)
