@@ -136,9 +136,9 @@ def settings(options: argparse.Namespace) -> argparse.Namespace:
 def main() -> int:
     parser = argparse.ArgumentParser(description="Plans on videos beside their baselines.")
     parser.add_argument("--budgets", default=BUDGETS, help="such as 8,13,20")
-    parser.add_argument("--calibration", type=int, default=32, help="calibration samples")
+    parser.add_argument("--calibration", type=int, default=24, help="calibration samples")
     parser.add_argument("--heldout", type=int, default=32, help="held-out samples")
-    parser.add_argument("--batch", type=int, default=8, help="samples a pipeline call")
+    parser.add_argument("--batch", type=int, default=16, help="samples a pipeline call")
     parser.add_argument("--folder", type=Path, help="for finished work")
     contest = contest_of(settings(parser.parse_args()))
     assert isinstance(contest.heldout, PipelineSamples)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import re
 import tomllib
 from math import ceil, prod
@@ -83,6 +84,9 @@ def pipeline_class(recipe: Recipe) -> Any:
 def channels(recipe: Recipe) -> int:
     """Latent channels that the class of the pipeline's denoiser has by default."""
     assert recipe.pipeline is not None
+    if recipe.model == catalog.VIDEO_REFERENCE:  # of its own width
+        folder = catalog.reference_pipeline(recipe.model)
+        return json.loads((folder / "transformer" / "config.json").read_text())["in_channels"]
     if recipe.pipeline in GUIDED_BY_A_COMPONENT:
         denoiser = diffusers.HunyuanVideo15Transformer3DModel
         return inspect.signature(denoiser).parameters["out_channels"].default
@@ -121,7 +125,7 @@ def test_it_says_what_fixes_its_samples_and_what_to_compile(name: str) -> None:
     wanted = {"model", "pipeline", "steps", "dtype", "prompts", "seeds", "latent_shape", "budgets"}
     taken = inspect.signature(pipeline_class(recipe).__call__).parameters
     assert recipe.model_fields_set >= wanted | ({"height", "width"} & taken.keys())
-    assert ("revision" in recipe.model_fields_set) == (name != "reference")
+    assert ("revision" in recipe.model_fields_set) == (name not in catalog.NAMED)
     assert recipe.budgets is not None
     assert 4 <= len(parse_numbers(recipe.budgets, "budgets")) <= 8
     assert len(read_prompts(recipe.prompts)) >= 50
@@ -132,7 +136,7 @@ def test_its_sources_are_cited(name: str) -> None:
     lines = FILES[name].read_text(encoding="utf-8").splitlines()
     comment = [line for line in lines if line.startswith("#")]
     assert lines[: len(comment)] == comment
-    source = "calibration/reference" if name == "reference" else "https://"
+    source = f"calibration/{name}" if name in catalog.NAMED else "https://"
     assert any(source in line for line in comment)
 
 
@@ -221,4 +225,4 @@ def test_the_table_of_keys_is_that_of_the_fields() -> None:
 
 def test_what_was_not_run_is_said_so() -> None:
     text = (FILES["reference"].parent / "README.md").read_text(encoding="utf-8")
-    assert "Only `reference` has been run here" in " ".join(text.split())
+    assert "Only `reference` and `reference-video` have been run here" in " ".join(text.split())

@@ -23,7 +23,7 @@ from clips import Bank
 from decoder import NOISE, misfit, rate_at
 from diffusers import AutoencoderKLWan
 
-STEPS = 1500
+STEPS = 2600
 BATCH = 4
 SEED, JUDGED = 13, 19
 CHECKPOINT = "clip-vae.pt"

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from meancache_plan.show.page import write_report
-from tests.show.page import given
+from tests.show.page import reported
 from tests.show.page.visit import visited
 
 FRAME_SHOWN = """node => {
@@ -18,12 +18,12 @@ FRAME_SHOWN = """node => {
 
 
 def test_a_videos_frames_move_at_one_pace_in_every_picture(browser: Any, tmp_path: Path) -> None:
-    samples = given.samples(tmp_path / "judged", frames=5)
-    write_report(given.SCHEDULE, tmp_path / "r.html", samples=samples)
+    samples = reported.samples(tmp_path / "judged", frames=5)
+    write_report(reported.SCHEDULE, tmp_path / "r.html", samples=samples)
     with visited(browser, tmp_path / "r.html") as found:
         found.choose(1)
         films = found.page.locator(".open .film").all()
-        assert len(films) == 3 * len(given.PROMPTS)
+        assert len(films) == 3 * len(reported.PROMPTS)
         pause = "() => document.getAnimations().forEach(a => { a.pause(); a.currentTime = %d; })"
         for milliseconds, share in ((0, 0), (130, 25), (590, 100)):
             found.page.evaluate(pause % milliseconds)

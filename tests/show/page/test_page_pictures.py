@@ -112,7 +112,7 @@ def test_frames_of_a_video_shrink_each_by_itself(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, side: int
 ) -> None:
     monkeypatch.setattr("meancache_plan.show.page.picture_data.SIDES", (side,))
-    found = picture_data(given.samples(tmp_path / "judged", frames=5), LIMIT)
+    found = picture_data(reported.samples(tmp_path / "judged", frames=5), LIMIT)
     assert found is not None
     assert (found["width"], found["height"], found["frames"]) == (48, 64, 5)
     assert "5 frames of each video" in found["note"]
@@ -125,7 +125,7 @@ def test_frames_of_a_video_shrink_each_by_itself(
 
 @pytest.mark.parametrize("count", ["0", "5", "-1", "1000", "many"])
 def test_a_strip_that_cannot_hold_its_frames_is_refused(tmp_path: Path, count: str) -> None:
-    samples = given.samples(tmp_path / "judged")
+    samples = reported.samples(tmp_path / "judged")
     info = PngInfo()
     info.add_text(COUNT, count)
     file = tmp_path / "judged" / samples.samples[0].full
