@@ -5,8 +5,9 @@
 As :mod:`benchmarks.planners` judges them on pictures: everyone plans from one calibration and is
 judged on prompts of combinations that the pipeline never saw in training, at equal denoiser
 refreshes, against the video of all steps. Beside the PSNR of the final latents stand that of the
-frames, and flicker: how differently the video changes from frame to frame, RMS, where 1 is from
-black to white. Finished work is kept under ``build/video/``; an interrupted run goes on from there.
+frames, and flicker: how differently the video changes from frame to frame, RMS, in % of the range
+from black to white. Finished work is kept under ``build/video/``; an interrupted run goes on from
+there.
 """
 
 import os
@@ -55,7 +56,9 @@ class VideoJudge(Judge):
     def row(self, method: str, way: Way, budget: int) -> Row:
         """The figures of a way, those of its frames too."""
         found = super().row(method, way, budget)
-        seen = self._films.recall("frames", [str(way), budget], lambda: self._seen(way, budget))
+        seen = self._films.recall(
+            "frames", ["%", str(way), budget], lambda: self._seen(way, budget)
+        )
         prompts = self._samples.prompt_index.tolist()
         more = {
             name: Spread.of(values, higher=FIGURES[name].higher, groups=prompts)
@@ -117,10 +120,8 @@ def is_better(rows: Sequence[Row]) -> bool:
             rivals = [r for r in rows if r.method in BASELINES and r.budget == own.budget]
             best = max(rivals, key=lambda row: sign * row.mean(name))
             gain = sign * (own.mean(name) - best.mean(name))
-            unit = " dB" if name != "flicker" else " (× 1000)"
-            shown = gain if name != "flicker" else 1000 * gain
-            what = f"B = {own.budget}, {name}: {REFINED} better than {best.method} by{unit}"
-            good &= bars.met(what, shown, gain > 0, "> 0")
+            what = f"B = {own.budget}, {name}: {REFINED} better than {best.method}"
+            good &= bars.met(f"{what} by {FIGURES[name].unit}", gain, gain > 0, "> 0")
     return good
 
 
@@ -145,9 +146,9 @@ def main() -> int:
     judge = VideoJudge(contest, contest.heldout)
     rows = list(judged(judge, contest))
     console = Console(width=200)
-    console.print(means(rows), table(rows, "psnr", 1), table(rows, "flicker", 4), sep="\n")
-    moves = np.sqrt(np.mean(np.diff(judge.full.astype(np.float64), axis=1) ** 2))
-    console.print(f"The full videos change by {moves:.4f} from frame to frame (RMS).")
+    console.print(means(rows), table(rows, "psnr", 1), table(rows, "flicker", 2), sep="\n")
+    moves = 100 * np.sqrt(np.mean(np.diff(judge.full.astype(np.float64), axis=1) ** 2))
+    console.print(f"The full videos themselves change by {moves:.2f} % from frame to frame (RMS).")
     console.print(details(rows))
     return 0 if is_better(rows) else bars.MISSED
 

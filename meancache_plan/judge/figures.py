@@ -130,7 +130,7 @@ FIGURES: dict[str, Figure] = {
         ),
         Figure("ssim", "SSIM of pictures", "SSIM", _pictures(likeness.ssim), higher=True),
         Figure("flip", "FLIP error", "FLIP", _pictures(likeness.flip)),
-        Figure("flicker", "flicker of videos", "flicker", _flicker),
+        Figure("flicker", "flicker of videos", "flicker", _flicker, unit="%", digits=2),
         Figure("lpips", "LPIPS", "LPIPS", _pictures(likeness.lpips)),
         Figure(
             INNOVATION,

@@ -58,7 +58,7 @@ def flip(full: Frames, other: Frames) -> float:
 
 
 def flicker(full: Frames, other: Frames) -> float | None:
-    """How differently a video changes from frame to frame: RMS, range 1; 0 is identical.
+    """How differently a video changes from frame to frame: RMS, % of the range; 0 is identical.
 
     Of each pixel the change from one frame to the next, less the full video's: an error that stands
     still does not count. None for an image.
@@ -66,7 +66,7 @@ def flicker(full: Frames, other: Frames) -> float | None:
     _check(full, other)
     if len(full) == 1:
         return None
-    return float(np.sqrt(np.mean(np.diff(other.astype(np.float64) - full, axis=0) ** 2)))
+    return 100 * float(np.sqrt(np.mean(np.diff(other.astype(np.float64) - full, axis=0) ** 2)))
 
 
 @cache

@@ -34,7 +34,7 @@ def test_refined_plans_are_to_be_first_in_every_figure(
 
 
 def test_a_table_has_a_line_a_method_and_a_column_a_budget() -> None:
-    found = table(rows(40, 45, 0.01), "flicker", 4)
+    found = table(rows(40, 45, 0.01), "flicker", 2)
     assert [column.header for column in found.columns][1:] == ["B = 8"]
     assert found.row_count == len(BASELINES) + 1
-    assert list(found.columns[1].cells)[-1] == "0.0100 (0.0100)"
+    assert list(found.columns[1].cells)[-1] == "0.01 (0.01)"
