@@ -126,7 +126,7 @@ def as_levels(sigmas: Any) -> tuple[float, ...]:
     """The entries of a list, tuple or array of one axis as floats.
 
     Raises:
-        GridMismatchError: It is something else.
+        GridMismatchError: What is given is no such list of numbers.
     """
     try:
         if isinstance(sigmas, str | bytes | dict):

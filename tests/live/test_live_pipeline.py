@@ -23,6 +23,7 @@ from meancache_plan.source.recipe import Recipe
 from meancache_runtime import attach
 from meancache_runtime.errors import UnsupportedPipelineError
 from tests.families.flux import CASES as FLUX
+from tests.living.offloading import OFFLOADS
 from tests.runtime.hosts.diffusers.loras import add
 from tests.tiny import SIDE, TEXT_LENGTH, tiny_flux
 
@@ -56,6 +57,14 @@ def _quantised(pipe: FluxPipeline) -> None:
         )
 
 
+def _offloaded(pipe: FluxPipeline) -> None:
+    OFFLOADS["model"](pipe, "cpu")
+
+
+def _offloaded_in_groups(pipe: FluxPipeline) -> None:
+    OFFLOADS["group, leaves"](pipe, "cpu")
+
+
 def _subclassed(pipe: FluxPipeline) -> None:
     pipe.__class__ = Own
 
@@ -67,9 +76,11 @@ def _subclassed(pipe: FluxPipeline) -> None:
         (_adapted, CALL),
         (_compiled, CALL),
         (_quantised, CALL),
+        (_offloaded, CALL),
+        (_offloaded_in_groups, CALL),
         (_subclassed, {"num_inference_steps": STEPS, "brightness": 1.0, **SIZE}),
     ],
-    ids=["plain", "LoRA", "compiled", "quantised", "a subclass"],
+    ids=["plain", "LoRA", "compiled", "quantised", "offloaded", "in groups", "a subclass"],
 )
 def test_from_a_pipeline_to_a_judged_schedule(
     cwd: Path,

@@ -52,7 +52,7 @@ def description(name: str, value: Any) -> Any:
     """A JSON value that tells an argument from others: pictures and tensors by their SHA-256.
 
     Raises:
-        InputError: It is neither these nor plain, nor made of such.
+        InputError: The argument is none of these, nor plain, nor made of such.
     """
     match value:
         case None | bool() | int() | float() | str():

@@ -54,7 +54,7 @@ def check_euler(model: str, replaced: str | None) -> None:
         replaced: The sampler's class; None if its steps are Euler's.
 
     Raises:
-        InputError: It is another.
+        InputError: The model samples with another sampler than Euler's.
     """
     if replaced is not None:
         raise InputError(
