@@ -20,7 +20,7 @@ NOT_RUN = {
 }
 """Of what the oldest version is promised and not run, and why."""
 
-TOOLS = {"import-linter", "jsonschema", "pyright", "ruff", "torchao"}
+TOOLS = {"import-linter", "pyright", "ruff", "torchao"}
 """What the tests of `make test-oldest` do not use of the extra `test`."""
 
 
