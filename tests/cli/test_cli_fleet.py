@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from diffusers import DiffusionPipeline
 
 from meancache_plan import load_profile
 from meancache_plan.cli import ray_options
+from meancache_plan.cli.loading_options import Loading
 from tests.commands import refuse, run
 
 MODEL = ("model", "--recipe", "tiny.toml")
@@ -87,3 +90,21 @@ def test_offloading_layers_leaves_a_profile_as_it_is(model: Path, cwd: Path) -> 
     run("calibrate", *MODEL, "--device", "cpu", "--offload", "group", "-o", "offloaded")
     plain, offloaded = (load_profile(cwd / name) for name in ("plain", "offloaded"))
     assert plain.fingerprint == offloaded.fingerprint
+
+
+def test_over_several_gpus_diffusers_spreads_the_components(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is asked for it; on a CPU there is nothing to spread over."""
+    asked: list[object] = []
+    whole = DiffusionPipeline.from_pretrained
+
+    def loaded(source: str, **options: object) -> object:
+        asked.append(options.pop("device_map", None))
+        return whole(source, **options)
+
+    monkeypatch.setattr(DiffusionPipeline, "from_pretrained", loaded)
+    loading = Loading(str(model), "tiny.toml", device="cpu")
+    loading.load()
+    replace(loading, device=None, gpus=2).load()
+    assert asked == [None, "balanced"]
