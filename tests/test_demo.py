@@ -45,7 +45,7 @@ pytestmark = [
 def recipe() -> list[str]:
     """The lines of `make demo` after the installation."""
     mine = {name: value for name, value in os.environ.items() if name not in MAKE_SETTINGS}
-    command = ["make", "-n", "-o", ".venv/installed", "demo"]
+    command = ["make", "--no-print-directory", "-n", "-o", ".venv/installed", "demo"]
     shown = subprocess.run(command, cwd=ROOT, env=mine, capture_output=True, text=True, check=True)
     return lines(shown.stdout)
 
