@@ -9,7 +9,7 @@ from diffusers import (
     WanPipeline,
     WanTransformer3DModel,
 )
-from models import TEXT_WIDTH, make_scheduler
+from models import TEXT_WIDTH, make_scheduler, t5_sizes
 from motions import CAST, MOTIONS
 from subjects import COLOURS
 from text import make_t5_tokenizer, pieces
@@ -76,22 +76,7 @@ def make_tokenizer() -> PreTrainedTokenizerBase:
 
 def make_text_encoder(tokenizer: PreTrainedTokenizerBase) -> UMT5EncoderModel:
     """Two-layer UMT5 encoder; the transformer attends to its output."""
-    return UMT5EncoderModel(
-        UMT5Config(
-            vocab_size=len(tokenizer),
-            d_model=TEXT_WIDTH,
-            d_kv=32,
-            d_ff=2 * TEXT_WIDTH,
-            num_layers=2,
-            num_heads=4,
-            feed_forward_proj="gated-gelu",
-            dropout_rate=0.0,
-            is_encoder_decoder=False,
-            use_cache=False,
-            pad_token_id=tokenizer.pad_token_id,
-            eos_token_id=tokenizer.eos_token_id,
-        )
-    )
+    return UMT5EncoderModel(UMT5Config(**t5_sizes(tokenizer)))
 
 
 def make_pipeline(

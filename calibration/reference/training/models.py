@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from diffusers import (
     AutoencoderTiny,
@@ -88,22 +90,25 @@ def make_clip(tokenizer: PreTrainedTokenizerBase) -> CLIPTextModel:
 
 def make_t5(tokenizer: PreTrainedTokenizerBase) -> T5EncoderModel:
     """Two-layer T5 encoder; the transformer attends to its output."""
-    return T5EncoderModel(
-        T5Config(
-            vocab_size=len(tokenizer),
-            d_model=TEXT_WIDTH,
-            d_kv=32,
-            d_ff=2 * TEXT_WIDTH,
-            num_layers=2,
-            num_heads=4,
-            feed_forward_proj="gated-gelu",
-            dropout_rate=0.0,
-            is_encoder_decoder=False,
-            use_cache=False,
-            pad_token_id=tokenizer.pad_token_id,
-            eos_token_id=tokenizer.eos_token_id,
-        )
-    )
+    return T5EncoderModel(T5Config(**t5_sizes(tokenizer)))
+
+
+def t5_sizes(tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
+    """Those of a two-layer encoder of the T5 family for the tokenizer's words."""
+    return {
+        "vocab_size": len(tokenizer),
+        "d_model": TEXT_WIDTH,
+        "d_kv": 32,
+        "d_ff": 2 * TEXT_WIDTH,
+        "num_layers": 2,
+        "num_heads": 4,
+        "feed_forward_proj": "gated-gelu",
+        "dropout_rate": 0.0,
+        "is_encoder_decoder": False,
+        "use_cache": False,
+        "pad_token_id": tokenizer.pad_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+    }
 
 
 def make_scheduler() -> FlowMatchEulerDiscreteScheduler:
