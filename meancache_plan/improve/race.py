@@ -1,8 +1,8 @@
 """The search for one budget's plan: halve the field, move the best knots, fit gains, choose."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import chain, pairwise
+from itertools import chain
 from typing import NamedTuple
 
 from meancache_plan.core.predictors import Terms
@@ -16,6 +16,7 @@ from meancache_plan.improve.closed_loop import (
 )
 from meancache_plan.improve.dealt_samples import evenly
 from meancache_plan.improve.joint_fit import step
+from meancache_plan.improve.moves import Knots, Moves
 from meancache_plan.improve.trials import Standing, Trials
 from meancache_plan.plan.simple_plans import adams_plan
 from meancache_runtime.schedule import Plan
@@ -32,8 +33,14 @@ BASELINES = 2
 FITTED = 3
 """Different knots that are fitted in closed loop then; the best of them are moved."""
 
-QUICK_SAMPLES = 12
+MOVES = 20
+"""Moves of knots that are tried for a budget."""
+
+QUICK_SAMPLES = 16
 """Fit samples that a quick fit is on, at most: each move of knots has one."""
+
+PREDICTED = 0.5
+"""How much what is predicted of a move counts beside its quick fit, which so few samples blur."""
 
 SHRINKAGES = (0.1, 0.01)
 """Those of the closed-loop fits: the second refits whatever leads."""
@@ -62,7 +69,7 @@ class Race:
         fit_rows: Samples to fit on.
         judge_rows: Samples to validate on; no prompt is in both.
         order: Terms of fitted gains.
-        neighbours: (knots) → knots moved a little, the most promising first.
+        moves: Where knots may go.
         joint: Whether the leader's gains are fitted together at last.
         entries: Everything that was validated, whole or in part.
         fewer: How simply fewer steps did; known once it has run.
@@ -73,11 +80,11 @@ class Race:
     fit_rows: Sequence[int]
     judge_rows: Sequence[int]
     order: int
-    neighbours: Callable[[tuple[int, ...]], Iterable[tuple[int, ...]]]
+    moves: Moves
     joint: bool = True
     entries: list[Entry] = field(default_factory=lambda: [])
     fewer: Standing = field(init=False)
-    quick: dict[tuple[int, ...], float] = field(default_factory=lambda: {})
+    quick: dict[Knots, float] = field(default_factory=lambda: {})
 
     def run(self, pool: Sequence[Candidate], budget: int) -> Entry:
         """Find the best plan: see :meth:`ranking` and :attr:`beaten`."""
@@ -149,26 +156,24 @@ class Race:
                 found.setdefault(entry.candidate.plan.knots, entry)
         return list(found.values())
 
-    def _quick(self, knots: tuple[int, ...], budget: int) -> float:
-        """How good a closed-loop fit of Adams plans is on the few fit samples that it is on."""
-        plan, rows = adams_plan(knots, budget), evenly(self.fit_rows, QUICK_SAMPLES)
+    def _worth(self, knots: Knots, budget: int) -> float:
+        """How good a quick fit of an Adams plan is on its few samples, and what is predicted."""
         if knots not in self.quick:
+            plan, rows = adams_plan(knots, budget), evenly(self.fit_rows, QUICK_SAMPLES)
             found = self._fitted(plan, plain_gains(plan), rows)
-            self.quick[knots] = self.trials.standing(found.errors).guarded(self.decile)
-        return self.quick[knots]
+            self.quick[knots] = self.trials.standing(found.errors).mean
+        return self.quick[knots] + PREDICTED * self.moves.predicted(knots)
 
-    def _moved(self, start: tuple[int, ...], budget: int) -> tuple[int, ...]:
-        """The knots, moved as long as that helps quick fits."""
-        knots = start
-        for proposal in self.neighbours(start):
-            # Moves are proposed from the start, and kept one by one.
-            merged = tuple(
-                new if new != old else now
-                for new, old, now in zip(proposal, start, knots, strict=True)
-            )
-            if any(a >= b for a, b in pairwise(merged)):
-                continue
-            knots = max(knots, merged, key=lambda each: self._quick(each, budget))
+    def _moved(self, start: Knots, budget: int) -> Knots:
+        """The knots, moved on from wherever a move helped; the most promising moves come first."""
+        knots, tried = start, {start}
+        while len(tried) <= MOVES:
+            untried = (each for each in self.moves.near(knots) if each not in tried)
+            following = next(untried, None)
+            if following is None:
+                break
+            tried.add(following)
+            knots = max(knots, following, key=lambda each: self._worth(each, budget))
         return knots
 
     def _fit(self, plan: Plan, shrinkage: float, note: str = "") -> None:
@@ -191,23 +196,16 @@ class Race:
         )
 
     def _join(self) -> None:
-        """Fit all gains of the leader together, for the final sample, and enter what helps.
-
-        What does is better on validation samples in the mean, and no worse in the worst tenth.
-        """
-        leader = self._fittable()[0]
-        plan, before = leader.candidate.plan, leader.standing
+        """Fit all gains of the leader together, for the final sample, and enter the outcome."""
+        plan = self._fittable()[0].candidate.plan
         gains = prior_gains(plan)
         assert gains is not None
         rows = evenly(self.fit_rows, JOINT_SAMPLES)
         equations = self.trials.responses(plan.knots, gains, rows, _scaled(plan))
         for damping in DAMPINGS:
             found = with_gains(plan, step(equations, gains, damping))
-            errors = self.trials.replay(found, self.judge_rows)
-            after = self.trials.standing(errors)
-            if after.mean > before.mean and after.worst_decile >= before.worst_decile:
-                name = f"joint fit, damping {damping:g}: {_listed(plan)}"
-                self.entries.append(Entry(Candidate(name, found), after, errors))
+            name = f"joint fit, damping {damping:g}: {_listed(plan)}"
+            self._enter(Candidate(name, found), len(self.judge_rows))
 
 
 def _scaled(plan: Plan) -> Terms:

@@ -1,27 +1,25 @@
 """Refine plans for all budgets: the field is replayed, and the winner is written."""
 
-import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise, repeat
+from itertools import repeat
 
 import numpy as np
 from numpy.typing import NDArray
 
 from meancache_plan.core.bootstrap import bootstrap_interval
-from meancache_plan.core.interval_costs import arc_costs
-from meancache_plan.core.interval_graph import weighed
-from meancache_plan.core.objective import Objective
 from meancache_plan.errors import BeatenError, InputError
 from meancache_plan.files.journal import Journal
 from meancache_plan.improve import joint_fit
 from meancache_plan.improve.candidates import Candidate, pools
 from meancache_plan.improve.dealt_samples import spread_rows
+from meancache_plan.improve.moves import moves_of
 from meancache_plan.improve.race import (
     BASELINES,
     DAMPINGS,
     FITTED,
     JOINT_SAMPLES,
+    MOVES,
     QUICK_SAMPLES,
     RUNGS,
     SURVIVORS,
@@ -47,9 +45,6 @@ from meancache_runtime.strict_json import MAX_TEXT
 
 ORDER = 3
 """Terms of gains fitted in closed loop."""
-
-MOVES = 10
-"""Moves of knots that are tried for a budget: those of the least predicted cost."""
 
 
 @dataclass(slots=True)
@@ -106,10 +101,10 @@ def refine(
     fields = pools(profile, schedule, published or {}, made.max_edge)
     meter = _Meter(progress, _expected(fields, len(judge_rows), len(fit_rows)))
     trials = Trials(ensemble, journal or Journal(), meter, schedule.grid.replayable())
-    neighbours = _neighbours(profile, made.weighting, made.max_edge)
+    moves = moves_of(profile, made.weighting, made.max_edge)
     races: dict[int, Race] = {}
     for budget, field in fields.items():
-        races[budget] = Race(trials, fit_rows, judge_rows, ORDER, neighbours, joint)
+        races[budget] = Race(trials, fit_rows, judge_rows, ORDER, moves, joint)
         races[budget].run(field, budget)
     taken = profile.settings.finer_steps or profile.settings.run_steps
     done = _rewritten(schedule, made, profile, races)
@@ -204,36 +199,6 @@ def _validated(decibels: Sequence[float], prompts: NDArray[np.int64]) -> Quality
     values = np.array(decibels)
     low, high = bootstrap_interval(decibels, prompts.tolist())
     return Quality(psnr_latent=float(values.mean()), low=low, high=high)
-
-
-def _neighbours(
-    profile: Profile, weighting: str, max_edge: int
-) -> Callable[[tuple[int, ...]], list[tuple[int, ...]]]:
-    """(knots) → the ``MOVES`` cheapest of all plans with one knot moved by one or two steps."""
-    plain = Objective(("adams",), weighting=weighting, gamma=4.0, max_edge=max_edge)
-    found = weighed(profile, plain, arc_costs)
-    arcs = [(each.start - each.window, each.start, each.end) for each in found.intervals]
-    weights = dict(zip(arcs, found.weights.tolist(), strict=True))
-
-    def cost(knots: tuple[int, ...]) -> float:
-        triples = zip((0, *knots), knots, (*knots[1:], profile.steps), strict=False)
-        return sum(weights.get(arc, math.inf) for arc in triples)
-
-    def near(knots: tuple[int, ...]) -> list[tuple[int, ...]]:
-        moved = [
-            (*knots[:i], knots[i] + by, *knots[i + 1 :])
-            for i in range(1, len(knots))
-            for by in (-2, -1, 1, 2)
-        ]
-        ends = [(each, (*each, profile.steps)) for each in moved]
-        legal = [
-            k
-            for k, e in ends
-            if all(a < b for a, b in pairwise(e)) and set(profile.switches) <= set(k)
-        ]
-        return sorted(legal, key=lambda k: (cost(k), k))[:MOVES]
-
-    return near
 
 
 def _expected(fields: Mapping[int, Sequence[Candidate]], judged: int, fitted: int) -> int:
