@@ -24,6 +24,7 @@ from meancache_plan.core.psnr import latent_range, moments
 from meancache_plan.files.journal import Journal, beside
 from meancache_plan.improve.closed_loop import fit, prior_gains, with_gains
 from meancache_plan.improve.dealt_samples import final_errors
+from meancache_plan.improve.race import STAGES, Stage
 from meancache_plan.improve.refine import refine
 from meancache_plan.improve.trials import decibels
 from meancache_plan.judge.findings import Row, Spread
@@ -106,11 +107,11 @@ def refined(contest: Bench) -> dict[int, Plan]:
     return {entry.budget: entry.plan for entry in found.plans}
 
 
-def not_joint(contest: Bench) -> dict[int, Plan]:
-    """``solve``, then ``refine`` without its last stage, the joint fit; from the same work."""
+def with_stages(stages: Sequence[Stage], contest: Bench) -> dict[int, Plan]:
+    """``solve``, then ``refine`` with these of its stages alone; from the same work."""
     schedule = solve(contest.profile, contest.budgets)
     journal = contest.journal("refined")
-    found = refine(contest.profile, schedule, contest.fitted, journal, joint=False)
+    found = refine(contest.profile, schedule, contest.fitted, journal, stages=stages)
     return {entry.budget: entry.plan for entry in found.plans}
 
 
@@ -188,7 +189,10 @@ ABLATIONS: dict[str, Method] = {
     **{name: partial(solved, **options) for name, options in VARIANTS.items() if options},
     "solve + selection": selected,
     "solve + closed loop": closed_loop,
-    "refined, but no joint fit": not_joint,
+    "refined, but nothing fitted": partial(with_stages, ()),
+    "refined, but closed loop alone": partial(with_stages, STAGES[:1]),
+    "refined, but no moves": partial(with_stages, (STAGES[0], STAGES[2])),
+    "refined, but no joint fit": partial(with_stages, STAGES[:2]),
     **{name: partial(solved, **options) for name, options in BARES.items()},
 }
 

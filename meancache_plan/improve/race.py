@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from meancache_plan.core.predictors import Terms
 from meancache_plan.improve.candidates import Candidate
@@ -52,6 +52,12 @@ DAMPINGS = (0.1, 0.01)
 """Those of the joint fit; validation decides."""
 
 
+Stage = Literal["closed loop", "moves", "joint fit"]
+"""What follows the replays of the field, each from what the one before found."""
+
+STAGES: tuple[Stage, ...] = ("closed loop", "moves", "joint fit")
+
+
 class Entry(NamedTuple):
     """A candidate and how it did: its mean squared errors on the first validation samples."""
 
@@ -70,7 +76,7 @@ class Race:
         judge_rows: Samples to validate on; no prompt is in both.
         order: Terms of fitted gains.
         moves: Where knots may go.
-        joint: Whether the leader's gains are fitted together at last.
+        stages: Those that it has.
         entries: Everything that was validated, whole or in part.
         fewer: How simply fewer steps did; known once it has run.
         quick: How good quick fits were, of each knots that had one.
@@ -81,7 +87,7 @@ class Race:
     judge_rows: Sequence[int]
     order: int
     moves: Moves
-    joint: bool = True
+    stages: Sequence[Stage] = STAGES
     entries: list[Entry] = field(default_factory=lambda: [])
     fewer: Standing = field(init=False)
     quick: dict[Knots, float] = field(default_factory=lambda: {})
@@ -91,14 +97,14 @@ class Race:
         self.fewer = self.trials.standing(self.trials.plain(budget, self.judge_rows))
         self._halve([candidate for candidate in pool if candidate.baseline], BASELINES)
         self._halve([candidate for candidate in pool if not candidate.baseline], SURVIVORS)
-        for each in self._fittable()[:FITTED]:
-            self._fit(each.candidate.plan, SHRINKAGES[0])
-        start = self._fittable()[0].candidate.plan.knots
-        knots = self._moved(start, budget)
-        if knots != start:
-            self._fit(adams_plan(knots, budget), SHRINKAGES[0], ", moved")
-        self._fit(self._fittable()[0].candidate.plan, SHRINKAGES[1])
-        if self.joint:
+        if "closed loop" in self.stages:
+            for each in self._fittable()[:FITTED]:
+                self._fit(each.candidate.plan, SHRINKAGES[0])
+        if "moves" in self.stages:
+            self._move(budget)
+        if "closed loop" in self.stages:
+            self._fit(self._fittable()[0].candidate.plan, SHRINKAGES[1])
+        if "joint fit" in self.stages:
             self._join()
         return self.ranking()[0]
 
@@ -164,8 +170,9 @@ class Race:
             self.quick[knots] = self.trials.standing(found.errors).mean
         return self.quick[knots] + PREDICTED * self.moves.predicted(knots)
 
-    def _moved(self, start: Knots, budget: int) -> Knots:
-        """The knots, moved on from wherever a move helped; the most promising moves come first."""
+    def _move(self, budget: int) -> None:
+        """Move the leader's knots on from wherever a move helps, the most promising moves first."""
+        start = self._fittable()[0].candidate.plan.knots
         knots, tried = start, {start}
         while len(tried) <= MOVES:
             untried = (each for each in self.moves.near(knots) if each not in tried)
@@ -174,7 +181,8 @@ class Race:
                 break
             tried.add(following)
             knots = max(knots, following, key=lambda each: self._worth(each, budget))
-        return knots
+        if knots != start:
+            self._fit(adams_plan(knots, budget), SHRINKAGES[0], ", moved")
 
     def _fit(self, plan: Plan, shrinkage: float, note: str = "") -> None:
         """Fit a plan's gains in closed loop, and enter it."""

@@ -22,8 +22,10 @@ from meancache_plan.improve.race import (
     MOVES,
     QUICK_SAMPLES,
     RUNGS,
+    STAGES,
     SURVIVORS,
     Race,
+    Stage,
 )
 from meancache_plan.improve.trials import Trials
 from meancache_plan.measure.calibrate import Progress
@@ -67,7 +69,7 @@ def refine(
     journal: Journal | None = None,
     *,
     published: Mapping[str, Schedule] | None = None,
-    joint: bool = True,
+    stages: Sequence[Stage] = STAGES,
     progress: Progress = lambda spent, expected: None,
 ) -> Schedule:
     """Replay many candidates for every budget of a schedule, and return the schedule of the best.
@@ -84,8 +86,7 @@ def refine(
         ensemble: The samples to replay; calibration's own, never held-out ones.
         journal: Keeps finished work; its settings say which samples these are.
         published: Schedules whose plans take part, by name; those for as many steps.
-        joint: Whether all gains of a budget's leader are fitted together at last, for the final
-            sample; only benchmarks do without.
+        stages: What follows the replays of the candidates; only benchmarks do without any.
         progress: Told after every replay.
 
     Raises:
@@ -104,7 +105,7 @@ def refine(
     moves = moves_of(profile, made.weighting, made.max_edge)
     races: dict[int, Race] = {}
     for budget, field in fields.items():
-        races[budget] = Race(trials, fit_rows, judge_rows, ORDER, moves, joint)
+        races[budget] = Race(trials, fit_rows, judge_rows, ORDER, moves, stages)
         races[budget].run(field, budget)
     taken = profile.settings.finer_steps or profile.settings.run_steps
     done = _rewritten(schedule, made, profile, races)

@@ -15,7 +15,7 @@ from meancache_plan.files.journal import Journal
 from meancache_plan.improve.candidates import Candidate, pools
 from meancache_plan.improve.closed_loop import prior_gains, with_gains
 from meancache_plan.improve.moves import Knots, Moves, moves_of
-from meancache_plan.improve.race import MOVES, PREDICTED, Entry, Race
+from meancache_plan.improve.race import MOVES, PREDICTED, STAGES, Entry, Race, Stage
 from meancache_plan.improve.trials import Standing, Trials
 from meancache_plan.plan.simple_plans import adams_plan, hold_plan
 from meancache_plan.plan.solve import solve
@@ -159,14 +159,14 @@ def test_knots_further_apart_than_intervals_may_be_come_last(flow: Case) -> None
     assert -math.inf < where.predicted((0, 3, 7)) < where.predicted((0, 3, 5, 8))
 
 
-def on_linear_flow(joint: bool = True) -> Race:
+def on_linear_flow(stages: Sequence[Stage] = STAGES) -> Race:
     """The search among plans with one set of knots, on a flow where gains have much to mend."""
     rates, grid = torch.linspace(-2.0, 1.5, 16, dtype=torch.float64), shifted_grid(12)
     trials = Trials(
         FlowEnsemble(linear(rates), noise(SAMPLES), grid), Journal(), lambda refreshes: None
     )
     rows = list(range(SAMPLES))
-    found = Race(trials, rows[::2], rows[1::2], 3, STAY, joint)
+    found = Race(trials, rows[::2], rows[1::2], 3, STAY, stages)
     found.run(only((0, 2, 3, 6, 9)), 5)
     return found
 
@@ -184,7 +184,7 @@ def test_gains_fitted_together_do_not_lead_where_mean_or_worst_tenth_is_worse(
     factors: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     replay = Trials.replay
-    others = [each.candidate.plan for each in on_linear_flow(joint=False).entries]
+    others = [each.candidate.plan for each in on_linear_flow(STAGES[:2]).entries]
 
     def spoil(trials: Trials, plan: Plan, rows: Sequence[int]) -> list[float]:
         errors = replay(trials, plan, rows)
