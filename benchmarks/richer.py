@@ -3,8 +3,9 @@
     python -m benchmarks.richer [--model digits] [--budgets 8,10,13,16,20]
 
 Gains are fitted in open loop on calibration samples and judged on held-out ones: more terms; gains
-for every channel; for the mean of the picture apart from the rest; for frequency bands; and, with
-true CFG, for the unconditional velocity apart from what guidance adds. An interval's error counts
+for every channel; for the mean of the picture apart from the rest; for frequency bands; for the
+latents beside the velocities, which sees what is noise and what is picture; and, with true CFG, for
+the unconditional velocity apart from what guidance adds. An interval's error counts
 by how much it grows on its way to the sample. It is an estimate: nothing is replayed.
 """
 
@@ -44,11 +45,13 @@ Split = Callable[[Tensor], list[Tensor]]
 
 
 class Kind(NamedTuple):
-    """Gains for each part of a velocity, so many terms each; guidance's part may have its own."""
+    """Gains for each part of a velocity, so many terms each; guidance's part may have its own, and
+    the latents at the interval's start one beside them."""
 
     order: int
     split: Split
     guided: bool = False
+    latents: bool = False
 
 
 def whole(pictures: Tensor) -> list[Tensor]:
@@ -92,6 +95,7 @@ KINDS = {
     "2 frequency bands": Kind(ORDER, bands(0.13)),
     "3 frequency bands": Kind(ORDER, bands(0.07, 0.2)),
     "3 frequency bands, order 4": Kind(4, bands(0.07, 0.2)),
+    "the latents too": Kind(ORDER, whole, latents=True),
     "guidance apart": Kind(ORDER, whole, guided=True),
 }
 
@@ -141,7 +145,9 @@ def misses(
         forms = adams_terms(sigmas, knots[: n + 1], end, count, False)
         parts = (_parts(kind, sigmas, forms, (start, end), each) for each in (fitted, judged))
         for ours, theirs in zip(*parts, strict=True):
-            gains = solve(Equations.of(_products(ours)), np.ones(ours.shape[1] - 1), SHRINKAGE)
+            prior = np.ones(ours.shape[1] - 1)
+            prior[len(prior) - kind.latents :] = 0.0
+            gains = solve(Equations.of(_products(ours)), prior, SHRINKAGE)
             found[n] += Equations.of(_products(theirs)).errors(gains)
     return found
 
@@ -171,6 +177,8 @@ def _parts(
         columns += [term(form, lambda k: added[k]) for form in forms]
     else:
         columns = [term(form, velocity) for form in forms]
+    if kind.latents:
+        columns.append(h * of.latents[start])
     columns.append(of.latents[end] - of.latents[start])
     return kind.split(torch.stack(columns, 1))
 

@@ -45,3 +45,22 @@ def test_as_many_terms_as_a_velocity_has_powers_miss_nothing_and_fewer_do() -> N
     assert three.shape == (4, 5)
     assert three[2:].max() < 1e-6 * three[:2].min()
     assert two[2:].min() > 1e3 * three[2:].max()
+
+
+def affine(count: int, seed: int) -> Runs:
+    """Runs whose velocity is a place's constant and twice the latents."""
+    draw = torch.Generator().manual_seed(seed)
+    constant, noise = torch.randn(2, count, 2, 4, 4, dtype=torch.float64, generator=draw)
+    latents = [noise]
+    for sigma, following in pairwise(SIGMAS):
+        latents.append(latents[-1] + (following - sigma) * (constant + 2 * latents[-1]))
+    return Runs(torch.stack(latents), None)
+
+
+def test_with_the_latents_one_term_is_exact_where_the_velocity_is_affine_in_them() -> None:
+    fitted, judged = affine(8, 0), affine(5, 1)
+    without, beside = (
+        misses(Kind(1, whole, latents=latents), SIGMAS, KNOTS, fitted, judged)
+        for latents in (False, True)
+    )
+    assert beside.sum() < 0.01 * without.sum()
