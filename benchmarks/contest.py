@@ -37,7 +37,7 @@ from meancache_runtime.schedule import Grid, Plan, Schedule
 Way = Plan | Literal["euler", "textbook"]
 """How a sample is made: by a plan, or by plain steps on a grid of their own."""
 
-Role = Literal["baseline", "ours", "ablation", "choice"]
+Role = Literal["baseline", "ours", "ablation", "stage", "choice"]
 
 RELEASED, REFINED = "released", "refined"
 
@@ -189,11 +189,14 @@ ABLATIONS: dict[str, Method] = {
     **{name: partial(solved, **options) for name, options in VARIANTS.items() if options},
     "solve + selection": selected,
     "solve + closed loop": closed_loop,
+    **{name: partial(solved, **options) for name, options in BARES.items()},
+}
+
+WITHOUT: dict[str, Method] = {
     "refined, but nothing fitted": partial(with_stages, ()),
     "refined, but closed loop alone": partial(with_stages, STAGES[:1]),
     "refined, but no moves": partial(with_stages, (STAGES[0], STAGES[2])),
     "refined, but no joint fit": partial(with_stages, STAGES[:2]),
-    **{name: partial(solved, **options) for name, options in BARES.items()},
 }
 
 CHOICES: dict[str, Method] = {
@@ -205,6 +208,7 @@ METHODS: dict[Role, dict[str, Method]] = {
     "baseline": BASELINES,
     "ours": OURS,
     "ablation": ABLATIONS,
+    "stage": WITHOUT,
 }
 
 

@@ -40,6 +40,7 @@ PAGES = {
     "--plot docs/planners-no-cfg.png",
     "planners-digits": "-m benchmarks.planners --model digits --heldout 128 --ablations "
     "--plot docs/planners-digits.png",
+    "stages": "-m benchmarks.planners --stages --budgets 8,10,13,16",
     "gains": "-m benchmarks.gains",
     "gains-digits": "-m benchmarks.gains --model digits",
     "richer": "-m benchmarks.richer",

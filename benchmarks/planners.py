@@ -1,6 +1,6 @@
 """Planners and predictors beside their baselines, at equal numbers of denoiser refreshes.
 
-    python -m benchmarks.planners --model digits [--ablations]
+    python -m benchmarks.planners --model digits [--ablations | --stages]
     python -m benchmarks.planners --model reference [--no-cfg] [--plot docs/planners.png]
     python -m benchmarks.planners --known
     python -m benchmarks.planners --choose [--model digits]
@@ -132,6 +132,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--known", action="store_true", help="judge on these with another seed")
     parser.add_argument("--budgets", default=BUDGETS, help="such as 8,10,16")
     parser.add_argument("--ablations", action="store_true", help="change one choice at a time")
+    parser.add_argument("--stages", action="store_true", help="leave out stages of refine")
     parser.add_argument("--calibration", type=int, default=64, help="calibration samples")
     parser.add_argument("--heldout", type=int, default=64, help="held-out samples")
     parser.add_argument("--batch", type=int, default=16, help="samples a pipeline call")
@@ -176,7 +177,9 @@ def main() -> None:
     contest = contest_of(options)
     roles: list[Role] = ["baseline", "choice" if options.choose else "ours"]
     if options.ablations:
-        roles.append("ablation")
+        roles += ["ablation", "stage"]
+    elif options.stages:
+        roles.append("stage")
     report(list(compete(contest, roles)), options)
 
 

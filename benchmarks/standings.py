@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from rich import box
 from rich.table import Table
 
-from benchmarks.contest import ABLATIONS, BASELINES, REFINED, RELEASED
+from benchmarks.contest import ABLATIONS, BASELINES, REFINED, RELEASED, WITHOUT
 from meancache_plan.judge.findings import Row, Spread
 
 DIGITS = {10: 47.7, 16: 58.4}
@@ -106,7 +106,7 @@ def _at_least(budget: int, reached: float, other: float, gain: float, what: str)
 
 def plot(rows: Sequence[Row], path: Path, title: str) -> None:
     """Draw quality against refreshes: a line a method, with its 95 % interval."""
-    shown = [row for row in rows if row.method not in ABLATIONS]
+    shown = [row for row in rows if row.method not in {**ABLATIONS, **WITHOUT}]
     with mpl.rc_context({"font.size": 10, "axes.spines.top": False, "axes.spines.right": False}):
         figure = Figure(figsize=(9, 5), dpi=150, layout="constrained")
         axes: Any = figure.subplots()
