@@ -45,6 +45,7 @@ PAGES = {
     "gains-digits": "-m benchmarks.gains --model digits",
     "richer": "-m benchmarks.richer",
     "richer-digits": "-m benchmarks.richer --model digits",
+    "richer-joint": "-m benchmarks.richer_joint",
     "compare": "-m benchmarks.compare --only cfg",
     "compare-no-cfg": "-m benchmarks.compare --only no-cfg",
     "headline-50": f"-m benchmarks.headline --only 50 --schedule {SHIPPED}",

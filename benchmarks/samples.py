@@ -190,14 +190,18 @@ class PipelineSamples(PipelineEnsemble):
             raise SystemExit("the denoiser called alone does not answer as in its pipeline")
         return velocity
 
-    def guidance(self, rows: Sequence[int], step: int) -> Tensor:
-        """What true CFG adds to the unconditional velocity, on the full runs, of FLUX."""
+    def guided(self, rows: Sequence[int], step: int, latents: Tensor) -> tuple[Tensor, Tensor]:
+        """Velocities of FLUX, and the part of them that true CFG adds to the unconditional ones."""
         (denoiser,) = identity.denoisers(self.pipe).values()
         heard: list[Tensor] = []
         hook = denoiser.register_forward_hook(lambda _m, _a, output: heard.append(output[0]))
-        guided = self.velocity(rows, step, self.full(rows, step))
+        guided = self.velocity(rows, step, latents)
         hook.remove()
-        return guided - torch.cat(heard[1::2])
+        return guided, guided - torch.cat(heard[1::2])
+
+    def guidance(self, rows: Sequence[int], step: int) -> Tensor:
+        """What true CFG adds to the unconditional velocity, on the full runs, of FLUX."""
+        return self.guided(rows, step, self.full(rows, step))[1]
 
     def _count(self, _module: Any, _arguments: Any, output: Any) -> None:
         self._calls += len(output[0])
