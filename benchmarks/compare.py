@@ -19,7 +19,7 @@ import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.planners import BUDGETS, reference_contest
+from benchmarks.planners import BUDGETS, Setting, contest_of
 from benchmarks.standings import words
 from meancache_plan import calibrate, load_schedule
 from meancache_plan.files.journal import beside
@@ -57,18 +57,9 @@ TABLES: tuple[tuple[Cost, str, bool], ...] = (
 def schedules(guided: bool, refined: bool) -> tuple[Schedule, dict[str, Schedule]]:
     """The schedule to judge, and its rivals from the same calibration."""
     name = "reference-96-64" if guided else "reference-no-cfg-96-64"
-    options = argparse.Namespace(
-        no_cfg=not guided,
-        folder=Path("build/planners") / name,
-        calibration=96,
-        heldout=64,
-        batch=16,
-        schedule=None,
-        choose=False,
-        known=False,
-    )
+    setting = Setting("reference", Path("build/planners") / name, 96, 64, no_cfg=not guided)
     budgets = parse_numbers(BUDGETS, "budgets")
-    contest = reference_contest(options, budgets)
+    contest = contest_of(setting, budgets)
     profile = contest.profile
     rivals = baselines(profile, budgets)
     if guided:

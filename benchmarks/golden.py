@@ -34,7 +34,7 @@ from rich.table import Table
 
 from benchmarks.contest import BASELINES, RELEASED, Bench, Judge, Way, refined
 from benchmarks.digits import DigitFlow, DigitSource
-from benchmarks.planners import digits_contest, reference_contest
+from benchmarks.planners import Setting, contest_of, digits_contest
 from benchmarks.schedule_pool import pool
 from benchmarks.schedule_search import annealed
 from benchmarks.standings import words
@@ -163,7 +163,6 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--folder", type=Path, help="for finished work")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args(arguments)
-    options.schedule, options.choose, options.known = None, False, False
     if options.tiny:
         options.model, options.budgets = "digits", "3"
         options.pool, options.fitted, options.searches = 24, 3, 12
@@ -177,13 +176,12 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 def main(arguments: Sequence[str] | None = None) -> None:
     options = parse(arguments)
     budgets = parse_numbers(options.budgets, "--budgets")
-    if options.model == "digits":
-        flow = DigitFlow.of_noise() if options.tiny else DigitFlow.of_digits()
-        source = DigitSource(flow, 8 if options.tiny else 50)
+    if options.tiny:
         sizes = options.calibration, options.heldout
+        source = DigitSource(DigitFlow.of_noise(), 8)
         contest = digits_contest(source, *sizes, budgets, options.folder)
     else:
-        contest = reference_contest(options, budgets)
+        contest = contest_of(Setting.of(options), budgets)
     found = judged(contest, options)
     Console(width=200).print(table(found))
     print(PUBLISHED)

@@ -22,7 +22,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import argparse
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Self
 
 from rich.console import Console
 
@@ -67,25 +69,72 @@ def digits_contest(
     )
 
 
-def reference_contest(
-    options: argparse.Namespace, budgets: tuple[int, ...], model: str = "reference"
-) -> Bench:
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """Which samples a contest is of.
+
+    Attributes:
+        model: An embedded pipeline, or ``"digits"``.
+        folder: For finished work.
+        calibration: Calibration samples.
+        heldout: Samples to judge on.
+        batch: Samples a pipeline call.
+        no_cfg: Whether the pipeline goes without true CFG.
+        choose: Whether half of the calibration prompts are judged on, and the others planned from.
+        known: Whether calibration prompts are judged on, with another seed.
+        schedule: A refined schedule that is judged in place of refining.
+    """
+
+    model: str
+    folder: Path
+    calibration: int
+    heldout: int
+    batch: int = 16
+    no_cfg: bool = False
+    choose: bool = False
+    known: bool = False
+    schedule: Path | None = None
+
+    @classmethod
+    def of(cls, options: argparse.Namespace) -> Self:
+        """From options of these names; what a command has no option for is the default."""
+        names = (each.name for each in fields(cls) if hasattr(options, each.name))
+        return cls(**{name: getattr(options, name) for name in names})
+
+
+def contest_of(setting: Setting, budgets: tuple[int, ...]) -> Bench:
+    """The contest on these samples, at these budgets."""
+    if setting.model != "digits":
+        return _pipeline_contest(setting, budgets)
+    source = DigitSource(DigitFlow.of_digits())
+    first = CHOOSING if setting.choose else HELDOUT
+    sizes = setting.calibration, setting.heldout
+    return digits_contest(source, *sizes, budgets, setting.folder, first)
+
+
+def usual_contest(options: argparse.Namespace, budgets: tuple[int, ...]) -> Bench:
+    """With 96 calibration and 64 held-out samples of ``--model``, for other benchmarks."""
+    folder = options.folder or Path("build/planners") / f"{options.model}-96-64"
+    return contest_of(Setting(options.model, folder, 96, 64, options.batch), budgets)
+
+
+def _pipeline_contest(setting: Setting, budgets: tuple[int, ...]) -> Bench:
     """An embedded pipeline, with its recipe's prompts."""
-    recipe = find_recipe(model, None)
-    if options.no_cfg:
+    recipe = find_recipe(setting.model, None)
+    if setting.no_cfg:
         recipe = override(recipe, guidance=1.0)
     quieten()
-    pipeline = load(model, recipe)
-    folder = options.folder
+    pipeline = load(setting.model, recipe)
+    folder, batch = setting.folder, setting.batch
     folder.mkdir(parents=True, exist_ok=True)
     known = read_prompts(recipe.prompts)
-    unseen = known[1::2] if options.choose else read_prompts(recipe.heldout_prompts)
+    unseen = known[1::2] if setting.choose else read_prompts(recipe.heldout_prompts)
     drawn = recipe.heldout_seeds
-    if options.known:
+    if setting.known:
         unseen, drawn = known, OTHER_SEED
-    fitted = evenly(known[::2] if options.choose else known, options.calibration)
-    others = evenly(unseen, options.heldout)
-    branches, batch = 1 if options.no_cfg else 2, options.batch
+    fitted = evenly(known[::2] if setting.choose else known, setting.calibration)
+    others = evenly(unseen, setting.heldout)
+    branches = 1 if setting.no_cfg else 2
 
     def samples(name: str, prompts: Sequence[str], seeds: str) -> PipelineSamples:
         numbers, kept = parse_numbers(seeds, "seeds"), folder / name
@@ -98,30 +147,8 @@ def reference_contest(
         heldout=samples("heldout", others, drawn),
         budgets=budgets,
         folder=folder,
-        shipped=None if options.schedule is None else load_schedule(options.schedule),
+        shipped=None if setting.schedule is None else load_schedule(setting.schedule),
     )
-
-
-def contest_of(options: argparse.Namespace) -> Bench:
-    """The contest on the model that the options name, at their budgets."""
-    budgets = parse_numbers(options.budgets, "--budgets")
-    if options.model != "digits":
-        return reference_contest(options, budgets, options.model)
-    source = DigitSource(DigitFlow.of_digits())
-    sizes = options.calibration, options.heldout
-    first = CHOOSING if options.choose else HELDOUT
-    return digits_contest(source, *sizes, budgets, options.folder, first)
-
-
-def usual_contest(options: argparse.Namespace, budgets: tuple[int, ...]) -> Bench:
-    """With 96 calibration and 64 held-out samples of ``--model``, for other benchmarks."""
-    options.calibration, options.heldout = 96, 64
-    options.no_cfg, options.choose, options.known, options.schedule = False, False, False, None
-    options.folder = options.folder or Path("build/planners") / f"{options.model}-96-64"
-    if options.model == "digits":
-        source = DigitSource(DigitFlow.of_digits())
-        return digits_contest(source, options.calibration, options.heldout, budgets, options.folder)
-    return reference_contest(options, budgets)
 
 
 def parse() -> argparse.Namespace:
@@ -174,7 +201,7 @@ def report(rows: Sequence[Row], options: argparse.Namespace) -> None:
 
 def main() -> None:
     options = parse()
-    contest = contest_of(options)
+    contest = contest_of(Setting.of(options), parse_numbers(options.budgets, "--budgets"))
     roles: list[Role] = ["baseline", "choice" if options.choose else "ours"]
     if options.ablations:
         roles += ["ablation", "stage"]

@@ -28,12 +28,13 @@ from rich.table import Table
 
 from benchmarks import bars
 from benchmarks.contest import BASELINES, Bench, Judge, Method, Way, solved
-from benchmarks.planners import contest_of
+from benchmarks.planners import Setting, contest_of
 from benchmarks.standings import means, words
 from meancache_plan.core.grid import uniform_knots
 from meancache_plan.judge.findings import Row, Spread
 from meancache_plan.plan.simple_plans import adams_plan
 from meancache_plan.plan.start import published_schedules, start_plans
+from meancache_plan.source.recipe import parse_numbers
 
 BUDGETS = "10,13,17,25"
 START, UNIFORM = "start", "uniform adams"
@@ -157,7 +158,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--schedule", type=Path, help="judge this refined schedule (reference)")
     parser.add_argument("--folder", type=Path, default=Path("build/start"), help="finished work")
     options = parser.parse_args(arguments)
-    options.no_cfg, options.heldout = False, options.heldout or (12 if options.choose else 24)
+    options.heldout = options.heldout or (12 if options.choose else 24)
     name = options.model + ("-choose" if options.choose else "")
     options.folder /= f"{name}-{options.calibration}-{options.heldout}"
     return options
@@ -165,7 +166,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     options, console = parse(arguments), Console(width=200, highlight=False)
-    contest = contest_of(options)
+    contest = contest_of(Setting.of(options), parse_numbers(options.budgets, "--budgets"))
     rows = list(judged(contest, choices() if options.choose else contenders(contest)))
     if options.choose:
         console.print(means(rows))

@@ -30,13 +30,14 @@ from torch import Tensor
 
 from benchmarks import bars
 from benchmarks.contest import BASELINES, OURS, REFINED, Bench, Judge, Way
-from benchmarks.planners import contest_of
+from benchmarks.planners import Setting, contest_of
 from benchmarks.samples import PipelineSamples
 from benchmarks.standings import details, means
 from meancache_plan.judge.figures import FIGURES
 from meancache_plan.judge.findings import Row, Spread
 from meancache_plan.judge.likeness import flicker, picture_psnr
 from meancache_plan.source.catalog import VIDEO_REFERENCE
+from meancache_plan.source.recipe import parse_numbers
 
 BUDGETS = "8,13,20"
 SEEN = ("psnr", "flicker")
@@ -125,15 +126,6 @@ def is_better(rows: Sequence[Row]) -> bool:
     return good
 
 
-def settings(options: argparse.Namespace) -> argparse.Namespace:
-    """What a contest of the planners' benchmark needs to know."""
-    options.model, options.schedule = VIDEO_REFERENCE, None
-    options.no_cfg, options.choose, options.known = False, False, False
-    sizes = f"{options.calibration}-{options.heldout}"
-    options.folder = options.folder or Path("build/video") / sizes
-    return options
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description="Plans on videos beside their baselines.")
     parser.add_argument("--budgets", default=BUDGETS, help="such as 8,13,20")
@@ -141,7 +133,11 @@ def main() -> int:
     parser.add_argument("--heldout", type=int, default=32, help="held-out samples")
     parser.add_argument("--batch", type=int, default=16, help="samples a pipeline call")
     parser.add_argument("--folder", type=Path, help="for finished work")
-    contest = contest_of(settings(parser.parse_args()))
+    options = parser.parse_args()
+    sizes = options.calibration, options.heldout
+    folder = options.folder or Path("build/video") / "{}-{}".format(*sizes)
+    setting = Setting(VIDEO_REFERENCE, folder, *sizes, batch=options.batch)
+    contest = contest_of(setting, parse_numbers(options.budgets, "--budgets"))
     assert isinstance(contest.heldout, PipelineSamples)
     judge = VideoJudge(contest, contest.heldout)
     rows = list(judged(judge, contest))
