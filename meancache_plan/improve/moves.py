@@ -12,9 +12,8 @@ from meancache_plan.measure.profile import Profile
 
 Knots = tuple[int, ...]
 
-ORDER, GAMMA = 3, 2.0
-"""Of the intervals' predicted costs: fitted gains of this order, squared errors added up. Over
-random moves this ranks plans with fitted gains as replay does, more nearly than other choices."""
+GAMMA = 2.0
+"""Of the intervals' predicted costs, each with two gains fitted in open loop: squares add up."""
 
 
 class Moves(NamedTuple):
@@ -35,27 +34,31 @@ def moves_of(profile: Profile, weighting: str, max_edge: int) -> Moves:
     Args:
         profile: Measured on the model.
         weighting: Of the intervals' errors.
-        max_edge: Longest interval that is predicted, in steps; a plan with a longer one comes last.
+        max_edge: Longest interval, in steps; a plan that has a longer one gets none beyond that.
+
+    Raises:
+        InputError: The profile does not know what the weighting needs.
     """
-    objective = Objective(
-        ("fitted",), weighting=weighting, gamma=GAMMA, order=ORDER, max_edge=max_edge
-    )
+    steps, switches = profile.steps, {*profile.switches}
+    objective = Objective(("fitted",), weighting=weighting, gamma=GAMMA, max_edge=steps)
     found = weighed(profile, objective, arc_costs)
     arcs = [(each.start - each.window, each.start, each.end) for each in found.intervals]
     weights = dict(zip(arcs, found.weights.tolist(), strict=True))
-    steps, switches = profile.steps, {*profile.switches}
 
     def predicted(knots: Knots) -> float:
         triples = zip((0, *knots), knots, (*knots[1:], steps), strict=False)
-        total = sum(weights.get(arc, math.inf) for arc in triples)
+        total = sum(weights[arc] for arc in triples)
         return -10 * math.log10(total) if total > 0 else math.inf
 
+    def widest(knots: Knots) -> int:
+        return max(b - a for a, b in pairwise((*knots, steps)))
+
     def near(knots: Knots) -> list[Knots]:
-        legal = {
-            each
-            for each in _aside(knots)
-            if all(a < b for a, b in pairwise((*each, steps))) and switches <= {*each}
-        }
+        most = max(max_edge, widest(knots))
+        ascending = (
+            each for each in _aside(knots) if all(a < b for a, b in pairwise((*each, steps)))
+        )
+        legal = {each for each in ascending if switches <= {*each} and widest(each) <= most}
         return sorted(legal, key=lambda each: (-predicted(each), each))
 
     return Moves(near, predicted)

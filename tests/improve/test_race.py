@@ -153,10 +153,18 @@ def test_no_move_leaves_a_step_at_which_another_denoiser_takes_over(flow: Case) 
     assert all(4 in knots for knots in found)
 
 
-def test_knots_further_apart_than_intervals_may_be_come_last(flow: Case) -> None:
+def test_no_move_makes_an_interval_longer_than_allowed_or_than_the_plan_has(flow: Case) -> None:
     where = moves_of(flow.profile, "width", 5)
-    assert where.predicted((0, 4, 10)) == -math.inf
-    assert -math.inf < where.predicted((0, 3, 7)) < where.predicted((0, 3, 5, 8))
+    for knots, longest in (((0, 4, 8), 5), ((0, 2, 9), 7)):
+        found = where.near(knots)
+        assert max(np.diff((*each, 12)).max() for each in found) == longest
+        assert all(math.isfinite(where.predicted(each)) for each in found)
+
+
+def test_where_every_interval_is_exact_nothing_is_missed(flow: Case) -> None:
+    where = moves_of(flow.profile, "width", 12)
+    assert where.predicted(tuple(range(12))) == math.inf
+    assert where.near(tuple(range(12))) == []
 
 
 def on_linear_flow(stages: Sequence[Stage] = STAGES) -> Race:

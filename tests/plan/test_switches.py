@@ -17,7 +17,7 @@ from meancache_plan.core.interval_graph import interval_graph
 from meancache_plan.core.objective import Objective
 from meancache_plan.errors import InputError
 from meancache_plan.improve.candidates import pools
-from meancache_plan.improve.refine import _neighbours
+from meancache_plan.improve.moves import moves_of
 from meancache_plan.measure.profile import Profile
 from meancache_plan.measure.transfer import transfer
 from meancache_plan.plan.plan_budgets import plan_budgets
@@ -125,7 +125,7 @@ def test_every_candidate_of_a_refinement_has_a_knot_there(profile: Profile) -> N
 
 
 def test_moved_knots_leave_the_switches(profile: Profile) -> None:
-    moved = _neighbours(profile, "width", T)((0, 2, 3, 5, 7))
+    moved = moves_of(profile, "width", T).near((0, 2, 3, 5, 7))
     assert moved
     assert all(set(SWITCHES) <= set(knots) for knots in moved)
 
