@@ -192,9 +192,9 @@ ABLATIONS: dict[str, Method] = {
     **{name: partial(solved, **options) for name, options in BARES.items()},
 }
 
-WITHOUT: dict[str, Method] = {
-    "refined, but nothing fitted": partial(with_stages, ()),
-    "refined, but closed loop alone": partial(with_stages, STAGES[:1]),
+WITHOUT: dict[str, Method] = {  # stages of refinement
+    "refined, but replays alone": partial(with_stages, ()),
+    "refined, but no moves or joint fit": partial(with_stages, STAGES[:1]),
     "refined, but no moves": partial(with_stages, (STAGES[0], STAGES[2])),
     "refined, but no joint fit": partial(with_stages, STAGES[:2]),
 }

@@ -195,8 +195,10 @@ class PipelineSamples(PipelineEnsemble):
         (denoiser,) = identity.denoisers(self.pipe).values()
         heard: list[Tensor] = []
         hook = denoiser.register_forward_hook(lambda _m, _a, output: heard.append(output[0]))
-        guided = self.velocity(rows, step, latents)
-        hook.remove()
+        try:
+            guided = self.velocity(rows, step, latents)
+        finally:
+            hook.remove()
         return guided, guided - torch.cat(heard[1::2])
 
     def guidance(self, rows: Sequence[int], step: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""The search for one budget's plan: halve the field, move the best knots, fit gains, choose."""
+"""The search for one budget's plan: halve the field, fit gains, move knots, fit gains together."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field

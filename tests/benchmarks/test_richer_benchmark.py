@@ -48,19 +48,19 @@ def test_as_many_terms_as_a_velocity_has_powers_miss_nothing_and_fewer_do() -> N
 
 
 def affine(count: int, seed: int) -> Runs:
-    """Runs whose velocity is a place's constant times σ, and twice the latents."""
+    """Runs whose velocity is a place's constant times σ, less twice the latents."""
     draw = torch.Generator().manual_seed(seed)
     constant, noise = torch.randn(2, count, 2, 4, 4, dtype=torch.float64, generator=draw)
     latents = [noise]
     for sigma, following in pairwise(SIGMAS):
-        latents.append(latents[-1] + (following - sigma) * (8 * sigma * constant + 2 * latents[-1]))
+        latents.append(latents[-1] + (following - sigma) * (8 * sigma * constant - 2 * latents[-1]))
     return Runs(torch.stack(latents), None)
 
 
-def test_with_the_latents_one_term_is_exact_where_the_velocity_is_affine_in_them() -> None:
+def test_with_the_latents_one_term_misses_less_where_the_velocity_is_affine_in_them() -> None:
     fitted, judged = affine(8, 0), affine(5, 1)
     without, beside = (
         misses(Kind(1, whole, latents=latents), SIGMAS, KNOTS, fitted, judged)
         for latents in (False, True)
     )
-    assert beside.sum() < 0.05 * without.sum()  # what shrinkage leaves
+    assert beside.sum() < 0.3 * without.sum()  # what shrinkage leaves

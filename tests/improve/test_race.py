@@ -126,7 +126,7 @@ def test_no_more_moves_are_tried_than_told(flow: Case) -> None:
     every = [(0, a, b) for a in range(1, 11) for b in range(a + 1, 12)]
     found = race(flow, moves(lambda knots: every))
     found.run(only((0, 2, 4)), 3)
-    assert set(found.quick) <= {(0, 2, 4), *every[: MOVES + 1]}
+    assert len(found.quick) == MOVES + 1
 
 
 def test_moves_that_do_not_help_are_not_made(flow: Case) -> None:
@@ -167,6 +167,27 @@ def test_where_every_interval_is_exact_nothing_is_missed(flow: Case) -> None:
     assert where.near(tuple(range(12))) == []
 
 
+@pytest.mark.parametrize(
+    ("stages", "expected"),
+    [
+        ((), {"only"}),
+        (("closed loop",), {"only", "closed loop"}),
+        (("moves",), {"only", "moved"}),
+        (("joint fit",), {"only", "joint fit"}),
+        (STAGES, {"only", "closed loop", "moved", "joint fit"}),
+    ],
+)
+def test_stages_that_are_left_out_leave_no_plan(
+    flow: Case, stages: Sequence[Stage], expected: set[str]
+) -> None:
+    found = race(flow, moves(lambda knots: [(0, 2, 10)]))
+    found.stages = stages
+    found.run(only((0, 2, 4)), 3)
+    names = [each.candidate.name for each in found.entries]
+    kinds = {"moved" if ", moved: " in name else name.partition(",")[0] for name in names}
+    assert kinds == expected
+
+
 def on_linear_flow(stages: Sequence[Stage] = STAGES) -> Race:
     """The search among plans with one set of knots, on a flow where gains have much to mend."""
     rates, grid = torch.linspace(-2.0, 1.5, 16, dtype=torch.float64), shifted_grid(12)
@@ -187,7 +208,7 @@ def test_gains_fitted_together_lead_where_validation_finds_them_better() -> None
     assert first.standing.worst_decile >= closed.standing.worst_decile
 
 
-@pytest.mark.parametrize("factors", [[100.0] * 8, [0.5] * 7 + [1e9]], ids=["mean", "worst tenth"])
+@pytest.mark.parametrize("factors", [[100.0] * 8, [0.1] * 7 + [1e5]], ids=["mean", "worst tenth"])
 def test_gains_fitted_together_do_not_lead_where_mean_or_worst_tenth_is_worse(
     factors: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
