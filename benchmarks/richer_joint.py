@@ -54,9 +54,9 @@ Fresh = dict[int, Tensor]
 
 
 class Term(NamedTuple):
-    """A kind of term, and how many knots it looks back to; guidance's own is made of that alone."""
+    """What a term is made of, and of how many knots."""
 
-    kind: str
+    of: str
     order: int = 1
 
 
@@ -89,9 +89,9 @@ def _response(samples: PipelineSamples, row: int, plan: Plan) -> tuple[list[Term
     sigmas, latents = samples.sigmas, samples.full([row], 0)
     offsets, shares, terms = latents[:0], list[float](), list[Term]()
     fresh, added, changes = Fresh(), Fresh(), Fresh()
-    gains = prior_gains(plan) or []
+    known = prior_gains(plan) or []
     ends = (*plan.knots[1:], len(sigmas) - 1)
-    for n, (knot, end, own) in enumerate(zip(plan.knots, ends, gains, strict=True)):
+    for n, (knot, end, own) in enumerate(zip(plan.knots, ends, known, strict=True)):
         h = sigmas[end] - sigmas[knot]
         states = torch.cat([latents, latents + offsets])
         velocity, guidance = samples.guided([row] * len(states), knot, states)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import csv
 import io
 import json
@@ -20,19 +19,11 @@ from matplotlib.colors import to_rgb
 from PIL import Image
 from torch import Tensor
 
-from benchmarks import (
-    full_size,
-    golden,
-    realised,
-    stability,
-    stability_cases,
-    stability_cost,
-    start,
-)
+from benchmarks import full_size, realised, stability, stability_cases, stability_cost
 from benchmarks.contest import BASELINES, METHODS, REFINED, RELEASED, Bench, Judge, compete
 from benchmarks.digits import DigitFlow, DigitSource
 from benchmarks.giants import GIANTS
-from benchmarks.planners import Setting, digits_contest
+from benchmarks.planners import digits_contest
 from benchmarks.samples import DigitSamples, PipelineSamples
 from benchmarks.standings import COLOURS, plot, targets
 from meancache_plan.core.psnr import CEILING
@@ -290,20 +281,3 @@ def test_full_size_without_an_accelerator_says_what_to_do(monkeypatch: pytest.Mo
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(SystemExit, match=r"needs a CUDA device: use --tiny"):
         full_size.main([])
-
-
-@pytest.mark.parametrize(
-    ("options", "choose", "judged"),
-    [
-        (start.parse([]), False, 24),
-        (start.parse(["--choose"]), True, 12),
-        (golden.parse(["--heldout", "7"]), False, 7),
-    ],
-)
-def test_a_contests_setting_is_what_the_options_say_and_defaults_where_there_is_none(
-    options: argparse.Namespace, choose: bool, judged: int
-) -> None:
-    found = Setting.of(options)
-    assert (found.model, found.choose, found.heldout) == ("reference", choose, judged)
-    assert (found.folder, found.batch) == (options.folder, options.batch)
-    assert (found.known, found.no_cfg) == (False, False)
