@@ -11,10 +11,15 @@ import numpy as np
 import pytest
 import torch
 from diffusers import FluxPipeline
+from hypothesis import settings
 
 from tests.commands import STEPS, write_profile
 from tests.tiny import tiny_flux as build_tiny_flux
 from tests.tiny_model import write_model
+
+# How long an example takes says only how busy the machine is.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 @pytest.fixture(autouse=True)
