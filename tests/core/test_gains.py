@@ -203,7 +203,7 @@ def test_where_no_gain_is_free_there_is_nothing_to_cross_validate() -> None:
     assert found.cross_validated == found.fitted > 0
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=300, derandomize=True)
 @given(st.lists(st.integers(0, 12), min_size=1, max_size=40))
 def test_every_sample_is_in_one_fold_and_no_prompt_in_two(prompts: list[int]) -> None:
     folds = prompt_folds(np.array(prompts))

@@ -18,14 +18,14 @@ COSTS = arrays(
 )
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=200, derandomize=True)
 @given(COSTS)
 def test_the_mean_is_over_the_samples(costs: np.ndarray) -> None:
     for column, found in zip(costs.T, Statistic.parse("mean")(costs), strict=True):
         assert found == pytest.approx(math.fsum(column) / len(column), rel=1e-12)
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=200, derandomize=True)
 @given(COSTS, st.floats(0, 0.99))
 def test_a_quantile_has_its_share_of_the_samples_below_it(costs: np.ndarray, level: float) -> None:
     for column, found in zip(costs.T, Statistic.parse(f"quantile:{level}")(costs), strict=True):
@@ -35,7 +35,7 @@ def test_a_quantile_has_its_share_of_the_samples_below_it(costs: np.ndarray, lev
         assert np.sum(column >= found * (1 - 1e-9)) >= len(column) - math.ceil(place)
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=200, derandomize=True)
 @given(COSTS, st.floats(0, 0.99))
 def test_cvar_is_the_mean_of_the_worst_part(costs: np.ndarray, level: float) -> None:
     found = Statistic.parse(f"cvar:{level}")(costs)

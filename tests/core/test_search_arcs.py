@@ -43,7 +43,7 @@ def line_graphs(draw: st.DrawFn) -> LineGraph:
     return LineGraph(first, arcs)
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=300, derandomize=True)
 @given(line_graphs(), st.integers(1, 5))
 def test_the_lightest_of_all_paths_are_found_fewer_intervals_first(
     graph: LineGraph, count: int
@@ -62,7 +62,7 @@ def test_the_lightest_of_all_paths_are_found_fewer_intervals_first(
         assert [weight_of(graph, path.knots) for path in found] == [p.weight for p in found]
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60, derandomize=True)
 @given(line_graphs(), st.integers(1, 3))
 def test_all_budgets_in_one_pass_are_the_same_as_each_alone(graph: LineGraph, count: int) -> None:
     steps = len(graph.arcs)

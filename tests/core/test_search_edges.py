@@ -81,7 +81,7 @@ def brute_force(graph: Graph, budget: int) -> Path | None:
     return Path(best, total_weight(graph, Path(best, 0.0)))
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=300, derandomize=True)
 @given(multigraphs())
 def test_pssp_is_the_best_of_all_paths_ties_broken_as_documented(graph: Graph) -> None:
     for budget in range(1, len(graph)):
@@ -93,7 +93,7 @@ def test_pssp_is_the_best_of_all_paths_ties_broken_as_documented(graph: Graph) -
             assert pssp(graph, [budget]) == {budget: expected}
 
 
-@settings(max_examples=50, deadline=None, derandomize=True)
+@settings(max_examples=50, derandomize=True)
 @given(multigraphs())
 def test_all_budgets_in_one_pass_are_the_same_as_each_alone(graph: Graph) -> None:
     reachable = [b for b in range(1, len(graph)) if brute_force(graph, b)]

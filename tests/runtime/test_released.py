@@ -100,7 +100,7 @@ def spans_and_grid(draw: st.DrawFn) -> tuple[dict[int, int], tuple[float, ...]]:
     return spans, fields.shifted_grid(steps, draw(st.floats(0.5, 6.0)))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(spans_and_grid(), st.booleans())
 def test_any_plan_replays_as_the_released_scripts_do(drawn, is_rising):
     spans, grid = drawn
@@ -131,7 +131,7 @@ def mixed_plans(draw: st.DrawFn) -> tuple[Schedule, tuple[float, ...]]:
     return by_hand.schedule(len(sigmas) - 1, tuple(spans), predictors, sigmas), sigmas
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(mixed_plans())
 def test_any_mix_of_predictors_replays_as_specified(drawn):
     schedule, sigmas = drawn
@@ -146,7 +146,7 @@ def test_any_mix_of_predictors_replays_as_specified(drawn):
         assert float((answer - hand).abs().max()) < 1e-9 * scale
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(spans_and_grid())
 def test_a_span_of_1_is_hold_bit_for_bit(drawn):
     knots, sigmas = tuple(drawn[0]), drawn[1]

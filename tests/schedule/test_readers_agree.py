@@ -72,7 +72,7 @@ def outcome(read: Any, data: bytes) -> bool:
     return True
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=150, suppress_health_check=list(HealthCheck))
 @given(mutations())
 def test_both_readers_agree_on_mutated_schedules(data):
     accepted = [outcome(read, data) for read in READERS]
@@ -81,7 +81,7 @@ def test_both_readers_agree_on_mutated_schedules(data):
         assert from_bytes(data).replayable() == parse_schedule(data)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.integers(0, 10**6), st.binary(min_size=0, max_size=3))
 def test_both_readers_agree_on_damaged_bytes(position, patch):
     data = json.dumps(VALID | {"provenance": None}).encode()
