@@ -7,8 +7,8 @@ REFERENCE := schedules/reference/50-steps.json
 
 .PHONY: demo test test-oldest lint schema pipelines hosts site docs schedules evidence published reference clean
 
-# At most four minutes after the install on 2 quiet cores, nearly all on one of them (3:51 was measured,
-# and 1:19 on cores of an EPYC with AVX-512):
+# Four minutes after the install on 2 quiet cores, nearly all on one of them (3:51 was measured with half
+# as many moves of knots, and 1:23 with today's on cores of an EPYC with AVX-512):
 # calibrated on a quarter of the prompts, refined on twelve, judged on four.
 demo: .venv/installed
 	mkdir -p $(DEMO)
