@@ -97,14 +97,15 @@ class Race:
         self.fewer = self.trials.standing(self.trials.plain(budget, self.judge_rows))
         self._halve([candidate for candidate in pool if candidate.baseline], BASELINES)
         self._halve([candidate for candidate in pool if not candidate.baseline], SURVIVORS)
-        if "closed loop" in self.stages:
+        stages = self.stages if self._fittable() else ()
+        if "closed loop" in stages:
             for each in self._fittable()[:FITTED]:
                 self._fit(each.candidate.plan, SHRINKAGES[0])
-        if "moves" in self.stages:
+        if "moves" in stages:
             self._move(budget)
-        if "closed loop" in self.stages:
+        if "closed loop" in stages:
             self._fit(self._fittable()[0].candidate.plan, SHRINKAGES[1])
-        if "joint fit" in self.stages:
+        if "joint fit" in stages:
             self._join()
         return self.ranking()[0]
 

@@ -20,6 +20,7 @@ from meancache_plan.improve.trials import Standing, Trials
 from meancache_plan.plan.simple_plans import adams_plan, hold_plan
 from meancache_plan.plan.solve import solve
 from meancache_plan.schedule.artifact import PlanEntry
+from meancache_runtime.predictors import Hold, Released
 from meancache_runtime.schedule import Plan
 from tests.fields import linear, noise, shifted_grid
 from tests.improve.flow_ensemble import FlowEnsemble
@@ -186,6 +187,14 @@ def test_stages_that_are_left_out_leave_no_plan(
     names = [each.candidate.name for each in found.entries]
     kinds = {"moved" if ", moved: " in name else name.partition(",")[0] for name in names}
     assert kinds == expected
+
+
+def test_a_field_in_which_no_plan_has_gains_is_only_replayed(flow: Case) -> None:
+    plan = Plan(3, (0, 2, 4), (Hold(), Released(2), Released(2)))
+    found = race(flow, moves(lambda knots: [(0, 2, 10)]))
+    best = found.run([Candidate("only", plan, baseline=True)], 3)
+    assert best.candidate.plan == plan
+    assert len(found.entries) == 1
 
 
 def on_linear_flow(stages: Sequence[Stage] = STAGES) -> Race:
