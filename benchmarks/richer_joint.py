@@ -35,7 +35,7 @@ from meancache_plan.core.predictors import adams_terms
 from meancache_plan.core.reweighted import Equations, solve
 from meancache_plan.improve.closed_loop import prior_gains, with_gains
 from meancache_plan.improve.dealt_samples import evenly
-from meancache_plan.improve.joint_fit import NUDGE
+from meancache_plan.improve.joint_fit import NUDGE, Copies, sum_of
 from meancache_plan.improve.refine import ORDER
 from meancache_plan.source.recipe import parse_numbers
 from meancache_runtime.binding import combine
@@ -87,30 +87,24 @@ def responses(samples: PipelineSamples, rows: Sequence[int], plan: Plan) -> Resp
 
 def _response(samples: PipelineSamples, row: int, plan: Plan) -> tuple[list[Term], Array]:
     sigmas, latents = samples.sigmas, samples.full([row], 0)
-    offsets, shares, terms = latents[:0], list[float](), list[Term]()
-    fresh, added, changes = Fresh(), Fresh(), Fresh()
+    copies, terms, fresh, added = Copies(latents), list[Term](), Fresh(), Fresh()
     known = prior_gains(plan) or []
     ends = (*plan.knots[1:], len(sigmas) - 1)
     for n, (knot, end, own) in enumerate(zip(plan.knots, ends, known, strict=True)):
         h = sigmas[end] - sigmas[knot]
-        states = torch.cat([latents, latents + offsets])
+        states = torch.cat([latents, latents + copies.offsets])
         velocity, guidance = samples.guided([row] * len(states), knot, states)
         fresh[knot], added[knot] = velocity[:1], guidance[:1]
-        changes[knot] = velocity[1:] - velocity[:1]
         forms = adams_terms(sigmas, plan.knots[: n + 1], end, min(MOST, n + 1), False)
         step = combine([(h * gain, form) for gain, form in zip(own, forms, strict=False)])
-        for each, weight in step.items():
-            offsets[: len(changes[each])] += weight * changes[each]
+        copies.advance(knot, velocity[1:] - velocity[:1], step, MOST)
         exact = end - knot == 1
         for term, moved in _moved(forms[:1] if exact else forms, fresh, added, latents, exact):
-            share = NUDGE * float(latents.norm()) / (h * float(moved.norm()) or 1.0)
-            offsets = torch.cat([offsets, share * h * moved])
-            shares.append(share)
+            copies.add(h * moved, NUDGE * float(latents.norm()))
             terms.append(term)
         latents = latents + sum_of(step, fresh)
     missed = samples.full([row], len(sigmas) - 1) - latents
-    scaled = offsets.flatten(1).double() / torch.tensor(shares, dtype=torch.float64)[:, None]
-    parts = torch.cat([scaled, missed.flatten(1).double()])
+    parts = torch.cat([copies.responses(), missed.flatten(1).double()])
     return terms, (parts @ parts.T).numpy()
 
 
@@ -128,11 +122,6 @@ def _moved(
     yield Term("latents"), latents
     for order, form in enumerate(forms[:ORDER], 1):
         yield Term("guidance", order), sum_of(form, added)
-
-
-def sum_of(form: Mapping[int, float], fresh: Fresh) -> Tensor:
-    """Σ weight·velocity."""
-    return torch.stack([weight * fresh[knot] for knot, weight in form.items()]).sum(0)
 
 
 def mean(latents: Tensor) -> Tensor:

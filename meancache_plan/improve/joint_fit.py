@@ -57,7 +57,7 @@ def responses(
         z_T less the replay's.
     """
     sigmas, latents = ensemble.sigmas, ensemble.full([row], 0)
-    copies, fresh, kept = _Copies(latents), dict[int, Tensor](), max(map(len, gains))
+    copies, fresh, kept = Copies(latents), dict[int, Tensor](), max(map(len, gains))
     ends = (*knots[1:], len(sigmas) - 1)
     for n, (knot, end, own) in enumerate(zip(knots, ends, gains, strict=True)):
         states = torch.cat([latents, latents + copies.offsets])
@@ -68,8 +68,8 @@ def responses(
         step = combine([(h * gain, form) for gain, form in zip(own, forms, strict=True)])
         copies.advance(knot, found[1:] - found[:1], step, kept)
         for form in forms:
-            copies.add(h * _sum(form, fresh), NUDGE * float(latents.norm()))
-        latents = latents + _sum(step, fresh)
+            copies.add(h * sum_of(form, fresh), NUDGE * float(latents.norm()))
+        latents = latents + sum_of(step, fresh)
     missed = ensemble.full([row], len(sigmas) - 1) - latents
     parts = torch.cat([copies.responses(), missed.flatten(1).double()])
     return (parts @ parts.T).cpu().numpy()
@@ -89,7 +89,7 @@ def step(equations: Equations, gains: Gains, damping: float) -> list[tuple[float
     return [tuple(part.tolist()) for part in parts]
 
 
-class _Copies:
+class Copies:
     """Copies of a sample, each moved along a term when its interval ended.
 
     Attributes:
@@ -125,7 +125,8 @@ def _latest(fresh: dict[int, Tensor], count: int) -> dict[int, Tensor]:
     return {knot: fresh[knot] for knot in sorted(fresh)[-count:]}
 
 
-def _sum(form: LinearForm, fresh: dict[int, Tensor]) -> Tensor:
+def sum_of(form: LinearForm, fresh: dict[int, Tensor]) -> Tensor:
+    """Σ weight·velocity."""
     total = torch.zeros_like(next(iter(fresh.values())))
     for knot, weight in form.items():
         total += weight * fresh[knot]
