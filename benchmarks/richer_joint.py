@@ -46,6 +46,9 @@ SAMPLES = 48
 
 DAMPINGS = (0.3, 0.1, 0.03, 0.01)
 
+BACK = -NUDGE
+"""How far copies are moved: against their terms, where the joint fit moves them along."""
+
 MOST = 6
 """Velocities that a term is made of, at most."""
 
@@ -100,7 +103,7 @@ def _response(samples: PipelineSamples, row: int, plan: Plan) -> tuple[list[Term
         copies.advance(knot, velocity[1:] - velocity[:1], step, MOST)
         exact = end - knot == 1
         for term, moved in _moved(forms[:1] if exact else forms, fresh, added, latents, exact):
-            copies.add(h * moved, NUDGE * float(latents.norm()))
+            copies.add(h * moved, BACK * float(latents.norm()))
             terms.append(term)
         latents = latents + sum_of(step, fresh)
     missed = samples.full([row], len(sigmas) - 1) - latents
