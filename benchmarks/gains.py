@@ -4,7 +4,8 @@
 
 The knots are those of ``solve``'s plan. Its gains are fitted as ``refine`` does, on 8 to 64
 calibration samples: in closed loop, and then together for the final sample, with the damping that
-is best on 32 other calibration samples, or not at all where none helps these. Beside it stand the
+is best on 32 other calibration samples, or not at all where none helps these; the latter also by
+asking the velocities of every copy of a sample, not in a few directions. Beside it stand the
 same gains learned as a solver is: with Adam, by backpropagation through the model, on 32 samples,
 from the closed-loop gains; the best of the rounds on the same others. Judged on held-out samples.
 """
@@ -34,8 +35,8 @@ from meancache_plan.core.predictors import adams_terms
 from meancache_plan.core.reweighted import Equations
 from meancache_plan.improve.closed_loop import fit, prior_gains, with_gains
 from meancache_plan.improve.dealt_samples import evenly
-from meancache_plan.improve.joint_fit import refreshes, responses, step
-from meancache_plan.improve.race import DAMPINGS, SHRINKAGES
+from meancache_plan.improve.joint_fit import RANK, refreshes, responses, step
+from meancache_plan.improve.race import DAMPINGS, SHRINKAGE
 from meancache_plan.improve.refine import ORDER
 from meancache_plan.judge.findings import Spread
 from meancache_runtime.schedule import Plan
@@ -45,6 +46,9 @@ COUNTS = (8, 16, 32, 64)
 
 LEARNED = 32
 """Those that they are learned on."""
+
+EVERY = 10**6
+"""A rank at which velocities are asked for every copy."""
 
 BATCH, RATE, PATIENCE = 16, 0.02, 10
 """Samples a round of Adam, its first step size, and rounds from one judgement to the next."""
@@ -74,8 +78,10 @@ def plans(contest: Bench, budget: int, rounds: int) -> Iterator[Fitted]:
         score = on_others(contest, rows, budget)
         closed = in_closed_loop(contest, plan, rows)
         yield Fitted("closed loop", count, count * budget, closed)
-        taken = count * (budget + refreshes(prior_gains(closed) or []))
-        yield Fitted("closed loop, then joint", count, taken, joined(contest, closed, rows, score))
+        for rank in (RANK, EVERY):
+            taken = count * (budget + refreshes(prior_gains(closed) or [], rank))
+            method = "closed loop, then joint" + (", every copy" if rank == EVERY else "")
+            yield Fitted(method, count, taken, joined(contest, closed, rows, score, rank))
         if count == LEARNED:
             taken = count * budget + 3 * rounds * BATCH * budget  # a backward pass is as two
             found = learned(contest.fitted, closed, rows, rounds, score)
@@ -94,11 +100,11 @@ def in_closed_loop(contest: Bench, plan: Plan, rows: Sequence[int]) -> Plan:
     """Gains of each interval in turn."""
     prior = prior_gains(plan)
     assert prior is not None  # the plan's predictors are hold and adams
-    options: dict[str, Any] = {"order": ORDER, "shrinkage": SHRINKAGES[0]}
+    options: dict[str, Any] = {"order": ORDER, "shrinkage": SHRINKAGE}
     return with_gains(plan, fit(contest.fitted, rows, plan.knots, prior, **options).gains)
 
 
-def joined(contest: Bench, plan: Plan, rows: Sequence[int], score: Score) -> Plan:
+def joined(contest: Bench, plan: Plan, rows: Sequence[int], score: Score, rank: int) -> Plan:
     """All gains at once, for the final sample."""
     gains = prior_gains(plan)
     assert gains is not None
@@ -106,9 +112,9 @@ def joined(contest: Bench, plan: Plan, rows: Sequence[int], score: Score) -> Pla
 
     def response(row: int) -> list[list[float]]:
         def run() -> list[list[float]]:
-            return responses(contest.fitted, row, plan.knots, gains).tolist()
+            return responses(contest.fitted, row, plan.knots, gains, rank=rank).tolist()
 
-        return journal.recall("responses", [str(plan), row], run)
+        return journal.recall("responses", [str(plan), row, rank], run)
 
     equations = Equations.of(np.array([response(row) for row in rows]))
     found = [with_gains(plan, step(equations, gains, damping)) for damping in DAMPINGS]

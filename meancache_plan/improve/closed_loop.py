@@ -6,7 +6,7 @@ to the full runs' z_s, shrunk towards the plan's own. It takes B denoiser refres
 sample, as a replay does.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -26,11 +26,33 @@ MAX_GAIN = 1000.0
 """The largest gain: a term that would need more is rounding noise."""
 
 
+class State(NamedTuple):
+    """Where samples are when an interval begins, and what brought them there.
+
+    Attributes:
+        latents: [n, …].
+        fresh: Velocities at the last knots, which later intervals may use.
+        gains: Of the intervals so far.
+    """
+
+    latents: Tensor
+    fresh: Mapping[int, Tensor]
+    gains: tuple[tuple[float, ...], ...]
+
+
+class Visited(NamedTuple):
+    """What a fit went through: a state an interval, of which others may share the first."""
+
+    knots: tuple[int, ...]
+    states: tuple[State, ...]
+
+
 class Fitted(NamedTuple):
     """Gains of each interval, and the final mean squared error of each sample fitted on [n]."""
 
     gains: list[tuple[float, ...]]
     errors: NDArray[np.float64]
+    visited: Visited | None = None
 
 
 def terms_of(plan: Plan) -> Terms | None:
@@ -52,6 +74,11 @@ def plain_gains(plan: Plan) -> list[tuple[float, ...]]:
     return [(1.0,) * min(n + 1, 2) for n in range(len(plan.knots))]
 
 
+def plain(plan: Plan, knots: tuple[int, ...]) -> Plan:
+    """The plan's rule at these knots, as many, with plain gains."""
+    return with_gains(replace(plan, knots=knots, innovation=None), plain_gains(plan))
+
+
 def with_gains(plan: Plan, gains: Sequence[tuple[float, ...]]) -> Plan:
     """The plan's knots with these gains."""
     scaled = (terms_of(plan) or ADAMS).scaled
@@ -68,6 +95,13 @@ def _gains(plan: Plan, terms: Terms) -> list[tuple[float, ...]] | None:
     return found
 
 
+def shared(knots: Sequence[int], others: Sequence[int]) -> int:
+    """Intervals at the start that fits of two sets of knots have in common."""
+    pairs = enumerate(zip(knots, others, strict=False))
+    alike = next((n for n, (a, b) in pairs if a != b), min(len(knots), len(others)))
+    return max(0, alike - 1)
+
+
 def fit(
     ensemble: Ensemble,
     rows: Sequence[int],
@@ -78,6 +112,7 @@ def fit(
     shrinkage: float,
     displaced: bool = False,
     terms: Terms = ADAMS,
+    known: Visited | None = None,
 ) -> Fitted:
     """Fit the gains of all intervals, in sequence.
 
@@ -94,12 +129,18 @@ def fit(
         shrinkage: Ridge, relative to each term's own size, > 0.
         displaced: Whether plans aim at the flow: see :func:`meancache_runtime.binding.adams`.
         terms: What the gains scale.
+        known: Of a fit of other knots, by the same arguments else: what both have in common is
+            taken from it.
     """
-    sigmas = ensemble.sigmas
-    latents, fresh = ensemble.full(rows, 0), dict[int, Tensor]()
-    gains: list[tuple[float, ...]] = []
-    for n, (start, end) in enumerate(zip(knots, (*knots[1:], len(sigmas) - 1), strict=True)):
-        fresh[start] = ensemble.velocity(rows, start, latents)
+    sigmas, ends = ensemble.sigmas, (*knots[1:], len(ensemble.sigmas) - 1)
+    first = 0 if known is None else shared(knots, known.knots)
+    states = [] if known is None else [*known.states[: first + 1]]
+    if not states:
+        states.append(State(ensemble.full(rows, 0), {}, ()))
+    for n in range(first, len(knots)):
+        start, end = knots[n], ends[n]
+        latents, fresh, gains = states[n]
+        fresh = {**fresh, start: ensemble.velocity(rows, start, latents)}
         count = 1 if end - start == 1 and not displaced else min(order, terms.most, n + 1)
         forms = terms.forms(sigmas, knots[: n + 1], end, count, displaced)
         h = sigmas[end] - sigmas[start]
@@ -107,14 +148,15 @@ def fit(
         padded = np.array([*prior[n], *[0.0] * count][:count])
         equations = _equations(forms, fresh, target - latents, h)
         found = np.clip(solve(equations, padded, shrinkage), -MAX_GAIN, MAX_GAIN)
-        gains.append(tuple(found.tolist()))
         latents = latents + h * _combined(found, forms, fresh, latents)
         fresh = {knot: fresh[knot] for knot in sorted(fresh)[-order:]}
-    return Fitted(gains, final_errors(ensemble, rows, latents))
+        states.append(State(latents, fresh, (*gains, tuple(found.tolist()))))
+    errors = final_errors(ensemble, rows, states[-1].latents)
+    return Fitted([*states[-1].gains], errors, Visited(tuple(knots), tuple(states)))
 
 
 def _equations(
-    forms: Sequence[LinearForm], fresh: dict[int, Tensor], missing: Tensor, h: float
+    forms: Sequence[LinearForm], fresh: Mapping[int, Tensor], missing: Tensor, h: float
 ) -> Equations:
     """What is missing to z_s, of each sample, in parts h·term; latents may be large."""
     products = np.empty((len(missing), len(forms) + 1, len(forms) + 1))
@@ -125,7 +167,7 @@ def _equations(
     return Equations.of(products)
 
 
-def _apply(form: LinearForm, fresh: dict[int, Tensor], row: int) -> Tensor:
+def _apply(form: LinearForm, fresh: Mapping[int, Tensor], row: int) -> Tensor:
     """A term of one sample, float64 [N]."""
     like = next(iter(fresh.values()))[row].flatten().double()
     total = torch.zeros_like(like)
@@ -137,7 +179,7 @@ def _apply(form: LinearForm, fresh: dict[int, Tensor], row: int) -> Tensor:
 def _combined(
     gains: NDArray[np.float64],
     forms: Sequence[LinearForm],
-    fresh: dict[int, Tensor],
+    fresh: Mapping[int, Tensor],
     like: Tensor,
 ) -> Tensor:
     """û = Σ gain·term of all samples, in the latents' dtype."""

@@ -2,8 +2,9 @@
 
 The closed-loop fit brings each interval nearest to the full run's z_s; what counts is where
 the last one ends. A gain moves the sample along its own term when its interval ends, and what
-becomes of that is found by replaying copies that are moved so: forward differences, no backward
-pass. Nothing changes before an interval, so a gain costs only the refreshes after it.
+becomes of that is found by forward differences, no backward pass. Copies of the sample that are
+moved so lie nearly in a few directions, as its velocities do: a refresh is asked for each of these
+alone, and what a copy has in none of them is taken to leave its velocity as it is.
 """
 
 from collections.abc import Sequence
@@ -22,13 +23,16 @@ from meancache_runtime.binding import LinearForm, combine
 NUDGE = 0.01
 """How far copies are moved, relative to the sample's own size."""
 
+RANK = 8
+"""Directions in which velocities are asked at a knot, at most."""
+
 Gains = Sequence[tuple[float, ...]]
 """Of each interval, one gain per term."""
 
 
-def refreshes(gains: Gains) -> int:
-    """How many :func:`responses` takes a sample: its replay, and each gain's after its interval."""
-    return sum(1 + len(own) * (len(gains) - 1 - n) for n, own in enumerate(gains))
+def refreshes(gains: Gains, rank: int = RANK) -> int:
+    """How many :func:`responses` takes a sample: its replay, and at each knot the directions."""
+    return sum(1 + min(rank, sum(map(len, gains[:n]))) for n in range(len(gains)))
 
 
 def responses(
@@ -39,6 +43,7 @@ def responses(
     *,
     displaced: bool = False,
     terms: Terms = ADAMS,
+    rank: int = RANK,
 ) -> NDArray[np.float64]:
     """Inner products of what a sample's final latents gain by each gain, and of what they miss.
 
@@ -51,24 +56,27 @@ def responses(
         gains: The plan's, p in all.
         displaced: Whether plans aim at the flow: see :func:`meancache_runtime.binding.adams`.
         terms: What the gains scale.
+        rank: Directions that velocities are asked in, at most.
 
     Returns:
         float64 [p + 1, p + 1]: ∂z_T/∂gain of each, interval by interval, and last the full run's
         z_T less the replay's.
     """
     sigmas, latents = ensemble.sigmas, ensemble.full([row], 0)
+    nudge = NUDGE * float(latents.norm())
     copies, fresh, kept = Copies(latents), dict[int, Tensor](), max(map(len, gains))
     ends = (*knots[1:], len(sigmas) - 1)
     for n, (knot, end, own) in enumerate(zip(knots, ends, gains, strict=True)):
-        states = torch.cat([latents, latents + copies.offsets])
+        directions, shares = copies.directions(rank)
+        states = torch.cat([latents, latents + (nudge * directions).to(latents)])
         found = ensemble.velocity([row] * len(states), knot, states).to(latents)
         fresh = _latest(fresh | {knot: found[:1]}, kept)
         h = sigmas[end] - sigmas[knot]
         forms = terms.forms(sigmas, knots[: n + 1], end, len(own), displaced)
         step = combine([(h * gain, form) for gain, form in zip(own, forms, strict=True)])
-        copies.advance(knot, found[1:] - found[:1], step, kept)
+        copies.advance(knot, combined(shares / nudge, found[1:] - found[:1]), step, kept)
         for form in forms:
-            copies.add(h * sum_of(form, fresh), NUDGE * float(latents.norm()))
+            copies.add(h * sum_of(form, fresh), nudge)
         latents = latents + sum_of(step, fresh)
     missed = ensemble.full([row], len(sigmas) - 1) - latents
     parts = torch.cat([copies.responses(), missed.flatten(1).double()])
@@ -101,6 +109,21 @@ class Copies:
         self._shares: list[float] = []
         self._changes: dict[int, Tensor] = {}
 
+    def directions(self, rank: int) -> tuple[Tensor, Tensor]:
+        """Orthonormal ones [r, …] that the copies lie in, nearly, and how far each does [k, r].
+
+        They are the principal directions of the copies, all taken to be equally far away.
+        """
+        offsets = self.offsets.flatten(1)
+        rounding = torch.finfo(offsets.dtype)
+        units = offsets / offsets.norm(dim=1, keepdim=True).clamp_min(rounding.tiny)
+        products = torch.nan_to_num(units @ units.T, posinf=0, neginf=0)
+        values, vectors = torch.linalg.eigh(products)  # ascending
+        values, vectors = values[-rank:], vectors[:, -rank:]
+        known = values > len(offsets) * rounding.eps * values.sum()
+        found = (vectors * torch.where(known, values.rsqrt(), 0)).T @ units
+        return found.reshape(-1, *self.offsets.shape[1:]), offsets @ found.T
+
     def advance(self, knot: int, change: Tensor, step: LinearForm, kept: int) -> None:
         """Take an interval's step, at whose knot their velocities differ by ``change`` [k, …]."""
         self._changes = _latest(self._changes | {knot: change}, kept)
@@ -123,6 +146,11 @@ class Copies:
 def _latest(fresh: dict[int, Tensor], count: int) -> dict[int, Tensor]:
     """Those of the last so many knots."""
     return {knot: fresh[knot] for knot in sorted(fresh)[-count:]}
+
+
+def combined(shares: Tensor, changes: Tensor) -> Tensor:
+    """Of each copy what its shares [k, r] of all directions' changes [r, …] come to, [k, …]."""
+    return (shares.to(changes) @ changes.flatten(1)).reshape(-1, *changes.shape[1:])
 
 
 def sum_of(form: LinearForm, fresh: dict[int, Tensor]) -> Tensor:

@@ -1,7 +1,8 @@
-"""The search for one budget's plan: halve the field, fit gains, move knots, fit gains together."""
+"""The search for one budget's plan: find knots by quick fits, move them, fit gains for the end."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial, reduce
 from itertools import chain
 from typing import Literal, NamedTuple
 
@@ -9,6 +10,7 @@ from meancache_plan.core.predictors import Terms
 from meancache_plan.improve.candidates import Candidate
 from meancache_plan.improve.closed_loop import (
     Fitted,
+    plain,
     plain_gains,
     prior_gains,
     terms_of,
@@ -16,9 +18,8 @@ from meancache_plan.improve.closed_loop import (
 )
 from meancache_plan.improve.dealt_samples import evenly
 from meancache_plan.improve.joint_fit import step
-from meancache_plan.improve.moves import Knots, Moves
+from meancache_plan.improve.moves import Moves
 from meancache_plan.improve.trials import Standing, Trials
-from meancache_plan.plan.simple_plans import adams_plan
 from meancache_runtime.schedule import Plan
 
 RUNGS = (0.25, 0.5, 1.0)
@@ -30,20 +31,20 @@ SURVIVORS = 4
 BASELINES = 2
 """Baselines that do."""
 
-FITTED = 3
-"""Different knots that are fitted in closed loop then; the best of them are moved."""
+FIELD = 4
+"""Plans whose knots have a quick fit, the most promising; the best of them are moved."""
 
 MOVES = 20
-"""Moves of knots that are tried for a budget."""
+"""Moves of knots that are tried for a budget, at most."""
 
 QUICK_SAMPLES = 16
-"""Fit samples that a quick fit is on, at most: each move of knots has one."""
+"""Fit samples that a quick fit is on, at most."""
 
 PREDICTED = 0.5
-"""How much what is predicted of a move counts beside its quick fit, which so few samples blur."""
+"""How much what is predicted of knots counts beside their quick fit, which so few samples blur."""
 
-SHRINKAGES = (0.1, 0.01)
-"""Those of the closed-loop fits: the second refits whatever leads."""
+SHRINKAGE = 0.1
+"""That of the closed-loop fits."""
 
 JOINT_SAMPLES = 32
 """Fit samples that the joint fit is on, at most."""
@@ -53,7 +54,7 @@ DAMPINGS = (0.1, 0.01)
 
 
 Stage = Literal["closed loop", "moves", "joint fit"]
-"""What follows the replays of the field, each from what the one before found."""
+"""What gains and knots are found by; without the first there are only replays."""
 
 STAGES: tuple[Stage, ...] = ("closed loop", "moves", "joint fit")
 
@@ -79,7 +80,7 @@ class Race:
         stages: Those that it has.
         entries: Everything that was validated, whole or in part.
         fewer: How simply fewer steps did; known once it has run.
-        quick: How good quick fits were, of each knots that had one.
+        quick: How quick fits did, of each plan that had one.
     """
 
     trials: Trials
@@ -90,23 +91,17 @@ class Race:
     stages: Sequence[Stage] = STAGES
     entries: list[Entry] = field(default_factory=lambda: [])
     fewer: Standing = field(init=False)
-    quick: dict[Knots, float] = field(default_factory=lambda: {})
+    quick: dict[Plan, Standing] = field(default_factory=lambda: {})
 
     def run(self, pool: Sequence[Candidate], budget: int) -> Entry:
         """Find the best plan: see :meth:`ranking` and :attr:`beaten`."""
         self.fewer = self.trials.standing(self.trials.plain(budget, self.judge_rows))
-        self._halve([candidate for candidate in pool if candidate.baseline], BASELINES)
-        self._halve([candidate for candidate in pool if not candidate.baseline], SURVIVORS)
-        stages = self.stages if self._fittable() else ()
-        if "closed loop" in stages:
-            for each in self._fittable()[:FITTED]:
-                self._fit(each.candidate.plan, SHRINKAGES[0])
-        if "moves" in stages:
-            self._move(budget)
-        if "closed loop" in stages:
-            self._fit(self._fittable()[0].candidate.plan, SHRINKAGES[1])
-        if "joint fit" in stages:
-            self._join()
+        fits = "closed loop" in self.stages
+        fittable = [each for each in pool if fits and prior_gains(each.plan) is not None]
+        self._halve([each for each in pool if each.baseline], BASELINES)
+        self._halve([e for e in pool if not e.baseline and e not in fittable], SURVIVORS)
+        if fittable:
+            self._search(self._promising(fittable))
         return self.ranking()[0]
 
     @property
@@ -134,7 +129,7 @@ class Race:
         gains = prior_gains(plan)
         if gains is None or {*chain(*gains)} == {1.0}:
             return plan
-        return with_gains(plan, self._fitted(plan, plain_gains(plan), self.judge_rows).gains)
+        return with_gains(plan, self._fitted(plan, self.judge_rows).gains)
 
     def _enter(self, candidate: Candidate, samples: int) -> Entry:
         """Replay a candidate on so many validation samples, less those that it had before."""
@@ -155,58 +150,73 @@ class Race:
             entries.sort(key=lambda entry: -(entry.standing.mean + entry.standing.worst_decile))
             field = [entry.candidate for entry in entries[: max(least, len(entries) // 2)]]
 
-    def _fittable(self) -> list[Entry]:
-        """The best of each knots whose predictors can be fitted, best first."""
-        found: dict[tuple[int, ...], Entry] = {}
-        for entry in self.ranking():
-            if prior_gains(entry.candidate.plan) is not None:
-                found.setdefault(entry.candidate.plan.knots, entry)
-        return list(found.values())
+    def _promising(self, field: Sequence[Candidate]) -> list[Plan]:
+        """Plain plans: of the best that was replayed, and of those predicted to be best."""
+        replayed = [each.candidate for each in self.ranking() if each.candidate in field]
+        predicted = sorted(field, key=lambda each: -self.moves.predicted(each.plan.knots))
+        plans = (each.plan for each in (*replayed[:1], *predicted))
+        return [*dict.fromkeys(plain(each, each.knots) for each in plans)][:FIELD]
 
-    def _worth(self, knots: Knots, budget: int) -> float:
-        """How good a quick fit of an Adams plan is on its few samples, and what is predicted."""
-        if knots not in self.quick:
-            plan, rows = adams_plan(knots, budget), evenly(self.fit_rows, QUICK_SAMPLES)
-            found = self._fitted(plan, plain_gains(plan), rows)
-            self.quick[knots] = self.trials.standing(found.errors).mean
-        return self.quick[knots] + PREDICTED * self.moves.predicted(knots)
+    def _search(self, promising: Sequence[Plan]) -> None:
+        """Promising plans' knots are tried, and the best moved. Gains are fitted there, and where
+        the worst tenth counts as in :meth:`ranking`: so few samples may find other knots best.
+        """
+        self._worth(promising[0])
+        best = reduce(self._better, promising)
+        if "moves" in self.stages:
+            best = self._moved(best)
+        decile = self.decile
+        others = {plan: found.guarded(decile) for plan, found in self.quick.items() if plan != best}
+        fits = [
+            self._fit(each, "" if each in promising else ", moved")
+            for each in (best, *sorted(others, key=lambda plan: -others[plan])[:1])
+        ]
+        if "joint fit" in self.stages:
+            self._join(max(fits, key=lambda each: each.standing.guarded(decile)).candidate.plan)
 
-    def _move(self, budget: int) -> None:
-        """Move the leader's knots on from wherever a move helps, the most promising moves first."""
-        start = self._fittable()[0].candidate.plan.knots
-        knots, tried = start, {start}
+    def _better(self, plan: Plan, other: Plan) -> Plan:
+        """Whichever of them is worth more; what they have in common is fitted once."""
+        return max(plan, other, key=partial(self._worth, after=plan))
+
+    def _worth(self, plan: Plan, after: Plan | None = None) -> float:
+        """How good a quick fit at a plan's knots is on its few samples, and what is predicted."""
+        if plan not in self.quick:
+            errors = self._fitted(plan, evenly(self.fit_rows, QUICK_SAMPLES), after).errors
+            self.quick[plan] = self.trials.standing(errors)
+        return self.quick[plan].mean + PREDICTED * self.moves.predicted(plan.knots)
+
+    def _moved(self, plan: Plan) -> Plan:
+        """Knots are moved on from wherever a move helps, the most promising moves first."""
+        tried = {plan.knots}
         while len(tried) <= MOVES:
-            untried = (each for each in self.moves.near(knots) if each not in tried)
-            following = next(untried, None)
-            if following is None:
+            untried = (each for each in self.moves.near(plan.knots) if each not in tried)
+            knots = next(untried, None)
+            if knots is None:
                 break
-            tried.add(following)
-            knots = max(knots, following, key=lambda each: self._worth(each, budget))
-        if knots != start:
-            self._fit(adams_plan(knots, budget), SHRINKAGES[0], ", moved")
+            tried.add(knots)
+            plan = self._better(plan, plain(plan, knots))
+        return plan
 
-    def _fit(self, plan: Plan, shrinkage: float, note: str = "") -> None:
+    def _fit(self, plan: Plan, note: str) -> Entry:
         """Fit a plan's gains in closed loop, and enter it."""
-        found = self._fitted(plan, prior_gains(plan) or [], self.fit_rows, shrinkage)
-        name = f"closed loop, order {self.order}, shrinkage {shrinkage:g}{note}: {_listed(plan)}"
-        self._enter(Candidate(name, with_gains(plan, found.gains)), len(self.judge_rows))
+        found = with_gains(plan, self._fitted(plan, self.fit_rows).gains)
+        name = f"closed loop, order {self.order}, shrinkage {SHRINKAGE:g}{note}: {_listed(plan)}"
+        return self._enter(Candidate(name, found), len(self.judge_rows))
 
-    def _fitted(
-        self,
-        plan: Plan,
-        prior: Sequence[tuple[float, ...]],
-        rows: Sequence[int],
-        shrinkage: float = SHRINKAGES[0],
-    ) -> Fitted:
+    def _fitted(self, plan: Plan, rows: Sequence[int], after: Plan | None = None) -> Fitted:
         """Gains for the plan's knots and rule, in closed loop."""
-        order, terms = self.order, _scaled(plan)
         return self.trials.fit(
-            plan.knots, prior, rows, order=order, shrinkage=shrinkage, terms=terms
+            plan.knots,
+            plain_gains(plan),
+            rows,
+            order=self.order,
+            shrinkage=SHRINKAGE,
+            terms=_scaled(plan),
+            after=after and after.knots,
         )
 
-    def _join(self) -> None:
-        """Fit all gains of the leader together, for the final sample, and enter the outcome."""
-        plan = self._fittable()[0].candidate.plan
+    def _join(self, plan: Plan) -> None:
+        """Fit all gains of a plan together, for the final sample, and enter the outcome."""
         gains = prior_gains(plan)
         assert gains is not None
         rows = evenly(self.fit_rows, JOINT_SAMPLES)

@@ -12,12 +12,13 @@ from meancache_plan.errors import BeatenError, InputError
 from meancache_plan.files.journal import Journal
 from meancache_plan.improve import joint_fit
 from meancache_plan.improve.candidates import Candidate, pools
+from meancache_plan.improve.closed_loop import prior_gains
 from meancache_plan.improve.dealt_samples import spread_rows
 from meancache_plan.improve.moves import moves_of
 from meancache_plan.improve.race import (
     BASELINES,
     DAMPINGS,
-    FITTED,
+    FIELD,
     JOINT_SAMPLES,
     MOVES,
     QUICK_SAMPLES,
@@ -203,15 +204,17 @@ def _validated(decibels: Sequence[float], prompts: NDArray[np.int64]) -> Quality
 
 
 def _expected(fields: Mapping[int, Sequence[Candidate]], judged: int, fitted: int) -> int:
-    """Refreshes that a refinement takes, nearly: of each budget rounds, moves and fits."""
+    """Refreshes that a refinement takes, nearly: of each budget rounds, quick fits and fits."""
     total = 0.0
     for budget, field in fields.items():
-        baselines = sum(candidate.baseline for candidate in field)
-        rounds = 1 + _halved(baselines, BASELINES) + _halved(len(field) - baselines, SURVIVORS)
-        quick = (1 + MOVES) * min(fitted, QUICK_SAMPLES)
-        replays = judged * (rounds + len(DAMPINGS) + 1) + quick + (FITTED + 3) * (judged + fitted)
+        others = sum(prior_gains(each.plan) is None and not each.baseline for each in field)
+        baselines = sum(each.baseline for each in field)
+        rounds = 1 + _halved(baselines, BASELINES) + _halved(others, SURVIVORS)
+        quick = (FIELD + MOVES / 2) * min(fitted, QUICK_SAMPLES)  # a move keeps half of its plan
+        replays = judged * (rounds + 2 + len(DAMPINGS)) + quick + 2 * fitted
         responses = joint_fit.refreshes([(1.0,) * min(ORDER, n + 1) for n in range(budget)])
-        total += budget * replays + responses * min(fitted, JOINT_SAMPLES)
+        bounds = 2 * (judged + fitted)
+        total += budget * (replays + bounds) + responses * min(fitted, JOINT_SAMPLES)
     return round(total)
 
 

@@ -13,12 +13,15 @@ from meancache_plan.core.psnr import latent_range, moments, psnr
 from meancache_plan.core.reweighted import Equations
 from meancache_plan.errors import InputError
 from meancache_plan.files.journal import Journal
-from meancache_plan.improve.closed_loop import Fitted, fit
+from meancache_plan.improve.closed_loop import Fitted, Visited, fit, shared
 from meancache_plan.improve.dealt_samples import final_errors
-from meancache_plan.improve.joint_fit import Gains, refreshes, responses
+from meancache_plan.improve.joint_fit import RANK, Gains, refreshes, responses
 from meancache_plan.improve.replayed_innovations import replayed
 from meancache_plan.source.protocols import Ensemble
 from meancache_runtime.schedule import Grid, Plan, Schedule
+
+HELD = 2**32
+"""Bytes that states of fits may take, for others to share."""
 
 WORST = 1e30
 """The largest mean squared error: a replay that overflows has this one."""
@@ -69,6 +72,7 @@ class Trials:
         self._journal = journal
         self._spent = spent
         self._counted: set[str] = set()
+        self._visited: dict[str, Visited | None] = {}  # None: of one that was recalled
         rows = range(len(ensemble.prompt_index))
         last = len(ensemble.sigmas) - 1
         self._range = latent_range([moments(ensemble.full([row], last)) for row in rows])
@@ -118,8 +122,20 @@ class Trials:
         order: int,
         shrinkage: float,
         terms: Terms = ADAMS,
+        after: Sequence[int] | None = None,
     ) -> Fitted:
-        """Fit gains in closed loop: see :func:`meancache_plan.improve.closed_loop.fit`."""
+        """Fit gains in closed loop: see :func:`meancache_plan.improve.closed_loop.fit`.
+
+        Intervals that it shares with the fit of the knots that it comes ``after``, by the same
+        arguments else, are not run again while states take at most :data:`HELD` bytes.
+        """
+        kind = f"{terms.name}, {[*rows]}, {order}, {shrinkage}"
+        names = [f"{kind}, {[*each]}" for each in (after or (), knots)]
+        known = self._visited.get(names[0])
+        held = {name: found for name, found in self._visited.items() if name == names[0]}
+        common = shared(knots, after or ()) if held else 0
+        if self._holds(len(knots) * len(rows)):
+            held[names[1]] = None
 
         def run() -> list[object]:
             found = fit(
@@ -131,11 +147,15 @@ class Trials:
                 shrinkage=shrinkage,
                 displaced=self._grid.displaced,
                 terms=terms,
+                known=known,
             )
+            if names[1] in held:
+                held[names[1]] = found.visited
             return [found.gains, found.errors.tolist()]
 
         inputs = [terms.name, list(knots), list(prior), list(rows), order, shrinkage]
-        gains, errors = self._once("fit", inputs, run, len(knots) * len(rows))
+        gains, errors = self._once("fit", inputs, run, (len(knots) - common) * len(rows))
+        self._visited = held
         return Fitted([tuple(each) for each in gains], np.array(errors))
 
     def responses(
@@ -155,7 +175,7 @@ class Trials:
             found = responses(self.ensemble, row, knots, gains, displaced=displaced, terms=terms)
             return found.tolist()
 
-        inputs = [terms.name, list(knots), list(gains), row]
+        inputs = [terms.name, list(knots), list(gains), row, RANK]
         return self._once("responses", inputs, run, refreshes(gains))
 
     def innovations(self, plan: Plan, rows: Sequence[int]) -> NDArray[np.float64]:
@@ -168,6 +188,11 @@ class Trials:
         taken = len(plan.knots) * len(rows)
         found = self._once("innovations", [repr(plan), list(rows)], run, taken)
         return np.array(found, dtype=np.float64)
+
+    def _holds(self, states: int) -> bool:
+        """Whether so many samples' states of a fit are kept, and as many of another."""
+        latents = self.ensemble.full([0], 0)
+        return 2 * states * 2 * latents.numel() * latents.element_size() <= HELD
 
     def _once(self, kind: str, inputs: list[Any], run: Callable[[], Any], taken: int) -> Any:
         """What work gives, kept; its refreshes count the first time that it is asked for."""

@@ -55,13 +55,15 @@ def test_every_way_is_judged_with_what_it_took(
 ) -> None:
     monkeypatch.setattr(gains, "COUNTS", (4, 8))
     monkeypatch.setattr(gains, "LEARNED", 4)
+    monkeypatch.setattr(gains, "RANK", 2)
     found = list(gains.plans(contest, BUDGET, 2))
     assert [(each.method, each.samples) for each in found] == [
         ("as solved", 0),
         ("closed loop", 4),
         ("closed loop, then joint", 4),
+        ("closed loop, then joint, every copy", 4),
         ("closed loop, then Adam through the model", 4),
     ]
-    *_, closed, joint, learned = (each.refreshes for each in found)
-    assert closed == 4 * BUDGET < joint
+    *_, closed, joint, every, learned = (each.refreshes for each in found)
+    assert closed == 4 * BUDGET < joint < every
     assert learned == closed + 2 * 3 * gains.BATCH * BUDGET

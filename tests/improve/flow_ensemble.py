@@ -81,3 +81,13 @@ class FlowEnsemble:
         total = len(self.sigmas) - 1
         places = np.linspace(0, total, steps + 1)
         return np.interp(places, np.arange(total + 1), self.sigmas).tolist()
+
+
+class Counting(FlowEnsemble):
+    """Counts refreshes."""
+
+    refreshes = 0
+
+    def velocity(self, rows: Sequence[int], step: int, latents: Tensor) -> Tensor:
+        self.refreshes += len(rows)
+        return super().velocity(rows, step, latents)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import pytest
 import torch
@@ -13,13 +11,14 @@ from torch import Tensor
 from meancache_plan.core.reweighted import Equations
 from meancache_plan.files.journal import Journal
 from meancache_plan.improve.closed_loop import MAX_GAIN, fit, prior_gains, with_gains
-from meancache_plan.improve.joint_fit import Gains, refreshes, responses, step
+from meancache_plan.improve.joint_fit import Copies, Gains, refreshes, responses, step
 from meancache_plan.improve.trials import Trials
 from meancache_plan.plan.simple_plans import adams_plan
 from meancache_runtime import integrate
 from meancache_runtime.schedule import Grid, Schedule
 from tests.fields import Field, euler, linear, noise, polynomial, shifted_grid
-from tests.improve.flow_ensemble import FlowEnsemble
+from tests.improve.flow_ensemble import Counting, FlowEnsemble
+from tests.improve.refinement import Overflowing
 
 Array = NDArray[np.float64]
 
@@ -54,16 +53,6 @@ def slopes(field: Field, start: Tensor, gains: Gains) -> Array:
     return np.array([(low - high) / 2e-3 for low, high in ends])
 
 
-class Counting(FlowEnsemble):
-    """Counts refreshes."""
-
-    refreshes = 0
-
-    def velocity(self, rows: Sequence[int], step: int, latents: Tensor) -> Tensor:
-        self.refreshes += len(rows)
-        return super().velocity(rows, step, latents)
-
-
 def test_responses_are_the_derivatives_of_the_runtimes_replay() -> None:
     # On a linear field the final latents are linear in every single gain: differences are exact.
     start, field = noise(3), linear(RATES)
@@ -79,8 +68,43 @@ def test_responses_are_the_derivatives_of_the_runtimes_replay() -> None:
 def test_only_refreshes_after_an_interval_are_taken_and_they_are_those_announced() -> None:
     ensemble = Counting(linear(RATES), noise(1), GRID)
     gains = [(1.0,), (1.0, 1.0), (1.0,), (1.0, 1.0, 1.0), (1.0, 1.0)]
-    responses(ensemble, 0, KNOTS, gains)
-    assert ensemble.refreshes == refreshes(gains) == 5 + 1 * 4 + 2 * 3 + 1 * 2 + 3 * 1
+    for rank, expected in ((9, 1 + 2 + 4 + 5 + 8), (3, 1 + 2 + 4 + 4 + 4)):
+        ensemble.refreshes = 0
+        responses(ensemble, 0, KNOTS, gains, rank=rank)
+        assert ensemble.refreshes == refreshes(gains, rank) == expected
+
+
+def test_directions_hold_all_of_copies_that_lie_in_few() -> None:
+    torch.manual_seed(0)
+    plane, copies = torch.randn(2, 16, dtype=torch.float64), Copies(noise(1))
+    for a, b in ((1.0, 0.0), (0.3, -2.0), (1e-6, 3e-6), (0.0, 0.0)):
+        copies.add((a * plane[0] + b * plane[1])[None], 0.5)
+    for rank in (2, 3):
+        directions, shares = copies.directions(rank)
+        assert (shares @ directions).numpy() == pytest.approx(copies.offsets.numpy(), abs=1e-12)
+        lengths = directions.norm(dim=1).tolist()
+        assert sorted(lengths) == pytest.approx([0.0] * (rank - 2) + [1.0, 1.0])
+    directions, shares = copies.directions(1)
+    turned = plane.T @ torch.randn(2, 200, dtype=torch.float64)
+    turned /= turned.norm(dim=0)
+    units = copies.offsets[:3] / copies.offsets[:3].norm(dim=1, keepdim=True)
+    best = (units @ directions.T).square().sum()
+    assert best >= (units @ turned).square().sum(dim=0).max()
+
+
+def test_a_few_directions_answer_nearly_as_every_copy_does() -> None:
+    start, field = noise(3), linear(RATES)
+    ensemble = FlowEnsemble(field, start, GRID)
+    gains = fit(ensemble, range(3), KNOTS, PLAIN, order=3, shrinkage=0.1).gains
+    whole, few, fewest = (responses(ensemble, 1, KNOTS, gains, rank=rank) for rank in (99, 4, 1))
+    size = np.abs(whole).max()
+    assert 0 < np.abs(few - whole).max() < 0.02 * size
+    assert np.abs(fewest - whole).max() > 0.1 * size
+
+
+def test_a_sample_that_overflows_on_its_way_answers_nothing() -> None:
+    found = responses(Overflowing(linear(RATES), noise(3), GRID), 2, KNOTS, PLAIN)
+    assert not len(Equations.of(found[None]).square)
 
 
 def test_an_interrupted_fit_goes_on_at_the_sample_where_it_stopped() -> None:

@@ -1,0 +1,73 @@
+"""What fits of knots that begin alike have in common: run once, found the same, and counted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from meancache_plan.files.journal import Journal
+from meancache_plan.improve.closed_loop import fit, prior_gains, shared
+from meancache_plan.improve.trials import Trials
+from meancache_plan.plan.simple_plans import adams_plan
+from tests.fields import mixture, noise, shifted_grid
+from tests.improve.flow_ensemble import Counting
+
+GRID = shifted_grid(12)
+KNOTS = (0, 2, 5, 8)
+PLAIN = prior_gains(adams_plan(KNOTS)) or []
+
+
+@pytest.mark.parametrize(
+    ("others", "common"),
+    [((0, 2, 5, 9), 2), ((0, 2, 6, 9), 1), ((0, 3, 5, 8), 0), ((0, 2, 5, 8), 3), ((0, 2, 5), 2)],
+)
+def test_what_two_fits_have_in_common_is_run_once_and_found_the_same(
+    others: tuple[int, ...], common: int
+) -> None:
+    ensemble = Counting(mixture(), noise(4), GRID)
+    options: dict[str, Any] = {"order": 3, "shrinkage": 0.1}
+    prior = prior_gains(adams_plan(others)) or []
+    other = fit(ensemble, range(4), others, prior, **options)
+    alone = fit(ensemble, range(4), KNOTS, PLAIN, **options)
+    ensemble.refreshes = 0
+    found = fit(ensemble, range(4), KNOTS, PLAIN, **options, known=other.visited)
+    assert shared(KNOTS, others) == common
+    assert ensemble.refreshes == 4 * (len(KNOTS) - common)
+    assert found.gains == alone.gains
+    assert np.array_equal(found.errors, alone.errors)
+
+
+@pytest.mark.parametrize(("held", "saved"), [(2**32, 2), (0, 0)])
+def test_trials_share_what_states_they_may_hold_and_count_what_was_run(
+    held: int, saved: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("meancache_plan.improve.trials.HELD", held)
+    ensemble, told = Counting(mixture(), noise(4), GRID), list[int]()
+    trials = Trials(ensemble, Journal(), told.append)
+    options: dict[str, Any] = {"order": 3, "shrinkage": 0.1}
+    first, second = (0, 2, 5, 9), (0, 2, 5, 10)
+    trials.fit(first, PLAIN, range(4), **options)
+    for other in (KNOTS, second):  # the second too comes after the first
+        trials.fit(other, PLAIN, range(4), **options, after=first)
+    assert told == [16, 16 - 4 * saved, 16 - 4 * saved]
+    assert ensemble.refreshes == sum(told)
+    trials.fit((0, 2, 5, 7), PLAIN, range(4), **options, after=(0, 2, 5, 11))  # unknown
+    trials.fit((0, 2, 5, 7), PLAIN, (0, 1), **options, after=second)  # of other samples
+    assert told[3:] == [16, 8]
+    assert ensemble.refreshes == sum(told)
+
+
+def test_fits_that_are_recalled_count_as_they_did(tmp_path: Path) -> None:
+    options: dict[str, Any] = {"order": 3, "shrinkage": 0.1}
+    counts: list[list[int]] = []
+    for _ in range(2):
+        told: list[int] = []
+        trials = Trials(Counting(mixture(), noise(4), GRID), Journal(tmp_path), told.append)
+        first = trials.fit((0, 2, 5, 9), PLAIN, range(4), **options)
+        trials.fit(KNOTS, PLAIN, range(4), **options, after=(0, 2, 5, 9))
+        counts.append(told)
+    assert first.gains
+    assert counts[0] == counts[1] == [16, 8]
