@@ -2,15 +2,20 @@
 
     python -m benchmarks.transfer [--reference]
 
-Both plan the same budgets for the new grid, and are judged on held-out noise (with --reference: on
-held-out prompts of the embedded pipeline) by the mean PSNR of the final latents against all steps
-of the new grid. Mean PSNR in dB: native, transferred, and their difference, the loss.
+Both plan the same budgets for the new grid, and are judged on held-out noise by the mean PSNR of
+the final latents against all steps of the new grid. Mean PSNR in dB: native, transferred, and
+their difference, the loss.
+
+With --reference also on the embedded pipeline, on held-out prompts: its calibration is used for
+other steps, another size and other guidance, beside one made there; and what ``solve`` predicts,
+from the worst case to the best, of plans that it makes from the calibration carried over.
 """
 
 import argparse
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,7 +24,9 @@ from meancache_plan import Profile, Schedule, calibrate, profile_flow, solve
 from meancache_plan.core.grid import shifted_sigmas
 from meancache_plan.core.psnr import decibels
 from meancache_plan.core.trajectory import record_flow
+from meancache_plan.improve.dealt_samples import evenly
 from meancache_plan.measure.transfer import transfer
+from meancache_plan.schedule.provenance import Quality
 from meancache_plan.source.diffusers.load_pipeline import load
 from meancache_plan.source.diffusers.pipeline import Pipeline
 from meancache_plan.source.recipe import find_recipe, override, read_prompts
@@ -30,6 +37,17 @@ GRIDS = (((50, 3.0), (28, 3.0)), ((50, 3.0), (50, 2.0)), ((30, 3.0), (50, 3.0)))
 
 PLANS = (("adams",), ("fitted",))
 SAMPLES = 16
+
+CHANGES: dict[str, dict[str, Any]] = {
+    "nothing": {},
+    "28 steps": {"steps": 28},
+    "40 steps": {"steps": 40},
+    "96 × 96 pixels": {"height": 96, "width": 96},
+    "no CFG": {"guidance": 1.0, "branches": 1},
+    "guidance 4": {"guidance": 4.0},
+    "guidance 7.5": {"guidance": 7.5},
+}
+"""What differs from the embedded pipeline's own recipe where its calibration is used."""
 
 Replay = Callable[[Schedule, int], Tensor]
 """(schedule, budget) → final latents [n, …]."""
@@ -78,24 +96,45 @@ def closed_form() -> None:
         compare(f"mixture, T and shift {old} -> {new}", native, source, replay, full)
 
 
-def reference(old: int, new: int) -> None:
+def reference(folder: Path) -> None:
+    """On the embedded pipeline: a calibration at its own settings, used at others."""
     recipe = find_recipe("reference", None)
-    pipelines = {steps: load("reference", override(recipe, steps=steps)) for steps in (old, new)}
-    prompts = read_prompts(recipe.prompts)
-    prompts = prompts[:: len(prompts) // SAMPLES][:SAMPLES]
-    with tempfile.TemporaryDirectory() as folder:
-        profiles = {
-            steps: calibrate(pipeline, prompts, [0], Path(folder) / f"{steps}")
-            for steps, pipeline in pipelines.items()
-        }
-    heldout = read_prompts(recipe.heldout_prompts)[:SAMPLES]
+    prompts = evenly(read_prompts(recipe.prompts), SAMPLES)
+    heldout = read_prompts(recipe.heldout_prompts)[: 2 * SAMPLES]
 
-    def replay(schedule: Schedule, budget: int) -> Tensor:
-        with attach(pipelines[new].pipe, schedule, budget=budget):
-            return final(pipelines[new], heldout)
+    def calibrated(pipeline: Pipeline, name: str) -> Profile:
+        return calibrate(pipeline, prompts, [0], folder / name)
 
-    full = final(pipelines[new], heldout)
-    compare(f"reference, T = {old} -> {new}", profiles[new], profiles[old], replay, full)
+    source = calibrated(load("reference", recipe), "own")
+    print(f"{'reference':<16}   B  native  carried   loss  predicted for the carried")
+    inside: list[bool] = []
+    for name, change in CHANGES.items():
+        pipeline = load("reference", override(recipe, **change))
+        native, full = calibrated(pipeline, name), final(pipeline, heldout)
+        carried = source if native.sigmas == source.sigmas else transfer(source, native.sigmas)
+        for budget in (native.steps // 5, native.steps // 3, native.steps // 2):
+            found: list[float] = []
+            plans = [solve(profile, (budget,)) for profile in (native, carried)]
+            for plan in plans:
+                with attach(pipeline.pipe, plan, budget=budget, on_unstable="ignore"):
+                    found.append(float(decibels(full, final(pipeline, heldout)).mean()))
+            told = predicted(plans[1], budget)
+            inside.append(told.low <= found[1] <= told.high)
+            print(
+                f"{name:<16}  {budget:>2}  {found[0]:6.2f}   {found[1]:6.2f}"
+                f"  {found[0] - found[1]:+5.2f}  {told.low:.1f} to {told.high:.1f}"
+                f"{'' if inside[-1] else '  not inside'}",
+                flush=True,
+            )
+    print(f"inside: {sum(inside)} of {len(inside)}")
+
+
+def predicted(schedule: Schedule, budget: int) -> Quality:
+    """What ``solve`` wrote of a plan."""
+    record = schedule.calibrated and schedule.calibrated.record(budget)
+    assert record
+    assert record.predicted
+    return record.predicted
 
 
 def final(pipeline: Pipeline, prompts: Sequence[str]) -> Tensor:
@@ -107,11 +146,11 @@ def final(pipeline: Pipeline, prompts: Sequence[str]) -> Tensor:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--reference", action="store_true", help="on the embedded pipeline, too")
-    parser.add_argument("--steps", nargs=2, type=int, default=(50, 28), help="its grids")
     options = parser.parse_args()
     closed_form()
     if options.reference:
-        reference(*options.steps)
+        with tempfile.TemporaryDirectory() as folder:
+            reference(Path(folder))
 
 
 if __name__ == "__main__":
