@@ -40,6 +40,9 @@ MOVES = 20
 QUICK_SAMPLES = 16
 """Fit samples that a quick fit is on, at most."""
 
+FITTED = 3
+"""Plans whose gains are fitted on all fit samples: the best, and others that are promising."""
+
 PREDICTED = 0.5
 """How much what is predicted of knots counts beside their quick fit, which so few samples blur."""
 
@@ -158,18 +161,17 @@ class Race:
         return [*dict.fromkeys(plain(each, each.knots) for each in plans)][:FIELD]
 
     def _search(self, promising: Sequence[Plan]) -> None:
-        """Promising plans' knots are tried, and the best moved. Gains are fitted there, and where
-        the worst tenth counts as in :meth:`ranking`: so few samples may find other knots best.
+        """Promising plans' knots are tried, and the best moved. Gains are fitted there and before,
+        and at others where the worst tenth counts: validation may find those best.
         """
-        self._worth(promising[0])
-        best = reduce(self._better, promising)
-        if "moves" in self.stages:
-            best = self._moved(best)
         decile = self.decile
-        others = {plan: found.guarded(decile) for plan, found in self.quick.items() if plan != best}
+        self._worth(promising[0])
+        start = reduce(self._better, promising)
+        best = self._moved(start) if "moves" in self.stages else start
+        safest = sorted(promising, key=lambda plan: -self.quick[plan].guarded(decile))
         fits = [
-            self._fit(each, "" if each in promising else ", moved")
-            for each in (best, *sorted(others, key=lambda plan: -others[plan])[:1])
+            self._fit(plan, "" if plan in promising else ", moved")
+            for plan in [*dict.fromkeys((best, start, *safest))][:FITTED]
         ]
         if "joint fit" in self.stages:
             self._join(max(fits, key=lambda each: each.standing.guarded(decile)).candidate.plan)

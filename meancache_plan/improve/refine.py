@@ -19,6 +19,7 @@ from meancache_plan.improve.race import (
     BASELINES,
     DAMPINGS,
     FIELD,
+    FITTED,
     JOINT_SAMPLES,
     MOVES,
     QUICK_SAMPLES,
@@ -211,7 +212,7 @@ def _expected(fields: Mapping[int, Sequence[Candidate]], judged: int, fitted: in
         baselines = sum(each.baseline for each in field)
         rounds = 1 + _halved(baselines, BASELINES) + _halved(others, SURVIVORS)
         quick = (FIELD + MOVES / 2) * min(fitted, QUICK_SAMPLES)  # a move keeps half of its plan
-        replays = judged * (rounds + 2 + len(DAMPINGS)) + quick + 2 * fitted
+        replays = judged * (rounds + FITTED + len(DAMPINGS)) + quick + FITTED * fitted
         responses = joint_fit.refreshes([(1.0,) * min(ORDER, n + 1) for n in range(budget)])
         bounds = 2 * (judged + fitted)
         total += budget * (replays + bounds) + responses * min(fitted, JOINT_SAMPLES)

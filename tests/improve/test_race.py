@@ -18,6 +18,7 @@ from meancache_plan.improve.closed_loop import plain_gains, with_gains
 from meancache_plan.improve.moves import Knots, Moves, moves_of
 from meancache_plan.improve.race import (
     FIELD,
+    FITTED,
     MOVES,
     PREDICTED,
     STAGES,
@@ -140,18 +141,18 @@ def test_no_more_moves_are_tried_than_told(flow: Case) -> None:
     assert len(found.quick) == MOVES + 1
 
 
-def test_what_is_fitted_is_the_best_and_the_best_other_where_the_worst_tenth_counts(
-    flow: Case,
-) -> None:
+def test_fitted_are_the_best_what_it_was_moved_from_and_the_safest_others(flow: Case) -> None:
     field = [(0, 2, 4), (0, 6, 9), (0, 6, 10), (0, 5, 9)]
-    found = race(flow)
-    found.run(only(*field), 3)
-    names = [each.candidate for each in found.entries if "closed loop" in each.candidate.name]
-    by_mean = max(found.quick, key=lambda plan: found.quick[plan].mean)
-    others = {plan: found.quick[plan].guarded(found.decile) for plan in found.quick}
-    del others[by_mean]
-    assert {plan.knots for plan in found.quick} == {*field}
-    assert {each.plan.knots for each in names} == {by_mean.knots, max(others, key=others.get).knots}
+    for moved_to, fitted in (((0, 5, 10), 1), ((0, 1, 2), 0)):
+        found = race(flow, moves(lambda knots, to=moved_to: [to]))
+        found.run(only(*field), 3)
+        quick = {plan.knots: standing for plan, standing in found.quick.items()}
+        best = sorted(field, key=lambda knots: -quick[knots].mean)[0]
+        safest = sorted(field, key=lambda knots: -quick[knots].guarded(found.decile))
+        expected = [*dict.fromkeys([*[moved_to] * fitted, best, *safest])][:FITTED]
+        names = [each.candidate for each in found.entries if "closed loop" in each.candidate.name]
+        assert {each.plan.knots for each in names} == {*expected}
+        assert moved(found) == {*[moved_to] * fitted}
 
 
 def test_promising_are_the_best_replayed_and_those_of_which_most_is_predicted(flow: Case) -> None:
