@@ -43,6 +43,8 @@ PAGES = {
     "stages": "-m benchmarks.planners --stages --budgets 8,10,13,16",
     "gains": "-m benchmarks.gains",
     "gains-digits": "-m benchmarks.gains --model digits",
+    "prompts": "-m benchmarks.prompts",
+    "prompts-digits": "-m benchmarks.prompts --model digits",
     "richer": "-m benchmarks.richer",
     "richer-digits": "-m benchmarks.richer --model digits",
     "richer-joint": "-m benchmarks.richer_joint",
