@@ -41,14 +41,17 @@ class State(NamedTuple):
 
 
 class Visited(NamedTuple):
-    """What a fit went through: a state an interval, of which others may share the first."""
+    """What a fit went through: where each interval began; others may share the first ones."""
 
     knots: tuple[int, ...]
     states: tuple[State, ...]
 
 
 class Fitted(NamedTuple):
-    """Gains of each interval, and the final mean squared error of each sample fitted on [n]."""
+    """Gains of each interval, and the final mean squared error of each sample fitted on [n].
+
+    With what it went through, if that was to be kept.
+    """
 
     gains: list[tuple[float, ...]]
     errors: NDArray[np.float64]
@@ -113,6 +116,7 @@ def fit(
     displaced: bool = False,
     terms: Terms = ADAMS,
     known: Visited | None = None,
+    keep: bool = False,
 ) -> Fitted:
     """Fit the gains of all intervals, in sequence.
 
@@ -131,6 +135,7 @@ def fit(
         terms: What the gains scale.
         known: Of a fit of other knots, by the same arguments else: what both have in common is
             taken from it.
+        keep: Whether to return what it went through: two latents for each sample and knot.
     """
     sigmas, ends = ensemble.sigmas, (*knots[1:], len(ensemble.sigmas) - 1)
     first = 0 if known is None else shared(knots, known.knots)
@@ -139,7 +144,7 @@ def fit(
         states.append(State(ensemble.full(rows, 0), {}, ()))
     for n in range(first, len(knots)):
         start, end = knots[n], ends[n]
-        latents, fresh, gains = states[n]
+        latents, fresh, gains = states[-1]
         fresh = {**fresh, start: ensemble.velocity(rows, start, latents)}
         count = 1 if end - start == 1 and not displaced else min(order, terms.most, n + 1)
         forms = terms.forms(sigmas, knots[: n + 1], end, count, displaced)
@@ -150,9 +155,12 @@ def fit(
         found = np.clip(solve(equations, padded, shrinkage), -MAX_GAIN, MAX_GAIN)
         latents = latents + h * _combined(found, forms, fresh, latents)
         fresh = {knot: fresh[knot] for knot in sorted(fresh)[-order:]}
-        states.append(State(latents, fresh, (*gains, tuple(found.tolist()))))
-    errors = final_errors(ensemble, rows, states[-1].latents)
-    return Fitted([*states[-1].gains], errors, Visited(tuple(knots), tuple(states)))
+        following = State(latents, fresh, (*gains, tuple(found.tolist())))
+        states = [*(states if keep else ()), following]
+    *before, last = states
+    errors = final_errors(ensemble, rows, last.latents)
+    visited = Visited(tuple(knots), tuple(before)) if keep else None
+    return Fitted([*last.gains], errors, visited)
 
 
 def _equations(

@@ -47,7 +47,7 @@ def responses(
 ) -> NDArray[np.float64]:
     """Inner products of what a sample's final latents gain by each gain, and of what they miss.
 
-    It holds about five latents for each of the plan's gains, of this one sample.
+    It holds about seven latents for each of the plan's gains, of this one sample.
 
     Args:
         ensemble: The samples.
@@ -138,7 +138,8 @@ class Copies:
         self.offsets = torch.cat([self.offsets, share * term])
 
     def responses(self) -> Tensor:
-        """What a whole term makes of the sample, float64 [k, N]."""
+        """What a whole term makes of the sample, float64 [k, N]; no step comes after this."""
+        self._changes = {}  # thrice as many latents as the copies
         shares = torch.tensor(self._shares, dtype=torch.float64, device=self.offsets.device)
         return self.offsets.flatten(1).double() / shares[:, None]
 

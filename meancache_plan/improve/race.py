@@ -18,7 +18,7 @@ from meancache_plan.improve.closed_loop import (
 )
 from meancache_plan.improve.dealt_samples import evenly
 from meancache_plan.improve.joint_fit import step
-from meancache_plan.improve.moves import Moves
+from meancache_plan.improve.moves import Knots, Moves
 from meancache_plan.improve.trials import Standing, Trials
 from meancache_runtime.schedule import Plan
 
@@ -111,7 +111,7 @@ class Race:
     def decile(self) -> float:
         """The best worst decile of the baselines that were judged whole, and of fewer steps."""
         found = [each.standing.worst_decile for each in self._whole() if each.candidate.baseline]
-        return max(*found, self.fewer.worst_decile)
+        return max([*found, self.fewer.worst_decile])
 
     def ranking(self) -> list[Entry]:
         """Whoever was judged on all validation samples, best first."""
@@ -183,7 +183,8 @@ class Race:
     def _worth(self, plan: Plan, after: Plan | None = None) -> float:
         """How good a quick fit at a plan's knots is on its few samples, and what is predicted."""
         if plan not in self.quick:
-            errors = self._fitted(plan, evenly(self.fit_rows, QUICK_SAMPLES), after).errors
+            rows, begun = evenly(self.fit_rows, QUICK_SAMPLES), after.knots if after else ()
+            errors = self._fitted(plan, rows, begun).errors
             self.quick[plan] = self.trials.standing(errors)
         return self.quick[plan].mean + PREDICTED * self.moves.predicted(plan.knots)
 
@@ -205,7 +206,7 @@ class Race:
         name = f"closed loop, order {self.order}, shrinkage {SHRINKAGE:g}{note}: {_listed(plan)}"
         return self._enter(Candidate(name, found), len(self.judge_rows))
 
-    def _fitted(self, plan: Plan, rows: Sequence[int], after: Plan | None = None) -> Fitted:
+    def _fitted(self, plan: Plan, rows: Sequence[int], after: Knots | None = None) -> Fitted:
         """Gains for the plan's knots and rule, in closed loop."""
         return self.trials.fit(
             plan.knots,
@@ -214,7 +215,7 @@ class Race:
             order=self.order,
             shrinkage=SHRINKAGE,
             terms=_scaled(plan),
-            after=after and after.knots,
+            after=after,
         )
 
     def _join(self, plan: Plan) -> None:

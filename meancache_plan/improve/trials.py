@@ -127,15 +127,15 @@ class Trials:
         """Fit gains in closed loop: see :func:`meancache_plan.improve.closed_loop.fit`.
 
         Intervals that it shares with the fit of the knots that it comes ``after``, by the same
-        arguments else, are not run again while states take at most :data:`HELD` bytes.
+        arguments else, are not run again if states of both take at most :data:`HELD` bytes; the
+        first of several comes after none, ``()``. By default no states are held for others.
         """
-        kind = f"{terms.name}, {[*rows]}, {order}, {shrinkage}"
-        names = [f"{kind}, {[*each]}" for each in (after or (), knots)]
-        known = self._visited.get(names[0])
-        held = {name: found for name, found in self._visited.items() if name == names[0]}
+        kind = f"{terms.name}, {[*prior]}, {[*rows]}, {order}, {shrinkage}"
+        name, other = (f"{kind}, {[*each]}" for each in (knots, after or ()))
+        held = {each: found for each, found in self._visited.items() if each == other}
+        self._visited = held  # all else goes before there is more
         common = shared(knots, after or ()) if held else 0
-        if self._holds(len(knots) * len(rows)):
-            held[names[1]] = None
+        keep = after is not None and self._holds(len(knots) * len(rows))
 
         def run() -> list[object]:
             found = fit(
@@ -147,15 +147,17 @@ class Trials:
                 shrinkage=shrinkage,
                 displaced=self._grid.displaced,
                 terms=terms,
-                known=known,
+                known=held.get(other),
+                keep=keep,
             )
-            if names[1] in held:
-                held[names[1]] = found.visited
+            if keep:
+                held[name] = found.visited
             return [found.gains, found.errors.tolist()]
 
         inputs = [terms.name, list(knots), list(prior), list(rows), order, shrinkage]
         gains, errors = self._once("fit", inputs, run, (len(knots) - common) * len(rows))
-        self._visited = held
+        if keep:
+            held.setdefault(name, None)
         return Fitted([tuple(each) for each in gains], np.array(errors))
 
     def responses(
@@ -190,7 +192,7 @@ class Trials:
         return np.array(found, dtype=np.float64)
 
     def _holds(self, states: int) -> bool:
-        """Whether so many samples' states of a fit are kept, and as many of another."""
+        """Whether so many states of a fit are kept, and as many of another: two latents each."""
         latents = self.ensemble.full([0], 0)
         return 2 * states * 2 * latents.numel() * latents.element_size() <= HELD
 

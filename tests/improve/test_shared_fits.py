@@ -13,7 +13,7 @@ from meancache_plan.improve.closed_loop import fit, prior_gains, shared
 from meancache_plan.improve.trials import Trials
 from meancache_plan.plan.simple_plans import adams_plan
 from tests.fields import mixture, noise, shifted_grid
-from tests.improve.flow_ensemble import Counting
+from tests.improve.flow_ensemble import Counting, FlowEnsemble
 
 GRID = shifted_grid(12)
 KNOTS = (0, 2, 5, 8)
@@ -30,7 +30,7 @@ def test_what_two_fits_have_in_common_is_run_once_and_found_the_same(
     ensemble = Counting(mixture(), noise(4), GRID)
     options: dict[str, Any] = {"order": 3, "shrinkage": 0.1}
     prior = prior_gains(adams_plan(others)) or []
-    other = fit(ensemble, range(4), others, prior, **options)
+    other = fit(ensemble, range(4), others, prior, **options, keep=True)
     alone = fit(ensemble, range(4), KNOTS, PLAIN, **options)
     ensemble.refreshes = 0
     found = fit(ensemble, range(4), KNOTS, PLAIN, **options, known=other.visited)
@@ -38,6 +38,7 @@ def test_what_two_fits_have_in_common_is_run_once_and_found_the_same(
     assert ensemble.refreshes == 4 * (len(KNOTS) - common)
     assert found.gains == alone.gains
     assert np.array_equal(found.errors, alone.errors)
+    assert alone.visited is None
 
 
 @pytest.mark.parametrize(("held", "saved"), [(2**32, 2), (0, 0)])
@@ -49,7 +50,7 @@ def test_trials_share_what_states_they_may_hold_and_count_what_was_run(
     trials = Trials(ensemble, Journal(), told.append)
     options: dict[str, Any] = {"order": 3, "shrinkage": 0.1}
     first, second = (0, 2, 5, 9), (0, 2, 5, 10)
-    trials.fit(first, PLAIN, range(4), **options)
+    trials.fit(first, PLAIN, range(4), **options, after=())
     for other in (KNOTS, second):  # the second too comes after the first
         trials.fit(other, PLAIN, range(4), **options, after=first)
     assert told == [16, 16 - 4 * saved, 16 - 4 * saved]
@@ -57,17 +58,46 @@ def test_trials_share_what_states_they_may_hold_and_count_what_was_run(
     trials.fit((0, 2, 5, 7), PLAIN, range(4), **options, after=(0, 2, 5, 11))  # unknown
     trials.fit((0, 2, 5, 7), PLAIN, (0, 1), **options, after=second)  # of other samples
     assert told[3:] == [16, 8]
+    bare = [(1.0,)] * 4
+    trials.fit(first, bare, (0, 1), **options, after=(0, 2, 5, 7))  # shrunk towards other gains
+    assert told[5:] == [8]
     assert ensemble.refreshes == sum(told)
 
 
 def test_fits_that_are_recalled_count_as_they_did(tmp_path: Path) -> None:
     options: dict[str, Any] = {"order": 3, "shrinkage": 0.1}
-    counts: list[list[int]] = []
-    for _ in range(2):
-        told: list[int] = []
-        trials = Trials(Counting(mixture(), noise(4), GRID), Journal(tmp_path), told.append)
-        first = trials.fit((0, 2, 5, 9), PLAIN, range(4), **options)
+    for refreshes in (24, 0):
+        ensemble, told = Counting(mixture(), noise(4), GRID), list[int]()
+        trials = Trials(ensemble, Journal(tmp_path), told.append)
+        trials.fit((0, 2, 5, 9), PLAIN, range(4), **options, after=())
         trials.fit(KNOTS, PLAIN, range(4), **options, after=(0, 2, 5, 9))
-        counts.append(told)
-    assert first.gains
-    assert counts[0] == counts[1] == [16, 8]
+        assert told == [16, 8]
+        assert ensemble.refreshes == refreshes
+
+
+def test_after_a_fit_that_is_recalled_all_is_run_and_found_and_counted_the_same(
+    tmp_path: Path,
+) -> None:
+    options: dict[str, Any] = {"order": 3, "shrinkage": 0.1}
+    whole = Trials(FlowEnsemble(mixture(), noise(4), GRID), Journal(), lambda refreshes: None)
+    ensemble, told = Counting(mixture(), noise(4), GRID), list[int]()
+    for each in (whole, Trials(ensemble, Journal(tmp_path), told.append)):
+        each.fit((0, 2, 5, 9), PLAIN, range(4), **options, after=())
+    resumed = Trials(ensemble, Journal(tmp_path), told.append)
+    resumed.fit((0, 2, 5, 9), PLAIN, range(4), **options, after=())
+    found, wanted = (
+        each.fit(KNOTS, PLAIN, range(4), **options, after=(0, 2, 5, 9)) for each in (resumed, whole)
+    )
+    assert told == [16, 16, 8]
+    assert ensemble.refreshes == 16 + 16
+    assert found.gains == wanted.gains
+    assert np.array_equal(found.errors, wanted.errors)
+
+
+def test_what_is_not_to_be_shared_is_not_held() -> None:
+    told: list[int] = []
+    trials = Trials(Counting(mixture(), noise(4), GRID), Journal(), told.append)
+    options: dict[str, Any] = {"order": 3, "shrinkage": 0.1}
+    trials.fit((0, 2, 5, 9), PLAIN, range(4), **options)
+    trials.fit(KNOTS, PLAIN, range(4), **options, after=(0, 2, 5, 9))
+    assert told == [16, 16]
