@@ -138,7 +138,7 @@ def pack(
     device: Device = None,
     offload: Offload = "none",
     refine: Annotated[
-        bool, typer.Option(help="Refine the plans by replaying many candidates; with --model only.")
+        bool, typer.Option(help="Refine the plans by replay, as refine does; with --model only.")
     ] = True,
     licence: Annotated[
         str | None,

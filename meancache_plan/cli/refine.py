@@ -1,4 +1,4 @@
-"""``refine``: replay many candidates for a schedule's budgets, and keep the best."""
+"""``refine``: try knots and fit gains for a schedule's budgets, and keep what replays best."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -67,7 +67,7 @@ def refine(
         typer.Option("-o", "--output", help="The schedule to write; by default in place."),
     ] = None,
 ) -> None:
-    """Replay many candidate plans on calibration prompts, and keep the best for every budget.
+    """Try knots and fit gains on calibration prompts, and keep what replays best at every budget.
 
     A budget at which running fewer steps is better is left out. If it is interrupted, run the same
     command again: it resumes where it stopped.

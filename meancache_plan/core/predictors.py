@@ -54,7 +54,7 @@ class Terms(NamedTuple):
 
 
 class Raced(NamedTuple):
-    """In which way ``refine`` makes plans that have a predictor, to replay them beside others.
+    """In which way ``refine`` makes plans that have a predictor, to try beside others.
 
     Attributes:
         planner: Name in :data:`meancache_plan.plan.planners.PLANNERS`.

@@ -1,1 +1,1 @@
-"""Refine plans by replay: closed-loop gains, and the best of many candidates."""
+"""Refine plans by replay: knots of many, tried and moved, and gains fitted in closed loop."""

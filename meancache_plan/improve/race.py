@@ -32,7 +32,7 @@ BASELINES = 2
 """Baselines that do."""
 
 FIELD = 4
-"""Plans whose knots have a quick fit, the most promising; the best of them are moved."""
+"""Plans whose knots have a quick fit, the most promising; those of the best are moved."""
 
 MOVES = 20
 """Moves of knots that are tried for a budget, at most."""

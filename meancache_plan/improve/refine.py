@@ -1,4 +1,4 @@
-"""Refine plans for all budgets: the field is replayed, and the winner is written."""
+"""Refine plans for all budgets: each is a race, and the winners are written."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -74,13 +74,13 @@ def refine(
     stages: Sequence[Stage] = STAGES,
     progress: Progress = lambda spent, expected: None,
 ) -> Schedule:
-    """Replay many candidates for every budget of a schedule, and return the schedule of the best.
+    """Find knots and gains for every budget of a schedule, and return the best in replays.
 
-    Gains are fitted on one half of the ensemble's prompts, and everything is judged on
-    the other half; candidates that come from the profile have seen all of its prompts. The winner
-    is the best of many on these prompts, so what is ``validated`` flatters it a little: only
-    held-out prompts tell its quality. With a journal the same call goes on where it was
-    interrupted, and gives the same schedule.
+    Knots are tried and gains fitted on one half of the ensemble's prompts, and what comes of it is
+    judged on the other half, beside what one has without it; candidates that come from the profile
+    have seen all of its prompts. The winner is the best of several on these prompts, so what is
+    ``validated`` flatters it a little: only held-out prompts tell its quality. With a journal the
+    same call goes on where it was interrupted, and gives the same schedule.
 
     Args:
         profile: What the schedule was solved from.
@@ -88,7 +88,8 @@ def refine(
         ensemble: The samples to replay; calibration's own, never held-out ones.
         journal: Keeps finished work; its settings say which samples these are.
         published: Schedules whose plans take part, by name; those for as many steps.
-        stages: What follows the replays of the candidates; only benchmarks do without any.
+        stages: What knots and gains are found by; only benchmarks leave some out, and all
+            candidates are replayed where there is no closed loop.
         progress: Told after every replay.
 
     Raises:

@@ -36,7 +36,7 @@ def refine_with(
     batch: int = 1,
     watch: Watch = lambda work: lambda done, total: None,
 ) -> Schedule:
-    """Replay candidates for every budget on the recipe's calibration prompts, first seed.
+    """Refine the plans of every budget on the recipe's calibration prompts, first seed.
 
     Budgets that a smaller one makes useless are left out, as ``solve`` leaves them out; and where
     the schedule tells how reliable its calibration is, so does the refined one.

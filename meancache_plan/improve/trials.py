@@ -1,4 +1,4 @@
-"""Replays of candidates: every plan's error on every sample, each computed once."""
+"""Replays and fits: every plan's error on every sample, each computed once, and counted."""
 
 import math
 from collections.abc import Callable, Sequence

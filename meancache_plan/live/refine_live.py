@@ -24,7 +24,7 @@ def refine(
     batch: int = 1,
     progress: Progress = False,
 ) -> Schedule:
-    """Replay many candidates for every budget of a schedule, and keep the best.
+    """Try knots and fit gains for every budget of a schedule, and keep what replays best.
 
     Args:
         pipe: The pipeline that was calibrated, as for ``calibrate``, not attached.
