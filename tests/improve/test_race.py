@@ -1,11 +1,9 @@
-"""One budget's search: who takes part, who leads, and which knots are moved where."""
+"""One budget's search: whose knots are tried and moved, what is fitted, and who leads."""
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from itertools import chain
 
 import numpy as np
@@ -15,7 +13,7 @@ import torch
 from meancache_plan.files.journal import Journal
 from meancache_plan.improve.candidates import Candidate
 from meancache_plan.improve.closed_loop import plain_gains, with_gains
-from meancache_plan.improve.moves import Knots, Moves, moves_of
+from meancache_plan.improve.moves import Knots, Moves
 from meancache_plan.improve.race import (
     FIELD,
     FITTED,
@@ -155,6 +153,39 @@ def test_fitted_are_the_best_what_it_was_moved_from_and_the_safest_others(flow: 
         assert moved(found) == {*[moved_to] * fitted}
 
 
+def test_fits_to_compare_knots_are_on_few_samples_and_share_what_they_begin_with(
+    flow: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("meancache_plan.improve.race.QUICK_SAMPLES", 4)
+    monkeypatch.setattr("meancache_plan.improve.race.JOINT_SAMPLES", 2)
+    told: list[int] = []
+    found = race(flow, moves(lambda knots: [(0, 2, 10)]))
+    found.trials = Trials(Samples(flow), Journal(), told.append)
+    found.run(only((0, 2, 4)), 3)
+    replays, quick, fits, joint = [24, 6, 6, 12], [12, 8], [24, 24] * 2, [7] * 2
+    assert told == [*replays, *quick, *fits, *joint, 24, 24]
+
+
+@pytest.mark.parametrize("risky", [(0, 6, 9), (0, 6, 10)])
+def test_fitted_together_are_the_gains_that_lead_where_the_worst_tenth_counts(
+    flow: Case, risky: Knots, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replay, pool = Trials.replay, only((0, 6, 9), (0, 6, 10))
+
+    def made_up(trials: Trials, plan: Plan, rows: Sequence[int]) -> list[float]:
+        if plan in [each.plan for each in pool]:
+            return replay(trials, plan, rows)
+        return [1e-9] * 7 + [1e10] if plan.knots == risky else [1e-4] * 8
+
+    monkeypatch.setattr(Trials, "replay", made_up)
+    found = race(flow)
+    found.run(pool, 3)
+    means = {each.candidate.plan.knots: each.standing.mean for each in found.entries}
+    joint = {e.candidate.plan.knots for e in found.entries if "joint" in e.candidate.name}
+    assert max(means, key=lambda knots: means[knots]) == risky
+    assert joint == {each.plan.knots for each in pool} - {risky}
+
+
 def test_promising_are_the_best_replayed_and_those_of_which_most_is_predicted(flow: Case) -> None:
     field = [(0, 2, 4), (0, 6, 9), (0, 6, 10), (0, 5, 9), (0, 4, 8), (0, 1, 2)]
     ranks = {knots: float(-place) for place, knots in enumerate(field)}
@@ -171,37 +202,6 @@ def test_moves_that_do_not_help_are_not_made(flow: Case) -> None:
     assert found.ranking()[0].candidate.plan.knots == (0, 7, 10)
     joint = [each.candidate for each in found.entries if "joint" in each.candidate.name]
     assert {each.plan.knots for each in joint} == {(0, 7, 10)}
-
-
-def test_moves_are_legal_and_the_most_promising_come_first(flow: Case) -> None:
-    where = moves_of(flow.profile, "width", 12)
-    found = where.near((0, 2, 11))
-    assert set(found) == {(0, 1, 11), (0, 3, 11), (0, 4, 11), (0, 1, 10), (0, 2, 10), (0, 2, 9)}
-    promised = [where.predicted(knots) for knots in found]
-    assert promised == sorted(promised, reverse=True)
-    assert len(set(promised)) == len(promised)
-
-
-def test_no_move_leaves_a_step_at_which_another_denoiser_takes_over(flow: Case) -> None:
-    settings = flow.profile.settings.model_copy(update={"switches": (4,)})
-    where = moves_of(replace(flow.profile, settings=settings), "width", 12)
-    found = where.near((0, 4, 9))
-    assert found
-    assert all(4 in knots for knots in found)
-
-
-def test_no_move_makes_an_interval_longer_than_allowed_or_than_the_plan_has(flow: Case) -> None:
-    where = moves_of(flow.profile, "width", 5)
-    for knots, longest in (((0, 4, 8), 5), ((0, 2, 9), 7)):
-        found = where.near(knots)
-        assert max(np.diff((*each, 12)).max() for each in found) == longest
-        assert all(math.isfinite(where.predicted(each)) for each in found)
-
-
-def test_where_every_interval_is_exact_nothing_is_missed(flow: Case) -> None:
-    where = moves_of(flow.profile, "width", 12)
-    assert where.predicted(tuple(range(12))) == math.inf
-    assert where.near(tuple(range(12))) == []
 
 
 @pytest.mark.parametrize(
