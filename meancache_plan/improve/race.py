@@ -165,8 +165,7 @@ class Race:
         and at others where the worst tenth counts: validation may find those best.
         """
         decile = self.decile
-        self._worth(promising[0])
-        start = reduce(self._better, promising)
+        start = reduce(self._better, promising, promising[0])
         best = self._moved(start) if "moves" in self.stages else start
         safest = sorted(promising, key=lambda plan: -self.quick[plan].guarded(decile))
         fits = [
@@ -180,12 +179,11 @@ class Race:
         """Whichever of them is worth more; what they have in common is fitted once."""
         return max(plan, other, key=partial(self._worth, after=plan))
 
-    def _worth(self, plan: Plan, after: Plan | None = None) -> float:
+    def _worth(self, plan: Plan, after: Plan) -> float:
         """How good a quick fit at a plan's knots is on its few samples, and what is predicted."""
         if plan not in self.quick:
-            rows, begun = evenly(self.fit_rows, QUICK_SAMPLES), after.knots if after else ()
-            errors = self._fitted(plan, rows, begun).errors
-            self.quick[plan] = self.trials.standing(errors)
+            rows = evenly(self.fit_rows, QUICK_SAMPLES)
+            self.quick[plan] = self.trials.standing(self._fitted(plan, rows, after.knots).errors)
         return self.quick[plan].mean + PREDICTED * self.moves.predicted(plan.knots)
 
     def _moved(self, plan: Plan) -> Plan:

@@ -127,8 +127,8 @@ class Trials:
         """Fit gains in closed loop: see :func:`meancache_plan.improve.closed_loop.fit`.
 
         Intervals that it shares with the fit of the knots that it comes ``after``, by the same
-        arguments else, are not run again if states of both take at most :data:`HELD` bytes; the
-        first of several comes after none, ``()``. By default no states are held for others.
+        arguments else, are not run again if states of both take at most :data:`HELD` bytes. The
+        first of several comes after itself; of a fit without ``after`` no states are held.
         """
         kind = f"{terms.name}, {[*prior]}, {[*rows]}, {order}, {shrinkage}"
         name, other = (f"{kind}, {[*each]}" for each in (knots, after or ()))

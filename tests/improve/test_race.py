@@ -225,6 +225,22 @@ def test_stages_that_are_left_out_leave_no_plan(
     assert kinds == expected
 
 
+def test_of_our_own_plans_only_those_without_gains_are_replayed(flow: Case) -> None:
+    rules = Plan(3, (0, 2, 4), (Hold(), Released(2), Released(2)))
+    ours = [Candidate("gains", adams_plan((0, 2, 6))), Candidate("no gains", rules)]
+    for stages, expected in ((STAGES, {"no gains"}), ((), {"gains", "no gains"})):
+        found = race(flow)
+        found.stages = stages
+        found.run([*only((0, 2, 4)), *ours], 3)
+        assert {each.candidate.name for each in found.entries} & {"gains", "no gains"} == expected
+
+
+def test_a_field_without_a_baseline_is_judged_by_fewer_steps(flow: Case) -> None:
+    found = race(flow)
+    found.run([Candidate("ours", adams_plan((0, 2, 6)))], 3)
+    assert found.decile == found.fewer.worst_decile
+
+
 def test_a_field_in_which_no_plan_has_gains_is_only_replayed(flow: Case) -> None:
     plan = Plan(3, (0, 2, 4), (Hold(), Released(2), Released(2)))
     found = race(flow, moves(lambda knots: [(0, 2, 10)]))

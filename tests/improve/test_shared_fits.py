@@ -50,7 +50,7 @@ def test_trials_share_what_states_they_may_hold_and_count_what_was_run(
     trials = Trials(ensemble, Journal(), told.append)
     options: dict[str, Any] = {"order": 3, "shrinkage": 0.1}
     first, second = (0, 2, 5, 9), (0, 2, 5, 10)
-    trials.fit(first, PLAIN, range(4), **options, after=())
+    trials.fit(first, PLAIN, range(4), **options, after=first)
     for other in (KNOTS, second):  # the second too comes after the first
         trials.fit(other, PLAIN, range(4), **options, after=first)
     assert told == [16, 16 - 4 * saved, 16 - 4 * saved]
@@ -69,7 +69,7 @@ def test_fits_that_are_recalled_count_as_they_did(tmp_path: Path) -> None:
     for refreshes in (24, 0):
         ensemble, told = Counting(mixture(), noise(4), GRID), list[int]()
         trials = Trials(ensemble, Journal(tmp_path), told.append)
-        trials.fit((0, 2, 5, 9), PLAIN, range(4), **options, after=())
+        trials.fit((0, 2, 5, 9), PLAIN, range(4), **options, after=(0, 2, 5, 9))
         trials.fit(KNOTS, PLAIN, range(4), **options, after=(0, 2, 5, 9))
         assert told == [16, 8]
         assert ensemble.refreshes == refreshes
@@ -82,9 +82,9 @@ def test_after_a_fit_that_is_recalled_all_is_run_and_found_and_counted_the_same(
     whole = Trials(FlowEnsemble(mixture(), noise(4), GRID), Journal(), lambda refreshes: None)
     ensemble, told = Counting(mixture(), noise(4), GRID), list[int]()
     for each in (whole, Trials(ensemble, Journal(tmp_path), told.append)):
-        each.fit((0, 2, 5, 9), PLAIN, range(4), **options, after=())
+        each.fit((0, 2, 5, 9), PLAIN, range(4), **options, after=(0, 2, 5, 9))
     resumed = Trials(ensemble, Journal(tmp_path), told.append)
-    resumed.fit((0, 2, 5, 9), PLAIN, range(4), **options, after=())
+    resumed.fit((0, 2, 5, 9), PLAIN, range(4), **options, after=(0, 2, 5, 9))
     found, wanted = (
         each.fit(KNOTS, PLAIN, range(4), **options, after=(0, 2, 5, 9)) for each in (resumed, whole)
     )
