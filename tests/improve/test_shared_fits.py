@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from meancache_plan.core.predictors import ADAMS
 from meancache_plan.files.journal import Journal
 from meancache_plan.improve.closed_loop import fit, prior_gains, shared
 from meancache_plan.improve.trials import Trials
@@ -41,7 +42,13 @@ def test_what_two_fits_have_in_common_is_run_once_and_found_the_same(
     assert alone.visited is None
 
 
-@pytest.mark.parametrize(("held", "saved"), [(2**32, 2), (0, 0)])
+LATENTS = 2 * 4 * len(KNOTS) * 2
+"""States of two fits of four samples: latents and a velocity at each knot."""
+
+
+@pytest.mark.parametrize(
+    ("held", "saved"), [(LATENTS * 16 * 8, 2), (LATENTS * 16 * 8 - 1, 0)], ids=["all", "too many"]
+)
 def test_trials_share_what_states_they_may_hold_and_count_what_was_run(
     held: int, saved: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -56,11 +63,11 @@ def test_trials_share_what_states_they_may_hold_and_count_what_was_run(
     assert told == [16, 16 - 4 * saved, 16 - 4 * saved]
     assert ensemble.refreshes == sum(told)
     trials.fit((0, 2, 5, 7), PLAIN, range(4), **options, after=(0, 2, 5, 11))  # unknown
-    trials.fit((0, 2, 5, 7), PLAIN, (0, 1), **options, after=second)  # of other samples
-    assert told[3:] == [16, 8]
-    bare = [(1.0,)] * 4
-    trials.fit(first, bare, (0, 1), **options, after=(0, 2, 5, 7))  # shrunk towards other gains
-    assert told[5:] == [8]
+    trials.fit(first, PLAIN, (0, 1), **options, after=(0, 2, 5, 7))  # of other samples
+    trials.fit(KNOTS, [(1.0,)] * 4, (0, 1), **options, after=first)  # shrunk towards other gains
+    other = ADAMS._replace(name="other")
+    trials.fit(second, [(1.0,)] * 4, (0, 1), **options, terms=other, after=KNOTS)
+    assert told[3:] == [16, 8, 8, 8]
     assert ensemble.refreshes == sum(told)
 
 
