@@ -36,6 +36,7 @@ def test_what_two_fits_have_in_common_is_run_once_and_found_the_same(
     ensemble.refreshes = 0
     found = fit(ensemble, range(4), KNOTS, PLAIN, **options, known=other.visited)
     assert shared(KNOTS, others) == common
+    assert shared(KNOTS, ()) == 0
     assert ensemble.refreshes == 4 * (len(KNOTS) - common)
     assert found.gains == alone.gains
     assert np.array_equal(found.errors, alone.errors)
