@@ -117,7 +117,7 @@ class Copies:
         offsets = self.offsets.flatten(1)
         rounding = torch.finfo(offsets.dtype)
         units = offsets / offsets.norm(dim=1, keepdim=True).clamp_min(rounding.tiny)
-        products = torch.nan_to_num(units @ units.T, posinf=0, neginf=0)
+        products = torch.nan_to_num(units @ units.T)
         values, vectors = torch.linalg.eigh(products)  # ascending
         values, vectors = values[-rank:], vectors[:, -rank:]
         known = values > len(offsets) * rounding.eps * values.sum()

@@ -63,7 +63,7 @@ class Source(Protocol):
 class Ensemble(Protocol):
     """S samples; a row is a sample's number in 0 … S − 1.
 
-    Latents are tensors [n, …], one per row, in the order of ``rows``.
+    Latents are tensors [n, …], float32 or wider, one per row, in the order of ``rows``.
     """
 
     @property

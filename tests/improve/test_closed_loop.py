@@ -17,7 +17,7 @@ from torch import Tensor
 from meancache_plan.core.predictors import Terms, adams_terms
 from meancache_plan.core.reweighted import MAX_WEIGHT, ROUNDS
 from meancache_plan.errors import InputError
-from meancache_plan.improve.closed_loop import fit, prior_gains, with_gains
+from meancache_plan.improve.closed_loop import fit, plain, prior_gains, with_gains
 from meancache_plan.improve.dealt_samples import final_errors, spread_rows
 from meancache_plan.plan.simple_plans import adams_plan
 from meancache_runtime import integrate
@@ -64,10 +64,10 @@ def test_fitted_gains_beat_plain_adams_on_other_noise() -> None:
     plan = adams_plan(KNOTS)
     found = fit(flow(mixture(), 24), range(24), KNOTS, PLAIN, order=3, shrinkage=0.1)
     other = noise(24, seed=9)
-    plain = replayed(mixture(), other, plan)
+    unfitted = replayed(mixture(), other, plan)
     fitted = replayed(mixture(), other, with_gains(plan, found.gains))
-    assert 10 * np.log10(plain / fitted).mean() > 6
-    assert np.median(plain / fitted) > 4
+    assert 10 * np.log10(unfitted / fitted).mean() > 6
+    assert np.median(unfitted / fitted) > 4
 
 
 @pytest.mark.parametrize("order", [1, 2, 3, 4])
@@ -249,3 +249,10 @@ def test_gains_of_another_rules_terms_are_fitted_to_what_it_replays() -> None:
     intervals = tuple(map(SLOW.scaled, found.gains))
     errors = replayed(mixture(), noise(6), replace(adams_plan(KNOTS), intervals=intervals))
     assert errors == pytest.approx(found.errors)
+
+
+def test_a_plain_plan_has_neither_the_gains_nor_the_bounds_of_the_plan_that_it_is_from() -> None:
+    plan = replace(with_gains(adams_plan(KNOTS), PLAIN), innovation=(1.0,) * (len(KNOTS) - 1))
+    others = tuple(knot + 1 if knot else 0 for knot in KNOTS)
+    fitted = with_gains(plan, [tuple(gain / 2 for gain in own) for own in PLAIN])
+    assert plain(fitted, others) == replace(plan, knots=others, innovation=None)
