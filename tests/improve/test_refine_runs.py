@@ -81,6 +81,14 @@ def test_progress_keeps_to_what_was_expected_with_the_fewest_samples(flow: Case)
     assert all(spent <= expected for spent, expected in told)
 
 
+def test_what_is_expected_is_nearly_what_it_takes() -> None:
+    flow, told = case(24, (8,)), set[int]()
+    samples = Samples(flow)
+    refine(flow.profile, flow.schedule, samples, progress=lambda _, expected: told.add(expected))
+    [expected] = told
+    assert 0.85 < samples.refreshes / expected < 1.05
+
+
 def test_the_refreshes_that_it_took_are_noted_and_add_up(flow: Case) -> None:
     samples = Samples(flow)
     once = refine(flow.profile, flow.schedule, samples)
