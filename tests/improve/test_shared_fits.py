@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import weakref
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from torch import Tensor
 
 from meancache_plan.core.predictors import ADAMS
 from meancache_plan.files.journal import Journal
@@ -109,3 +112,27 @@ def test_what_is_not_to_be_shared_is_not_held() -> None:
     trials.fit((0, 2, 5, 9), PLAIN, range(4), **options)
     trials.fit(KNOTS, PLAIN, range(4), **options, after=(0, 2, 5, 9))
     assert told == [16, 16]
+
+
+class Watched(Counting):
+    """Tells how many of its velocities are still held when another is asked for."""
+
+    def __init__(self) -> None:
+        super().__init__(mixture(), noise(4), GRID)
+        self.held: list[int] = []
+        self._made: list[weakref.ref[Tensor]] = []
+
+    def velocity(self, rows: Sequence[int], step: int, latents: Tensor) -> Tensor:
+        self.held.append(sum(each() is not None for each in self._made))
+        found = super().velocity(rows, step, latents)
+        self._made.append(weakref.ref(found))
+        return found
+
+
+@pytest.mark.parametrize(("keep", "held"), [(False, [0, 1, 2, 2]), (True, [0, 1, 2, 3])])
+def test_only_what_is_to_be_shared_is_held_longer_than_it_is_needed(
+    keep: bool, held: list[int]
+) -> None:
+    ensemble = Watched()
+    fit(ensemble, range(4), KNOTS, PLAIN, order=2, shrinkage=0.1, keep=keep)
+    assert ensemble.held == held
