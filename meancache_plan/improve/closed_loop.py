@@ -27,21 +27,21 @@ MAX_GAIN = 1000.0
 
 
 class State(NamedTuple):
-    """Where samples are when an interval begins, and what brought them there.
+    """Where samples are at a knot, and what brought them there.
 
     Attributes:
         latents: [n, …].
-        fresh: Velocities at the last knots, which later intervals may use.
+        fresh: Velocities at the last knots before, and here once it is asked for.
         gains: Of the intervals so far.
     """
 
     latents: Tensor
-    fresh: Mapping[int, Tensor]
+    fresh: dict[int, Tensor]
     gains: tuple[tuple[float, ...], ...]
 
 
 class Visited(NamedTuple):
-    """What a fit went through: where each interval began; others may share the first ones."""
+    """What a fit went through at each knot; others may share the first ones."""
 
     knots: tuple[int, ...]
     states: tuple[State, ...]
@@ -98,11 +98,10 @@ def _gains(plan: Plan, terms: Terms) -> list[tuple[float, ...]] | None:
     return found
 
 
-def shared(knots: Sequence[int], others: Sequence[int]) -> int:
-    """Intervals at the start that fits of two sets of knots have in common."""
+def alike(knots: Sequence[int], others: Sequence[int]) -> int:
+    """Knots at the start that two plans have in common."""
     pairs = enumerate(zip(knots, others, strict=False))
-    alike = next((n for n, (a, b) in pairs if a != b), min(len(knots), len(others)))
-    return max(0, alike - 1)
+    return next((n for n, (a, b) in pairs if a != b), min(len(knots), len(others)))
 
 
 def fit(
@@ -133,19 +132,19 @@ def fit(
         shrinkage: Ridge, relative to each term's own size, > 0.
         displaced: Whether plans aim at the flow: see :func:`meancache_runtime.binding.adams`.
         terms: What the gains scale.
-        known: Of a fit of other knots, by the same arguments else: what both have in common is
-            taken from it.
+        known: Of a fit of other knots, by the same arguments else: at knots that both begin with
+            nothing is run again.
         keep: Whether to return what it went through: two latents for each sample and knot.
     """
     sigmas, ends = ensemble.sigmas, (*knots[1:], len(ensemble.sigmas) - 1)
-    first = 0 if known is None else shared(knots, known.knots)
-    states = [] if known is None else [*known.states[: first + 1]]
+    states = [] if known is None else [*known.states[: alike(knots, known.knots)]]
     if not states:
         states.append(State(ensemble.full(rows, 0), {}, ()))
-    for n in range(first, len(knots)):
+    for n in range(len(states) - 1, len(knots)):
         start, end = knots[n], ends[n]
         latents, fresh, gains = states[-1]
-        fresh = {**fresh, start: ensemble.velocity(rows, start, latents)}
+        if start not in fresh:
+            fresh[start] = ensemble.velocity(rows, start, latents)
         count = 1 if end - start == 1 and not displaced else min(order, terms.most, n + 1)
         forms = terms.forms(sigmas, knots[: n + 1], end, count, displaced)
         h = sigmas[end] - sigmas[start]

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial, reduce
 from itertools import chain
 from typing import Literal, NamedTuple
 
@@ -18,7 +17,7 @@ from meancache_plan.improve.closed_loop import (
 )
 from meancache_plan.improve.dealt_samples import evenly
 from meancache_plan.improve.joint_fit import step
-from meancache_plan.improve.moves import Knots, Moves
+from meancache_plan.improve.moves import Moves
 from meancache_plan.improve.trials import Standing, Trials
 from meancache_runtime.schedule import Plan
 
@@ -165,7 +164,7 @@ class Race:
         and at others where the worst tenth counts: validation may find those best.
         """
         decile = self.decile
-        start = reduce(self._better, promising, promising[0])
+        start = max(promising, key=self._worth)
         best = self._moved(start) if "moves" in self.stages else start
         safest = sorted(promising, key=lambda plan: -self.quick[plan].guarded(decile))
         fits = [
@@ -175,15 +174,11 @@ class Race:
         if "joint fit" in self.stages:
             self._join(max(fits, key=lambda each: each.standing.guarded(decile)).candidate.plan)
 
-    def _better(self, plan: Plan, other: Plan) -> Plan:
-        """Whichever of them is worth more; what they have in common is fitted once."""
-        return max(plan, other, key=partial(self._worth, after=plan))
-
-    def _worth(self, plan: Plan, after: Plan) -> float:
+    def _worth(self, plan: Plan) -> float:
         """How good a quick fit at a plan's knots is on its few samples, and what is predicted."""
         if plan not in self.quick:
             rows = evenly(self.fit_rows, QUICK_SAMPLES)
-            self.quick[plan] = self.trials.standing(self._fitted(plan, rows, after.knots).errors)
+            self.quick[plan] = self.trials.standing(self._fitted(plan, rows, hold=True).errors)
         return self.quick[plan].mean + PREDICTED * self.moves.predicted(plan.knots)
 
     def _moved(self, plan: Plan) -> Plan:
@@ -195,16 +190,16 @@ class Race:
             if knots is None:
                 break
             tried.add(knots)
-            plan = self._better(plan, plain(plan, knots))
+            plan = max(plan, plain(plan, knots), key=self._worth)
         return plan
 
     def _fit(self, plan: Plan, note: str) -> Entry:
         """Fit a plan's gains in closed loop, and enter it."""
-        found = with_gains(plan, self._fitted(plan, self.fit_rows).gains)
+        found = with_gains(plan, self._fitted(plan, self.fit_rows, hold=True).gains)
         name = f"closed loop, order {self.order}, shrinkage {SHRINKAGE:g}{note}: {_listed(plan)}"
         return self._enter(Candidate(name, found), len(self.judge_rows))
 
-    def _fitted(self, plan: Plan, rows: Sequence[int], after: Knots | None = None) -> Fitted:
+    def _fitted(self, plan: Plan, rows: Sequence[int], *, hold: bool = False) -> Fitted:
         """Gains for the plan's knots and rule, in closed loop."""
         return self.trials.fit(
             plan.knots,
@@ -213,7 +208,7 @@ class Race:
             order=self.order,
             shrinkage=SHRINKAGE,
             terms=_scaled(plan),
-            after=after,
+            hold=hold,
         )
 
     def _join(self, plan: Plan) -> None:

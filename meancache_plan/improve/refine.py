@@ -212,7 +212,7 @@ def _expected(fields: Mapping[int, Sequence[Candidate]], judged: int, fitted: in
         others = sum(prior_gains(each.plan) is None and not each.baseline for each in field)
         baselines = sum(each.baseline for each in field)
         rounds = 1 + _halved(baselines, BASELINES) + _halved(others, SURVIVORS)
-        quick = (FIELD + MOVES * 2 / 3) * min(fitted, QUICK_SAMPLES)  # a move keeps a third
+        quick = (FIELD + MOVES) / 2 * min(fitted, QUICK_SAMPLES)  # the other half is shared
         replays = judged * (rounds + FITTED + len(DAMPINGS)) + quick + FITTED * fitted
         responses = joint_fit.refreshes([(1.0,) * min(ORDER, n + 1) for n in range(budget)])
         bounds = 2 * judged + fitted

@@ -13,8 +13,9 @@ from meancache_plan.core.psnr import latent_range, moments, psnr
 from meancache_plan.core.reweighted import Equations
 from meancache_plan.errors import InputError
 from meancache_plan.files.journal import Journal
-from meancache_plan.improve.closed_loop import Fitted, Visited, fit, shared
+from meancache_plan.improve.closed_loop import Fitted, Visited, fit
 from meancache_plan.improve.dealt_samples import final_errors
+from meancache_plan.improve.held_fits import Held, HeldFits
 from meancache_plan.improve.joint_fit import RANK, Gains, refreshes, responses
 from meancache_plan.improve.replayed_innovations import replayed
 from meancache_plan.source.protocols import Ensemble
@@ -72,9 +73,11 @@ class Trials:
         self._journal = journal
         self._spent = spent
         self._counted: set[str] = set()
-        self._visited: dict[str, Visited | None] = {}  # None: of one that was recalled
+        self._held = HeldFits(HELD)
         rows = range(len(ensemble.prompt_index))
         last = len(ensemble.sigmas) - 1
+        latents = ensemble.full([0], 0)
+        self._state = 2 * latents.numel() * latents.element_size()  # with a velocity, in bytes
         self._range = latent_range([moments(ensemble.full([row], last)) for row in rows])
         if not 0 < self._range < math.inf:
             raise InputError(
@@ -122,20 +125,20 @@ class Trials:
         order: int,
         shrinkage: float,
         terms: Terms = ADAMS,
-        after: Sequence[int] | None = None,
+        hold: bool = False,
     ) -> Fitted:
         """Fit gains in closed loop: see :func:`meancache_plan.improve.closed_loop.fit`.
 
-        Intervals that it shares with the fit of the knots that it comes ``after``, by the same
-        arguments else, are not run again if states of both take at most :data:`HELD` bytes. The
-        first of several comes after itself; of a fit without ``after`` no states are held.
+        At knots that it begins with as a held fit does, by the same arguments else, nothing is run
+        again. It is held itself if so asked, while states of all take at most :data:`HELD` bytes.
         """
-        kind = f"{terms.name}, {[*prior]}, {[*rows]}, {order}, {shrinkage}"
-        name, other = (f"{kind}, {[*each]}" for each in (knots, after or ()))
-        held = {each: found for each, found in self._visited.items() if each == other}
-        self._visited = held  # all else goes before there is more
-        common = shared(knots, after or ()) if held else 0
-        keep = after is not None and self._holds(len(knots) * len(rows))
+        kind = f"{terms.name}, {[*rows]}, {order}, {shrinkage}"
+        other = self._held.nearest(kind, knots, prior)
+        common = other.shares(kind, knots, prior) if other else 0
+        size = len(knots) * len(rows) * self._state
+        held = other is not None and other.is_of(knots, prior)
+        keep = hold and not held and self._held.room(size, other)
+        visited: list[Visited | None] = []
 
         def run() -> list[object]:
             found = fit(
@@ -147,17 +150,17 @@ class Trials:
                 shrinkage=shrinkage,
                 displaced=self._grid.displaced,
                 terms=terms,
-                known=held.get(other),
+                known=other and other.visited,
                 keep=keep,
             )
-            if keep:
-                held[name] = found.visited
+            visited.append(found.visited)
             return [found.gains, found.errors.tolist()]
 
         inputs = [terms.name, list(knots), list(prior), list(rows), order, shrinkage]
         gains, errors = self._once("fit", inputs, run, (len(knots) - common) * len(rows))
         if keep:
-            held.setdefault(name, None)
+            found = visited[0] if visited else None
+            self._held.add(Held(kind, tuple(knots), tuple(prior), size, found))
         return Fitted([tuple(each) for each in gains], np.array(errors))
 
     def responses(
@@ -190,11 +193,6 @@ class Trials:
         taken = len(plan.knots) * len(rows)
         found = self._once("innovations", [repr(plan), list(rows)], run, taken)
         return np.array(found, dtype=np.float64)
-
-    def _holds(self, states: int) -> bool:
-        """Whether so many states of a fit are kept, and as many of another: two latents each."""
-        latents = self.ensemble.full([0], 0)
-        return 2 * states * 2 * latents.numel() * latents.element_size() <= HELD
 
     def _once(self, kind: str, inputs: list[Any], run: Callable[[], Any], taken: int) -> Any:
         """What work gives, kept; its refreshes count the first time that it is asked for."""

@@ -162,7 +162,7 @@ def test_fits_to_compare_knots_are_on_few_samples_and_share_what_they_begin_with
     found = race(flow, moves(lambda knots: [(0, 2, 10)]))
     found.trials = Trials(Samples(flow), Journal(), told.append)
     found.run(only((0, 2, 4)), 3)
-    replays, quick, fits, joint = [24, 6, 6, 12], [12, 8], [24, 24] * 2, [7] * 2
+    replays, quick, fits, joint = [24, 6, 6, 12], [12, 4], [24, 24, 8, 24], [7] * 2
     assert told == [*replays, *quick, *fits, *joint, 24, 24]
 
 
