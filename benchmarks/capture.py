@@ -23,8 +23,8 @@ from rich.table import Table
 from benchmarks.bars import MISSED
 from meancache_plan.core.deviation import windows
 from meancache_plan.files.atomic import write_atomically
-from meancache_plan.measure.calibrate import MAX_WINDOW
 from meancache_plan.measure.profile import measure
+from meancache_plan.measure.profile_settings import MAX_WINDOW
 from meancache_plan.source.diffusers.load_pipeline import load
 from meancache_plan.source.diffusers.pipeline import Pipeline
 from meancache_plan.source.recipe import find_recipe, read_prompts

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from meancache_plan.live.evaluate_live import evaluate
     from meancache_plan.live.refine_live import refine
     from meancache_plan.live.start_live import start
-    from meancache_plan.measure.calibrate import profile_flow
     from meancache_plan.measure.profile import Profile, load_profile, save_profile
+    from meancache_plan.measure.profile_flow import profile_flow
     from meancache_plan.measure.shards import merge_profiles
     from meancache_plan.plan.planning_problem import planning_graph
     from meancache_plan.plan.solve import solve
@@ -58,7 +58,7 @@ _HOMES = {
     "load_schedule": "schedule.artifact",
     "merge_profiles": "measure.shards",
     "planning_graph": "plan.planning_problem",
-    "profile_flow": "measure.calibrate",
+    "profile_flow": "measure.profile_flow",
     "refine": "live.refine_live",
     "save_profile": "measure.profile",
     "save_schedule": "schedule.artifact",

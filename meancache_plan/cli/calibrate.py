@@ -90,6 +90,13 @@ def calibrate(
         bool,
         typer.Option("--dry-run", help="Only say what would run, and for how long; load nothing."),
     ] = False,
+    runs: Annotated[
+        Path | None,
+        typer.Option(
+            help="A folder to keep the full runs of the first seed in, for refine --runs: one more "
+            "than --steps latents a sample. Shards may share it.",
+        ),
+    ] = None,
     seconds_per_step: Annotated[
         float | None,
         typer.Option(
@@ -145,6 +152,7 @@ def calibrate(
             output,
             how,
             shard=part,
+            runs=runs,
             command=note("calibrate", given(context)),
             progress=watch("calibrating"),
         )

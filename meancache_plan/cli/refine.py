@@ -47,6 +47,12 @@ def refine(
         typer.Option(min=2, help="Use only this many of the calibration prompts; all by default."),
     ] = None,
     batch: Batch = 1,
+    runs: Annotated[
+        Path | None,
+        typer.Option(
+            help="The folder that calibrate --runs kept full runs in: they are not made again.",
+        ),
+    ] = None,
     min_psnr: Annotated[
         float | None,
         typer.Option(
@@ -99,7 +105,14 @@ def refine(
 
             def refined(plans: "Schedule") -> "Schedule":
                 return refine_with(
-                    crew, measured, plans, output, limit=limit, batch=batch, watch=watch
+                    crew,
+                    measured,
+                    plans,
+                    output,
+                    limit=limit,
+                    batch=batch,
+                    runs=runs,
+                    watch=watch,
                 )
 
             done = refined(solved) if min_psnr is None else smallest(solved, min_psnr, refined)

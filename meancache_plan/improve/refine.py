@@ -72,6 +72,7 @@ def refine(
     *,
     published: Mapping[str, Schedule] | None = None,
     stages: Sequence[Stage] = STAGES,
+    recorded: int | None = None,
     progress: Progress = lambda spent, expected: None,
 ) -> Schedule:
     """Find knots and gains for every budget of a schedule, and return the best in replays.
@@ -90,6 +91,7 @@ def refine(
         published: Schedules whose plans take part, by name; those for as many steps.
         stages: What knots and gains are found by; only benchmarks leave some out, and all
             candidates are replayed where there is no closed loop.
+        recorded: How many of the full runs were made for it, and count; by default all.
         progress: Told after every replay.
 
     Raises:
@@ -113,7 +115,8 @@ def refine(
     taken = profile.settings.finer_steps or profile.settings.run_steps
     done = _rewritten(schedule, made, profile, races)
     progress(meter.expected, meter.expected)
-    return _spent(done, len(ensemble.prompt_index) * taken + meter.spent)
+    count = len(ensemble.prompt_index) if recorded is None else recorded
+    return _spent(done, count * taken + meter.spent)
 
 
 def _spent(schedule: Schedule, refreshes: int) -> Schedule:

@@ -18,6 +18,7 @@ from meancache_plan.schedule.pruning import prune
 from meancache_plan.source import catalog
 from meancache_plan.source.diffusers.pipeline import Pipeline
 from meancache_plan.source.diffusers.pipeline_ensemble import PipelineEnsemble
+from meancache_plan.source.full_runs import journal_at
 from meancache_plan.source.recipe import digest, parse_numbers, read_prompts
 from meancache_plan.version import __version__
 from meancache_runtime.strict_json import shorten
@@ -34,6 +35,7 @@ def refine_with(
     *,
     limit: int | None = None,
     batch: int = 1,
+    runs: Path | None = None,
     watch: Watch = lambda work: lambda done, total: None,
 ) -> Schedule:
     """Refine the plans of every budget on the recipe's calibration prompts, first seed.
@@ -48,10 +50,12 @@ def refine_with(
         path: The schedule's file; work is kept in ``PATH.unfinished/``.
         limit: Use this many prompts, spread evenly over the list; all by default.
         batch: Samples a pipeline call: more use more memory, and may be faster.
+        runs: A folder in which calibration kept full runs: these are not made again.
         watch: Asked for a listener for each piece of work.
 
     Raises:
         InputError: The path cannot be written, or unfinished work there is of another refinement;
+            ``runs`` has none of these samples;
             the pipeline is not the profile's, or a number is out of range; or see
             :func:`meancache_plan.improve.refine.refine`.
     """
@@ -62,7 +66,9 @@ def refine_with(
     _check_same("prompts", digest(prompts), profile.settings.prompts_sha256)
     chosen = evenly(prompts, limit or len(prompts))
     seeds = parse_numbers(recipe.seeds, "seeds")[:1]
-    return refine_on(pipeline, profile, schedule, chosen, seeds, path, batch=batch, watch=watch)
+    return refine_on(
+        pipeline, profile, schedule, chosen, seeds, path, batch=batch, runs=runs, watch=watch
+    )
 
 
 def refine_on(
@@ -74,6 +80,7 @@ def refine_on(
     path: Path,
     *,
     batch: int = 1,
+    runs: Path | None = None,
     watch: Watch = lambda work: lambda done, total: None,
 ) -> Schedule:
     """The same on these samples, every prompt with every seed; calibration's own.
@@ -92,6 +99,7 @@ def refine_on(
         prompts,
         seeds,
         journal,
+        known=None if runs is None else journal_at(runs),
         batch=batch,
         finer_steps=profile.settings.finer_steps,
         progress=watch("recording"),
@@ -102,6 +110,7 @@ def refine_on(
         ensemble,
         journal,
         published=_published(profile.settings.run_steps),
+        recorded=ensemble.recorded,
         progress=watch("refining"),
     )
     told = schedule.calibrated is not None and schedule.calibrated.reliability is not None

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from os import PathLike
+from pathlib import Path
 from typing import Any
 
 from meancache_plan.errors import check_kind
@@ -27,6 +28,7 @@ def calibrate(
     propagation: bool = True,
     finer_steps: int | None = None,
     any_device: bool = False,
+    runs: str | PathLike[str] | None = None,
     progress: Progress = False,
 ) -> Profile:
     """Record every prompt with every seed in all steps, and measure.
@@ -48,11 +50,13 @@ def calibrate(
         propagation: Measure how errors propagate to the sample, with at most a quarter more work.
         finer_steps: Aim at a finer run of so many steps.
         any_device: Let devices of other kinds go on with it; the profile then notes ``any``.
+        runs: A folder to keep the full runs of the first seed in, for ``refine``: one more latent
+            than steps for each sample.
         progress: True for a bar on standard error, or a function of (samples done, in all).
 
     Raises:
-        InputError: An argument is not valid, ``path`` belongs to another calibration, or the
-            pipeline refuses the call.
+        InputError: An argument is not valid, ``path`` belongs to another calibration, ``runs``
+            cannot be written, or the pipeline refuses the call.
         UnsupportedPipelineError: It has no denoiser or no scheduler.
         UnsupportedSchedulerError: Its scheduler follows no flow, or adds fresh noise.
     """
@@ -72,5 +76,6 @@ def calibrate(
             how,
             shard=part,
             any_device=any_device,
+            runs=None if runs is None else Path(runs),
             progress=watch("calibrating"),
         )

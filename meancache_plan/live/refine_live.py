@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from os import PathLike
+from pathlib import Path
 from typing import Any
 
 from meancache_plan.errors import check_kind
@@ -22,6 +23,7 @@ def refine(
     call: Mapping[str, Any] | None = None,
     path: str | PathLike[str] | None = None,
     batch: int = 1,
+    runs: str | PathLike[str] | None = None,
     progress: Progress = False,
 ) -> Schedule:
     """Try knots and fit gains for every budget of a schedule, and keep what replays best.
@@ -36,11 +38,12 @@ def refine(
         path: Write the schedule there, and keep finished work beside it: the same call goes on
             where it was interrupted. Without it nothing is kept.
         batch: Samples a pipeline call: more use more memory, and may be faster.
+        runs: The folder that ``calibrate`` kept full runs in: they are not made again.
         progress: True for bars on standard error, or a function of (done, in all).
 
     Raises:
-        InputError: An argument is not valid, the pipeline or its call is not what was calibrated,
-            or the schedule was not solved from the profile.
+        InputError: An argument is not valid, ``runs`` holds no run of these samples, the pipeline
+            or its call is not what was calibrated, or the schedule was not solved from the profile.
         BeatenError: At no budget a plan is better than simply fewer steps.
     """
     from meancache_plan.improve.refine_with_pipeline import refine_on
@@ -52,7 +55,15 @@ def refine(
     with output(path) as file, watched(progress) as watch:
         pipeline = at_hand(pipe, call)
         refined = refine_on(
-            pipeline, profile, schedule, texts, numbers, file, batch=batch, watch=watch
+            pipeline,
+            profile,
+            schedule,
+            texts,
+            numbers,
+            file,
+            batch=batch,
+            runs=None if runs is None else Path(runs),
+            watch=watch,
         )
         save_schedule(refined, file)
         drop(beside(file))

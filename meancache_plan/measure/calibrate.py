@@ -1,4 +1,4 @@
-"""Measure full runs into a profile: durable, resumable, divisible."""
+"""Measure a source's full runs into a profile: durable, resumable, divisible."""
 
 import functools
 from collections.abc import Callable, Iterator, Sequence
@@ -6,42 +6,27 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-from torch import Tensor
-
-from meancache_plan.core.finer_run import check_finer, record_finer
-from meancache_plan.core.grid import parted
 from meancache_plan.core.propagation import Finish
-from meancache_plan.core.psnr import moments
-from meancache_plan.core.trajectory import Trajectory, Velocity, record_flow
-from meancache_plan.errors import InputError, check_kind
+from meancache_plan.core.trajectory import Trajectory
+from meancache_plan.errors import InputError
 from meancache_plan.fleet.crew import Crew, crew_of
 from meancache_plan.measure.partial_profile import (
     Job,
     MeasuredSample,
     Partial,
-    assemble,
     measured,
-    propagated,
 )
 from meancache_plan.measure.profile import (
     Profile,
-    ProfileSettings,
-    SampleMeasurement,
     load_profile,
-    measure,
 )
-from meancache_plan.measure.profile_settings import MEASURING, Measuring
+from meancache_plan.measure.profile_settings import MAX_WINDOW, MEASURING, Measuring
 from meancache_plan.measure.shards import Shard
 from meancache_plan.schedule.provenance import Command
 from meancache_plan.source.any_device import on_any_device
+from meancache_plan.source.full_runs import FullRuns, journal_at, made_by
 from meancache_plan.source.protocols import Source
 from meancache_plan.source.recipe import digest
-
-MAX_WINDOW = 6
-"""Largest K of the paper's predictor that a profile holds."""
 
 Progress = Callable[[int, int], None]
 """Called with (done, in all): samples, one peer's each where several compete, or the denoiser
@@ -57,6 +42,7 @@ def calibrate(
     *,
     shard: Shard | None = None,
     any_device: bool = False,
+    runs: Path | None = None,
     command: Command | None = None,
     progress: Progress = lambda done, total: None,
 ) -> Profile:
@@ -75,13 +61,15 @@ def calibrate(
         shard: Which part of the samples to record; all by default.
         any_device: Let devices of other kinds go on with it or share it; the profile notes ``any``
             in place of the kind.
+        runs: A folder to keep the full runs of the first seed in, which refinement needs: T + 1
+            latents a sample. Shards may share it.
         command: What is noted in the profile of how it is made, for schedules to tell.
         progress: Told after every sample.
 
     Raises:
-        InputError: ``path`` cannot be written, or it or its partial results belong to another
-            calibration, there is nothing to record, the finer run does not fit the recipe's grid,
-            or the source cannot make samples in batches.
+        InputError: ``path`` or ``runs`` cannot be written, the former or its partial results belong
+            to another calibration, there is nothing to record, the finer run does not fit the
+            recipe's grid, or the source cannot make samples in batches.
     """
     part = shard or Shard()
     jobs = _jobs(prompts, seeds)[part.number - 1 :: part.count]
@@ -100,88 +88,16 @@ def calibrate(
     )
     crew = crew_of(source)
     partial = Partial(path, crew.ask(request))
+    kept = None if runs is None else _Kept(crew, runs, seeds[0], how.finer_steps)
     if path.exists():
         profile = load_profile(path)
         partial.check_profile(profile, jobs)
         partial.remove()
         progress(len(jobs), len(jobs))
         return profile
-    _measure_missing(crew, jobs, partial, request, how.batch, progress)
+    _measure_missing(crew, jobs, partial, request, how.batch, kept, progress)
     partial.finish(jobs)
     return load_profile(path)
-
-
-def profile_flow(
-    velocity: Velocity,
-    noise: Tensor,
-    sigmas: Sequence[float],
-    *,
-    propagation: bool = True,
-    finer: Sequence[float] | None = None,
-) -> Profile:
-    """Profile a velocity function: the same measurements without a pipeline.
-
-    Args:
-        velocity: ``velocity(latents, sigma)``; gets latents of shape [1, …].
-        noise: Initial latents, shape [samples, …], floating dtype.
-        sigmas: Noise levels σ₀ … σ_T, length T + 1; the last may be repeated.
-        propagation: Measure how errors propagate, with at most a quarter more calls.
-        finer: Finer noise levels with the same ends: make plans reproduce a run on these.
-
-    Raises:
-        InputError: ``noise`` has no sample or is of another dtype, ``sigmas`` is not a grid,
-            ``finer`` is coarser or ends elsewhere, or ``velocity`` gives something else.
-    """
-    if not callable(velocity):
-        check_kind("velocity", velocity, (), "give a function of (latents, sigma)")
-    check_kind("noise", noise, Tensor, "give a tensor of shape [samples, …]")
-    if not noise.is_floating_point():
-        raise InputError(f"noise is {noise.dtype}: give a floating dtype")
-    if noise.ndim < 1 or len(noise) == 0:
-        raise InputError("noise holds no sample: give shape [samples, …]")
-    if finer is not None:
-        check_finer(finer, sigmas)
-    settings = _flow_settings(noise, sigmas, propagation, finer)
-    grid = settings.sigmas
-    jobs = [Job(number=i, prompt_index=i, prompt="", seed=i) for i in range(len(noise))]
-    measured: list[SampleMeasurement] = []
-    scales: list[NDArray[np.float64]] = []
-    propagations: list[NDArray[np.float64] | None] = []
-
-    def finish(step: int, latents: Tensor) -> Tensor:
-        return record_flow(velocity, latents, grid[step:]).latents[-1]
-
-    for job, sample in zip(jobs, noise, strict=True):
-        if finer is None:
-            trajectory = record_flow(velocity, sample[None], grid)
-        else:
-            trajectory = record_finer(velocity, sample[None], grid, finer)
-        measured.append(measure(trajectory.columns, grid, settings.index))
-        scales.append(np.array(moments(trajectory.latents[-1])))
-        propagations.append(propagated(settings, job, trajectory, finish))
-    return assemble(settings, jobs, measured, [0.0] * len(jobs), scales, propagations)
-
-
-def _flow_settings(
-    noise: Tensor,
-    sigmas: Sequence[float],
-    propagation: bool,
-    finer: Sequence[float] | None,
-) -> ProfileSettings:
-    grid, still_steps = parted(sigmas)
-    return ProfileSettings(
-        sigmas=grid,
-        still_steps=still_steps,
-        dtype=str(noise.dtype).removeprefix("torch."),
-        latent_shape=(1, *noise.shape[1:]),
-        max_edge=len(grid) - 1,
-        max_window=MAX_WINDOW,
-        samples_total=len(noise),
-        propagation=propagation,
-        displaced=finer is not None,
-        finer_steps=None if finer is None else len(finer) - 1,
-        versions={"torch": torch.__version__},
-    )
 
 
 def _jobs(prompts: Sequence[str], seeds: Sequence[int]) -> list[Job]:
@@ -205,6 +121,7 @@ def _measure_missing(
     partial: Partial,
     request: Callable[[Source], dict[str, Any]],
     batch: int,
+    kept: "_Kept | None",
     progress: Progress,
 ) -> None:
     """Have the samples measured that are not there yet, each in the batch that is always its."""
@@ -214,16 +131,35 @@ def _measure_missing(
     together = [jobs[start : start + batch] for start in range(0, len(jobs), batch)]
     batches = [Batch([*each], [job for job in each if job in missing]) for each in together]
     units = [each for each in batches if each.missing]
-    for _, sample in crew.do(functools.partial(_measuring, request=request), units):
+    seed = None if kept is None else kept.seed
+    for _, sample in crew.do(functools.partial(_measuring, request=request, kept=seed), units):
+        if kept is not None:
+            kept.keep(sample)
         partial.keep(sample)
         done += 1
         progress(done, len(jobs))
 
 
+class _Kept:
+    """Keeps the full runs of a seed in a folder."""
+
+    def __init__(
+        self, crew: Crew[Source], folder: Path, seed: int, finer_steps: int | None
+    ) -> None:
+        made = crew.ask(functools.partial(made_by, finer_steps=finer_steps))
+        self._runs = FullRuns(journal_at(folder), made)
+        self.seed = seed
+
+    def keep(self, sample: MeasuredSample) -> None:
+        if sample.latents is not None:
+            job, grid = sample.job, sample.settings.sigmas
+            self._runs.keep(job.prompt, job.seed, grid, sample.latents)
+
+
 def _measuring(
-    source: Source, *, request: Callable[[Source], dict[str, Any]]
+    source: Source, *, request: Callable[[Source], dict[str, Any]], kept: int | None
 ) -> Callable[[Batch], Iterator[MeasuredSample]]:
-    """What measures batches with a source."""
+    """What measures batches with a source; with the latents of the seed that is kept."""
     settings = request(source)
     unchecked = True
 
@@ -235,7 +171,9 @@ def _measuring(
                 trajectory.check_euler()
                 unchecked = False
             if job in batch.missing:
-                yield measured(settings, job, trajectory, seconds, _finish(source, job))
+                sample = measured(settings, job, trajectory, seconds, _finish(source, job))
+                latents = trajectory.latents.cpu() if job.seed == kept else None
+                yield sample._replace(latents=latents)
 
     return measure_missing
 

@@ -7,8 +7,7 @@ from meancache_plan.core.deviation import windows
 from meancache_plan.core.grid import check_finer_steps
 from meancache_plan.core.propagation import choose
 from meancache_plan.errors import InputError
-from meancache_plan.measure.calibrate import MAX_WINDOW
-from meancache_plan.measure.profile_settings import MEASURING, Measuring
+from meancache_plan.measure.profile_settings import MAX_WINDOW, MEASURING, Measuring
 from meancache_plan.measure.shards import Shard
 from meancache_plan.source.recipe import Recipe, parse_numbers, read_prompts
 

@@ -39,12 +39,16 @@ class Job(NamedTuple):
 
 
 class MeasuredSample(NamedTuple):
-    """A sample that was measured: what is kept of it, and the settings that it was made with."""
+    """A sample that was measured: what is kept of it, and the settings that it was made with.
+
+    With its full run's latents [T + 1, …], where these are to be kept too.
+    """
 
     job: Job
     settings: ProfileSettings
     values: dict[str, Any]
     tensors: dict[str, Tensor]
+    latents: Tensor | None = None
 
 
 def measured(

@@ -18,6 +18,9 @@ from meancache_runtime.schedule import MAX_STEPS
 
 Count = Annotated[int, Field(ge=1)]
 
+MAX_WINDOW = 6
+"""Largest K of the paper's predictor that a profile holds."""
+
 
 @dataclass(frozen=True, slots=True)
 class Measuring:

@@ -16,8 +16,8 @@ from meancache_plan.improve.candidates import pools
 from meancache_plan.improve.refine import refine
 from meancache_plan.improve.trials import Trials
 from meancache_plan.judge.evaluation_field import evaluation_field
-from meancache_plan.measure.calibrate import profile_flow
 from meancache_plan.measure.profile import Profile
+from meancache_plan.measure.profile_flow import profile_flow
 from meancache_plan.measure.transfer import on_grid, read_sigmas, transfer
 from meancache_plan.plan.solve import solve
 from meancache_plan.schedule.artifact import Grid, PlanEntry, Schedule, from_bytes, to_bytes

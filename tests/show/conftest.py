@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from meancache_plan.measure.calibrate import profile_flow
 from meancache_plan.measure.profile import Profile
+from meancache_plan.measure.profile_flow import profile_flow
 from tests.show.shown import SIGMAS, quadratic
 
 

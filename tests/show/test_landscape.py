@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from meancache_plan.measure.calibrate import profile_flow
 from meancache_plan.measure.profile import Profile
+from meancache_plan.measure.profile_flow import profile_flow
 from meancache_plan.show.landscape import by_length, hold_surfaces, spread
 from tests.show.shown import SIGMAS, quadratic
 

@@ -2,25 +2,22 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from meancache_plan.core.trajectory import Trajectory
 from meancache_plan.errors import InputError
 from meancache_plan.files.journal import Journal, Part
 from meancache_plan.fleet.crew import Crew, crew_of
 from meancache_plan.source.diffusers.pipeline import Pipeline
+from meancache_plan.source.full_runs import LATENTS, FullRuns, made_by
 from meancache_runtime import Schedule, attach
 from meancache_runtime.errors import NonFiniteError
 
 R = TypeVar("R")
-
-TRAJECTORY, LATENTS = "trajectory", "latents"
-"""A kept part and its tensor; its value is the grid."""
 
 
 class _Part(NamedTuple):
@@ -39,19 +36,23 @@ class _Part(NamedTuple):
 class PipelineEnsemble:
     """Every prompt with every seed, recorded once: a journal keeps the full runs.
 
+    Attributes:
+        recorded: How many full runs were made for it, now or before an interruption.
+
     Args:
         pipeline: The pipeline, not attached, with its settings; or a crew whose workers have one
             each, who share a call's batches.
         prompts: Calibration prompts.
         seeds: Each used with every prompt.
         journal: Keeps trajectories; an interrupted recording goes on from there.
+        known: Where others kept full runs: those of these samples are not recorded again.
         batch: Samples a pipeline call.
         finer_steps: Steps of the full runs, seen on the recipe's grid; the recipe's by default.
         progress: Told (samples recorded, samples in all).
 
     Raises:
-        InputError: No prompt or seed is given, the journal cannot be written, or the pipeline
-            samples two things at once.
+        InputError: No prompt or seed is given, the journal cannot be written, nothing is
+            ``known`` of these samples, or the pipeline samples two things at once.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class PipelineEnsemble:
         seeds: Sequence[int],
         journal: Journal,
         *,
+        known: Journal | None = None,
         batch: int = 1,
         finer_steps: int | None = None,
         progress: Callable[[int, int], None] = lambda done, total: None,
@@ -70,13 +72,23 @@ class PipelineEnsemble:
         self._samples = [(prompt, seed) for prompt in prompts for seed in seeds]
         if not self._samples:
             raise InputError("nothing to refine on: give at least one prompt and one seed")
-        self._journal = journal
         self._batch = max(1, batch)
-        self._made = self._crew.ask(_made) | {"finer_steps": finer_steps}
+        made = self._crew.ask(partial(made_by, finer_steps=finer_steps))
+        self._runs = FullRuns(journal, made)
         self.prompt_index: NDArray[np.int64] = np.repeat(np.arange(len(prompts)), len(seeds))
-        self._kept = self._record(progress)
+        self._kept = self._found(FullRuns(known, made)) if known else {}
+        if known and not self._kept:
+            raise InputError(
+                f"{known.folder}: holds no full run of these samples: give the folder in which "
+                "calibrate kept them, with this model, call and prompts; or give none"
+            )
+        self.recorded = len(self._samples) - len(self._kept)
+        self._kept |= self._found(self._runs)
+        self._record(progress)
         self.sigmas: tuple[float, ...] = tuple(self._kept[0].value)
-        self._dtype = self._kept[0].item(LATENTS, 0).dtype
+        first = self._kept[0].item(LATENTS, 0)
+        _check_alone(first)
+        self._dtype = first.dtype
 
     def full(self, rows: Sequence[int], step: int) -> Tensor:
         """Latents z_step of the full runs, in float32 or wider, on the CPU."""
@@ -139,32 +151,21 @@ class PipelineEnsemble:
             parts.append(_Part([*batch], prompts, seeds, given))
         return parts
 
-    def _record(self, progress: Callable[[int, int], None]) -> list[Part]:
-        """The trajectory of every row; those that are not known are recorded now."""
-        rows = range(len(self._samples))
-        kept = {row: part for row in rows if (part := self._find(row)) is not None}
-        parts = self._parts([row for row in rows if row not in kept])
-        progress(len(kept), len(rows))
+    def _found(self, runs: FullRuns) -> dict[int, Part]:
+        """The rows' trajectories that are kept there."""
+        found = {row: runs.find(*sample) for row, sample in enumerate(self._samples)}
+        return {row: part for row, part in found.items() if part is not None}
+
+    def _record(self, progress: Callable[[int, int], None]) -> None:
+        """Record the trajectories that are not kept."""
+        kept, count = self._kept, len(self._samples)
+        parts = self._parts([row for row in range(count) if row not in kept])
+        progress(len(kept), count)
         recording = partial(_recording, finer_steps=self._finer_steps)
         for place, found in self._crew.do(recording, parts):
-            for row, (sigmas, latents) in zip(parts[place].rows, found, strict=True):
-                identity = self._identity(row)
-                kept[row] = self._journal.keep(TRAJECTORY, identity, sigmas, {LATENTS: latents})
-            progress(len(kept), len(rows))
-        return [kept[row] for row in rows]
-
-    def _find(self, row: int) -> Part | None:
-        return self._journal.find(TRAJECTORY, self._identity(row))
-
-    def _identity(self, row: int) -> dict[str, object]:
-        """Everything that decides a sample's trajectory."""
-        prompt, seed = self._samples[row]
-        return {**self._made, "prompt": prompt, "seed": seed}
-
-
-def _made(pipeline: Pipeline) -> dict[str, Any]:
-    """What decides all trajectories."""
-    return {"model": pipeline.identity().model_dump(), "recipe": pipeline.recipe.model_dump()}
+            for row, trajectory in zip(parts[place].rows, found, strict=True):
+                kept[row] = self._runs.keep(*self._samples[row], *trajectory)
+            progress(len(kept), count)
 
 
 def _recording(
@@ -175,7 +176,7 @@ def _recording(
     def record(part: _Part) -> list[list[tuple[list[float], Tensor]]]:
         found, _ = pipeline.record_batch(part.prompts, part.seeds, finer_steps=finer_steps)
         for trajectory in found:
-            _check_alone(trajectory)
+            _check_alone(trajectory.latents[0])
         return [[(list(each.sigmas), each.latents.cpu().contiguous()) for each in found]]
 
     return record
@@ -185,9 +186,9 @@ def _ended(pipeline: Pipeline, part: _Part, steps: int) -> Tensor:
     return _wide(pipeline.final_latents(part.prompts, part.seeds, steps=steps))
 
 
-def _check_alone(trajectory: Trajectory) -> None:
-    """Refuse joined latents, [T + 1, 1, N]: replay's final ones are seen of the first alone."""
-    if trajectory.latents.ndim == 3:
+def _check_alone(latents: Tensor) -> None:
+    """Refuse joined latents, [1, N]: replay's final ones are seen of the first alone."""
+    if latents.ndim == 2:
         raise InputError(
             "this pipeline samples two things at once, such as a video and its sound: its "
             "schedules cannot be refined; use them as they were solved"

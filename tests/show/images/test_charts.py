@@ -9,8 +9,8 @@ import torch
 
 from meancache_plan.errors import InputError
 from meancache_plan.judge.findings import Evaluation
-from meancache_plan.measure.calibrate import profile_flow
 from meancache_plan.measure.profile import Profile
+from meancache_plan.measure.profile_flow import profile_flow
 from meancache_plan.schedule.artifact import PlanEntry
 from meancache_plan.show.evaluation_files import write_evaluation
 from meancache_plan.show.images.evaluation_charts import plot_evaluation

@@ -10,8 +10,8 @@ import torch
 
 from meancache_plan.judge.findings import Evaluation, Row, Shot, Spread
 from meancache_plan.judge.sample_folder import SampleFolder, Samples
-from meancache_plan.measure.calibrate import profile_flow
 from meancache_plan.measure.profile import Profile
+from meancache_plan.measure.profile_flow import profile_flow
 from meancache_plan.schedule.artifact import (
     AdapterIdentity,
     Generation,
