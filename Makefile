@@ -87,11 +87,12 @@ build/judged/samples.json: $(REFERENCE) | .venv/installed
 SHIPPED := 8,10,11,13,16,20,25
 schedules: .venv/installed
 	mkdir -p build schedules/reference
-	$(BIN)/meancache-plan calibrate --batch 16 -o build/reference.profile.safetensors
+	$(BIN)/meancache-plan calibrate --batch 16 --runs build/reference.runs \
+	    -o build/reference.profile.safetensors
 	$(BIN)/meancache-plan solve build/reference.profile.safetensors --budget $(SHIPPED) \
 	    -o $(REFERENCE)
 	$(BIN)/meancache-plan refine $(REFERENCE) --model reference --limit 64 --batch 16 \
-	    --profile build/reference.profile.safetensors
+	    --runs build/reference.runs --profile build/reference.profile.safetensors
 	$(BIN)/meancache-plan evaluate --schedule $(REFERENCE) --limit 16 --record \
 	    --json build/reference.evaluation.json --samples build/judged
 

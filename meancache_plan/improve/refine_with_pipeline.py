@@ -18,7 +18,7 @@ from meancache_plan.schedule.pruning import prune
 from meancache_plan.source import catalog
 from meancache_plan.source.diffusers.pipeline import Pipeline
 from meancache_plan.source.diffusers.pipeline_ensemble import PipelineEnsemble
-from meancache_plan.source.full_runs import journal_at
+from meancache_plan.source.full_runs import FullRuns
 from meancache_plan.source.recipe import digest, parse_numbers, read_prompts
 from meancache_plan.version import __version__
 from meancache_runtime.strict_json import shorten
@@ -99,7 +99,7 @@ def refine_on(
         prompts,
         seeds,
         journal,
-        known=None if runs is None else journal_at(runs),
+        known=FullRuns.within(runs, profile.settings.full_run) if runs else None,
         batch=batch,
         finer_steps=profile.settings.finer_steps,
         progress=watch("recording"),

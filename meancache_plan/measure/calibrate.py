@@ -24,7 +24,7 @@ from meancache_plan.measure.profile_settings import MAX_WINDOW, MEASURING, Measu
 from meancache_plan.measure.shards import Shard
 from meancache_plan.schedule.provenance import Command
 from meancache_plan.source.any_device import on_any_device
-from meancache_plan.source.full_runs import FullRuns, journal_at, made_by
+from meancache_plan.source.full_runs import FullRuns, check_folder
 from meancache_plan.source.protocols import Source
 from meancache_plan.source.recipe import digest
 
@@ -88,14 +88,16 @@ def calibrate(
     )
     crew = crew_of(source)
     partial = Partial(path, crew.ask(request))
-    kept = None if runs is None else _Kept(crew, runs, seeds[0], how.finer_steps)
+    keep = None if runs is None else _Keep(runs, seeds[0])
+    if keep is not None:
+        check_folder(keep.folder)
     if path.exists():
         profile = load_profile(path)
         partial.check_profile(profile, jobs)
         partial.remove()
         progress(len(jobs), len(jobs))
         return profile
-    _measure_missing(crew, jobs, partial, request, how.batch, kept, progress)
+    _measure_missing(crew, jobs, partial, request, how.batch, keep, progress)
     partial.finish(jobs)
     return load_profile(path)
 
@@ -121,7 +123,7 @@ def _measure_missing(
     partial: Partial,
     request: Callable[[Source], dict[str, Any]],
     batch: int,
-    kept: "_Kept | None",
+    keep: "_Keep | None",
     progress: Progress,
 ) -> None:
     """Have the samples measured that are not there yet, each in the batch that is always its."""
@@ -131,29 +133,25 @@ def _measure_missing(
     together = [jobs[start : start + batch] for start in range(0, len(jobs), batch)]
     batches = [Batch([*each], [job for job in each if job in missing]) for each in together]
     units = [each for each in batches if each.missing]
-    seed = None if kept is None else kept.seed
+    seed = None if keep is None else keep.seed
     for _, sample in crew.do(functools.partial(_measuring, request=request, kept=seed), units):
-        if kept is not None:
-            kept.keep(sample)
+        if keep is not None:
+            keep(sample)
         partial.keep(sample)
         done += 1
         progress(done, len(jobs))
 
 
-class _Kept:
-    """Keeps the full runs of a seed in a folder."""
+class _Keep(NamedTuple):
+    """Keeps the full runs of one seed in a folder."""
 
-    def __init__(
-        self, crew: Crew[Source], folder: Path, seed: int, finer_steps: int | None
-    ) -> None:
-        made = crew.ask(functools.partial(made_by, finer_steps=finer_steps))
-        self._runs = FullRuns(journal_at(folder), made)
-        self.seed = seed
+    folder: Path
+    seed: int
 
-    def keep(self, sample: MeasuredSample) -> None:
+    def __call__(self, sample: MeasuredSample) -> None:
         if sample.latents is not None:
-            job, grid = sample.job, sample.settings.sigmas
-            self._runs.keep(job.prompt, job.seed, grid, sample.latents)
+            runs, job = FullRuns.within(self.folder, sample.settings.full_run), sample.job
+            runs.keep(job.prompt, job.seed, sample.settings.sigmas, sample.latents)
 
 
 def _measuring(

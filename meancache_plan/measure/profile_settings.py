@@ -55,6 +55,13 @@ MEASURING = Measuring()
 """How a calibration measures if nothing is said."""
 
 
+_NOT_OF_A_RUN = (
+    *("max_edge", "max_window", "propagation", "batch"),
+    *("prompts_sha256", "seeds_sha256", "samples_total", "versions", "command"),
+)
+"""Settings that no full run depends on, but for the last digits."""
+
+
 class ProfileSettings(BaseModel):
     """What a profile was measured on, and how. ``model`` None: a plain velocity function.
 
@@ -105,6 +112,11 @@ class ProfileSettings(BaseModel):
     transferred_from: str | None = None
     versions: dict[str, str]
     command: Command | None = None
+
+    @property
+    def full_run(self) -> dict[str, Any]:
+        """What decides a full run, but for prompt and seed, as JSON values."""
+        return self.model_dump(mode="json", exclude={*_NOT_OF_A_RUN})
 
     @field_validator("sigmas")
     @classmethod

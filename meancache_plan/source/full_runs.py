@@ -2,57 +2,51 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from pydantic_core import to_jsonable_python
 from torch import Tensor
 
 from meancache_plan.errors import InputError
 from meancache_plan.files.atomic import check_writable
 from meancache_plan.files.journal import Journal, Part
-from meancache_plan.source.protocols import Source
 
 TRAJECTORY, LATENTS = "trajectory", "latents"
 """A kept part and its tensor, z₀ … z_T; its value is the grid."""
 
 
-def journal_at(folder: Path) -> Journal:
-    """That of a folder in which full runs are kept, of any models.
+def check_folder(folder: Path) -> None:
+    """Refuse what is no folder for full runs.
 
     Raises:
-        InputError: It is a file, or cannot be made.
+        InputError: It is a file, or cannot be made or written.
     """
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder}: is a file: give a folder for full runs")
     check_writable(folder / TRAJECTORY if folder.is_dir() else folder)
-    return Journal(folder)
-
-
-def made_by(source: Source, finer_steps: int | None) -> dict[str, Any]:
-    """What decides a source's full runs, but for prompt and seed, as JSON values."""
-    generation = source.generation().model_dump(exclude={"elements", "calls"})  # which a run tells
-    return to_jsonable_python(
-        {
-            "model": source.identity(),
-            "generation": generation,
-            "scheduler_config": source.scheduler_config(),
-            "call": source.call_arguments(),
-            "finer_steps": finer_steps,
-        }
-    )
 
 
 class FullRuns:
-    """Those that one source makes.
+    """Those of one model and call.
 
     Args:
-        journal: Keeps them.
-        made: What decides them: see :func:`made_by`.
+        journal: Keeps them; others' may be there too.
+        made: What decides them, but for prompt and seed, as JSON values.
     """
 
     def __init__(self, journal: Journal, made: Mapping[str, Any]) -> None:
+        self.folder = journal.folder
         self._journal = journal
         self._made = made
+
+    @classmethod
+    def within(cls, folder: Path, made: Mapping[str, Any]) -> Self:
+        """Those that a folder of full runs holds.
+
+        Raises:
+            InputError: See :func:`check_folder`.
+        """
+        check_folder(folder)
+        return cls(Journal(folder), made)
 
     def find(self, prompt: str, seed: int) -> Part | None:
         """The run that is kept of this sample; None if there is none."""

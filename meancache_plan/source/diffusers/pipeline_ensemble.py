@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from meancache_plan.errors import InputError
 from meancache_plan.files.journal import Journal, Part
 from meancache_plan.fleet.crew import Crew, crew_of
 from meancache_plan.source.diffusers.pipeline import Pipeline
-from meancache_plan.source.full_runs import LATENTS, FullRuns, made_by
+from meancache_plan.source.full_runs import LATENTS, FullRuns
 from meancache_runtime import Schedule, attach
 from meancache_runtime.errors import NonFiniteError
 
@@ -45,7 +45,7 @@ class PipelineEnsemble:
         prompts: Calibration prompts.
         seeds: Each used with every prompt.
         journal: Keeps trajectories; an interrupted recording goes on from there.
-        known: Where others kept full runs: those of these samples are not recorded again.
+        known: Where calibration kept full runs: those of these samples are not recorded again.
         batch: Samples a pipeline call.
         finer_steps: Steps of the full runs, seen on the recipe's grid; the recipe's by default.
         progress: Told (samples recorded, samples in all).
@@ -62,7 +62,7 @@ class PipelineEnsemble:
         seeds: Sequence[int],
         journal: Journal,
         *,
-        known: Journal | None = None,
+        known: FullRuns | None = None,
         batch: int = 1,
         finer_steps: int | None = None,
         progress: Callable[[int, int], None] = lambda done, total: None,
@@ -73,10 +73,9 @@ class PipelineEnsemble:
         if not self._samples:
             raise InputError("nothing to refine on: give at least one prompt and one seed")
         self._batch = max(1, batch)
-        made = self._crew.ask(partial(made_by, finer_steps=finer_steps))
-        self._runs = FullRuns(journal, made)
+        self._runs = FullRuns(journal, self._crew.ask(_made) | {"finer_steps": finer_steps})
         self.prompt_index: NDArray[np.int64] = np.repeat(np.arange(len(prompts)), len(seeds))
-        self._kept = self._found(FullRuns(known, made)) if known else {}
+        self._kept = self._found(known) if known else {}
         if known and not self._kept:
             raise InputError(
                 f"{known.folder}: holds no full run of these samples: give the folder in which "
@@ -100,9 +99,19 @@ class PipelineEnsemble:
         def call(pipeline: Pipeline, part: _Part) -> Tensor:
             assert part.latents is not None
             wanted = part.prompts, part.seeds, step, part.latents
-            return _wide(pipeline.resume(*wanted, until=step + 1).velocities[0])
+            found = pipeline.resume(*wanted, until=step + 1)
+            self._check_level(step, found.sigmas[0])
+            return _wide(found.velocities[0])
 
         return torch.cat(self._called(rows, call, latents.to(self._dtype)))
+
+    def _check_level(self, step: int, sigma: float) -> None:
+        """Refuse a pipeline whose steps are not those of full runs that were given."""
+        if abs(sigma - self.sigmas[step]) > 1e-6:
+            raise InputError(
+                f"step {step} begins at noise level {sigma:.4g}, not at {self.sigmas[step]:.4g} as "
+                "in the full runs: refine with the recipe, size and steps of the calibration"
+            )
 
     def replay(self, rows: Sequence[int], schedule: Schedule, budget: int) -> Tensor:
         """Final latents of a plan, by the runtime itself; NaN if a velocity was not finite."""
@@ -166,6 +175,11 @@ class PipelineEnsemble:
             for row, trajectory in zip(parts[place].rows, found, strict=True):
                 kept[row] = self._runs.keep(*self._samples[row], *trajectory)
             progress(len(kept), count)
+
+
+def _made(pipeline: Pipeline) -> dict[str, Any]:
+    """What decides all trajectories."""
+    return {"model": pipeline.identity().model_dump(), "recipe": pipeline.recipe.model_dump()}
 
 
 def _recording(

@@ -1,0 +1,171 @@
+"""Full runs that calibration keeps, and refinement need not make again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from diffusers import FluxPipeline
+
+from meancache_plan.errors import InputError
+from meancache_plan.improve.refine_with_pipeline import refine_with
+from meancache_plan.measure.calibrate import calibrate
+from meancache_plan.measure.profile import Profile
+from meancache_plan.measure.profile_settings import Measuring
+from meancache_plan.measure.shards import Shard
+from meancache_plan.plan.solve import solve
+from meancache_plan.schedule.artifact import Schedule
+from meancache_plan.source.full_runs import LATENTS, FullRuns
+from tests.measure.sources import PROMPTS, SEEDS, Source, interrupt, source
+from tests.tiny import SIDE
+
+STEPS = 6
+Calibrated = tuple[Source, Profile, Path]
+
+
+@pytest.fixture
+def calibrated(tiny_flux: FluxPipeline, tmp_path: Path) -> Calibrated:
+    """A pipeline, its profile, and the folder with its full runs."""
+    (tmp_path / "prompts.txt").write_text("\n".join(PROMPTS), encoding="utf-8")
+    made = source(tiny_flux, prompts=str(tmp_path / "prompts.txt"), seeds="0-1")
+    runs = tmp_path / "runs"
+    return made, calibrate(made, PROMPTS, SEEDS, tmp_path / "profile", runs=runs), runs
+
+
+def kept(folder: Path) -> list[Path]:
+    return sorted(folder.glob("trajectory-*.safetensors"))
+
+
+def refined(found: Calibrated, runs: Path | None, limit: int | None = None) -> Schedule:
+    pipeline, profile, folder = found
+    path = folder.parent / f"{'with' if runs else 'without'}.json"
+    return refine_with(pipeline, profile, solve(profile, [2]), path, limit=limit, runs=runs)
+
+
+def spent(schedule: Schedule) -> int:
+    effort = schedule.calibrated and schedule.calibrated.effort
+    assert effort
+    return effort.refinement
+
+
+def test_kept_are_the_runs_of_the_first_seed_as_they_were_recorded(calibrated: Calibrated) -> None:
+    pipeline, profile, folder = calibrated
+    runs = FullRuns.within(folder, profile.settings.full_run)
+    assert len(kept(folder)) == len(PROMPTS)
+    for prompt in PROMPTS:
+        part, (run, _) = runs.find(prompt, SEEDS[0]), pipeline.record(prompt, SEEDS[0])
+        assert part is not None
+        assert part.value == list(profile.sigmas)
+        assert torch.equal(part.tensors()[LATENTS], run.latents)
+        assert runs.find(prompt, SEEDS[1]) is None
+
+
+def test_keeping_runs_changes_nothing_of_the_profile(calibrated: Calibrated) -> None:
+    pipeline, profile, folder = calibrated
+    without = calibrate(pipeline, PROMPTS, SEEDS, folder.parent / "other")
+    assert without.fingerprint == profile.fingerprint
+
+
+def test_refinement_makes_none_of_them_again_and_finds_the_same(
+    calibrated: Calibrated, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without = refined(calibrated, None)
+
+    def never(*arguments: Any, **options: Any) -> Any:
+        raise AssertionError("a full run was made")
+
+    monkeypatch.setattr(Source, "record_batch", never)
+    found = refined(calibrated, calibrated[2])
+    assert found.plans == without.plans
+    assert spent(without) - spent(found) == STEPS * len(PROMPTS)
+    assert kept(calibrated[2].parent / "with.json.unfinished") == []
+
+
+@pytest.mark.parametrize("limit", [None, 2])
+def test_what_is_missing_among_them_is_run_and_counted(
+    calibrated: Calibrated, limit: int | None
+) -> None:
+    _, profile, folder = calibrated
+    runs = FullRuns.within(folder, profile.settings.full_run)
+    lost = runs.find(PROMPTS[0], SEEDS[0])
+    assert lost is not None
+    lost.file.unlink()
+    without, found = (refined(calibrated, each, limit) for each in (None, folder))
+    assert found.plans == without.plans
+    assert spent(without) - spent(found) == STEPS * ((limit or len(PROMPTS)) - 1)
+    assert len(kept(folder.parent / "with.json.unfinished")) == 1
+
+
+def test_shards_and_batches_keep_their_parts_in_one_folder(
+    tiny_flux: FluxPipeline, tmp_path: Path
+) -> None:
+    pipeline, runs = source(tiny_flux), tmp_path / "runs"
+    for number in (1, 2):
+        shard = Shard(number, 2)
+        calibrate(pipeline, PROMPTS, SEEDS, tmp_path / f"{number}", shard=shard, runs=runs)
+    alone = {file.name: file.read_bytes() for file in kept(runs)}
+    together = tmp_path / "together"
+    calibrate(pipeline, PROMPTS, SEEDS, tmp_path / "all", Measuring(batch=2), runs=together)
+    assert len(alone) == len(PROMPTS)
+    assert {file.name for file in kept(together)} == {*alone}
+
+
+def test_an_interrupted_calibration_keeps_what_follows(
+    tiny_flux: FluxPipeline, tmp_path: Path
+) -> None:
+    interrupt(tiny_flux, tmp_path / "profile", after=2)  # a prompt with both seeds
+    runs = tmp_path / "runs"
+    calibrate(source(tiny_flux), PROMPTS, SEEDS, tmp_path / "profile", runs=runs)
+    assert len(kept(runs)) == len(PROMPTS) - 1
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"steps": STEPS + 1}, {"guidance": 2.0}, {"height": 2 * SIDE}, {"dtype": "bfloat16"}],
+    ids=str,
+)
+def test_runs_of_another_kind_are_refused_by_their_folder(
+    calibrated: Calibrated, tmp_path: Path, other: dict[str, Any]
+) -> None:
+    pipeline, _, folder = calibrated
+    recipe = pipeline.recipe.model_copy(update=other)
+    changed = Source(pipeline.pipe.to(getattr(torch, recipe.dtype)), recipe, "tiny")
+    profile = calibrate(changed, PROMPTS, SEEDS, tmp_path / "changed")
+    with pytest.raises(InputError, match=r"runs: holds no full run of these samples: give the"):
+        refined((changed, profile, folder), folder)
+    assert not (folder.parent / "with.json.unfinished").exists()
+
+
+def test_runs_are_of_no_other_model(calibrated: Calibrated) -> None:
+    _, profile, folder = calibrated
+    assert profile.settings.model is not None
+    for name in ("fingerprint", "revision", "id"):
+        model = profile.settings.model.model_copy(update={name: "other"})
+        settings = profile.settings.model_copy(update={"model": model})
+        for prompt in PROMPTS:
+            assert FullRuns.within(folder, settings.full_run).find(prompt, SEEDS[0]) is None
+
+
+def test_a_pipeline_on_another_grid_is_refused_though_its_runs_are_known(
+    calibrated: Calibrated,
+) -> None:
+    pipeline, profile, folder = calibrated
+    other = source(pipeline.pipe, **pipeline.recipe.model_copy(update={"steps": 7}).model_dump())
+    with pytest.raises(InputError, match=r"step \d begins at noise level .* as in the full runs"):
+        refined((other, profile, folder), folder)
+
+
+def test_a_folder_that_cannot_be_one_is_refused_before_any_run(
+    tiny_flux: FluxPipeline, tmp_path: Path
+) -> None:
+    pipeline, file = source(tiny_flux), tmp_path / "file"
+    file.touch()
+    for folder, reason in (
+        (file, "is a file: give a folder for full runs"),
+        (tmp_path / "none" / "runs", "does not exist: make it first"),
+    ):
+        with pytest.raises(InputError, match=reason):
+            calibrate(pipeline, PROMPTS, SEEDS, tmp_path / "profile", runs=folder)
+    assert pipeline.recorded == 0
