@@ -14,6 +14,7 @@ from meancache_plan.cli import main
 from meancache_plan.schedule.artifact import Schedule
 from meancache_plan.schedule.provenance import Quality
 from meancache_plan.source import catalog
+from meancache_plan.source.diffusers.pipeline import Pipeline
 from meancache_plan.source.diffusers.pipeline_ensemble import PipelineEnsemble
 from meancache_runtime import Schedule as Replayable
 from meancache_runtime import load_schedule as load_at_runtime
@@ -104,6 +105,23 @@ def test_a_limit_and_batches_are_heeded(refined: Refine, whole: Path) -> None:
     together = validated(load_schedule(refined("--batch", "2", name="together.json")), 2)
     alone = validated(load_schedule(whole), 2)
     assert together.psnr_latent == pytest.approx(alone.psnr_latent, abs=0.1)
+
+
+def test_full_runs_that_calibrate_kept_are_not_made_again(
+    refined: Refine, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    profile, runs = str(tmp_path / "profile"), str(tmp_path / "runs")
+    run("calibrate", "model", "--recipe", "tiny.toml", "--runs", runs, "-o", profile)
+
+    def never(*arguments: object, **options: object) -> None:
+        raise AssertionError("a full run was made")
+
+    monkeypatch.setattr(Pipeline, "record_batch", never)
+    found, wanted = load_schedule(refined("--runs", runs)), load_schedule(whole)
+    assert found.plans == wanted.plans
+    assert found.calibrated
+    assert wanted.calibrated
+    assert found.calibrated.commands == wanted.calibrated.commands
 
 
 def test_a_recipe_with_other_prompts_will_do_if_those_of_the_calibration_are_named(
@@ -205,6 +223,7 @@ def test_interrupted_it_says_that_work_is_kept_and_goes_on_to_the_same_bytes(
         ((*MODEL, "--profile", "another"), "was solved from another profile: from sha256:"),
         (("five.json", *MODEL), "for a grid other than the calibrated one"),
         (("table.json", *MODEL), "does not say which profile"),
+        ((*MODEL, "--runs", "folder"), "folder: holds no full run of these samples"),
     ],
 )
 def test_what_cannot_be_refined_is_refused_before_any_work(

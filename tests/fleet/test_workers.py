@@ -71,10 +71,17 @@ def crew() -> Scattered:
     return Scattered([tiny_pipeline(tiny_flux()) for _ in range(2)])
 
 
-def test_they_measure_the_same_profile(alone: Pipeline, crew: Scattered, tmp_path: Path) -> None:
-    ours = calibrate(alone, *SAMPLES, tmp_path / "alone", Measuring(batch=2))
-    theirs = calibrate(crew, *SAMPLES, tmp_path / "crew", Measuring(batch=2))
-    assert theirs.fingerprint == ours.fingerprint
+def test_they_measure_the_same_profile_and_keep_the_same_runs(
+    alone: Pipeline, crew: Scattered, tmp_path: Path
+) -> None:
+    found: list[tuple[str, dict[str, bytes]]] = []
+    for name, each in (("alone", alone), ("crew", crew)):
+        runs = tmp_path / f"{name}.runs"
+        profile = calibrate(each, *SAMPLES, tmp_path / name, Measuring(batch=2), runs=runs)
+        kept = {file.name: file.read_bytes() for file in runs.glob("trajectory-*")}
+        found.append((profile.fingerprint, kept))
+    assert found[0] == found[1]
+    assert len(found[0][1]) == len(SAMPLES[0])
 
 
 def test_they_refine_on_the_same_latents(alone: Pipeline, crew: Scattered) -> None:

@@ -92,9 +92,9 @@ def test_from_a_pipeline_to_a_judged_schedule(
     pipe.set_progress_bar_config(disable=False)
     change(pipe)
     found = pipe.transformer, pipe.scheduler, type(pipe)
-    profile = calibrate(pipe, PROMPTS, seeds=[3], call=call)
+    profile = calibrate(pipe, PROMPTS, seeds=[3], call=call, runs="runs")
     schedule = solve(profile, budgets=[BUDGET])
-    refined = refine(pipe, schedule, profile, PROMPTS, call=call, batch=2)
+    refined = refine(pipe, schedule, profile, PROMPTS, [3], call=call, batch=2, runs=cwd / "runs")
     result = evaluate(pipe, refined, ["an owl"], call=call)
     (plan,) = [row for row in result.rows if row.method == "plan"]
     assert (plan.budget, refined.grid.steps, profile.samples) == (BUDGET, STEPS, 2)
@@ -103,7 +103,7 @@ def test_from_a_pipeline_to_a_judged_schedule(
     assert attached.stats.refreshes == BUDGET
     assert (pipe.transformer, pipe.scheduler, type(pipe)) == found
     assert pipe._progress_bar_config == {"disable": False}
-    assert list(cwd.iterdir()) == [], "something was kept"
+    assert list(cwd.iterdir()) == [cwd / "runs"], "something else was kept"
     assert "it/s" in capfd.readouterr().err, "only the attached call, somebody's own, shows a bar"
 
 

@@ -96,14 +96,16 @@ class PipelineEnsemble:
     def velocity(self, rows: Sequence[int], step: int, latents: Tensor) -> Tensor:
         """Guided velocities at ``step`` from any latents."""
 
-        def call(pipeline: Pipeline, part: _Part) -> Tensor:
+        def call(pipeline: Pipeline, part: _Part) -> tuple[float, Tensor]:
             assert part.latents is not None
             wanted = part.prompts, part.seeds, step, part.latents
             found = pipeline.resume(*wanted, until=step + 1)
-            self._check_level(step, found.sigmas[0])
-            return _wide(found.velocities[0])
+            return found.sigmas[0], _wide(found.velocities[0])
 
-        return torch.cat(self._called(rows, call, latents.to(self._dtype)))
+        found = self._called(rows, call, latents.to(self._dtype))
+        levels, velocities = zip(*found, strict=True)
+        self._check_level(step, levels[0])
+        return torch.cat(velocities)
 
     def _check_level(self, step: int, sigma: float) -> None:
         """Refuse a pipeline whose steps are not those of full runs that were given."""
