@@ -23,8 +23,8 @@ QUANTILES = (0.1, 0.9)
 """Of the propagation over the samples, for the two ends of the interval."""
 
 MARGIN = 1.0
-"""What replay on other trajectories may change either way, in dB: about as much as was found on
-the reference pipeline (``benchmarks/prediction.py``)."""
+"""What replay on other trajectories may change either way, in dB. On the reference pipeline figures
+lie within the intervals that this widens (``benchmarks/prediction.py``)."""
 
 DIGITS = 2
 """Decimals of a figure in dB."""

@@ -94,7 +94,7 @@ QUICK = Sweep(
     finer=0,
     counted=1,
 )
-"""A minute's worth on a small model."""
+"""A minute's or two's worth on a small model."""
 
 RETENTION = 0.1
 """MagCache never skips in this share of the first steps: half of its default, for small budgets."""
