@@ -159,6 +159,16 @@ def test_what_a_mask_keeps_is_kept() -> None:
         assert not torch.allclose(found[~kept], PICTURE[~kept], atol=0.01)
 
 
+def test_shipped_plans_give_back_what_a_mask_keeps_to_two_percent_of_the_noise() -> None:
+    schedule = load_schedule(schedule_files()["reference/50-steps"])
+    sigmas, mask = schedule.grid.sigmas, (PICTURE > 0).double()
+    most = 0.02 * (NOISE - PICTURE)[mask == 0].abs()
+    for budget in schedule.budgets:
+        function = sampler_function(schedule, budget=budget)
+        found = run(function, Model(), sigmas=sigmas, denoise_mask=mask)
+        assert ((found - PICTURE)[mask == 0].abs() <= most).all()
+
+
 def test_the_callback_sees_what_those_of_k_diffusion_see() -> None:
     seen: list[tuple[Any, ...]] = []
     run(sampler_function(plan(), budget=4), Model(), callback=lambda *a: seen.append(a))
