@@ -32,7 +32,7 @@ def start(
 
     Their knots follow a rule that was made from published plans of other models, and nothing is
     known of their quality on this one: the runtime says so in every run. They are for a first look,
-    and for want of time: `calibrate` and `solve` make better ones.
+    and for want of time: `calibrate`, `solve` and `refine` make better ones.
 
     Example: `meancache-plan start black-forest-labs/FLUX.1-dev --budget 16 -o start.json`
     """

@@ -11,8 +11,8 @@ def start(pipe: Any, budgets: Iterable[int], *, call: Mapping[str, Any] | None =
     """Plans for a pipeline that nobody has calibrated; nothing is run.
 
     They are better than evenly spread knots and than fewer steps where that was measured, and worse
-    than calibrated ones: ``calibrate`` and ``solve`` make those. The runtime warns of them in every
-    run, and refuses them where it is to be strict.
+    than refined ones: ``calibrate``, ``solve`` and ``refine`` make those. The runtime warns of them
+    in every run, and refuses them where it is to be strict.
 
     Args:
         pipe: A flow-matching diffusers pipeline as it is. It is left as it was found.
