@@ -183,7 +183,9 @@ BASELINES: dict[str, Method] = {
     RELEASED: partial(solved, predictors=("hold", "released"), **L1),
 }
 
-OURS: dict[str, Method] = {"solve": solved, REFINED: refined}
+COMPENSATED = {"solve, compensated": partial(solved, compensate=True)}
+
+OURS: dict[str, Method] = {"solve": solved, **COMPENSATED, REFINED: refined}
 
 ABLATIONS: dict[str, Method] = {
     **{name: partial(solved, **options) for name, options in VARIANTS.items() if options},
@@ -199,7 +201,7 @@ WITHOUT: dict[str, Method] = {  # stages of refinement
     "refined, but no joint fit": partial(with_stages, STAGES[:2]),
 }
 
-CHOICES: dict[str, Method] = {
+CHOICES: dict[str, Method] = COMPENSATED | {
     name: partial(solved, **options) for name, options in VARIANTS.items()
 }
 

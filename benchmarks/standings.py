@@ -18,10 +18,10 @@ DIGITS = {10: 47.7, 16: 58.4}
 EARLY, LATE = 11, 16
 """``refined`` must be at B = 11 as good as ``released`` at 16."""
 
-COLOURS = ("#999999", "#56B4E9", "#009E73", "#E69F00", "#CC79A7", "#0072B2", "#D55E00")
+COLOURS = ("#999999", "#56B4E9", "#009E73", "#E69F00", "#CC79A7", "#0072B2", "#000000", "#D55E00")
 """Okabe and Ito's, readable for all; one a method."""
 
-MARKERS = "xv^sDoP"
+MARKERS = "xv^sDo*P"
 
 
 class Target(NamedTuple):

@@ -87,6 +87,13 @@ Order = Annotated[int, _choice("How many past velocities the fitted predictor us
 MaxEdge = Annotated[
     int | None, _choice("Longest interval between two runs of the denoiser, in steps.")
 ]
+Compensate = Annotated[
+    bool,
+    _choice(
+        "Give plans gains by which each interval makes up for what those before it missed, fitted "
+        "on the profile: far better plans, most of all from 13 refreshes on."
+    ),
+]
 
 Steps = Annotated[int | None, _grid("Plan for another number of sampler steps.")]
 Shift = Annotated[float | None, _grid("Plan for another static shift of the noise levels.")]
@@ -113,6 +120,7 @@ def solve(
     gamma: Gamma = 4.0,
     order: Order = 2,
     max_edge: MaxEdge = None,
+    compensate: Compensate = False,
     steps: Steps = None,
     shift: Shift = None,
     sigmas: Sigmas = None,
@@ -161,6 +169,7 @@ def solve(
         gamma=gamma,
         order=order,
         max_edge=max_edge,
+        compensate=compensate,
     )
     check_writable(output, (profile, sigmas))
     schedule, notes = fulfil(wish, measured, plan, max_edge=max_edge)

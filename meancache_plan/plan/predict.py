@@ -92,7 +92,7 @@ def predict(profile: Profile, plan: Plan, fit: GainFit | None = None) -> Quality
     optimism = 1.0
     if fit is not None and fit.fitted > 0:
         optimism = max(1.0, fit.cross_validated / fit.fitted)
-    mean, least, most = (_propagation(profile, q)[ends] for q in (None, *QUANTILES))
+    mean, least, most = (growth_by_step(profile, q)[ends] for q in (None, *QUANTILES))
     sizes = _sizes(profile, weights)
     as_measured = _norms(profile, mean @ weights)
     aligned = sizes @ most
@@ -112,7 +112,8 @@ def predict(profile: Profile, plan: Plan, fit: GainFit | None = None) -> Quality
     )
 
 
-def _propagation(profile: Profile, quantile: float | None) -> NDArray[np.float64]:
+def growth_by_step(profile: Profile, quantile: float | None = None) -> NDArray[np.float64]:
+    """How much an error made at each step grows by σ_T, float64 [T + 1]; 1 if not measured."""
     if not profile.has_propagation:
         return np.ones(profile.steps + 1)
     return profile.propagation_by_step(quantile)

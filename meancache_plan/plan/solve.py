@@ -13,6 +13,7 @@ from meancache_plan.core.innovation import bounds, innovations, spread
 from meancache_plan.core.objective import Objective
 from meancache_plan.errors import InputError, check_list, check_whole
 from meancache_plan.measure.profile import Profile
+from meancache_plan.plan.compensate import compensated, terms_to_compensate
 from meancache_plan.plan.plan_budgets import Planned, plan_budgets
 from meancache_plan.plan.planning_problem import PLANNER, Choices, objective_of
 from meancache_plan.plan.predict import predict
@@ -26,7 +27,13 @@ TOLERANCE = 0.05
 """How far a run's σ may be from the schedule's: about what another aspect ratio shifts them."""
 
 
-def solve(profile: Profile, budgets: Iterable[int], **choices: Unpack[Choices]) -> Schedule:
+def solve(
+    profile: Profile,
+    budgets: Iterable[int],
+    *,
+    compensate: bool = False,
+    **choices: Unpack[Choices],
+) -> Schedule:
     """Plan every budget and return the schedule; deterministic, and needs no GPU.
 
     The paper's own method is ``planner="pssp", predictors=("hold", "jvp"), metric="l1",
@@ -35,6 +42,8 @@ def solve(profile: Profile, budgets: Iterable[int], **choices: Unpack[Choices]) 
     Args:
         profile: What calibration measured.
         budgets: Denoiser refreshes B, each in 1 … T; in any order, repeats count once.
+        compensate: Give plans gains by which each interval makes up for what those before it
+            missed, fitted on the profile: see :mod:`meancache_plan.core.compensated_gains`.
         choices: How to plan: see :class:`meancache_plan.plan.planning_problem.Choices`.
 
     Raises:
@@ -46,8 +55,13 @@ def solve(profile: Profile, budgets: Iterable[int], **choices: Unpack[Choices]) 
     wanted = check_budgets(budgets, objective.max_edge, profile.steps, profile.switches)
     found = plan_budgets(profile, objective, planner, wanted)
     plans = {budget: best for budget, (best, *_) in found.items()}
+    if compensate:
+        terms = terms_to_compensate(objective.predictors)
+        plans = {budget: compensated(profile, best, terms) for budget, best in plans.items()}
     kept = {b: Planned(every_step(b), 0.0) for b in wanted if profile.keeps_sampler(b)}
-    return assemble(profile, planner, objective, plans | kept)
+    return assemble(
+        profile, planner, objective, plans | kept, ", compensated" if compensate else ""
+    )
 
 
 def every_step(steps: int) -> Plan:
@@ -56,11 +70,15 @@ def every_step(steps: int) -> Plan:
 
 
 def assemble(
-    profile: Profile, planner: str, objective: Objective, outcomes: dict[int, Planned]
+    profile: Profile,
+    planner: str,
+    objective: Objective,
+    outcomes: dict[int, Planned],
+    note: str = "",
 ) -> Schedule:
-    """The schedule of these plans, with its provenance."""
+    """The schedule of these plans, with its provenance; ``note`` ends their origin."""
     seen = {budget: _bounded(profile, each.plan) for budget, each in outcomes.items()}
-    name = f"{planner}, {objective.weighting}, {objective.statistic}, γ {objective.gamma:g}"
+    name = f"{planner}, {objective.weighting}, {objective.statistic}, γ {objective.gamma:g}{note}"
     return Schedule(
         model=profile.settings.model,
         grid=_grid(profile),

@@ -13,6 +13,7 @@ from meancache_plan import load_schedule
 from meancache_plan.cli import app
 from meancache_plan.core.predictors import PREDICTORS
 from meancache_plan.plan.planners import PLANNERS
+from meancache_runtime import load_schedule as load_at_runtime
 from tests.commands import PAPER, STEPS, refuse, run
 
 
@@ -162,3 +163,21 @@ def test_solve_refuses_what_is_no_profile(cwd: Path, capsys: pytest.CaptureFixtu
     (cwd / "bad").write_bytes(b"not a profile")
     assert "bad" in refuse(capsys, "solve", "bad", "--budget", "3")
     assert "folder" in refuse(capsys, "solve", str(cwd / "folder"), "--budget", "3")
+
+
+def test_compensated_gains_are_for_the_asking(
+    profile: Path, cwd: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for output, more in (("plain.json", ()), ("better.json", ("--compensate",))):
+        run("solve", str(profile), "--budget", "3", *more, "-o", output)
+    plain, better = load_schedule("plain.json"), load_schedule("better.json")
+    assert [each.plan.knots for each in plain.plans] == [each.plan.knots for each in better.plans]
+    assert plain.plans[0].plan.intervals != better.plans[0].plan.intervals
+    assert load_at_runtime("better.json") == better.replayable()
+    assert "compensated" in capsys.readouterr().out
+    options = "--planner", "pssp", "--predictors", "hold,jvp", "--metric", "l1"
+    told = refuse(
+        capsys, "solve", str(profile), "--budget", "3", "--weighting", "none", *options,
+        "--compensate",
+    )  # fmt: skip
+    assert "hold, jvp have no gains in common" in told

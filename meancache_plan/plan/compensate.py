@@ -1,0 +1,39 @@
+"""Give a plan compensated gains: see :mod:`meancache_plan.core.compensated_gains`."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from meancache_plan.core.compensated_gains import compensate_gains
+from meancache_plan.core.predictors import PREDICTORS, Terms
+from meancache_plan.errors import InputError
+from meancache_plan.measure.profile import Profile
+from meancache_plan.plan.plan_budgets import Planned
+from meancache_plan.plan.predict import growth_by_step
+from meancache_plan.schedule.provenance import GainFit
+
+
+def terms_to_compensate(predictors: Sequence[str]) -> Terms:
+    """What the gains of plans with these predictors scale.
+
+    Raises:
+        InputError: They have no gains, or not the same ones.
+    """
+    found = {PREDICTORS[name].terms for name in predictors if name != "hold"}
+    if len(found) == 1 and (terms := found.pop()) is not None:
+        return terms
+    able = " or ".join(name for name, rule in PREDICTORS.items() if rule.terms is not None)
+    raise InputError(
+        f"compensate: {', '.join(predictors)} have no gains in common that could be fitted: choose "
+        f"{able} alone, or with hold"
+    )
+
+
+def compensated(profile: Profile, planned: Planned, terms: Terms) -> Planned:
+    """The same knots with compensated gains."""
+    plan = planned.plan
+    found = compensate_gains(profile, plan.knots, growth_by_step(profile), terms)
+    fit = GainFit(
+        shrinkage=found.shrinkage, fitted=found.fitted, cross_validated=found.cross_validated
+    )
+    intervals = tuple(map(terms.scaled, found.gains))
+    return replace(planned, plan=replace(plan, intervals=intervals), fit=fit)
