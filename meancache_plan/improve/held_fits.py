@@ -16,7 +16,7 @@ class Held(NamedTuple):
         knots: Its own.
         prior: Gains that it was shrunk towards, an interval.
         bytes: What its states take.
-        visited: Where it has been; None if it was recalled.
+        visited: Where it has been; None if that was before an interruption.
     """
 
     kind: str
@@ -24,10 +24,6 @@ class Held(NamedTuple):
     prior: tuple[tuple[float, ...], ...]
     bytes: int
     visited: Visited | None
-
-    def is_of(self, knots: Sequence[int], prior: Prior) -> bool:
-        """Whether it is the fit of these knots."""
-        return (self.knots, self.prior) == (tuple(knots), tuple(prior))
 
     def shares(self, kind: str, knots: Sequence[int], prior: Prior) -> int:
         """Knots at which the other fit is where this one was, with what it knows there."""

@@ -130,14 +130,16 @@ class Trials:
         """Fit gains in closed loop: see :func:`meancache_plan.improve.closed_loop.fit`.
 
         At knots that it begins with as a held fit does, by the same arguments else, nothing is run
-        again. It is held itself if so asked, while states of all take at most :data:`HELD` bytes.
+        again. It is held itself if so asked, while states of all take at most :data:`HELD` bytes;
+        but not one that is known, of which there are no states any more.
         """
         kind = f"{terms.name}, {[*rows]}, {order}, {shrinkage}"
         other = self._held.nearest(kind, knots, prior)
         common = other.shares(kind, knots, prior) if other else 0
         size = len(knots) * len(rows) * self._state
-        held = other is not None and other.is_of(knots, prior)
-        keep = hold and not held and self._held.room(size, other)
+        inputs = [terms.name, list(knots), list(prior), list(rows), order, shrinkage]
+        new = _name("fit", inputs) not in self._counted
+        keep = hold and new and self._held.room(size, other)
         visited: list[Visited | None] = []
 
         def run() -> list[object]:
@@ -156,7 +158,6 @@ class Trials:
             visited.append(found.visited)
             return [found.gains, found.errors.tolist()]
 
-        inputs = [terms.name, list(knots), list(prior), list(rows), order, shrinkage]
         gains, errors = self._once("fit", inputs, run, (len(knots) - common) * len(rows))
         if keep:
             found = visited[0] if visited else None
@@ -197,8 +198,13 @@ class Trials:
     def _once(self, kind: str, inputs: list[Any], run: Callable[[], Any], taken: int) -> Any:
         """What work gives, kept; its refreshes count the first time that it is asked for."""
         found = self._journal.recall(kind, inputs, run)
-        name = f"{kind} {inputs}"
+        name = _name(kind, inputs)
         if name not in self._counted:
             self._counted.add(name)
             self._spent(taken)
         return found
+
+
+def _name(kind: str, inputs: list[Any]) -> str:
+    """What a piece of work is counted by."""
+    return f"{kind} {inputs}"

@@ -137,6 +137,27 @@ def test_what_is_asked_for_again_is_still_held() -> None:
     assert ensemble.refreshes == sum(told)
 
 
+def test_what_is_asked_for_again_is_not_held_without_its_states(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("meancache_plan.improve.trials.HELD", 2 * STATES)
+    trials, ensemble, told = trials_of()
+    first, second, third = (0, 2, 5, 9), (0, 3, 6, 9), (0, 3, 7, 9)
+    for knots in (first, second, third, first, KNOTS):
+        trials.fit(knots, PLAIN, range(4), **OPTIONS, hold=True)
+    assert told == [16, 12, 8, 12]
+    assert ensemble.refreshes == sum(told)
+
+
+def test_what_was_not_held_at_first_is_not_held_later() -> None:
+    trials, ensemble, told = trials_of()
+    for hold in (False, True):
+        trials.fit((0, 2, 5, 9), PLAIN, range(4), **OPTIONS, hold=hold)
+    trials.fit(KNOTS, PLAIN, range(4), **OPTIONS)
+    assert told == [16, 16]
+    assert ensemble.refreshes == sum(told)
+
+
 def test_what_is_not_to_be_held_is_not() -> None:
     trials, _, told = trials_of()
     trials.fit((0, 2, 5, 9), PLAIN, range(4), **OPTIONS)
