@@ -14,6 +14,9 @@ from meancache_runtime.schedule import MAX_STEPS
 ROUNDING = 1e-9
 """What a sum of a thousand weights may be off by."""
 
+SAME = 1e-6
+"""What noise levels may differ by that are the same."""
+
 
 def check_sigmas(sigmas: Sequence[float]) -> tuple[float, ...]:
     """Return the grid as a tuple of floats.
@@ -50,6 +53,12 @@ def parted(sigmas: Sequence[float]) -> tuple[tuple[float, ...], int]:
     grid = moving(levels)
     _check_monotone(grid if len(grid) > 1 else levels)
     return grid, len(levels) - len(grid)
+
+
+def same(sigmas: Sequence[float], others: Sequence[float]) -> bool:
+    """Whether noise levels are the same, but for rounding."""
+    pairs = zip(sigmas, others, strict=False)
+    return len(sigmas) == len(others) and all(abs(a - b) <= SAME for a, b in pairs)
 
 
 def _levels(sigmas: Sequence[float]) -> tuple[float, ...]:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meancache_plan.core.bootstrap import bootstrap_interval
+from meancache_plan.core.grid import same
 from meancache_plan.errors import BeatenError, InputError
 from meancache_plan.files.journal import Journal
 from meancache_plan.improve import joint_fit
@@ -233,9 +234,7 @@ def _halved(candidates: int, least: int) -> float:
 
 
 def _check_grid(profile: Profile, ensemble: Ensemble) -> None:
-    if len(ensemble.sigmas) != len(profile.sigmas) or any(
-        abs(a - b) > 1e-6 for a, b in zip(ensemble.sigmas, profile.sigmas, strict=True)
-    ):
+    if not same(ensemble.sigmas, profile.sigmas):
         raise InputError(
             "the model's noise levels are not the profile's: refine with the recipe, size and "
             "steps that it was calibrated with"

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import PchipInterpolator
 
-from meancache_plan.core.grid import check_sigmas, parted, shifted_sigmas
+from meancache_plan.core.grid import SAME, check_sigmas, parted, shifted_sigmas
 from meancache_plan.core.interpolation import latent_weights, velocity_weights
 from meancache_plan.errors import GridError, InputError
 from meancache_plan.measure.profile import Profile
@@ -26,9 +26,6 @@ from meancache_runtime.strict_json import shorten
 
 MAX_BYTES = 1024 * 1024
 """Of a file of noise levels, at most."""
-
-SAME = 1e-6
-"""Noise levels that are so near are the same one."""
 
 
 def transfer(profile: Profile, sigmas: Sequence[float]) -> Profile:

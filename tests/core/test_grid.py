@@ -10,6 +10,7 @@ from meancache_plan.core.grid import (
     edges,
     graded_knots,
     parted,
+    same,
     spread_knots,
     uniform_knots,
 )
@@ -44,6 +45,23 @@ def test_what_is_no_grid_is_refused_with_the_place(sigmas: list[float], reason: 
 def test_steps_of_no_length_are_parted_from_the_end_of_a_grid() -> None:
     assert parted([1, 0.5, 0]) == ((1.0, 0.5, 0.0), 0)
     assert parted([0, 0.5, 1, 1, 1]) == ((0.0, 0.5, 1.0), 2)
+
+
+@pytest.mark.parametrize(
+    ("others", "expected"),
+    [
+        ((1.0, 0.5, 0.0), True),
+        ((1.0, 0.5 + 5e-7, 0.0), True),
+        ((1.0, 0.5 - 2e-6, 0.0), False),
+        ((1.0, 0.5 + 2e-6, 0.0), False),
+        ((1.0, 0.5), False),
+        ((1.0, 0.5, 0.0, 0.0), False),
+    ],
+)
+def test_grids_are_the_same_if_all_levels_are_but_for_rounding(
+    others: tuple[float, ...], expected: bool
+) -> None:
+    assert same((1.0, 0.5, 0.0), others) is expected
 
 
 @pytest.mark.parametrize("sigmas", [[0.5, 0.5], [1.0, 1.0, 0.0], [1.0, 0.5, 0.5, 0.0]])
