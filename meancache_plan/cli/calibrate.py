@@ -125,6 +125,7 @@ def calibrate(
     from meancache_plan.measure.calibrate import calibrate
     from meancache_plan.measure.profile_settings import Measuring
     from meancache_plan.measure.shards import Shard
+    from meancache_plan.source.full_runs import check_folder
     from meancache_plan.source.recipe import parse_numbers, read_prompts
 
     part = Shard.parse(shard)
@@ -144,6 +145,8 @@ def calibrate(
     _, chosen = loading.chosen()
     check_finer_steps(finer_steps, chosen.steps)
     check_writable(output)
+    if runs is not None:
+        check_folder(runs)
     with resumable(), alone(beside(output)), fleet.crew(loading) as crew, watching() as watch:
         profile = calibrate(
             crew,

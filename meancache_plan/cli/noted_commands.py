@@ -13,17 +13,8 @@ if TYPE_CHECKING:
 
 NOT_NOTED = {
     *("model", "profile", "schedule", "output"),
-    *(
-        "runs",
-        "device",
-        "offload",
-        "shard",
-        "ray",
-        "workers",
-        "gpus_per_worker",
-        "gang",
-        "parallel",
-    ),
+    *("runs", "device", "offload", "shard"),
+    *("ray", "workers", "gpus_per_worker", "gang", "parallel"),
 }
 """Parameters that say of which model, where, or in which parts: a note says what is made."""
 

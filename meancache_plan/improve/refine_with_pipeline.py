@@ -55,8 +55,8 @@ def refine_with(
 
     Raises:
         InputError: The path cannot be written, or unfinished work there is of another refinement;
-            ``runs`` has none of these samples;
-            the pipeline is not the profile's, or a number is out of range; or see
+            ``runs`` has none of these samples; the pipeline is not the profile's, or a number is
+            out of range; or see
             :func:`meancache_plan.improve.refine.refine`.
     """
     if limit is not None and limit < 2:
@@ -99,7 +99,7 @@ def refine_on(
         prompts,
         seeds,
         journal,
-        known=FullRuns.within(runs, profile.settings.full_run) if runs else None,
+        known=None if runs is None else _kept(runs, profile, crew),
         batch=batch,
         finer_steps=profile.settings.finer_steps,
         progress=watch("recording"),
@@ -131,6 +131,13 @@ def _settings(
         "prompts": digest(prompts),
         "seeds": list(seeds),
     }
+
+
+def _kept(folder: Path, profile: Profile, crew: Crew[Pipeline]) -> FullRuns:
+    """The profile's full runs, for a pipeline that would make them in the same dtype."""
+    dtype = crew.ask(lambda one: one.recipe.dtype)
+    _check_same("dtype", dtype, profile.settings.dtype)
+    return FullRuns.within(folder, profile.settings.full_run)
 
 
 def _published(steps: int) -> dict[str, Schedule]:

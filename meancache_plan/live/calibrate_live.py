@@ -51,12 +51,13 @@ def calibrate(
         finer_steps: Aim at a finer run of so many steps.
         any_device: Let devices of other kinds go on with it; the profile then notes ``any``.
         runs: A folder to keep the full runs of the first seed in, for ``refine``: one more latent
-            than steps for each sample.
+            than steps for each sample. What was measured before is not run again for it.
         progress: True for a bar on standard error, or a function of (samples done, in all).
 
     Raises:
         InputError: An argument is not valid, ``path`` belongs to another calibration, ``runs``
-            cannot be written, or the pipeline refuses the call.
+            cannot be written, or holds nothing of a calibration that is finished, or the pipeline
+            refuses the call.
         UnsupportedPipelineError: It has no denoiser or no scheduler.
         UnsupportedSchedulerError: Its scheduler follows no flow, or adds fresh noise.
     """

@@ -62,14 +62,15 @@ def calibrate(
         any_device: Let devices of other kinds go on with it or share it; the profile notes ``any``
             in place of the kind.
         runs: A folder to keep the full runs of the first seed in, which refinement needs: T + 1
-            latents a sample. Shards may share it.
+            latents a sample. Shards may share it. What was measured before is not run again for it.
         command: What is noted in the profile of how it is made, for schedules to tell.
         progress: Told after every sample.
 
     Raises:
         InputError: ``path`` or ``runs`` cannot be written, the former or its partial results belong
-            to another calibration, there is nothing to record, the finer run does not fit the
-            recipe's grid, or the source cannot make samples in batches.
+            to another calibration, it is finished and ``runs`` holds nothing of it, there is
+            nothing to record, the finer run does not fit the recipe's grid, or the source cannot
+            make samples in batches.
     """
     part = shard or Shard()
     jobs = _jobs(prompts, seeds)[part.number - 1 :: part.count]
@@ -88,12 +89,12 @@ def calibrate(
     )
     crew = crew_of(source)
     partial = Partial(path, crew.ask(request))
-    keep = None if runs is None else _Keep(runs, seeds[0])
-    if keep is not None:
-        check_folder(keep.folder)
+    keep = None if runs is None else _Keep.within(runs, seeds[0])
     if path.exists():
         profile = load_profile(path)
         partial.check_profile(profile, jobs)
+        if keep is not None:
+            keep.check_kept(profile, jobs, path)
         partial.remove()
         progress(len(jobs), len(jobs))
         return profile
@@ -148,10 +149,26 @@ class _Keep(NamedTuple):
     folder: Path
     seed: int
 
+    @classmethod
+    def within(cls, folder: Path, seed: int) -> "_Keep":
+        """The same. Raises InputError: see :func:`check_folder`."""
+        check_folder(folder)
+        return cls(folder, seed)
+
     def __call__(self, sample: MeasuredSample) -> None:
         if sample.latents is not None:
             runs, job = FullRuns.within(self.folder, sample.settings.full_run), sample.job
             runs.keep(job.prompt, job.seed, sample.settings.sigmas, sample.latents)
+
+    def check_kept(self, profile: Profile, jobs: Sequence[Job], path: Path) -> None:
+        """Refuse a finished profile if none of its runs that were to be kept is."""
+        runs = FullRuns.within(self.folder, profile.settings.full_run)
+        wanted = [job for job in jobs if job.seed == self.seed]
+        if wanted and not any(runs.find(job.prompt, job.seed) for job in wanted):
+            raise InputError(
+                f"{path}: is finished, and {self.folder} holds none of its full runs: delete the "
+                "profile to measure again and keep them, or ask for none"
+            )
 
 
 def _measuring(
@@ -170,8 +187,9 @@ def _measuring(
                 unchecked = False
             if job in batch.missing:
                 sample = measured(settings, job, trajectory, seconds, _finish(source, job))
-                latents = trajectory.latents.cpu() if job.seed == kept else None
-                yield sample._replace(latents=latents)
+                if job.seed == kept:  # alone, without the rest of its batch
+                    sample = sample._replace(latents=trajectory.latents.cpu().contiguous())
+                yield sample
 
     return measure_missing
 

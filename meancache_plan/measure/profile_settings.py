@@ -57,9 +57,9 @@ MEASURING = Measuring()
 
 _NOT_OF_A_RUN = (
     *("max_edge", "max_window", "propagation", "batch"),
-    *("prompts_sha256", "seeds_sha256", "samples_total", "versions", "command"),
+    *("prompts_sha256", "seeds_sha256", "samples_total", "calls", "versions", "command"),
 )
-"""Settings that no full run depends on, but for the last digits."""
+"""Settings that decide no full run, but for its last digits, or are those of one sample alone."""
 
 
 class ProfileSettings(BaseModel):

@@ -15,18 +15,23 @@ TRAJECTORY, LATENTS = "trajectory", "latents"
 
 
 def check_folder(folder: Path) -> None:
-    """Refuse what is no folder for full runs.
+    """Refuse a folder in which no full runs can be kept.
 
     Raises:
-        InputError: It is a file, or cannot be made or written.
+        InputError: It is a file, belongs to other work, or cannot be made or written.
     """
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder}: is a file: give a folder for full runs")
     check_writable(folder / TRAJECTORY if folder.is_dir() else folder)
+    _journal(folder)
+
+
+def _journal(folder: Path) -> Journal:
+    return Journal(folder, work="piece of work", remedy="give another folder for full runs")
 
 
 class FullRuns:
-    """Those of one model and call.
+    """The full runs of one model and call that are kept.
 
     Args:
         journal: Keeps them; others' may be there too.
@@ -40,13 +45,12 @@ class FullRuns:
 
     @classmethod
     def within(cls, folder: Path, made: Mapping[str, Any]) -> Self:
-        """Those that a folder of full runs holds.
+        """Those in a folder, which need not be there yet, and is only written to keep one.
 
         Raises:
-            InputError: See :func:`check_folder`.
+            InputError: It belongs to other work.
         """
-        check_folder(folder)
-        return cls(Journal(folder), made)
+        return cls(_journal(folder), made)
 
     def find(self, prompt: str, seed: int) -> Part | None:
         """The run that is kept of this sample; None if there is none."""

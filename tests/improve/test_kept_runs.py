@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +12,14 @@ import torch
 from diffusers import FluxPipeline
 
 from meancache_plan.errors import InputError
-from meancache_plan.improve.refine_with_pipeline import refine_with
+from meancache_plan.files.journal import Journal
+from meancache_plan.fleet.crew import Alone
+from meancache_plan.improve.refine_with_pipeline import refine_on, refine_with
 from meancache_plan.measure.calibrate import calibrate
+from meancache_plan.measure.partial_profile import MeasuredSample
 from meancache_plan.measure.profile import Profile
 from meancache_plan.measure.profile_settings import Measuring
-from meancache_plan.measure.shards import Shard
+from meancache_plan.measure.shards import Shard, merge_profiles
 from meancache_plan.plan.solve import solve
 from meancache_plan.schedule.artifact import Schedule
 from meancache_plan.source.full_runs import LATENTS, FullRuns
@@ -83,28 +88,65 @@ def test_refinement_makes_none_of_them_again_and_finds_the_same(
     assert kept(calibrated[2].parent / "with.json.unfinished") == []
 
 
-@pytest.mark.parametrize("limit", [None, 2])
-def test_what_is_missing_among_them_is_run_and_counted(
-    calibrated: Calibrated, limit: int | None
-) -> None:
-    _, profile, folder = calibrated
-    runs = FullRuns.within(folder, profile.settings.full_run)
-    lost = runs.find(PROMPTS[0], SEEDS[0])
+def lose(found: Calibrated) -> Path:
+    """Remove the first prompt's run; return its file."""
+    _, profile, folder = found
+    lost = FullRuns.within(folder, profile.settings.full_run).find(PROMPTS[0], SEEDS[0])
     assert lost is not None
     lost.file.unlink()
+    return lost.file
+
+
+@pytest.mark.parametrize("limit", [None, 2])
+@pytest.mark.parametrize("damaged", [False, True])
+def test_what_is_missing_among_them_is_run_and_counted(
+    calibrated: Calibrated, limit: int | None, damaged: bool
+) -> None:
+    folder, whole = calibrated[2], kept(calibrated[2])[0].read_bytes()
+    lost = lose(calibrated)
+    if damaged:
+        lost.write_bytes(whole[:-1])
     without, found = (refined(calibrated, each, limit) for each in (None, folder))
     assert found.plans == without.plans
     assert spent(without) - spent(found) == STEPS * ((limit or len(PROMPTS)) - 1)
     assert len(kept(folder.parent / "with.json.unfinished")) == 1
 
 
+def test_of_several_seeds_the_first_ones_runs_are_known(calibrated: Calibrated) -> None:
+    pipeline, profile, folder = calibrated
+    schedule, path = solve(profile, [2]), folder.parent / "several.json"
+    found, without = (
+        refine_on(pipeline, profile, schedule, PROMPTS, SEEDS, path, runs=runs)
+        for runs in (folder, None)
+    )
+    assert found.plans == without.plans
+    assert spent(without) - spent(found) == STEPS * len(PROMPTS)
+
+
+def test_a_folder_that_cannot_be_written_can_be_read(
+    calibrated: Calibrated, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, access = calibrated[2], os.access
+
+    def may(path: Path, mode: int) -> bool:
+        return path != folder and access(path, mode)
+
+    before = {file: file.stat().st_mtime_ns for file in (folder, *folder.iterdir())}
+    monkeypatch.setattr(os, "access", may)
+    assert refined(calibrated, folder).plans
+    assert {file: file.stat().st_mtime_ns for file in (folder, *folder.iterdir())} == before
+
+
 def test_shards_and_batches_keep_their_parts_in_one_folder(
     tiny_flux: FluxPipeline, tmp_path: Path
 ) -> None:
     pipeline, runs = source(tiny_flux), tmp_path / "runs"
-    for number in (1, 2):
-        shard = Shard(number, 2)
-        calibrate(pipeline, PROMPTS, SEEDS, tmp_path / f"{number}", shard=shard, runs=runs)
+    parts = [
+        calibrate(pipeline, PROMPTS, SEEDS, tmp_path / f"{n}", shard=Shard(n, 2), runs=runs)
+        for n in (1, 2)
+    ]
+    made = FullRuns.within(runs, merge_profiles(parts).settings.full_run)
+    assert all(made.find(prompt, SEEDS[0]) for prompt in PROMPTS)
     alone = {file.name: file.read_bytes() for file in kept(runs)}
     together = tmp_path / "together"
     calibrate(pipeline, PROMPTS, SEEDS, tmp_path / "all", Measuring(batch=2), runs=together)
@@ -119,6 +161,52 @@ def test_an_interrupted_calibration_keeps_what_follows(
     runs = tmp_path / "runs"
     calibrate(source(tiny_flux), PROMPTS, SEEDS, tmp_path / "profile", runs=runs)
     assert len(kept(runs)) == len(PROMPTS) - 1
+
+
+class Noting(Alone[Source]):
+    """Works alone, and notes what comes of it."""
+
+    found: list[Any]
+
+    def do(self, begin: Any, units: Sequence[Any]) -> Iterator[tuple[int, Any]]:
+        for place, result in super().do(begin, units):
+            self.found.append(result)
+            yield place, result
+
+
+def test_a_run_travels_without_the_others_of_its_batch(
+    tiny_flux: FluxPipeline, tmp_path: Path
+) -> None:
+    crew = Noting(source(tiny_flux))
+    crew.found = []
+    how, runs = Measuring(batch=3), tmp_path / "runs"
+    calibrate(crew, PROMPTS, SEEDS, tmp_path / "profile", how, runs=runs)
+    samples = [each for each in crew.found if isinstance(each, MeasuredSample)]
+    latents = [each.latents for each in samples if each.latents is not None]
+    assert [each.job.seed for each in samples if each.latents is not None] == [SEEDS[0]] * 3
+    assert all(each.untyped_storage().nbytes() == each.nbytes for each in latents)
+
+
+def test_a_finished_profile_whose_runs_were_not_kept_is_refused(
+    calibrated: Calibrated, tmp_path: Path
+) -> None:
+    pipeline, _, folder = calibrated
+    pipeline.recorded = 0
+    lose(calibrated)  # one: the others are there
+    calibrate(pipeline, PROMPTS, SEEDS, tmp_path / "profile", runs=folder)
+    with pytest.raises(InputError, match=r"profile: is finished, and .*none holds none of"):
+        calibrate(pipeline, PROMPTS, SEEDS, tmp_path / "profile", runs=tmp_path / "none")
+    assert pipeline.recorded == 0
+
+
+def test_a_shard_without_the_first_seed_has_no_runs_to_keep(
+    tiny_flux: FluxPipeline, tmp_path: Path
+) -> None:
+    for _ in range(2):  # the second time it is finished
+        calibrate(
+            source(tiny_flux), PROMPTS, SEEDS, tmp_path / "p", shard=Shard(2, 2), runs=tmp_path
+        )
+    assert kept(tmp_path) == []
 
 
 @pytest.mark.parametrize(
@@ -148,23 +236,55 @@ def test_runs_are_of_no_other_model(calibrated: Calibrated) -> None:
             assert FullRuns.within(folder, settings.full_run).find(prompt, SEEDS[0]) is None
 
 
+def test_runs_are_found_by_nothing_that_one_sample_alone_tells(calibrated: Calibrated) -> None:
+    _, profile, folder = calibrated
+    assert profile.settings.calls
+    settings = profile.settings.model_copy(update={"calls": None, "command": None})
+    assert FullRuns.within(folder, settings.full_run).find(PROMPTS[0], SEEDS[0])
+
+
+@pytest.mark.parametrize(
+    ("some", "reason"),
+    [
+        (False, r"step \d begins at noise level .* as in the full runs: refine with the recipe"),
+        (True, "those of this pipeline are on different noise levels: refine with the recipe"),
+    ],
+    ids=["all", "some"],
+)
+@pytest.mark.parametrize("steps", [STEPS - 1, STEPS + 1])
 def test_a_pipeline_on_another_grid_is_refused_though_its_runs_are_known(
+    calibrated: Calibrated, some: bool, reason: str, steps: int
+) -> None:
+    pipeline, profile, folder = calibrated
+    if some:
+        lose(calibrated)
+    other = source(
+        pipeline.pipe, **pipeline.recipe.model_copy(update={"steps": steps}).model_dump()
+    )
+    with pytest.raises(InputError, match=reason):
+        refined((other, profile, folder), folder)
+
+
+def test_a_pipeline_in_another_dtype_is_refused_though_its_runs_are_known(
     calibrated: Calibrated,
 ) -> None:
     pipeline, profile, folder = calibrated
-    other = source(pipeline.pipe, **pipeline.recipe.model_copy(update={"steps": 7}).model_dump())
-    with pytest.raises(InputError, match=r"step \d begins at noise level .* as in the full runs"):
+    recipe = pipeline.recipe.model_copy(update={"dtype": "bfloat16"})
+    other = Source(pipeline.pipe.to(torch.bfloat16), recipe, "tiny")
+    with pytest.raises(InputError, match="dtype is bfloat16 here, float32 there"):
         refined((other, profile, folder), folder)
 
 
 def test_a_folder_that_cannot_be_one_is_refused_before_any_run(
     tiny_flux: FluxPipeline, tmp_path: Path
 ) -> None:
-    pipeline, file = source(tiny_flux), tmp_path / "file"
+    pipeline, file, theirs = source(tiny_flux), tmp_path / "file", tmp_path / "theirs"
     file.touch()
+    Journal(theirs, {"of": "others"}).keep("part", None)
     for folder, reason in (
         (file, "is a file: give a folder for full runs"),
         (tmp_path / "none" / "runs", "does not exist: make it first"),
+        (theirs, "belongs to another piece of work, .*; give another folder for full runs, or"),
     ):
         with pytest.raises(InputError, match=reason):
             calibrate(pipeline, PROMPTS, SEEDS, tmp_path / "profile", runs=folder)

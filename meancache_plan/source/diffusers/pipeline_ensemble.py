@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from meancache_plan.core.grid import same
 from meancache_plan.errors import InputError
 from meancache_plan.files.journal import Journal, Part
 from meancache_plan.fleet.crew import Crew, crew_of
@@ -18,6 +19,8 @@ from meancache_runtime import Schedule, attach
 from meancache_runtime.errors import NonFiniteError
 
 R = TypeVar("R")
+
+REMEDY = "refine with the recipe, size and steps of the calibration"
 
 
 class _Part(NamedTuple):
@@ -52,7 +55,8 @@ class PipelineEnsemble:
 
     Raises:
         InputError: No prompt or seed is given, the journal cannot be written, nothing is
-            ``known`` of these samples, or the pipeline samples two things at once.
+            ``known`` of these samples, or on other noise levels than the pipeline's, or it
+            samples two things at once.
     """
 
     def __init__(
@@ -75,16 +79,21 @@ class PipelineEnsemble:
         self._batch = max(1, batch)
         self._runs = FullRuns(journal, self._crew.ask(_made) | {"finer_steps": finer_steps})
         self.prompt_index: NDArray[np.int64] = np.repeat(np.arange(len(prompts)), len(seeds))
-        self._kept = self._found(known) if known else {}
-        if known and not self._kept:
+        self._kept = {} if known is None else self._found(known)
+        if known is not None and not self._kept:
             raise InputError(
                 f"{known.folder}: holds no full run of these samples: give the folder in which "
-                "calibrate kept them, with this model, call and prompts; or give none"
+                "calibrate kept them, with this model, call, prompts and first seed; or give none"
             )
         self.recorded = len(self._samples) - len(self._kept)
         self._kept |= self._found(self._runs)
         self._record(progress)
         self.sigmas: tuple[float, ...] = tuple(self._kept[0].value)
+        if not all(same(part.value, self.sigmas) for part in self._kept.values()):
+            raise InputError(
+                "full runs that were given and those of this pipeline are on different noise "
+                f"levels: {REMEDY}"
+            )
         first = self._kept[0].item(LATENTS, 0)
         _check_alone(first)
         self._dtype = first.dtype
@@ -109,10 +118,10 @@ class PipelineEnsemble:
 
     def _check_level(self, step: int, sigma: float) -> None:
         """Refuse a pipeline whose steps are not those of full runs that were given."""
-        if abs(sigma - self.sigmas[step]) > 1e-6:
+        if not same([sigma], [self.sigmas[step]]):
             raise InputError(
                 f"step {step} begins at noise level {sigma:.4g}, not at {self.sigmas[step]:.4g} as "
-                "in the full runs: refine with the recipe, size and steps of the calibration"
+                f"in the full runs: {REMEDY}"
             )
 
     def replay(self, rows: Sequence[int], schedule: Schedule, budget: int) -> Tensor:
