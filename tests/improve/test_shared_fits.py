@@ -95,6 +95,14 @@ def test_only_fits_that_are_alike_else_share_anything() -> None:
     assert ensemble.refreshes == sum(told)
 
 
+def test_gains_that_later_intervals_are_shrunk_towards_part_nothing_before_them() -> None:
+    trials, ensemble, told = trials_of()
+    trials.fit((0, 2, 5, 9), [*PLAIN[:2], (1.0,), (1.0,)], range(4), **OPTIONS, hold=True)
+    trials.fit(KNOTS, PLAIN, range(4), **OPTIONS)
+    assert told == [16, 4]
+    assert ensemble.refreshes == sum(told)
+
+
 def test_fits_of_other_budgets_share_what_they_begin_with() -> None:
     trials, ensemble, told = trials_of()
     longer = (*KNOTS, 10)
