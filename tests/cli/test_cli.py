@@ -125,6 +125,7 @@ def test_merge_refuses_profiles_of_different_settings(
         (("model", "--recipe", "ours.toml"), "prompt is set"),
         (("model", "--recipe", "long.toml"), "max_sequence_length"),
         (("broken",), "broken"),
+        (("broken", "--runs", "tiny.toml"), "tiny.toml: is a file"),
         (("model", "--recipe", "bad.toml"), "colour"),
         (("model", "--recipe", "argument.toml"), "no_such_argument"),
     ],

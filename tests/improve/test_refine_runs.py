@@ -89,7 +89,12 @@ def test_what_is_expected_is_nearly_what_it_takes() -> None:
     assert 0.85 < samples.refreshes / expected < 1.05
 
 
-def test_the_refreshes_that_it_took_are_noted_and_add_up(flow: Case) -> None:
+@pytest.mark.parametrize("states", [0, 24, 48, 80, 2**20])
+def test_the_refreshes_that_it_took_are_noted_and_add_up(
+    flow: Case, states: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = states * 2 * flow.start[0].numel() * flow.start.element_size()
+    monkeypatch.setattr("meancache_plan.improve.trials.HELD", held)
     samples = Samples(flow)
     once = refine(flow.profile, flow.schedule, samples)
     taken = samples.refreshes + SAMPLES * flow.profile.steps

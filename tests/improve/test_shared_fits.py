@@ -74,6 +74,17 @@ def test_fits_go_on_from_the_nearest_of_those_that_there_is_memory_for(
     assert ensemble.refreshes == sum(told)
 
 
+def test_the_fit_that_another_goes_on_from_stays_and_the_one_unused_for_longest_goes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("meancache_plan.improve.trials.HELD", 2 * STATES)
+    trials, ensemble, told = trials_of()
+    for knots in ((0, 2, 5, 9), (0, 3, 6, 9), (0, 2, 6, 9), (0, 2, 5, 10)):
+        trials.fit(knots, PLAIN, range(4), **OPTIONS, hold=True)
+    assert told == [16, 12, 8, 4]
+    assert ensemble.refreshes == sum(told)
+
+
 def test_no_states_are_held_that_take_too_much_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("meancache_plan.improve.trials.HELD", STATES - 1)
     trials, _, told = trials_of()
