@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from meancache_plan.core.propagation import Finish
 from meancache_plan.core.trajectory import Trajectory
 from meancache_plan.errors import InputError
+from meancache_plan.files.journal import beside
 from meancache_plan.fleet.crew import Crew, crew_of
 from meancache_plan.measure.partial_profile import (
     Job,
@@ -89,7 +90,7 @@ def calibrate(
     )
     crew = crew_of(source)
     partial = Partial(path, crew.ask(request))
-    keep = None if runs is None else _Keep.within(runs, seeds[0])
+    keep = None if runs is None else _Keep.of(path, runs, seeds[0])
     if path.exists():
         profile = load_profile(path)
         partial.check_profile(profile, jobs)
@@ -150,8 +151,16 @@ class _Keep(NamedTuple):
     seed: int
 
     @classmethod
-    def within(cls, folder: Path, seed: int) -> "_Keep":
-        """The same. Raises InputError: see :func:`check_folder`."""
+    def of(cls, path: Path, folder: Path, seed: int) -> "_Keep":
+        """The same, while a profile is made at ``path``.
+
+        Raises:
+            InputError: It is made in this folder; or see :func:`check_folder`.
+        """
+        if folder.resolve() in (path.resolve(), beside(path).resolve()):
+            raise InputError(
+                f"{folder}: is where the profile is made: give another folder for full runs"
+            )
         check_folder(folder)
         return cls(folder, seed)
 

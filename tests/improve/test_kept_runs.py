@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +11,13 @@ import torch
 from diffusers import FluxPipeline
 
 from meancache_plan.errors import InputError
-from meancache_plan.files.journal import Journal
-from meancache_plan.fleet.crew import Alone
 from meancache_plan.improve.refine_with_pipeline import refine_on, refine_with
 from meancache_plan.measure.calibrate import calibrate
-from meancache_plan.measure.partial_profile import MeasuredSample
 from meancache_plan.measure.profile import Profile
-from meancache_plan.measure.profile_settings import Measuring
-from meancache_plan.measure.shards import Shard, merge_profiles
 from meancache_plan.plan.solve import solve
 from meancache_plan.schedule.artifact import Schedule
 from meancache_plan.source.full_runs import LATENTS, FullRuns
-from tests.measure.sources import PROMPTS, SEEDS, Source, interrupt, source
+from tests.measure.sources import PROMPTS, SEEDS, Source, kept_runs, source
 from tests.tiny import SIDE
 
 STEPS = 6
@@ -37,10 +31,6 @@ def calibrated(tiny_flux: FluxPipeline, tmp_path: Path) -> Calibrated:
     made = source(tiny_flux, prompts=str(tmp_path / "prompts.txt"), seeds="0-1")
     runs = tmp_path / "runs"
     return made, calibrate(made, PROMPTS, SEEDS, tmp_path / "profile", runs=runs), runs
-
-
-def kept(folder: Path) -> list[Path]:
-    return sorted(folder.glob("trajectory-*.safetensors"))
 
 
 def refined(found: Calibrated, runs: Path | None, limit: int | None = None) -> Schedule:
@@ -58,19 +48,13 @@ def spent(schedule: Schedule) -> int:
 def test_kept_are_the_runs_of_the_first_seed_as_they_were_recorded(calibrated: Calibrated) -> None:
     pipeline, profile, folder = calibrated
     runs = FullRuns.within(folder, profile.settings.full_run)
-    assert len(kept(folder)) == len(PROMPTS)
+    assert len(kept_runs(folder)) == len(PROMPTS)
     for prompt in PROMPTS:
         part, (run, _) = runs.find(prompt, SEEDS[0]), pipeline.record(prompt, SEEDS[0])
         assert part is not None
         assert part.value == list(profile.sigmas)
         assert torch.equal(part.tensors()[LATENTS], run.latents)
         assert runs.find(prompt, SEEDS[1]) is None
-
-
-def test_keeping_runs_changes_nothing_of_the_profile(calibrated: Calibrated) -> None:
-    pipeline, profile, folder = calibrated
-    without = calibrate(pipeline, PROMPTS, SEEDS, folder.parent / "other")
-    assert without.fingerprint == profile.fingerprint
 
 
 def test_refinement_makes_none_of_them_again_and_finds_the_same(
@@ -85,7 +69,7 @@ def test_refinement_makes_none_of_them_again_and_finds_the_same(
     found = refined(calibrated, calibrated[2])
     assert found.plans == without.plans
     assert spent(without) - spent(found) == STEPS * len(PROMPTS)
-    assert kept(calibrated[2].parent / "with.json.unfinished") == []
+    assert kept_runs(calibrated[2].parent / "with.json.unfinished") == []
 
 
 def lose(found: Calibrated) -> Path:
@@ -102,14 +86,14 @@ def lose(found: Calibrated) -> Path:
 def test_what_is_missing_among_them_is_run_and_counted(
     calibrated: Calibrated, limit: int | None, damaged: bool
 ) -> None:
-    folder, whole = calibrated[2], kept(calibrated[2])[0].read_bytes()
+    folder, whole = calibrated[2], kept_runs(calibrated[2])[0].read_bytes()
     lost = lose(calibrated)
     if damaged:
         lost.write_bytes(whole[:-1])
     without, found = (refined(calibrated, each, limit) for each in (None, folder))
     assert found.plans == without.plans
     assert spent(without) - spent(found) == STEPS * ((limit or len(PROMPTS)) - 1)
-    assert len(kept(folder.parent / "with.json.unfinished")) == 1
+    assert len(kept_runs(folder.parent / "with.json.unfinished")) == 1
 
 
 def test_of_several_seeds_the_first_ones_runs_are_known(calibrated: Calibrated) -> None:
@@ -137,78 +121,6 @@ def test_a_folder_that_cannot_be_written_can_be_read(
     assert {file: file.stat().st_mtime_ns for file in (folder, *folder.iterdir())} == before
 
 
-def test_shards_and_batches_keep_their_parts_in_one_folder(
-    tiny_flux: FluxPipeline, tmp_path: Path
-) -> None:
-    pipeline, runs = source(tiny_flux), tmp_path / "runs"
-    parts = [
-        calibrate(pipeline, PROMPTS, SEEDS, tmp_path / f"{n}", shard=Shard(n, 2), runs=runs)
-        for n in (1, 2)
-    ]
-    made = FullRuns.within(runs, merge_profiles(parts).settings.full_run)
-    assert all(made.find(prompt, SEEDS[0]) for prompt in PROMPTS)
-    alone = {file.name: file.read_bytes() for file in kept(runs)}
-    together = tmp_path / "together"
-    calibrate(pipeline, PROMPTS, SEEDS, tmp_path / "all", Measuring(batch=2), runs=together)
-    assert len(alone) == len(PROMPTS)
-    assert {file.name for file in kept(together)} == {*alone}
-
-
-def test_an_interrupted_calibration_keeps_what_follows(
-    tiny_flux: FluxPipeline, tmp_path: Path
-) -> None:
-    interrupt(tiny_flux, tmp_path / "profile", after=2)  # a prompt with both seeds
-    runs = tmp_path / "runs"
-    calibrate(source(tiny_flux), PROMPTS, SEEDS, tmp_path / "profile", runs=runs)
-    assert len(kept(runs)) == len(PROMPTS) - 1
-
-
-class Noting(Alone[Source]):
-    """Works alone, and notes what comes of it."""
-
-    found: list[Any]
-
-    def do(self, begin: Any, units: Sequence[Any]) -> Iterator[tuple[int, Any]]:
-        for place, result in super().do(begin, units):
-            self.found.append(result)
-            yield place, result
-
-
-def test_a_run_travels_without_the_others_of_its_batch(
-    tiny_flux: FluxPipeline, tmp_path: Path
-) -> None:
-    crew = Noting(source(tiny_flux))
-    crew.found = []
-    how, runs = Measuring(batch=3), tmp_path / "runs"
-    calibrate(crew, PROMPTS, SEEDS, tmp_path / "profile", how, runs=runs)
-    samples = [each for each in crew.found if isinstance(each, MeasuredSample)]
-    latents = [each.latents for each in samples if each.latents is not None]
-    assert [each.job.seed for each in samples if each.latents is not None] == [SEEDS[0]] * 3
-    assert all(each.untyped_storage().nbytes() == each.nbytes for each in latents)
-
-
-def test_a_finished_profile_whose_runs_were_not_kept_is_refused(
-    calibrated: Calibrated, tmp_path: Path
-) -> None:
-    pipeline, _, folder = calibrated
-    pipeline.recorded = 0
-    lose(calibrated)  # one: the others are there
-    calibrate(pipeline, PROMPTS, SEEDS, tmp_path / "profile", runs=folder)
-    with pytest.raises(InputError, match=r"profile: is finished, and .*none holds none of"):
-        calibrate(pipeline, PROMPTS, SEEDS, tmp_path / "profile", runs=tmp_path / "none")
-    assert pipeline.recorded == 0
-
-
-def test_a_shard_without_the_first_seed_has_no_runs_to_keep(
-    tiny_flux: FluxPipeline, tmp_path: Path
-) -> None:
-    for _ in range(2):  # the second time it is finished
-        calibrate(
-            source(tiny_flux), PROMPTS, SEEDS, tmp_path / "p", shard=Shard(2, 2), runs=tmp_path
-        )
-    assert kept(tmp_path) == []
-
-
 @pytest.mark.parametrize(
     "other",
     [{"steps": STEPS + 1}, {"guidance": 2.0}, {"height": 2 * SIDE}, {"dtype": "bfloat16"}],
@@ -226,20 +138,33 @@ def test_runs_of_another_kind_are_refused_by_their_folder(
     assert not (folder.parent / "with.json.unfinished").exists()
 
 
-def test_runs_are_of_no_other_model(calibrated: Calibrated) -> None:
+@pytest.mark.parametrize(
+    "change",
+    [
+        *({"model": {name: "other"}} for name in ("fingerprint", "revision", "id")),
+        *({name: "other"} for name in ("dtype", "attention", "quantisation", "replaces")),
+        *({name: {"other": 1.0}} for name in ("scheduler_config", "guidance", "call", "settings")),
+        *({name: 9} for name in ("height", "frames", "finer_steps", "still_steps")),
+        *({name: (0.5,)} for name in ("sigmas", "latent_shape")),
+    ],
+    ids=str,
+)
+def test_runs_are_of_no_other_model_or_call(calibrated: Calibrated, change: dict[str, Any]) -> None:
     _, profile, folder = calibrated
     assert profile.settings.model is not None
-    for name in ("fingerprint", "revision", "id"):
-        model = profile.settings.model.model_copy(update={name: "other"})
-        settings = profile.settings.model_copy(update={"model": model})
-        for prompt in PROMPTS:
-            assert FullRuns.within(folder, settings.full_run).find(prompt, SEEDS[0]) is None
+    if "model" in change:
+        change = {"model": profile.settings.model.model_copy(update=change["model"])}
+    settings = profile.settings.model_copy(update=change)
+    assert not FullRuns.within(folder, settings.full_run).find(PROMPTS[0], SEEDS[0])
 
 
-def test_runs_are_found_by_nothing_that_one_sample_alone_tells(calibrated: Calibrated) -> None:
+def test_runs_are_the_same_however_they_were_measured(calibrated: Calibrated) -> None:
     _, profile, folder = calibrated
+    numbers = {"batch": 2, "max_edge": 3, "max_window": 1, "samples_total": 4, "propagation": False}
+    others = {"prompts_sha256": "p", "seeds_sha256": "s", "versions": {}, "command": None}
+    settings = profile.settings.model_copy(update={**numbers, **others, "calls": None})
+    assert all(getattr(settings, each) != getattr(profile.settings, each) for each in numbers)
     assert profile.settings.calls
-    settings = profile.settings.model_copy(update={"calls": None, "command": None})
     assert FullRuns.within(folder, settings.full_run).find(PROMPTS[0], SEEDS[0])
 
 
@@ -273,19 +198,3 @@ def test_a_pipeline_in_another_dtype_is_refused_though_its_runs_are_known(
     other = Source(pipeline.pipe.to(torch.bfloat16), recipe, "tiny")
     with pytest.raises(InputError, match="dtype is bfloat16 here, float32 there"):
         refined((other, profile, folder), folder)
-
-
-def test_a_folder_that_cannot_be_one_is_refused_before_any_run(
-    tiny_flux: FluxPipeline, tmp_path: Path
-) -> None:
-    pipeline, file, theirs = source(tiny_flux), tmp_path / "file", tmp_path / "theirs"
-    file.touch()
-    Journal(theirs, {"of": "others"}).keep("part", None)
-    for folder, reason in (
-        (file, "is a file: give a folder for full runs"),
-        (tmp_path / "none" / "runs", "does not exist: make it first"),
-        (theirs, "belongs to another piece of work, .*; give another folder for full runs, or"),
-    ):
-        with pytest.raises(InputError, match=reason):
-            calibrate(pipeline, PROMPTS, SEEDS, tmp_path / "profile", runs=folder)
-    assert pipeline.recorded == 0

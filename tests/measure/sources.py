@@ -54,6 +54,11 @@ def interrupt(pipe: FluxPipeline, path: Path, *, after: int) -> None:
         calibrate(first, PROMPTS, SEEDS, path)
 
 
+def kept_runs(folder: Path) -> list[Path]:
+    """The files of full runs in a folder."""
+    return sorted(folder.glob("trajectory-*.safetensors"))
+
+
 class Batching(Pipeline):
     """A pipeline with guidance by two calls, whose measured seconds are fixed."""
 
