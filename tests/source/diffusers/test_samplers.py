@@ -14,10 +14,11 @@ from meancache_plan import solve
 from meancache_plan.core.grid import uniform_knots
 from meancache_plan.errors import InputError
 from meancache_plan.files.journal import Journal
-from meancache_plan.improve.refine_with_pipeline import refine_with
+from meancache_plan.improve.refine_with_pipeline import refine_on, refine_with
 from meancache_plan.measure.calibrate import calibrate
 from meancache_plan.measure.profile_settings import Measuring
 from meancache_plan.source.diffusers.pipeline_ensemble import PipelineEnsemble
+from meancache_plan.source.full_runs import FullRuns
 from meancache_runtime import attach
 from tests.counting import denoisers_called
 from tests.runtime import by_hand
@@ -243,9 +244,27 @@ def test_refinement_aims_at_the_finer_run_that_the_profile_is_of() -> None:
     assert torch.equal(plain.full([0], 3), source.record("a", 0)[0].latents[3])
 
 
-def test_refining_for_two_things_sampled_at_once_is_refused() -> None:
+@pytest.mark.parametrize("given", [False, True])
+def test_refining_for_two_things_sampled_at_once_is_refused(given: bool) -> None:
+    source, known = Sampled(SOUND), FullRuns(Journal(), {})
+    if given:
+        run, _ = source.record("a", 0)
+        known.keep("a", 0, run.sigmas, run.latents)
     with pytest.raises(InputError, match="two things at once"):
-        PipelineEnsemble(Sampled(SOUND), ["a"], [0], Journal())
+        PipelineEnsemble(source, ["a"], [0], Journal(), known=known if given else None)
+
+
+@pytest.mark.parametrize("name", [UNIPC, TWO_DENOISERS, HEUN])
+def test_full_runs_that_calibration_kept_refine_to_the_same_plans(
+    name: str, tmp_path: Path
+) -> None:
+    source, prompts, runs = Sampled(name), ("a", "b"), tmp_path / "runs"
+    profile = calibrate(source, prompts, [0], tmp_path / "p", runs=runs)
+    schedule, path = solve(profile, [3]), tmp_path / "s.json"
+    found, wanted = (
+        refine_on(source, profile, schedule, prompts, [0], path, runs=each) for each in (runs, None)
+    )
+    assert found.plans == wanted.plans
 
 
 def test_propagation_is_that_of_the_steps_that_replay_takes(tmp_path: Path) -> None:
