@@ -107,6 +107,20 @@ def test_from_a_pipeline_to_a_judged_schedule(
     assert "it/s" in capfd.readouterr().err, "only the attached call, somebody's own, shows a bar"
 
 
+def test_full_runs_are_kept_of_the_first_seed_and_taken_where_they_are(cwd: Path) -> None:
+    pipe = tiny_flux()
+    profile = calibrate(pipe, PROMPTS, [3, 4], call=CALL, runs="runs")
+    schedule, made = solve(profile, budgets=[BUDGET]), list[int]()
+    for runs in (None, "runs"):
+        refined = refine(pipe, schedule, profile, PROMPTS, [3, 4], call=CALL, runs=runs)
+        assert refined.calibrated
+        assert refined.calibrated.effort
+        made.append(refined.calibrated.effort.refinement)
+    assert made[0] - made[1] == STEPS * len(PROMPTS)
+    with pytest.raises(InputError, match=r"runs: holds no full run .* prompts and first seed"):
+        refine(pipe, schedule, profile, PROMPTS, [5], call=CALL, runs=cwd / "runs")
+
+
 def _controlled() -> tuple[Any, dict[str, Any]]:
     case = next(case for case in FLUX if case.name == "FluxControlNetPipeline")
     call = {**case.call(STEPS), "controlnet_conditioning_scale": 0.7}
