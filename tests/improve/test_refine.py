@@ -176,6 +176,16 @@ def test_if_nothing_beats_the_solved_plan_it_stays_without_its_cost() -> None:
     assert plan == flow.schedule.plans[0].model_copy(update={"cost": None} | bounds)
 
 
+def test_a_schedule_with_compensated_gains_can_be_refined(flow: Case) -> None:
+    solved = solve(flow.profile, BUDGETS, compensate=True)
+    found = refine(flow.profile, solved, Samples(flow))
+    for budget in BUDGETS:
+        scores = {each.name: each for each in record(found, budget).candidates}
+        validated = record(found, budget).validated
+        assert validated is not None
+        assert validated.psnr_latent >= scores["as solved"].psnr_latent
+
+
 def test_a_refined_schedule_can_be_refined_again_and_loses_nothing(
     flow: Case, refined: Schedule
 ) -> None:
