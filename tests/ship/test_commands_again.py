@@ -94,7 +94,9 @@ def test_the_page_of_the_shipped_schedule_repeats_what_makes_it(cwd: Path) -> No
     assert pack == ["pack", "--schedule", "schedule.json", *budget, "-o", "release"]
     makefile = " ".join((Path(__file__).parents[2] / "Makefile").read_text().split())
     assert f"SHIPPED := {budget[1]} " in makefile
-    assert "calibrate --batch 16 -o build/reference.profile.safetensors" in makefile
+    assert "calibrate --batch 16 --runs build/reference.runs" in makefile, (
+        "where runs lie is not noted"
+    )
     assert "refine $(REFERENCE) --model reference --limit 64 --batch 16" in makefile
 
 
