@@ -125,7 +125,7 @@ def calibrate(
     from meancache_plan.measure.calibrate import calibrate
     from meancache_plan.measure.profile_settings import Measuring
     from meancache_plan.measure.shards import Shard
-    from meancache_plan.source.full_runs import check_folder
+    from meancache_plan.source.full_runs import FullRuns, check_folder
     from meancache_plan.source.recipe import parse_numbers, read_prompts
 
     part = Shard.parse(shard)
@@ -143,6 +143,7 @@ def calibrate(
     if seconds_per_step is not None:
         raise InputError("--seconds-per-step has no effect without --dry-run")
     _, chosen = loading.chosen()
+    texts, numbers = read_prompts(chosen.prompts), parse_numbers(chosen.seeds, "--seeds")
     check_finer_steps(finer_steps, chosen.steps)
     check_writable(output)
     if runs is not None:
@@ -150,8 +151,8 @@ def calibrate(
     with resumable(), alone(beside(output)), fleet.crew(loading) as crew, watching() as watch:
         profile = calibrate(
             crew,
-            read_prompts(chosen.prompts),
-            parse_numbers(chosen.seeds, "--seeds"),
+            texts,
+            numbers,
             output,
             how,
             shard=part,
@@ -161,6 +162,10 @@ def calibrate(
         )
     steps, digest = profile.settings.run_steps, profile.fingerprint[:19]
     say(f"{output}: {profile.samples} samples, {steps} steps, {digest}…")
+    if runs is not None:
+        kept = FullRuns.within(runs, profile.settings.full_run)
+        found = sum(kept.find(text, numbers[0]) is not None for text in texts)
+        say(f"{runs}: full runs of {found} of {len(texts)} prompts; refine makes what is missing")
 
 
 def _foretell(

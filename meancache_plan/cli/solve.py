@@ -91,7 +91,7 @@ Compensate = Annotated[
     bool,
     _choice(
         "Give plans gains by which each interval makes up for what those before it missed, fitted "
-        "on the profile: far better plans, most of all from 13 refreshes on."
+        "on the profile: better plans without the model, most of all from 13 refreshes on."
     ),
 ]
 

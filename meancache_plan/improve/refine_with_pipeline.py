@@ -137,6 +137,8 @@ def _kept(folder: Path, profile: Profile, crew: Crew[Pipeline]) -> FullRuns:
     """The profile's full runs, for a pipeline that would make them in the same dtype."""
     dtype = crew.ask(lambda one: one.recipe.dtype)
     _check_same("dtype", dtype, profile.settings.dtype)
+    if not folder.is_dir():
+        raise InputError(f"{folder}: is no folder: give the one in which calibrate kept full runs")
     return FullRuns.within(folder, profile.settings.full_run)
 
 

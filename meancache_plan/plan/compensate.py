@@ -21,16 +21,17 @@ def terms_to_compensate(predictors: Sequence[str]) -> Terms:
     found = {PREDICTORS[name].terms for name in predictors if name != "hold"}
     if len(found) == 1 and (terms := found.pop()) is not None:
         return terms
-    able = " or ".join(name for name, rule in PREDICTORS.items() if rule.terms is not None)
     raise InputError(
-        f"compensate: {', '.join(predictors)} have no gains in common that could be fitted: choose "
-        f"{able} alone, or with hold"
+        f"compensate: no gains can be fitted of {' and '.join(predictors)}: choose adams, with "
+        "hold or without"
     )
 
 
 def compensated(profile: Profile, planned: Planned, terms: Terms) -> Planned:
-    """The same knots with compensated gains."""
+    """The same knots with compensated gains; all of Euler's steps are exact, and stay."""
     plan = planned.plan
+    if len(plan.knots) == profile.steps and not profile.settings.displaced:
+        return planned
     found = compensate_gains(profile, plan.knots, growth_by_step(profile), terms)
     fit = GainFit(
         shrinkage=found.shrinkage, fitted=found.fitted, cross_validated=found.cross_validated

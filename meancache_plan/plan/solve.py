@@ -9,9 +9,10 @@ from typing import Unpack
 import numpy as np
 from numpy.typing import NDArray
 
+from meancache_plan.core.compensated_gains import ORDER
 from meancache_plan.core.innovation import bounds, innovations, spread
 from meancache_plan.core.objective import Objective
-from meancache_plan.errors import InputError, check_list, check_whole
+from meancache_plan.errors import InputError, check_kind, check_list, check_whole
 from meancache_plan.measure.profile import Profile
 from meancache_plan.plan.compensate import compensated, terms_to_compensate
 from meancache_plan.plan.plan_budgets import Planned, plan_budgets
@@ -50,7 +51,13 @@ def solve(
         InputError: An argument is out of range or unknown, T is out of reach for a budget, or the
             profile has not measured what is asked for.
     """
+    check_kind("compensate", compensate, bool, "give True or False")
     objective = objective_of(profile, **choices)
+    if compensate and objective.order != 2:
+        raise InputError(
+            f"order {objective.order}: compensated gains have {ORDER} terms where so many knots "
+            "are known: leave order"
+        )
     planner = choices.get("planner", PLANNER)
     wanted = check_budgets(budgets, objective.max_edge, profile.steps, profile.switches)
     found = plan_budgets(profile, objective, planner, wanted)

@@ -27,7 +27,12 @@ def check_folder(folder: Path) -> None:
 
 
 def _journal(folder: Path) -> Journal:
-    return Journal(folder, work="piece of work", remedy="give another folder for full runs")
+    try:
+        return Journal(folder)
+    except InputError as error:
+        raise InputError(
+            f"{folder}: is of other work: give another folder for full runs"
+        ) from error
 
 
 class FullRuns:

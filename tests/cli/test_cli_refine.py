@@ -108,10 +108,15 @@ def test_a_limit_and_batches_are_heeded(refined: Refine, whole: Path) -> None:
 
 
 def test_full_runs_that_calibrate_kept_are_not_made_again(
-    refined: Refine, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    refined: Refine,
+    whole: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     profile, runs = str(tmp_path / "profile"), str(tmp_path / "runs")
     run("calibrate", "model", "--recipe", "tiny.toml", "--runs", runs, "-o", profile)
+    assert "runs: full runs of 4 of 4 prompts" in " ".join(capsys.readouterr().out.split())
 
     def never(*arguments: object, **options: object) -> None:
         raise AssertionError("a full run was made")

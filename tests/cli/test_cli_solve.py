@@ -180,4 +180,4 @@ def test_compensated_gains_are_for_the_asking(
         capsys, "solve", str(profile), "--budget", "3", "--weighting", "none", *options,
         "--compensate",
     )  # fmt: skip
-    assert "hold, jvp have no gains in common" in told
+    assert "no gains can be fitted of hold and jvp: choose adams" in told

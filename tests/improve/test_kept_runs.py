@@ -133,7 +133,9 @@ def test_runs_of_another_kind_are_refused_by_their_folder(
     recipe = pipeline.recipe.model_copy(update=other)
     changed = Source(pipeline.pipe.to(getattr(torch, recipe.dtype)), recipe, "tiny")
     profile = calibrate(changed, PROMPTS, SEEDS, tmp_path / "changed")
-    with pytest.raises(InputError, match=r"runs: holds no full run of these samples: give the"):
+    with pytest.raises(
+        InputError, match=r"runs: holds no full run of these samples: give the folder in which"
+    ):
         refined((changed, profile, folder), folder)
     assert not (folder.parent / "with.json.unfinished").exists()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -95,7 +96,7 @@ def test_a_budget_that_keeps_the_sampler_stays_as_it_is() -> None:
 def test_predictors_without_gains_are_refused(
     profile: Profile, predictors: tuple[str, ...]
 ) -> None:
-    with pytest.raises(InputError, match=r"compensate: .* choose adams or fitted alone"):
+    with pytest.raises(InputError, match=r"compensate: no gains can be fitted of .*: choose adams"):
         solve(
             profile,
             [6],
@@ -104,6 +105,27 @@ def test_predictors_without_gains_are_refused(
             predictors=predictors,
             weighting="none",
         )
+
+
+def test_all_of_eulers_steps_stay_as_they_are(profile: Profile) -> None:
+    plain, better = (solve(profile, [T], compensate=each) for each in (False, True))
+    assert better.plans[0].plan == plain.plans[0].plan
+    assert better.provenance is not None
+    assert better.provenance.plans[0].fit is None
+
+
+@pytest.mark.parametrize(
+    ("choices", "reason"),
+    [
+        ({"compensate": "yes"}, "compensate is 'yes': give True or False"),
+        ({"compensate": True, "predictors": ["fitted"], "order": 4}, "order 4: .* leave order"),
+    ],
+)
+def test_what_it_does_not_take_is_refused(
+    profile: Profile, choices: dict[str, Any], reason: str
+) -> None:
+    with pytest.raises(InputError, match=reason):
+        solve(profile, [6], **choices)
 
 
 def test_with_hold_the_gains_are_of_the_other_rule(profile: Profile) -> None:

@@ -82,8 +82,9 @@ class PipelineEnsemble:
         self._kept = {} if known is None else self._found(known)
         if known is not None and not self._kept:
             raise InputError(
-                f"{known.folder}: holds no full run of these samples: give the folder in which "
-                "calibrate kept them, with this model, call, prompts and first seed; or give none"
+                f"{known.folder}: holds no full run of these samples: give the folder in "
+                "which calibrate kept them, of this profile, with these prompts and first seed; or "
+                "give none"
             )
         self.recorded = len(self._samples) - len(self._kept)
         self._kept |= self._found(self._runs)
