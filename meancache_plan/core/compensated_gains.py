@@ -17,7 +17,7 @@ from meancache_plan.core.deviation import dense
 from meancache_plan.core.gains import FittedGains, prompt_folds
 from meancache_plan.core.objective import Measurements
 from meancache_plan.core.predictors import ADAMS, Terms
-from meancache_plan.core.reweighted import Equations, solve
+from meancache_plan.core.reweighted import MAX_GAIN, Equations, solve
 
 ORDER = 3
 """Terms of an interval, where so many knots are known."""
@@ -95,7 +95,7 @@ class _Intervals:
             stacked = np.vstack([parts, target])
             equations = Equations.of(stacked @ grams @ stacked.T)
             prior = np.array([1.0, 1.0, *[0.0] * len(parts)][: len(parts)])
-            own = solve(equations, prior, SHRINKAGE)
+            own = np.clip(solve(equations, prior, SHRINKAGE), -MAX_GAIN, MAX_GAIN)
             missed = target - own @ parts
             gains.append(tuple(own.tolist()))
         return gains, missed

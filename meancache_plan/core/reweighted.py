@@ -15,6 +15,9 @@ ROUNDS = 3
 MAX_WEIGHT = 10.0
 """The most that a sample may count, relative to the median one."""
 
+MAX_GAIN = 1000.0
+"""The largest gain of a plan: a term that would need more is rounding noise."""
+
 Array = NDArray[np.float64]
 
 

@@ -16,14 +16,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from meancache_plan.core.predictors import ADAMS, PREDICTORS, Terms
-from meancache_plan.core.reweighted import Equations, solve
+from meancache_plan.core.reweighted import MAX_GAIN, Equations, solve
 from meancache_plan.improve.dealt_samples import final_errors
 from meancache_plan.source.protocols import Ensemble
 from meancache_runtime.binding import LinearForm
 from meancache_runtime.schedule import Plan
-
-MAX_GAIN = 1000.0
-"""The largest gain: a term that would need more is rounding noise."""
 
 
 class State(NamedTuple):

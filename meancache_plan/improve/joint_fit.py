@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from meancache_plan.core.predictors import ADAMS, Terms
-from meancache_plan.core.reweighted import Equations, solve
-from meancache_plan.improve.closed_loop import MAX_GAIN
+from meancache_plan.core.reweighted import MAX_GAIN, Equations, solve
 from meancache_plan.source.protocols import Ensemble
 from meancache_runtime.binding import LinearForm, combine
 

@@ -10,7 +10,7 @@ import pytest
 from meancache_plan.core import compensated_gains
 from meancache_plan.core.compensated_gains import ORDER, SHRINKAGE, compensate_gains
 from meancache_plan.core.gains import fit_gains
-from meancache_plan.core.reweighted import Equations, solve
+from meancache_plan.core.reweighted import MAX_GAIN, Equations, solve
 from tests.trajectories import (
     Array,
     Trajectories,
@@ -109,3 +109,11 @@ def test_velocities_that_vanish_do_not_break_it() -> None:
     found = compensate_gains(still, KNOTS, np.ones(12))
     assert np.isfinite(np.concatenate(found.gains)).all()
     assert found.fitted == 0
+
+
+def test_no_gain_is_larger_than_plans_have() -> None:
+    seen = mixture_trajectories(11)
+    faint = seen.velocities.copy()
+    faint[:, KNOTS[1]] *= 1e-9  # hardly anything is known there, and much is missed
+    found = compensate_gains(of(faint, seen.sigmas), KNOTS[:2], np.ones(12))
+    assert max(map(abs, found.gains[1])) == MAX_GAIN

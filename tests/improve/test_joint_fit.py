@@ -8,9 +8,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from meancache_plan.core.reweighted import Equations
+from meancache_plan.core.reweighted import MAX_GAIN, Equations
 from meancache_plan.files.journal import Journal
-from meancache_plan.improve.closed_loop import MAX_GAIN, fit, prior_gains, with_gains
+from meancache_plan.improve.closed_loop import fit, prior_gains, with_gains
 from meancache_plan.improve.joint_fit import Copies, Gains, refreshes, responses, step
 from meancache_plan.improve.trials import Trials
 from meancache_plan.plan.simple_plans import adams_plan
