@@ -11,16 +11,8 @@ from meancache_plan.core.trajectory import Trajectory
 from meancache_plan.errors import InputError
 from meancache_plan.files.journal import beside
 from meancache_plan.fleet.crew import Crew, crew_of
-from meancache_plan.measure.partial_profile import (
-    Job,
-    MeasuredSample,
-    Partial,
-    measured,
-)
-from meancache_plan.measure.profile import (
-    Profile,
-    load_profile,
-)
+from meancache_plan.measure.partial_profile import Job, MeasuredSample, Partial, measured
+from meancache_plan.measure.profile import Profile, load_profile
 from meancache_plan.measure.profile_settings import MAX_WINDOW, MEASURING, Measuring
 from meancache_plan.measure.shards import Shard
 from meancache_plan.schedule.provenance import Command

@@ -7,9 +7,8 @@ from meancache_plan.core.compensated_gains import compensate_gains
 from meancache_plan.core.predictors import PREDICTORS, Terms
 from meancache_plan.errors import InputError
 from meancache_plan.measure.profile import Profile
-from meancache_plan.plan.plan_budgets import Planned
+from meancache_plan.plan.plan_budgets import Planned, fit_record
 from meancache_plan.plan.predict import growth_by_step
-from meancache_plan.schedule.provenance import GainFit
 
 
 def terms_to_compensate(predictors: Sequence[str]) -> Terms:
@@ -33,8 +32,5 @@ def compensated(profile: Profile, planned: Planned, terms: Terms) -> Planned:
     if len(plan.knots) == profile.steps and not profile.settings.displaced:
         return planned
     found = compensate_gains(profile, plan.knots, growth_by_step(profile), terms)
-    fit = GainFit(
-        shrinkage=found.shrinkage, fitted=found.fitted, cross_validated=found.cross_validated
-    )
     intervals = tuple(map(terms.scaled, found.gains))
-    return replace(planned, plan=replace(plan, intervals=intervals), fit=fit)
+    return replace(planned, plan=replace(plan, intervals=intervals), fit=fit_record(found))

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from meancache_plan.core.gains import fit_gains
+from meancache_plan.core.gains import FittedGains, fit_gains
 from meancache_plan.core.interval_graph import weighed
 from meancache_plan.core.objective import Measurements, Objective
 from meancache_plan.core.predictors import ADAMS, PREDICTORS
@@ -72,6 +72,11 @@ def _fitted(
         each.scaled(gains) if may else one
         for may, each, one, gains in zip(free, terms, own, found.gains, strict=True)
     ]
-    return tuple(fitted), GainFit(
+    return tuple(fitted), fit_record(found)
+
+
+def fit_record(found: FittedGains) -> GainFit:
+    """What a schedule tells of a fit of gains on the profile."""
+    return GainFit(
         shrinkage=found.shrinkage, fitted=found.fitted, cross_validated=found.cross_validated
     )
