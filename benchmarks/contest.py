@@ -117,7 +117,8 @@ def with_stages(stages: Sequence[Stage], contest: Bench) -> dict[int, Plan]:
 
 def closed_loop(contest: Bench) -> dict[int, Plan]:
     """``solve``'s knots with gains fitted in closed loop; nothing is chosen between."""
-    return {budget: fitted(contest, plan) for budget, plan in solved(contest).items()}
+    plain = solved(contest, compensate=False)
+    return {budget: fitted(contest, plan) for budget, plan in plain.items()}
 
 
 def fitted(contest: Bench, plan: Plan, order: int = 3, shrinkage: float = 0.1) -> Plan:
@@ -144,19 +145,27 @@ def selected(contest: Bench) -> dict[int, Plan]:
 
 
 L1: dict[str, Any] = {"planner": "pssp", "metric": "l1", "weighting": "none", "gamma": 4.0}
-BARE: dict[str, Any] = {"planner": "pssp", "weighting": "none", "gamma": 1.0}
+BARE: dict[str, Any] = {
+    "planner": "pssp",
+    "predictors": ("adams",),
+    "weighting": "none",
+    "gamma": 1.0,
+}
+
+UNCOMPENSATED: dict[str, dict[str, Any]] = {"solve, but not compensated": {"compensate": False}}
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "solve": {},
+    **UNCOMPENSATED,
     "solve, but pssp": {"planner": "pssp"},
     "solve, but not weighted": {"weighting": "none"},
     "solve, but width": {"weighting": "width"},
     "solve, but γ 1": {"gamma": 1.0},
     "solve, but γ 2": {"gamma": 2.0},
-    "solve, but hold as well": {"predictors": ("hold", "adams")},
+    "solve, but hold as well": {"predictors": ("hold", "adams"), "compensate": True},
     "solve, but cvar": {"statistic": "cvar:0.9"},
-    "solve, but fitted, order 2": {"predictors": ("fitted",)},
-    "solve, but fitted, order 3": {"predictors": ("fitted",), "order": 3},
+    "fitted, order 2": {"predictors": ("fitted",)},
+    "fitted, order 3": {"predictors": ("fitted",), "order": 3},
     "fitted, order 3, γ 1": {"predictors": ("fitted",), "order": 3, "gamma": 1.0},
     "fitted, order 3, width": {
         "predictors": ("fitted",),
@@ -183,12 +192,14 @@ BASELINES: dict[str, Method] = {
     RELEASED: partial(solved, predictors=("hold", "released"), **L1),
 }
 
-COMPENSATED = {"solve, compensated": partial(solved, compensate=True)}
-
-OURS: dict[str, Method] = {"solve": solved, **COMPENSATED, REFINED: refined}
+OURS: dict[str, Method] = {
+    **{name: partial(solved, **options) for name, options in UNCOMPENSATED.items()},
+    "solve": solved,
+    REFINED: refined,
+}
 
 ABLATIONS: dict[str, Method] = {
-    **{name: partial(solved, **options) for name, options in VARIANTS.items() if options},
+    **{name: partial(solved, **VARIANTS[name]) for name in VARIANTS if name not in OURS},
     "solve + selection": selected,
     "solve + closed loop": closed_loop,
     **{name: partial(solved, **options) for name, options in BARES.items()},
@@ -201,7 +212,7 @@ WITHOUT: dict[str, Method] = {  # stages of refinement
     "refined, but no joint fit": partial(with_stages, STAGES[:2]),
 }
 
-CHOICES: dict[str, Method] = COMPENSATED | {
+CHOICES: dict[str, Method] = {
     name: partial(solved, **options) for name, options in VARIANTS.items()
 }
 

@@ -24,16 +24,22 @@ LIMITS = {50: 2.0, 100: 20.0}
 MEMORY_LIMIT = 1024
 """MiB that the whole process may take, profile and libraries included."""
 
-RUNS: tuple[dict[str, Any], ...] = (
-    {"planner": "path", "predictors": ("hold", "adams"), "weighting": "propagated"},
-    {"planner": "path", "predictors": ("hold", "adams"), "weighting": "width"},
-    {"planner": "path", "predictors": ("hold", "adams"), "weighting": "none"},
-    {"planner": "path", "predictors": ("hold", "adams"), "statistic": "cvar:0.9"},
-    {"planner": "path", "predictors": ("hold", "fitted"), "order": 3},
-    {"planner": "pssp", "predictors": ("hold", "jvp"), "metric": "l1", "weighting": "none"},
-    {"planner": "pssp", "predictors": ("hold", "jvp", "adams"), "weighting": "propagated"},
-    {"planner": "pssp", "predictors": ("released",), "metric": "l1", "weighting": "none"},
-)
+PSSP: dict[str, Any] = {"planner": "pssp"}
+L1: dict[str, Any] = {"metric": "l1", "weighting": "none"}
+
+RUNS: dict[str, dict[str, Any]] = {
+    "defaults": {},
+    "defaults, not compensated": {"compensate": False},
+    "path hold,adams propagated": {"predictors": ("hold", "adams")},
+    "path hold,adams width": {"predictors": ("hold", "adams"), "weighting": "width"},
+    "path hold,adams none": {"predictors": ("hold", "adams"), "weighting": "none"},
+    "path hold,adams cvar:0.9": {"predictors": ("hold", "adams"), "statistic": "cvar:0.9"},
+    "path hold,fitted 3": {"predictors": ("hold", "fitted"), "order": 3},
+    "pssp hold,jvp l1 none": PSSP | L1 | {"predictors": ("hold", "jvp")},
+    "pssp hold,jvp,adams propagated": PSSP | {"predictors": ("hold", "jvp", "adams")},
+    "pssp released l1 none": PSSP | L1 | {"predictors": ("released",)},
+}
+"""Options of ``solve``."""
 
 
 def flow_profile(steps: int, samples: int, numel: int = 64) -> Profile:
@@ -59,14 +65,10 @@ def main() -> None:
     for steps, limit in LIMITS.items():
         profile = flow_profile(steps, samples)
         print(f"T = {steps}; {peak_memory():.0f} MiB before planning")
-        for options in RUNS:
+        for name, options in RUNS.items():
             begin, busy = time.perf_counter(), time.process_time()
             solve(profile, range(2, steps + 1), **options)
             seconds, busy = time.perf_counter() - begin, time.process_time() - busy
-            name = " ".join(
-                ",".join(value) if isinstance(value, tuple) else str(value)
-                for value in options.values()
-            )
             print(f"  {name:<46} {seconds:>6.2f} {busy:>6.2f} {limit:>4.0f} {peak_memory():>6.0f}")
     print(f"\npeak memory: {peak_memory():.0f} MiB of {MEMORY_LIMIT} allowed")
 

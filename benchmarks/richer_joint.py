@@ -158,7 +158,7 @@ def _solved(own: Equations, damping: float) -> Array:
 
 def column(contest: Bench, budget: int) -> dict[str, str]:
     """One budget's figures, in dB: mean (hardest tenth)."""
-    start = fitted(contest, solved(contest)[budget])
+    start = fitted(contest, solved(contest, compensate=False)[budget])
     (known, some), (unseen, others) = _some(contest.fitted), _some(contest.heldout)
     fit, judged = responses(known, some, start), responses(unseen, others, start)
     plain = VELOCITY[:ORDER]

@@ -3,10 +3,11 @@
     python -m benchmarks.samplers [--samplers unipc,dpm,heun,finer] [--choose]
 
 The embedded pipeline samples with UniPC, DPM-Solver++ or Heun in its flow mode, or with 200 steps
-of its own sampler; plans of ``adams`` and of ``fitted`` from one calibration, that take the place
-of 50 steps of the former or reach the latter's samples in 50, are judged on held-out prompts by the
-PSNR of their final latents. ``solve``'s default is chosen by ``--choose``, which calibrates on
-half of the calibration prompts, judges on the other half and leaves held-out prompts alone.
+of its own sampler. From one calibration plans of ``adams`` and of ``fitted``, with and without
+compensated gains, take the place of 50 steps of the former, or reach the latter's samples in 50.
+They are judged on held-out prompts by the PSNR of their final latents. ``solve``'s default is
+chosen by ``--choose``, which calibrates on half of the calibration prompts, judges on the other
+half and leaves held-out prompts alone.
 Finished work is kept under ``build/samplers/``; an interrupted run goes on from there.
 """
 
@@ -16,6 +17,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import argparse
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +66,7 @@ def prompts_of(recipe: Recipe, options: argparse.Namespace) -> tuple[list[str], 
 
 
 def compete(sampler: str, options: argparse.Namespace) -> Table:
-    """A line a predictor, a column a budget."""
+    """A line a predictor, and its gains compensated; a column a budget."""
     recipe = find_recipe("reference", None)
     folder = options.folder / f"{sampler}{'-chosen' if options.choose else ''}"
     folder.mkdir(parents=True, exist_ok=True)
@@ -85,10 +87,12 @@ def compete(sampler: str, options: argparse.Namespace) -> Table:
     rows, budgets = range(len(others)), parse_numbers(options.budgets, "--budgets")
     full = ensemble.full(rows, profile.steps)
     table = Table(sampler, *(f"B = {b}" for b in budgets), box=box.MARKDOWN)
-    for predictor in ("adams", "fitted"):
-        schedule = solve(profile, budgets, predictors=(predictor,)).replayable()
+    for predictor, compensate in product(("adams", "fitted"), (False, True)):
+        options = {"predictors": (predictor,), "compensate": compensate}
+        schedule = solve(profile, budgets, **options).replayable()
         made = [ensemble.replay(rows, schedule, budget) for budget in budgets]
-        table.add_row(predictor, *(standing(latents, full) for latents in made))
+        name = f"{predictor}, compensated" if compensate else predictor
+        table.add_row(name, *(standing(latents, full) for latents in made))
     return table
 
 

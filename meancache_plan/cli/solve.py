@@ -88,10 +88,10 @@ MaxEdge = Annotated[
     int | None, _choice("Longest interval between two runs of the denoiser, in steps.")
 ]
 Compensate = Annotated[
-    bool,
+    bool | None,
     _choice(
         "Give plans gains by which each interval makes up for what those before it missed, fitted "
-        "on the profile: better plans without the model, most of all from 13 refreshes on."
+        "on the profile; the default, unless predictors or an order are chosen."
     ),
 ]
 
@@ -120,7 +120,7 @@ def solve(
     gamma: Gamma = 4.0,
     order: Order = 2,
     max_edge: MaxEdge = None,
-    compensate: Compensate = False,
+    compensate: Compensate = None,
     steps: Steps = None,
     shift: Shift = None,
     sigmas: Sigmas = None,

@@ -7,7 +7,8 @@ are those with which it ends nearest to the full runs' z_s with all that came be
 closed-loop fit does the same on the states that replay really visits.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,60 +47,84 @@ def compensate_gains(
         The gains, and the rms of what is missed of z_T in the end: with gains of all samples, and
         with gains that were fitted on other prompts.
     """
-    intervals = _Intervals(measured, knots, growth, terms)
     folds = np.array(prompt_folds(measured.prompt_index))
     every = np.ones(folds.shape[1], dtype=bool)
-    gains, missed = intervals.fit(every)
+    columns = measured.displacements.stop
+    own = _Carried(every, columns)
+    others = [_Carried(every if len(folds) == 1 else ~fold, columns) for fold in folds]
+    for interval in _intervals(measured, knots, growth, terms):
+        for each in (own, *others):
+            each.advance(interval)
+
+    def squares(missed: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.einsum("i,sij,j->s", missed, measured.grams, missed, optimize=True)
+
+    def rms(found: NDArray[np.float64]) -> float:
+        return float(np.sqrt(np.maximum(found, 0.0).mean() / measured.numel))
+
     apart = np.empty(len(every))
-    for fold in folds:
-        others = every if len(folds) == 1 else ~fold
-        apart[fold] = intervals.squares(intervals.fit(others)[1])[fold]
-
-    def rms(squares: NDArray[np.float64]) -> float:
-        return float(np.sqrt(np.maximum(squares, 0.0).mean() / measured.numel))
-
-    return FittedGains(tuple(gains), SHRINKAGE, rms(intervals.squares(missed)), rms(apart))
+    for fold, each in zip(folds, others, strict=True):
+        apart[fold] = squares(each.missed)[fold]
+    return FittedGains(tuple(own.gains), SHRINKAGE, rms(squares(own.missed)), rms(apart))
 
 
-class _Intervals:
-    """What each of a plan's intervals moves by, in terms and in truth, over the columns."""
+class _Interval(NamedTuple):
+    """What an interval moves by, p terms and the truth, as weights of a trajectory's columns.
 
-    def __init__(
-        self,
-        measured: Measurements,
-        knots: Sequence[int],
-        growth: NDArray[np.float64],
-        terms: Terms,
-    ) -> None:
-        sigmas, columns = measured.sigmas, measured.displacements
-        ends, displaced = (*knots[1:], len(sigmas) - 1), is_displaced(columns)
-        self._grams = measured.grams
-        self._parts: list[NDArray[np.float64]] = []
-        self._moved: list[NDArray[np.float64]] = []
-        self._growth = [growth[start] / growth[end] for start, end in zip(knots, ends, strict=True)]
-        for n, (start, end) in enumerate(zip(knots, ends, strict=True)):
-            alone = end - start == 1 and not displaced
-            count = 1 if alone else min(ORDER, terms.most, n + 1)
-            forms = terms.forms(sigmas, knots[: n + 1], end, count, displaced)
-            moved = np.zeros(columns.stop)
-            moved[columns.start + start : columns.start + end] = np.diff(sigmas)[start:end]
-            self._parts.append((sigmas[end] - sigmas[start]) * dense(forms, columns.stop))
-            self._moved.append(moved)
+    Attributes:
+        parts: The terms, and last what the full runs moved by, float64 [p + 1, columns].
+        pushed: Each sample's Gram matrix times these, float64 [S, columns, p + 1].
+        growth: What an error grows by from where it starts to where it ends.
+    """
 
-    def fit(self, rows: NDArray[np.bool_]) -> tuple[list[tuple[float, ...]], NDArray[np.float64]]:
-        """Gains of these samples, and what is missed in the end, over the columns."""
-        grams, missed = self._grams[rows], np.zeros(self._grams.shape[1])
-        gains: list[tuple[float, ...]] = []
-        for parts, moved, growth in zip(self._parts, self._moved, self._growth, strict=True):
-            target = moved + growth * missed
-            stacked = np.vstack([parts, target])
-            equations = Equations.of(stacked @ grams @ stacked.T)
-            prior = np.array([1.0, 1.0, *[0.0] * len(parts)][: len(parts)])
-            own = np.clip(solve(equations, prior, SHRINKAGE), -MAX_GAIN, MAX_GAIN)
-            missed = target - own @ parts
-            gains.append(tuple(own.tolist()))
-        return gains, missed
+    parts: NDArray[np.float64]
+    pushed: NDArray[np.float64]
+    growth: float
 
-    def squares(self, missed: NDArray[np.float64]) -> NDArray[np.float64]:
-        """‖missed‖² of every sample, float64 [S]."""
-        return np.einsum("i,sij,j->s", missed, self._grams, missed, optimize=True)
+
+def _intervals(
+    measured: Measurements, knots: Sequence[int], growth: NDArray[np.float64], terms: Terms
+) -> Iterator[_Interval]:
+    sigmas, columns = measured.sigmas, measured.displacements
+    ends, displaced = (*knots[1:], len(sigmas) - 1), is_displaced(columns)
+    for n, (start, end) in enumerate(zip(knots, ends, strict=True)):
+        alone = end - start == 1 and not displaced
+        count = 1 if alone else min(ORDER, terms.most, n + 1)
+        forms = terms.forms(sigmas, knots[: n + 1], end, count, displaced)
+        moved = np.zeros((1, columns.stop))
+        moved[0, columns.start + start : columns.start + end] = np.diff(sigmas)[start:end]
+        parts = np.vstack([(sigmas[end] - sigmas[start]) * dense(forms, columns.stop), moved])
+        used = np.flatnonzero(parts.any(axis=0))
+        pushed = measured.grams[:, :, used] @ parts[:, used].T
+        yield _Interval(parts, pushed, growth[start] / growth[end])
+
+
+class _Carried:
+    """A fit on some samples, interval by interval.
+
+    Attributes:
+        gains: Of the intervals so far.
+        missed: What is missed where they end, as weights of the columns.
+    """
+
+    def __init__(self, rows: NDArray[np.bool_], columns: int) -> None:
+        self.gains: list[tuple[float, ...]] = []
+        self.missed = np.zeros(columns)
+        self._rows = rows
+        self._square: NDArray[np.float64] | float = 0.0
+
+    def advance(self, interval: _Interval) -> None:
+        """Fit the next interval's gains."""
+        parts, pushed, growth = interval.parts, interval.pushed[self._rows], interval.growth
+        products = parts @ pushed
+        carried = growth * (self.missed @ pushed)  # with each part
+        products[:, :-1, -1] += carried[:, :-1]
+        products[:, -1, :-1] += carried[:, :-1]
+        products[:, -1, -1] += 2 * carried[:, -1] + growth**2 * self._square
+        equations, count = Equations.of(products), len(parts) - 1
+        prior = np.array([1.0, 1.0, *[0.0] * count][:count])
+        own = np.clip(solve(equations, prior, SHRINKAGE), -MAX_GAIN, MAX_GAIN)
+        self.missed = growth * self.missed + parts[-1] - own @ parts[:-1]
+        weights = np.array([*-own, 1.0])
+        self._square = np.maximum(weights @ products @ weights, 0.0)
+        self.gains.append(tuple(own.tolist()))

@@ -32,7 +32,7 @@ def solve(
     profile: Profile,
     budgets: Iterable[int],
     *,
-    compensate: bool = False,
+    compensate: bool | None = None,
     **choices: Unpack[Choices],
 ) -> Schedule:
     """Plan every budget and return the schedule; deterministic, and needs no GPU.
@@ -43,16 +43,19 @@ def solve(
     Args:
         profile: What calibration measured.
         budgets: Denoiser refreshes B, each in 1 … T; in any order, repeats count once.
-        compensate: Give plans gains by which each interval makes up for what those before it
-            missed, fitted on the profile: see :mod:`meancache_plan.core.compensated_gains`.
+        compensate: Whether plans get gains by which each interval makes up for what those before
+            it missed, fitted on the profile: see :mod:`meancache_plan.core.compensated_gains`. By
+            default they do, unless ``predictors`` or an ``order`` are chosen.
         choices: How to plan: see :class:`meancache_plan.plan.planning_problem.Choices`.
 
     Raises:
         InputError: An argument is out of range or unknown, T is out of reach for a budget, or the
             profile has not measured what is asked for.
     """
-    check_kind("compensate", compensate, bool, "give True or False")
+    check_kind("compensate", compensate, (bool, type(None)), "give True or False")
     objective = objective_of(profile, **choices)
+    if compensate is None:
+        compensate = choices.get("predictors") is None and objective.order == 2
     if compensate and objective.order != 2:
         raise InputError(
             f"order {objective.order}: compensated gains have {ORDER} terms where so many knots "

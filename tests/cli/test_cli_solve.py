@@ -165,10 +165,10 @@ def test_solve_refuses_what_is_no_profile(cwd: Path, capsys: pytest.CaptureFixtu
     assert "folder" in refuse(capsys, "solve", str(cwd / "folder"), "--budget", "3")
 
 
-def test_compensated_gains_are_for_the_asking(
+def test_gains_are_compensated_unless_that_is_declined(
     profile: Path, cwd: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for output, more in (("plain.json", ()), ("better.json", ("--compensate",))):
+    for output, more in (("plain.json", ("--no-compensate",)), ("better.json", ())):
         run("solve", str(profile), "--budget", "3", *more, "-o", output)
     plain, better = load_schedule("plain.json"), load_schedule("better.json")
     assert [each.plan.knots for each in plain.plans] == [each.plan.knots for each in better.plans]

@@ -52,6 +52,32 @@ def test_plans_for_a_finer_run_come_nearer_to_it_too() -> None:
     assert decibels(better, 6, wanted, z) > decibels(plain, 6, wanted, z) + 0.5
 
 
+@pytest.mark.parametrize(
+    ("choices", "expected"),
+    [
+        ({}, True),
+        ({"planner": "pssp", "gamma": 2.0, "weighting": "width"}, True),
+        ({"predictors": ["adams"]}, False),
+        ({"predictors": ["fitted"], "order": 3}, False),
+        ({"planner": "pssp", "predictors": ["hold", "jvp"], "weighting": "none"}, False),
+    ],
+)
+def test_plans_are_compensated_unless_predictors_are_chosen(
+    profile: Profile, choices: dict[str, Any], expected: bool
+) -> None:
+    made = solve(profile, BUDGETS, **choices)
+    assert made == solve(profile, BUDGETS, compensate=expected, **choices)
+    assert (made.calibrated.plans[0].origin.endswith(", compensated")) == expected  # type: ignore[union-attr]
+
+
+def test_an_order_alone_is_of_gains_in_open_loop_where_fitted_is_the_default() -> None:
+    finer = shifted_grid(10 * T)
+    profile = profile_flow(mixture(), noise(8), shifted_grid(T), finer=finer)
+    made = solve(profile, [6], order=3)
+    assert made == solve(profile, [6], predictors=["fitted"], order=3)
+    assert made != solve(profile, [6])
+
+
 def test_knots_stay_and_the_record_tells_of_the_fit(profile: Profile) -> None:
     plain, better = (solve(profile, BUDGETS, compensate=each) for each in (False, True))
     assert better.provenance is not None

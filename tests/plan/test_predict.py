@@ -185,10 +185,10 @@ def test_replay_on_fresh_noise_measures_what_was_predicted(seed: int) -> None:
     for options in ({}, {"planner": "pssp", "predictors": ("hold", "jvp")}):
         made = solve(profile, (3, 5, 8, 12, 16, 20), **options)
         for each in made.replayable().plans:
-            expected = predict(profile, each)
             assert made.provenance is not None
             record = made.provenance.record(each.budget)
             assert record is not None
+            expected = predict(profile, each, record.fit)
             assert record.predicted == expected
             measured = psnr(replay(field, fresh, each, sigmas) - full, profile.latent_range)
             inside.append(expected.low <= measured <= expected.high)
