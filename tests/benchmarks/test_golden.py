@@ -82,7 +82,7 @@ def test_the_pool_is_of_many_different_plans_of_one_budget(contest: Bench) -> No
     found = pool(contest, BUDGET, 60, 2)
     assert len(found) == len(set(found)) >= 60
     assert {len(plan.knots) for plan in found} == {BUDGET}
-    solved = solve(contest.profile, [BUDGET]).plans[0].plan
+    solved = solve(contest.profile, [BUDGET], predictors=["adams"]).plans[0].plan
     assert (solved.knots, solved.intervals) in [(each.knots, each.intervals) for each in found]
     fits = [fitted(contest, plan) for plan in found if prior_gains(plan) is not None]
     assert len(set(fits) & set(found)) >= 2
