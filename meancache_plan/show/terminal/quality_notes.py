@@ -7,7 +7,7 @@ from rich.text import Text
 
 from meancache_plan.core.psnr import CEILING
 from meancache_plan.schedule.artifact import PlanEntry, Schedule
-from meancache_plan.schedule.provenance import PlanRecord, Quality
+from meancache_plan.schedule.provenance import GainFit, PlanRecord, Quality
 from meancache_plan.schedule.pruning import pruned_notes
 from meancache_plan.show.payoff import payoff_notes
 from meancache_plan.show.style import plain
@@ -19,11 +19,7 @@ def quality_notes(plan: PlanEntry, record: PlanRecord | None) -> list[str]:
     if record is not None:
         notes.append(f"from {plain(record.origin)}")
         if record.fit is not None:
-            fit = record.fit
-            notes.append(
-                f"gains: deviation {fit.fitted:.3g} fitted, {fit.cross_validated:.3g} "
-                f"cross-validated; shrinkage {fit.shrinkage:g}"
-            )
+            notes.append(_fit(record.fit))
         if record.predicted is not None:
             notes.append(f"predicted: latents {_guess(record.predicted)}")
         if record.validated is not None:
@@ -39,6 +35,13 @@ def quality_notes(plan: PlanEntry, record: PlanRecord | None) -> list[str]:
             f"{seen.psnr:.1f} dB, SSIM {seen.ssim:.3f}, {seen.speedup:.2f}×"
         )
     return notes
+
+
+def _fit(fit: GainFit) -> str:
+    """Of a single prompt nothing can be held out: both figures are then the same."""
+    crossed = f", {fit.cross_validated:.3g} cross-validated"
+    told = crossed if fit.cross_validated != fit.fitted else ""
+    return f"gains: deviation {fit.fitted:.3g} fitted{told}; shrinkage {fit.shrinkage:g}"
 
 
 def _guess(quality: Quality) -> str:

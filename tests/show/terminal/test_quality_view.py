@@ -36,6 +36,12 @@ def test_a_plan_is_shown_with_its_origin_its_fit_and_every_known_quality() -> No
     assert "predicted: latents as all steps give them" in last
 
 
+def test_a_fit_that_nothing_could_be_held_out_of_is_not_called_cross_validated() -> None:
+    alone = GainFit(shrinkage=0.1, fitted=0.0123, cross_validated=0.0123)
+    text = in_one_line(show_schedule(schedule(RECORD.model_copy(update={"fit": alone})), budget=4))
+    assert "gains: deviation 0.0123 fitted; shrinkage 0.1" in text
+
+
 def test_a_line_a_budget_has_what_was_predicted_and_what_replay_validated() -> None:
     text = in_one_line(show_schedule(schedule(RECORD)))
     assert "4 2.00× 41.3 dB 39.9 dB" in text
