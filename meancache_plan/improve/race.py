@@ -108,8 +108,11 @@ class Race:
 
     @property
     def decile(self) -> float:
-        """The best worst decile of the baselines that were judged whole, and of fewer steps."""
-        found = [each.standing.worst_decile for each in self._whole() if each.candidate.baseline]
+        """The best worst decile of fewer steps and of the baselines that were judged whole, but for
+        plans that gains were fitted for: so few samples' worst are luck, and a fit's varies most.
+        """
+        whole = (each for each in self._whole() if each.candidate.baseline)
+        found = [e.standing.worst_decile for e in whole if _is_unfitted(e.candidate.plan)]
         return max([*found, self.fewer.worst_decile])
 
     def ranking(self) -> list[Entry]:
@@ -128,8 +131,7 @@ class Race:
 
     def crossed(self, plan: Plan) -> Plan:
         """The plan with gains that were fitted on the judging samples; itself if it has none."""
-        gains = prior_gains(plan)
-        if gains is None or {*chain(*gains)} == {1.0}:
+        if _is_unfitted(plan):
             return plan
         return with_gains(plan, self._fitted(plan, self.judge_rows).gains)
 
@@ -221,6 +223,12 @@ class Race:
             found = with_gains(plan, step(equations, gains, damping))
             name = f"joint fit, damping {damping:g}: {_listed(plan)}"
             self._enter(Candidate(name, found), len(self.judge_rows))
+
+
+def _is_unfitted(plan: Plan) -> bool:
+    """Whether a plan has no gains, or plain ones."""
+    gains = prior_gains(plan)
+    return gains is None or {*chain(*gains)} == {1.0}
 
 
 def _scaled(plan: Plan) -> Terms:
