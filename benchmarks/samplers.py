@@ -88,8 +88,8 @@ def compete(sampler: str, options: argparse.Namespace) -> Table:
     full = ensemble.full(rows, profile.steps)
     table = Table(sampler, *(f"B = {b}" for b in budgets), box=box.MARKDOWN)
     for predictor, compensate in product(("adams", "fitted"), (False, True)):
-        options = {"predictors": (predictor,), "compensate": compensate}
-        schedule = solve(profile, budgets, **options).replayable()
+        solved = solve(profile, budgets, predictors=(predictor,), compensate=compensate)
+        schedule = solved.replayable()
         made = [ensemble.replay(rows, schedule, budget) for budget in budgets]
         name = f"{predictor}, compensated" if compensate else predictor
         table.add_row(name, *(standing(latents, full) for latents in made))
