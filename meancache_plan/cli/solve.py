@@ -91,7 +91,7 @@ Compensate = Annotated[
     bool | None,
     _choice(
         "Give plans gains by which each interval makes up for what those before it missed, fitted "
-        "on the profile; the default, unless predictors or an order are chosen."
+        "on the profile; the default, unless predictors or another order are chosen."
     ),
 ]
 
