@@ -33,4 +33,5 @@ def compensated(profile: Profile, planned: Planned, terms: Terms) -> Planned:
         return planned
     found = compensate_gains(profile, plan.knots, growth_by_step(profile), terms)
     intervals = tuple(map(terms.scaled, found.gains))
-    return replace(planned, plan=replace(plan, intervals=intervals), fit=fit_record(found))
+    made = replace(plan, intervals=intervals)
+    return replace(planned, plan=made, fit=fit_record(found), note=", compensated")

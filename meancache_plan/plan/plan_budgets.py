@@ -16,11 +16,15 @@ from meancache_runtime.schedule import Plan
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A plan, the weight of its path, and the fit of its gains if they were fitted."""
+    """A plan, the weight of its path, and the fit of its gains if they were fitted.
+
+    ``note`` ends what is told of its origin.
+    """
 
     plan: Plan
     cost: float
     fit: GainFit | None = None
+    note: str = ""
 
 
 def plan_budgets(

@@ -45,7 +45,7 @@ def solve(
         budgets: Denoiser refreshes B, each in 1 … T; in any order, repeats count once.
         compensate: Whether plans get gains by which each interval makes up for what those before
             it missed, fitted on the profile: see :mod:`meancache_plan.core.compensated_gains`. By
-            default they do, unless ``predictors`` or an ``order`` are chosen.
+            default they do, unless ``predictors`` or another ``order`` are chosen.
         choices: How to plan: see :class:`meancache_plan.plan.planning_problem.Choices`.
 
     Raises:
@@ -69,9 +69,7 @@ def solve(
         terms = terms_to_compensate(objective.predictors)
         plans = {budget: compensated(profile, best, terms) for budget, best in plans.items()}
     kept = {b: Planned(every_step(b), 0.0) for b in wanted if profile.keeps_sampler(b)}
-    return assemble(
-        profile, planner, objective, plans | kept, ", compensated" if compensate else ""
-    )
+    return assemble(profile, planner, objective, plans | kept)
 
 
 def every_step(steps: int) -> Plan:
@@ -80,15 +78,11 @@ def every_step(steps: int) -> Plan:
 
 
 def assemble(
-    profile: Profile,
-    planner: str,
-    objective: Objective,
-    outcomes: dict[int, Planned],
-    note: str = "",
+    profile: Profile, planner: str, objective: Objective, outcomes: dict[int, Planned]
 ) -> Schedule:
-    """The schedule of these plans, with its provenance; ``note`` ends their origin."""
+    """The schedule of these plans, with its provenance."""
     seen = {budget: _bounded(profile, each.plan) for budget, each in outcomes.items()}
-    name = f"{planner}, {objective.weighting}, {objective.statistic}, γ {objective.gamma:g}{note}"
+    name = f"{planner}, {objective.weighting}, {objective.statistic}, γ {objective.gamma:g}"
     return Schedule(
         model=profile.settings.model,
         grid=_grid(profile),
@@ -104,7 +98,7 @@ def assemble(
             plans=tuple(
                 PlanRecord(
                     budget=budget,
-                    origin=name,
+                    origin=name + outcome.note,
                     fit=outcome.fit,
                     innovation=seen[budget][1],
                     predicted=predict(profile, outcome.plan, outcome.fit),
