@@ -26,6 +26,9 @@ ORDER = 3
 SHRINKAGE = 0.1
 """Ridge towards the plain rule, relative to each term's own size."""
 
+ROUNDING = 1e-15
+"""The most that rounding can make of a term's square, relative to that of its parts aligned."""
+
 
 def compensate_gains(
     measured: Measurements,
@@ -72,7 +75,8 @@ class _Interval(NamedTuple):
     """What an interval moves by, p terms and the truth, as weights of a trajectory's columns.
 
     Attributes:
-        parts: The terms, and last what the full runs moved by, float64 [p + 1, columns].
+        parts: The terms, and last what the full runs moved by, float64 [p + 1, columns]; 0 where
+            velocities differ so little that a term is rounding noise, which fits anything.
         pushed: Each sample's Gram matrix times these, float64 [S, columns, p + 1].
         growth: What an error grows by from where it starts to where it ends.
     """
@@ -87,6 +91,7 @@ def _intervals(
 ) -> Iterator[_Interval]:
     sigmas, columns = measured.sigmas, measured.displacements
     ends, displaced = (*knots[1:], len(sigmas) - 1), is_displaced(columns)
+    sizes = np.sqrt(np.diagonal(measured.grams, axis1=1, axis2=2))
     for n, (start, end) in enumerate(zip(knots, ends, strict=True)):
         alone = end - start == 1 and not displaced
         count = 1 if alone else min(ORDER, terms.most, n + 1)
@@ -96,6 +101,9 @@ def _intervals(
         parts = np.vstack([(sigmas[end] - sigmas[start]) * dense(forms, columns.stop), moved])
         used = np.flatnonzero(parts.any(axis=0))
         pushed = measured.grams[:, :, used] @ parts[:, used].T
+        aligned = np.square(sizes @ np.abs(parts).T).sum(axis=0)
+        noise = np.einsum("pc,scp->p", parts, pushed) <= ROUNDING * aligned
+        parts[noise], pushed[:, :, noise] = 0.0, 0.0
         yield _Interval(parts, pushed, growth[start] / growth[end])
 
 

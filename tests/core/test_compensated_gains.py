@@ -10,6 +10,7 @@ import pytest
 from meancache_plan.core import compensated_gains
 from meancache_plan.core.compensated_gains import ORDER, SHRINKAGE, compensate_gains
 from meancache_plan.core.gains import fit_gains
+from meancache_plan.core.predictors import ADAMS
 from meancache_plan.core.reweighted import MAX_GAIN, Equations, solve
 from tests.trajectories import (
     Array,
@@ -111,9 +112,41 @@ def test_velocities_that_vanish_do_not_break_it() -> None:
     assert found.fitted == 0
 
 
-def test_no_gain_is_larger_than_plans_have() -> None:
+@pytest.mark.parametrize("faintness", [1e-9, -1e-9])
+def test_no_gain_is_larger_than_plans_have(faintness: float) -> None:
     seen = mixture_trajectories(11)
     faint = seen.velocities.copy()
-    faint[:, KNOTS[1]] *= 1e-9  # hardly anything is known there, and much is missed
+    faint[:, KNOTS[1]] *= faintness  # hardly anything is known there, and much is missed
     found = compensate_gains(of(faint, seen.sigmas), KNOTS[:2], np.ones(12))
     assert max(map(abs, found.gains[1])) == MAX_GAIN
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("slope", [0.0, 0.7])
+@pytest.mark.parametrize("scale", [1.0, 1e-6])
+def test_terms_that_are_rounding_noise_keep_the_plain_gains(
+    seed: int, slope: float, scale: float
+) -> None:
+    """Of velocities that are constant or linear in σ, the plain rule misses nothing."""
+    sigmas = mixture_trajectories(11).sigmas
+    base, change = np.random.default_rng(seed).standard_normal((2, 1, 1, 16))
+    straight = of(scale * (base + slope * change * np.array(sigmas[:-1])[:, None]), sigmas)
+    knots = (0, 1, 3, 5, 8)
+    found = compensate_gains(straight, knots, np.ones(12))
+    for n, own in enumerate(found.gains):
+        assert own == pytest.approx((1.0, 1.0, 0.0)[: min(ORDER, n + 1)], abs=1e-6)
+    assert found.fitted < 1e-7 * scale
+
+
+def test_terms_that_are_small_are_no_noise() -> None:
+    seen = mixture_trajectories(11)
+    nearly = of(1 + 1e-5 * seen.velocities, seen.sigmas)
+    found = compensate_gains(nearly, KNOTS, np.ones(12))
+    for own in found.gains[2:]:
+        assert own[1:] != pytest.approx((1.0, 0.0), abs=1e-3)
+
+
+def test_no_more_terms_are_fitted_than_there_are() -> None:
+    seen = mixture_trajectories(11)
+    found = compensate_gains(seen, KNOTS, np.ones(12), ADAMS._replace(most=2))
+    assert [*map(len, found.gains)] == [1, 1, 2, 2, 2]
