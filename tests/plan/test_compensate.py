@@ -11,9 +11,13 @@ import torch
 
 from meancache_plan import profile_flow, solve
 from meancache_plan.core.compensated_gains import compensate_gains
+from meancache_plan.core.predictors import ADAMS, PREDICTORS
 from meancache_plan.errors import InputError
 from meancache_plan.measure.profile import Profile
+from meancache_plan.plan.compensate import compensated, terms_to_compensate
+from meancache_plan.plan.plan_budgets import Planned
 from meancache_plan.plan.predict import growth_by_step
+from meancache_plan.plan.simple_plans import adams_plan
 from meancache_plan.schedule.artifact import Schedule, from_bytes, to_bytes
 from meancache_runtime import integrate
 from meancache_runtime.predictors import Adams
@@ -138,11 +142,34 @@ def test_all_of_eulers_steps_stay_as_they_are(profile: Profile) -> None:
     assert better == plain
 
 
+def test_all_steps_are_fitted_where_they_are_not_eulers() -> None:
+    finer = shifted_grid(10 * T)
+    profile = profile_flow(mixture(), noise(8), shifted_grid(T), finer=finer)
+    plain, better = (solve(profile, [T], compensate=each) for each in (False, True))
+    assert better.plans[0].plan.knots == plain.plans[0].plan.knots == (*range(T),)
+    assert better.plans[0].plan.intervals != plain.plans[0].plan.intervals
+
+
+def test_gains_are_of_the_terms_that_the_predictor_has(
+    profile: Profile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = ADAMS._replace(name="own", most=2, scaled=lambda gains: Adams((*gains, 0.0)))
+    monkeypatch.setitem(PREDICTORS, "own", replace(PREDICTORS["adams"], terms=own))
+    assert terms_to_compensate(["hold", "own"]) is own
+    plan = adams_plan((0, 5, 12))
+    found = compensated(profile, Planned(plan, 0.0), own).plan.intervals
+    gains = compensate_gains(profile, plan.knots, growth_by_step(profile), own).gains
+    assert found == tuple(Adams((*each, 0.0)) for each in gains)
+    with pytest.raises(InputError, match="no gains can be fitted of adams and own"):
+        terms_to_compensate(["adams", "own"])
+
+
 @pytest.mark.parametrize(
     ("choices", "reason"),
     [
         ({"compensate": "yes"}, "compensate is 'yes': give True or False"),
         ({"compensate": True, "predictors": ["fitted"], "order": 4}, "order 4: .* leave order"),
+        ({"compensate": True, "predictors": ["fitted"], "order": 1}, "order 1: .* leave order"),
     ],
 )
 def test_what_it_does_not_take_is_refused(

@@ -44,6 +44,8 @@ def made_again(folder: Path, lines: list[list[str]]) -> Path:
         ((), (*PAPER, "--gamma", "1.5"), None, GIVEN),
         ((), (*FLAT, "--predictors", "hold,fitted", "--order", "3"), None, GIVEN),
         ((), (), REFINE, GIVEN),
+        ((), ("--no-compensate",), None, GIVEN),
+        ((), ("--predictors", "hold,adams", "--compensate"), None, GIVEN),
         (("--steps", "6"), (), None, GIVEN),
         ((*FINER, "--guidance", "2"), (), (*REFINE, "--limit", "2"), (PROFILE, *GIVEN)),
         (
