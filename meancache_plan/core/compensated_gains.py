@@ -47,8 +47,9 @@ def compensate_gains(
         terms: What the gains scale.
 
     Returns:
-        The gains, and the rms of what is missed of z_T in the end: with gains of all samples, and
-        with gains that were fitted on other prompts.
+        The gains, and the rms of what a sample misses of z_T in the end, its geometric mean over
+        the samples, which no outlier decides: with gains of all samples, and with gains that were
+        fitted on other prompts.
     """
     folds = np.array(prompt_folds(measured.prompt_index))
     every = np.ones(folds.shape[1], dtype=bool)
@@ -63,7 +64,9 @@ def compensate_gains(
         return np.einsum("i,sij,j->s", missed, measured.grams, missed, optimize=True)
 
     def rms(found: NDArray[np.float64]) -> float:
-        return float(np.sqrt(np.maximum(found, 0.0).mean() / measured.numel))
+        with np.errstate(divide="ignore"):  # 0 where a sample misses nothing
+            logarithms = np.log(np.maximum(found, 0.0) / measured.numel)
+        return float(np.exp(logarithms.mean() / 2))
 
     apart = np.empty(len(every))
     for fold, each in zip(folds, others, strict=True):

@@ -53,14 +53,15 @@ def solve(
             profile has not measured what is asked for.
     """
     check_kind("compensate", compensate, (bool, type(None)), "give True or False")
+    order = choices.get("order", 2)
+    if compensate and order != 2:
+        raise InputError(
+            f"order {order}: compensated gains have {ORDER} terms where so many knots are known: "
+            "leave order"
+        )
     objective = objective_of(profile, **choices)
     if compensate is None:
-        compensate = choices.get("predictors") is None and objective.order == 2
-    if compensate and objective.order != 2:
-        raise InputError(
-            f"order {objective.order}: compensated gains have {ORDER} terms where so many knots "
-            "are known: leave order"
-        )
+        compensate = choices.get("predictors") is None and order == 2
     planner = choices.get("planner", PLANNER)
     wanted = check_budgets(budgets, objective.max_edge, profile.steps, profile.switches)
     found = plan_budgets(profile, objective, planner, wanted)

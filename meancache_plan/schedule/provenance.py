@@ -31,7 +31,11 @@ class Quality(Strict):
 
 
 class GainFit(Strict):
-    """How a plan's gains were fitted, and the weighted deviation they leave (see gains.py)."""
+    """How a plan's gains were fitted, and what they leave.
+
+    That is the weighted deviation (core/gains.py), or what compensated gains miss of the final
+    sample (core/compensated_gains.py).
+    """
 
     shrinkage: Annotated[float, Field(ge=0, le=1e9)]
     fitted: Annotated[float, Field(ge=0, le=runtime.MAX_COST)]

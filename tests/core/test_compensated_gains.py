@@ -42,6 +42,10 @@ def by_vectors(seen: Trajectories, rows: Array, knots: Sequence[int], growth: Ar
     return missed
 
 
+def geometric_mean(values: Array) -> float:
+    return float(np.exp(np.log(values).mean()))
+
+
 @pytest.mark.parametrize("make", [mixture_trajectories, heun_trajectories])
 @pytest.mark.parametrize("grown", [False, True])
 def test_both_figures_are_those_of_the_vectors(
@@ -55,8 +59,9 @@ def test_both_figures_are_those_of_the_vectors(
     for prompt in set(seen.prompt_index.tolist()):
         mine = seen.prompt_index == prompt
         apart[mine] = by_vectors(seen, ~mine, KNOTS, growth)[mine]
-    assert found.fitted == pytest.approx(np.sqrt(np.square(alone).mean()), rel=1e-6)
-    assert found.cross_validated == pytest.approx(np.sqrt(np.square(apart).mean()), rel=1e-6)
+    for figure, missed in ((found.fitted, alone), (found.cross_validated, apart)):
+        squares = np.square(missed).mean(axis=1)
+        assert figure == pytest.approx(np.sqrt(geometric_mean(squares)), rel=1e-6)
 
 
 def decibels(seen: Trajectories, scales: Sequence[Sequence[float]]) -> Array:
@@ -79,8 +84,7 @@ def test_less_is_missed_in_the_end_than_with_gains_that_are_fitted_apart(seed: i
     found = compensate_gains(seen, KNOTS, np.ones(12))
     best = max(decibels(seen, each).mean() for each in (apart, plain))
     assert decibels(seen, found.gains).mean() > best + 0.2
-    squares = 10 ** (-decibels(seen, found.gains) / 10)
-    assert np.sqrt(squares.mean()) == pytest.approx(found.fitted, rel=1e-6)
+    assert found.fitted == pytest.approx(10 ** (-decibels(seen, found.gains).mean() / 20))
 
 
 def test_a_strong_ridge_is_the_plain_rule(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -170,6 +170,7 @@ def test_gains_are_of_the_terms_that_the_predictor_has(
         ({"compensate": "yes"}, "compensate is 'yes': give True or False"),
         ({"compensate": True, "predictors": ["fitted"], "order": 4}, "order 4: .* leave order"),
         ({"compensate": True, "predictors": ["fitted"], "order": 1}, "order 1: .* leave order"),
+        ({"compensate": True, "order": 3}, "order 3: compensated .* leave order"),
     ],
 )
 def test_what_it_does_not_take_is_refused(
