@@ -16,6 +16,10 @@ GRADES = (0.15, 0.4, 2.5)
 """Last interval over first, for growing and shrinking intervals."""
 
 
+AS_SOLVED = "as solved"
+"""The name of a schedule's own plan among them."""
+
+
 class Candidate(NamedTuple):
     """A plan under its name; a baseline is what one could have without refining."""
 
@@ -47,7 +51,7 @@ def pools(
     budgets = solved.budgets
     found = {b: _simple(profile, b) for b in budgets}
     for entry in solved.plans:
-        found[entry.budget].append(Candidate("as solved", entry.plan, baseline=True))
+        found[entry.budget].append(Candidate(AS_SOLVED, entry.plan, baseline=True))
     for name, schedule in published.items():
         for entry in schedule.plans:
             fits = schedule.grid.steps == profile.settings.run_steps and entry.budget in found

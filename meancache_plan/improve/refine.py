@@ -12,7 +12,7 @@ from meancache_plan.core.grid import same
 from meancache_plan.errors import BeatenError, InputError
 from meancache_plan.files.journal import Journal
 from meancache_plan.improve import joint_fit
-from meancache_plan.improve.candidates import Candidate, pools
+from meancache_plan.improve.candidates import AS_SOLVED, Candidate, pools
 from meancache_plan.improve.closed_loop import prior_gains
 from meancache_plan.improve.dealt_samples import spread_rows
 from meancache_plan.improve.moves import moves_of
@@ -143,7 +143,7 @@ def _rewritten(
         )
     pairs = [_bounded(_plan(budget, race), race) for budget, race in winners.items()]
     plans, told = zip(*pairs, strict=True)
-    records = map(_record, plans, told, winners.values(), repeat(profile))
+    records = map(_record, plans, told, winners.values(), repeat(profile), repeat(made))
     pruned = (_pruned(budget, race) for budget, race in races.items() if race.beaten)
     provenance = made.model_copy(
         update={
@@ -175,14 +175,18 @@ def _bounded(plan: Plan, race: Race) -> tuple[Plan, Innovation]:
     return bounded(plan, np.concatenate(found), prompts, replayed=True)
 
 
-def _record(plan: Plan, told: Innovation, race: Race, profile: Profile) -> PlanRecord:
-    winner = race.ranking()[0]
+def _record(
+    plan: Plan, told: Innovation, race: Race, profile: Profile, made: Provenance
+) -> PlanRecord:
+    winner, solved = race.ranking()[0], made.record(plan.budget)
+    fit = solved.fit if solved and winner.candidate.name == AS_SOLVED else None
     prompts = race.trials.ensemble.prompt_index[list(race.judge_rows)]
     return PlanRecord(
         budget=plan.budget,
         origin=winner.candidate.name[:MAX_TEXT],
+        fit=fit,
         innovation=told,
-        predicted=predict(profile, plan),
+        predicted=predict(profile, plan, fit),
         validated=_validated(race.trials.decibels(winner.errors), prompts),
         candidates=tuple(_scores(race)),
     )

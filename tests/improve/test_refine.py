@@ -172,7 +172,11 @@ def test_if_nothing_beats_the_solved_plan_it_stays_without_its_cost() -> None:
         return latents if plan.intervals == solved.intervals else latents + 1.0
 
     samples = Samples(flow, spoil)
-    [plan] = refine(flow.profile, flow.schedule, samples).plans
+    found = refine(flow.profile, flow.schedule, samples)
+    [plan] = found.plans
+    before, after = record(flow.schedule, 3), record(found, 3)
+    assert before.fit is not None
+    assert (after.fit, after.predicted) == (before.fit, before.predicted)
     assert flow.schedule.plans[0].cost is not None
     bounds = {"innovation": plan.innovation}  # of replays, no longer of the recorded trajectories
     assert plan == flow.schedule.plans[0].model_copy(update={"cost": None} | bounds)
