@@ -128,6 +128,10 @@ class DigitSource:
         """What else fixes a sample."""
         return {"deviation": self.flow.deviation, "images": float(self.flow.images.sum())}
 
+    def num_inference_steps(self) -> int:
+        """All of them."""
+        return self.steps
+
     def versions(self) -> dict[str, str]:
         """Of torch alone."""
         return {"torch": torch.__version__}

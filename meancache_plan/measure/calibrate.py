@@ -228,6 +228,7 @@ def _request(
         "model": source.identity(),
         "scheduler_config": source.scheduler_config(),
         "call": source.call_arguments(),
+        "num_inference_steps": source.num_inference_steps(),
         "max_window": MAX_WINDOW,
         "prompts_sha256": digest(prompts),
         "seeds_sha256": digest(seeds),

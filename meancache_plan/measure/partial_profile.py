@@ -144,7 +144,7 @@ class Partial:
     def check_profile(self, profile: Profile, jobs: Sequence[Job]) -> None:
         """Refuse a finished profile of another calibration."""
         found = profile.settings.anywhere() if self._anywhere else profile.settings
-        self._check(_with(self._request, _told(found)), found, self.path)
+        self._refuse(self._asked_for(found), found, self.path)
         if [job.number for job in jobs] != profile.sample_index.tolist():
             raise InputError(
                 f"{self.path}: holds other samples of this calibration (another shard?); choose "
@@ -173,7 +173,18 @@ class Partial:
 
     def _check(self, wanted: ProfileSettings, found: ProfileSettings, place: Path) -> None:
         """Refuse to mix two calibrations."""
-        for difference in differences(found.compared(), wanted.compared()):
+        self._refuse(wanted.compared(), found, place)
+
+    def _asked_for(self, found: ProfileSettings) -> dict[str, Any]:
+        """The settings of a profile, but for what is requested; they need not fit each other."""
+        request = {name: value for name, value in self._request.items() if name != "command"}
+        longest = min(request["max_edge"] or found.steps, found.steps)
+        known = found.compared()
+        wanted = known | to_jsonable_python(request) | {"max_edge": longest}
+        return wanted if found.num_inference_steps else wanted | {"num_inference_steps": None}
+
+    def _refuse(self, wanted: dict[str, Any], found: ProfileSettings, place: Path) -> None:
+        for difference in differences(found.compared(), wanted):
             device = is_of_device(difference.name)
             remedy = f"add --any-device, {REMEDY}" if device else REMEDY
             raise InputError(belongs_to_another(place, WORK, difference, remedy))
@@ -188,10 +199,6 @@ def _with(request: dict[str, Any], told: dict[str, Any]) -> ProfileSettings:
 
 TOLD = ("sigmas", "latent_shape", "displaced", "replaces", "switches", "calls", "still_steps")
 """Settings that only a run tells."""
-
-
-def _told(settings: ProfileSettings) -> dict[str, Any]:
-    return {name: getattr(settings, name) for name in TOLD}
 
 
 def _told_by(trajectory: Trajectory) -> dict[str, Any]:

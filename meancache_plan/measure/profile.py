@@ -197,9 +197,9 @@ class Profile:
     def fingerprint(self) -> str:
         """SHA-256 of what was measured, and on what, ``sha256:`` and hexadecimal.
 
-        Timings, library versions and the command do not enter.
+        Timings, library versions, the command and how many steps were asked for do not enter.
         """
-        told = self.settings.model_dump(exclude={"versions", "command"})
+        told = self.settings.model_dump(exclude={"versions", "command", "num_inference_steps"})
         told = {k: v for k, v in told.items() if k not in _SPECIAL or v != _SPECIAL[k]}
         digest = hashlib.sha256(_canonical(told))
         for name, tensor in self.tensors().items():

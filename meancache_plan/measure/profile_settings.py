@@ -58,6 +58,7 @@ MEASURING = Measuring()
 _NOT_OF_A_RUN = (
     *("max_edge", "max_window", "propagation", "batch"),
     *("prompts_sha256", "seeds_sha256", "samples_total", "calls", "versions", "command"),
+    "num_inference_steps",
 )
 """Settings that decide no full run, but for its last digits, or are those of one sample alone."""
 
@@ -67,8 +68,9 @@ class ProfileSettings(BaseModel):
 
     ``call`` holds the pipeline call's other arguments, ``settings`` what of it steers samples,
     and how guiders were set; None: not known. ``max_edge`` and ``max_window`` bound
-    the (t, s, K) whose L1 deviations were measured. ``samples_total`` counts the samples of the
-    whole calibration, prompts x seeds, and ``batch`` those that were made at a time.
+    the (t, s, K) whose L1 deviations were measured. ``num_inference_steps`` were asked for, which
+    need not be as many as the grid has; None: not known. ``samples_total`` counts the samples of
+    the whole calibration, prompts x seeds, and ``batch`` those that were made at a time.
     ``propagation``: whether the propagation of errors was measured. ``displaced``: the steps
     were not Euler's, and their displacements were measured beside the velocities: those of the
     sampler that plans ``replaces``, or of a finer run of ``finer_steps``, more than the grid
@@ -109,6 +111,7 @@ class ProfileSettings(BaseModel):
     switches: tuple[Count, ...] = ()
     calls: tuple[Count, ...] | None = None
     still_steps: Annotated[int, Field(ge=0, lt=MAX_STEPS)] = 0
+    num_inference_steps: Count | None = None
     transferred_from: str | None = None
     versions: dict[str, str]
     command: Command | None = None

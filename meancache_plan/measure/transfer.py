@@ -58,6 +58,7 @@ def transfer(profile: Profile, sigmas: Sequence[float]) -> Profile:
     steps = len(grid) - 1
     changes = {
         "sigmas": grid,
+        "num_inference_steps": None,
         "max_edge": max(1, round(profile.settings.max_edge * steps / profile.steps)),
         "switches": _switches(profile, grid),
         "calls": _calls(profile.settings.calls, steps + still_steps),

@@ -28,6 +28,10 @@ class Source(Protocol):
         """The scheduler's configuration."""
         ...
 
+    def num_inference_steps(self) -> int:
+        """How many steps it was told to take; what a run really takes, the run tells."""
+        ...
+
     def call_arguments(self) -> dict[str, Any]:
         """Every argument that a sample is made with, except prompt and seed."""
         ...

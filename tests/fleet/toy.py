@@ -55,6 +55,9 @@ class Toy:
     def call_arguments(self) -> dict[str, Any]:
         return {}
 
+    def num_inference_steps(self) -> int:
+        return 8
+
     def versions(self) -> dict[str, str]:
         return {"torch": torch.__version__, "threads": str(torch.get_num_threads())}
 

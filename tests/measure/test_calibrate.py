@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from diffusers import FluxPipeline
 from meancache_plan import load_profile
 from meancache_plan.errors import InputError
 from meancache_plan.measure.calibrate import calibrate
+from meancache_plan.measure.profile import save_profile
 from meancache_plan.measure.profile_settings import Measuring
 from meancache_plan.measure.shards import Shard
 from meancache_plan.source.diffusers.load_pipeline import load
@@ -22,6 +24,8 @@ from meancache_plan.source.recipe import Recipe
 from tests.commands import run
 from tests.measure.sources import PROMPTS, SEEDS, interrupt, source
 from tests.tiny import SIDE, TEXT_LENGTH
+
+FINER = Measuring(finer_steps=12)
 
 
 def test_edges_are_at_most_as_long_as_the_grid(tiny_flux: FluxPipeline, tmp_path: Path) -> None:
@@ -86,7 +90,7 @@ def test_a_partial_run_with_other_settings_is_refused_by_the_settings_name(
         calibrate(source(tiny_flux), ("a cow",), SEEDS, tmp_path / "p")
     with pytest.raises(InputError, match=r"differs in its seeds; .* or delete p\.unfinished$"):
         calibrate(source(tiny_flux), PROMPTS, (7,), tmp_path / "p")
-    with pytest.raises(InputError, match=r"differs in its sigmas\[1\] \("):
+    with pytest.raises(InputError, match=r"its num_inference_steps \(6 there, 5 here\)"):
         calibrate(source(tiny_flux, steps=5), PROMPTS, SEEDS, tmp_path / "p")
 
 
@@ -104,6 +108,36 @@ def test_a_finished_profile_is_kept_and_never_overwritten_by_another(
         match=r"its guidance\.guidance_scale \(1.0 .* or delete p$",
     ):
         calibrate(source(tiny_flux, guidance=2.0), PROMPTS, SEEDS, tmp_path / "p")
+
+
+def test_a_finished_profile_of_other_steps_or_another_aim_is_refused(
+    tiny_flux: FluxPipeline, tmp_path: Path
+) -> None:
+    plain, finer = tmp_path / "plain", tmp_path / "finer"
+    made = calibrate(source(tiny_flux), PROMPTS[:1], SEEDS[:1], plain)
+    assert made.settings.num_inference_steps == made.steps == 6
+    calibrate(source(tiny_flux), PROMPTS[:1], SEEDS[:1], finer, FINER)
+    again = source(tiny_flux, steps=5)
+    with pytest.raises(InputError, match=r"its num_inference_steps \(6 there, 5 here\)"):
+        calibrate(again, PROMPTS[:1], SEEDS[:1], plain)
+    with pytest.raises(InputError, match=r"its finer_steps \(None there, 12 here\)"):
+        calibrate(source(tiny_flux), PROMPTS[:1], SEEDS[:1], plain, FINER)
+    with pytest.raises(InputError, match=r"its finer_steps \(12 there, None here\)"):
+        calibrate(source(tiny_flux), PROMPTS[:1], SEEDS[:1], finer)
+    assert again.recorded == 0
+
+
+def test_a_profile_that_does_not_say_how_many_steps_were_asked_for_is_taken(
+    tiny_flux: FluxPipeline, tmp_path: Path
+) -> None:
+    made = calibrate(source(tiny_flux), PROMPTS[:1], SEEDS[:1], tmp_path / "p")
+    unknown = made.settings.model_copy(update={"num_inference_steps": None})
+    former = replace(made, settings=unknown)
+    assert former.fingerprint == made.fingerprint
+    save_profile(former, tmp_path / "p")
+    again = source(tiny_flux)
+    calibrate(again, PROMPTS[:1], SEEDS[:1], tmp_path / "p")
+    assert again.recorded == 0
 
 
 def test_samples_whose_settings_are_lost_are_taken_for_no_others(

@@ -94,6 +94,10 @@ class Pipeline:
         """Every argument that the recipe passes to the pipeline's call; pictures by SHA-256."""
         return calls.described(self.recipe, self._values)
 
+    def num_inference_steps(self) -> int:
+        """The recipe's."""
+        return self.recipe.steps
+
     def versions(self) -> dict[str, str]:
         """What decides a sample's bits: libraries, devices, and on a CPU the threads."""
         libraries = (diffusers, torch, transformers)
