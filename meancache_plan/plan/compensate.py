@@ -21,8 +21,8 @@ def terms_to_compensate(predictors: Sequence[str]) -> Terms:
     if len(found) == 1 and (terms := found.pop()) is not None:
         return terms
     raise InputError(
-        f"compensate: no gains can be fitted of {' and '.join(predictors)}: choose adams, with "
-        "hold or without"
+        f"compensate: no gains can be fitted of {' and '.join(predictors)}: choose adams or "
+        "fitted, with hold or without"
     )
 
 

@@ -57,7 +57,7 @@ def solve(
     if compensate and order != 2:
         raise InputError(
             f"order {order}: compensated gains have {ORDER} terms where so many knots are known: "
-            "leave order"
+            "leave order as it is, or ask for no compensated gains"
         )
     objective = objective_of(profile, **choices)
     if compensate is None:

@@ -63,6 +63,9 @@ def front_table(schedule: Schedule, *, seconds: float = 0.0) -> RenderableType:
         if found is not None:
             figures = [f"{found.psnr_latent:.1f} dB", f"{found.low:.1f} to {found.high:.1f}"]
         table.add_row(str(plan.budget), f"{steps / len(plan.knots):.2f}×", *figures)
-    caption = f"Out of {steps} steps, in theory; no smaller budget does as well as any of these."
+    caption = (
+        f"Out of {steps} steps, in theory; no smaller budget does as well as any of these. At few "
+        "refreshes replay may be far below what is predicted: check with evaluate."
+    )
     notes = [caption, *map(plain, (*pruned_notes(schedule), *payoff_notes(schedule, seconds)))]
     return Group(table, *(Text(note, style="dim") for note in notes))
