@@ -100,9 +100,8 @@ class Pipeline:
 
     def versions(self) -> dict[str, str]:
         """What decides a sample's bits: libraries, devices, and on a CPU the threads."""
-        libraries = (diffusers, torch, transformers)
-        found = {library.__name__: library.__version__ for library in libraries}
-        found |= computed_on(self.pipe)
+        libraries = {each.__name__: each.__version__ for each in (diffusers, torch, transformers)}
+        found = libraries | computed_on(self.pipe)
         return on_any_device(found) if self.any_device else found
 
     def scheduler_config(self) -> dict[str, Any]:
@@ -174,8 +173,7 @@ class Pipeline:
 
     def asked(self, recipe: Recipe) -> "Pipeline":
         """The same pipeline, asked for samples by another recipe, of the same dtype."""
-        known = self._id, self._commit, self._values
-        return Pipeline(self.pipe, recipe, *known, any_device=self.any_device)
+        return Pipeline(self.pipe, recipe, self._id, self._commit, self._values, self.any_device)
 
     def resume(
         self,
@@ -245,9 +243,8 @@ class Pipeline:
             result = self.run(prompt, seed, steps=steps, output_type="np", **watching)
         self._synchronize()
         seconds = time.perf_counter() - begin
-        pictures = calls.pictures_of(self.pipe, result)
-        frames = np.clip(np.asarray(pictures, dtype=np.float32), 0.0, 1.0)
-        return Sample(last.latents.detach().float().cpu(), frames, seconds)
+        frames = np.asarray(calls.pictures_of(self.pipe, result), dtype=np.float32)
+        return Sample(last.latents.detach().float().cpu(), np.clip(frames, 0.0, 1.0), seconds)
 
     def final_latents(
         self,
