@@ -25,6 +25,7 @@ from meancache_plan.schedule.pruning import pruned_notes
 from meancache_plan.show.images.graph_file import write_graph
 from meancache_plan.show.images.schedule_charts import plot_profile, plot_schedule
 from meancache_plan.show.landscape import by_length, hold_surfaces, spread
+from meancache_plan.show.page.report_checks import check_profile
 from meancache_plan.show.payoff import payoff_notes
 from meancache_plan.show.style import COLOURS, plain
 from meancache_plan.show.terminal.candidates_view import candidates_view
@@ -86,13 +87,15 @@ def show(
     chosen = schedule.replayable().plan(wanted).budget
     plan = schedule.plans[budgets.index(chosen)]
     measured = None if profile is None else load_profile(profile)
+    caution = None if measured is None else check_profile(schedule, measured)
     if graph is not None and measured is not None:
         write_graph(planning_graph(measured, **_choices(schedule)), graph, plan=plan)
     if plot is not None and measured is not None:
         plot_profile(measured, plot, plan=plan)
     elif plot is not None:
         plot_schedule(schedule, plot)
-    return show_schedule(schedule, budget=None if budget is None else chosen)
+    view = show_schedule(schedule, budget=None if budget is None else chosen)
+    return view if caution is None else Group(view, Text(caution, style="dim"))
 
 
 def _drawn(measured: Profile, plot: Path | None, graph: Path | None) -> RenderableType:

@@ -8,6 +8,7 @@ import pytest
 from networkx import read_graphml
 from rich.console import Console
 
+from meancache_plan import solve
 from meancache_plan.errors import InputError
 from meancache_plan.judge.findings import Spread
 from meancache_plan.measure.profile import Profile, save_profile
@@ -16,6 +17,7 @@ from meancache_plan.show.terminal import views as report
 from meancache_plan.show.terminal.evaluation_table import evaluation_table
 from meancache_plan.show.terminal.widgets import Timeline
 from meancache_runtime.errors import BudgetError
+from tests.fields import mixture_profile
 from tests.show.drawn import opened
 from tests.show.shown import EVALUATION, SCHEDULE, STEPS, printed, row
 
@@ -110,6 +112,22 @@ def test_show_tells_profiles_from_schedules_and_draws_both(
     assert len(read_graphml(tmp_path / "graph.graphml")) == STEPS + 1
     for name in ("profile", "schedule", "plan", "graph"):
         assert min(opened(tmp_path / f"{name}.png").shape[:2]) > 200
+
+
+def test_a_plan_drawn_over_another_profile_than_its_own_is_said(
+    profile: Profile, tmp_path: Path
+) -> None:
+    own, other, planned = tmp_path / "own", tmp_path / "other", tmp_path / "s.json"
+    save_profile(profile, own)
+    save_profile(mixture_profile(STEPS, samples=2), other)
+    save_schedule(solve(profile, [3]), planned)
+    for measured, said in ((own, False), (other, True)):
+        text = printed(report.show(planned, plot=tmp_path / "plan.png", profile=measured))
+        assert ("made from a profile other than the one shown here" in text) == said
+    save_profile(mixture_profile(STEPS + 1, samples=2), other)
+    with pytest.raises(InputError, match="the profile has 13 steps, the schedule 12"):
+        report.show(planned, plot=tmp_path / "none.png", profile=other)
+    assert not (tmp_path / "none.png").exists()
 
 
 def test_show_refuses_missing_files_and_unknown_budgets(profile: Profile, tmp_path: Path) -> None:
