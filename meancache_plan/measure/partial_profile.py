@@ -89,10 +89,9 @@ class Partial:
     def __init__(self, path: Path, request: dict[str, Any]) -> None:
         check_writable(path)
         self.path = path
-        self._request = request
+        self._request = {name: value for name, value in request.items() if name != "command"}
         self._anywhere = request["versions"].get("device") == ANY
-        known = {name: value for name, value in request.items() if name != "command"}
-        known["versions"] = on_any_device(known["versions"])
+        known = self._request | {"versions": on_any_device(request["versions"])}
         self._journal = Journal(beside(path), to_jsonable_python(known), WORK, REMEDY)
         told = self._journal.find("settings", None)
         self._settings: ProfileSettings | None = None
@@ -113,7 +112,7 @@ class Partial:
         if self._settings is None:
             self._claim(sample.settings)
         assert self._settings is not None
-        self._check(sample.settings, self._settings, self._journal.folder)
+        self._check(sample.settings.compared(), self._settings, self._journal.folder)
         self._journal.keep("sample", self._inputs(sample.job), sample.values, sample.tensors)
 
     def finish(self, jobs: Sequence[Job]) -> None:
@@ -144,7 +143,7 @@ class Partial:
     def check_profile(self, profile: Profile, jobs: Sequence[Job]) -> None:
         """Refuse a finished profile of another calibration."""
         found = profile.settings.anywhere() if self._anywhere else profile.settings
-        self._refuse(self._asked_for(found), found, self.path)
+        self._check(self._asked_for(found), found, self.path)
         if [job.number for job in jobs] != profile.sample_index.tolist():
             raise InputError(
                 f"{self.path}: holds other samples of this calibration (another shard?); choose "
@@ -157,7 +156,7 @@ class Partial:
             self._claim(found.anywhere())
             return
         here = found.model_copy(update={"versions": self._request["versions"]})
-        self._check(here, found, self._journal.folder)
+        self._check(here.compared(), found, self._journal.folder)
         self._settings = found
 
     def _claim(self, settings: ProfileSettings) -> None:
@@ -171,19 +170,15 @@ class Partial:
         """What a sample is found by; on which kind of device it was made is in the settings."""
         return [job.number, self._settings and self._settings.anywhere().compared()]
 
-    def _check(self, wanted: ProfileSettings, found: ProfileSettings, place: Path) -> None:
-        """Refuse to mix two calibrations."""
-        self._refuse(wanted.compared(), found, place)
-
     def _asked_for(self, found: ProfileSettings) -> dict[str, Any]:
         """The settings of a profile, but for what is requested; they need not fit each other."""
-        request = {name: value for name, value in self._request.items() if name != "command"}
-        longest = min(request["max_edge"] or found.steps, found.steps)
-        known = found.compared()
-        wanted = known | to_jsonable_python(request) | {"max_edge": longest}
+        longest = min(self._request["max_edge"] or found.steps, found.steps)
+        asked = to_jsonable_python(self._request) | {"max_edge": longest}
+        wanted = found.compared() | asked
         return wanted if found.num_inference_steps else wanted | {"num_inference_steps": None}
 
-    def _refuse(self, wanted: dict[str, Any], found: ProfileSettings, place: Path) -> None:
+    def _check(self, wanted: dict[str, Any], found: ProfileSettings, place: Path) -> None:
+        """Refuse to mix two calibrations."""
         for difference in differences(found.compared(), wanted):
             device = is_of_device(difference.name)
             remedy = f"add --any-device, {REMEDY}" if device else REMEDY

@@ -22,7 +22,7 @@ def profile_facts(profile: Profile) -> dict[str, str]:
     steps = profile.steps
     fewest = math.ceil(steps / profile.index.max_edge)
     budgets = sorted({max(fewest, round(steps / share)) for share in SHARES})
-    found = assess(profile, solve(profile, budgets))
+    found = assess(profile, solve(profile, budgets, compensate=False))
     sizes = _ascending(found.regret)
     costs = ", ".join(_percent(found.regret[size]) for size in sizes)
     facts = _agreement(found)
