@@ -152,11 +152,9 @@ BARE: dict[str, Any] = {
     "gamma": 1.0,
 }
 
-UNCOMPENSATED: dict[str, dict[str, Any]] = {"solve, but not compensated": {"compensate": False}}
-
 VARIANTS: dict[str, dict[str, Any]] = {
     "solve": {},
-    **UNCOMPENSATED,
+    "solve, but not compensated": {"compensate": False},
     "solve, but pssp": {"planner": "pssp"},
     "solve, but not weighted": {"weighting": "none"},
     "solve, but width": {"weighting": "width"},
@@ -193,7 +191,7 @@ BASELINES: dict[str, Method] = {
 }
 
 OURS: dict[str, Method] = {
-    **{name: partial(solved, **options) for name, options in UNCOMPENSATED.items()},
+    "solve, but not compensated": partial(solved, compensate=False),
     "solve": solved,
     REFINED: refined,
 }
